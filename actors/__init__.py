@@ -1,0 +1,1 @@
+"""The actor runtime: system, refs, mailboxes, supervision, processes; knows nothing of learning."""

@@ -1,0 +1,1 @@
+"""Frames between nodes over ZeroMQ: wire format, links, lanes, transfers; knows nothing of actors."""
