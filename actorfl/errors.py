@@ -1,0 +1,246 @@
+"""Everything that can go wrong in learning; the name says who is at fault.
+
+ActorflError
+├── ConfigError                 bad input, refused before anything starts
+│   ├── UnknownKey              a key, or a kind, that does not exist; names the nearest
+│   ├── MissingKey              a key that has no default was not given
+│   ├── WrongType               a value of another type than the key takes
+│   ├── WrongValue              a value out of range; also a ValueError
+│   ├── MissingFile             a file that was named is not there or cannot be read
+│   ├── NotToml                 a file, or a setting, that is not TOML
+│   ├── CodeImportError         code that was named does not import
+│   │   └── TaskImportError     the same, for the task
+│   ├── Misfit                  two parts that do not fit together
+│   └── MissingExtra            an optional dependency is not installed
+├── RunDirectoryError           the directory of a run cannot be made, read or written
+│   ├── RunInUse                another run holds it
+│   ├── NothingToResume         there is no run where one was expected
+│   └── DifferentConfiguration  the run there was started with another configuration
+└── RunFailed                   the run started and gave up
+
+Each carries ``exit_code``, with which the command line ends.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import ClassVar
+
+from actorfl.exitcodes import ExitCode
+
+# A list of choices longer than this helps nobody who reads one line.
+_MOST_CHOICES_NAMED = 12
+
+
+def nearest(word: str, choices: Iterable[str]) -> str:
+    """Say what may have been meant.
+
+    Args:
+        word: what was written.
+        choices: what could have been written.
+
+    Returns:
+        ``"did you mean `lr`?"``, or else the choices, or nothing where there are none.
+    """
+    known = sorted(set(choices))
+    near = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
+    if near:
+        return f"did you mean `{near[0]}`?"
+    if not known:
+        return ""
+    named = ", ".join(f"`{choice}`" for choice in known[:_MOST_CHOICES_NAMED])
+    more = ", ..." if len(known) > _MOST_CHOICES_NAMED else ""
+    return f"known here: {named}{more}"
+
+
+class ActorflError(Exception):
+    """Root of all errors of the learning floor; its text is one sentence for people."""
+
+    exit_code: ClassVar[ExitCode] = ExitCode.INTERNAL
+
+
+class ConfigError(ActorflError):
+    """Bad input; nothing was started."""
+
+    exit_code = ExitCode.CONFIG
+
+
+class UnknownKey(ConfigError):  # noqa: N818  (the sentence is the name, as in the field's APIs)
+    """A key, or the name of a kind, that does not exist.
+
+    Args:
+        what: "key", or the slot whose kind it is ("topology").
+        word: what was written.
+        place: where, for people.
+        choices: what could have been written.
+    """
+
+    exit_code = ExitCode.UNKNOWN_KEY
+
+    def __init__(self, what: str, word: str, place: str, choices: Iterable[str]) -> None:
+        hint = nearest(word, choices)
+        super().__init__(f"unknown {what} `{word}` {place}" + (f"; {hint}" if hint else ""))
+        self.word = word
+
+
+class MissingKey(ConfigError):  # noqa: N818
+    """A key that has no default was not given."""
+
+    exit_code = ExitCode.WRONG_VALUE
+
+    def __init__(self, key: str, owner: str, place: str) -> None:
+        super().__init__(f"{owner} needs the key `{key}` {place}")
+        self.key = key
+
+
+class WrongType(ConfigError):  # noqa: N818
+    """A value of another type than its key takes."""
+
+    exit_code = ExitCode.WRONG_VALUE
+
+    def __init__(self, place: str, expected: str, got: object) -> None:
+        shown = repr(got)
+        if len(shown) > 60:
+            shown = shown[:57] + "..."
+        super().__init__(f"{place}: expected {expected}, got {type(got).__name__} {shown}")
+
+
+class WrongValue(ConfigError, ValueError):  # noqa: N818
+    """A value out of range.
+
+    Args:
+        what: the value's name: ``"workers of Star"``.
+        need: what it must be: ``"at least 1"``.
+        got: what it is.
+    """
+
+    exit_code = ExitCode.WRONG_VALUE
+
+    def __init__(self, what: str, need: str, got: object) -> None:
+        super().__init__(f"{what} must be {need}, got {got!r}")
+
+
+class MissingFile(ConfigError):  # noqa: N818
+    """A file that was named is not there or cannot be read."""
+
+    exit_code = ExitCode.MISSING_FILE
+
+    def __init__(self, path: Path | str, reason: str = "there is no such file") -> None:
+        super().__init__(f"cannot read {path}: {reason}")
+        self.path = Path(path)
+
+
+class NotToml(ConfigError):  # noqa: N818
+    """A file, or a setting on the command line, that is not TOML."""
+
+
+class CodeImportError(ConfigError):
+    """Code that the configuration names does not import."""
+
+    exit_code = ExitCode.CODE_IMPORT
+
+
+class TaskImportError(CodeImportError):
+    """The task does not import."""
+
+
+class Misfit(ConfigError):  # noqa: N818
+    """Two parts of the configuration that do not fit together."""
+
+    exit_code = ExitCode.MISFIT
+
+
+class MissingExtra(ConfigError):  # noqa: N818
+    """An optional dependency is not installed.
+
+    Args:
+        module: what could not be imported.
+        extra: the extra of actorfl that brings it.
+        wanted_by: what needs it, for people.
+    """
+
+    exit_code = ExitCode.MISSING_EXTRA
+
+    def __init__(self, module: str, extra: str, wanted_by: str) -> None:
+        super().__init__(
+            f"{wanted_by} needs `{module}`, which is not installed; "
+            f"install it with: pip install 'actorfl[{extra}]'"
+        )
+
+
+class RunDirectoryError(ActorflError):
+    """The directory of a run cannot be made, read or written."""
+
+    exit_code = ExitCode.RUN_DIRECTORY
+
+
+class RunInUse(RunDirectoryError):  # noqa: N818
+    """Another run holds the directory.
+
+    Args:
+        path: the directory.
+        pid: the process that said it holds it; None where it left no word.
+        alive: whether that process still lives; if not, a child of it holds the lock.
+    """
+
+    exit_code = ExitCode.RUN_IN_USE
+
+    def __init__(self, path: Path, pid: int | None, *, alive: bool) -> None:
+        if pid is None:
+            holder = "another process"
+        elif alive:
+            holder = f"process {pid}"
+        else:
+            holder = f"a process left behind by process {pid}, which is gone"
+        super().__init__(f"{path} is in use by {holder}; wait until it has ended, or end it")
+        self.pid = pid
+
+
+class NothingToResume(RunDirectoryError):  # noqa: N818
+    """There is no run where one was expected."""
+
+    exit_code = ExitCode.NOTHING_TO_RESUME
+
+    def __init__(self, path: Path | str, reason: str) -> None:
+        super().__init__(f"nothing to resume in {path}: {reason}")
+
+
+class DifferentConfiguration(RunDirectoryError):  # noqa: N818
+    """The run that should be resumed was started with another configuration.
+
+    Args:
+        path: the run's directory.
+        keys: the dotted keys that differ.
+    """
+
+    exit_code = ExitCode.DIFFERENT_CONFIGURATION
+
+    def __init__(self, path: Path, keys: Iterable[str]) -> None:
+        self.keys = tuple(sorted(keys))
+        named = ", ".join(f"`{key}`" for key in self.keys[:_MOST_CHOICES_NAMED])
+        super().__init__(
+            f"{path} was started with another configuration: {named} differ; "
+            "start a new run, or set them back"
+        )
+
+
+class RunFailed(ActorflError):  # noqa: N818
+    """The run started and gave up.
+
+    Args:
+        who: the worker, aggregator or process that could not be kept alive.
+        reason: the exception, or how the process died, for people.
+        restarts: how often it was restarted before.
+        remote_traceback: the traceback as text, from the process where it happened.
+    """
+
+    exit_code = ExitCode.RUN_FAILED
+
+    def __init__(self, who: str, reason: str, restarts: int, remote_traceback: str = "") -> None:
+        times = "once" if restarts == 1 else f"{restarts} times"
+        super().__init__(f"{who} failed: {reason}; gave up after restarting it {times}")
+        self.who = who
+        self.restarts = restarts
+        self.remote_traceback = remote_traceback

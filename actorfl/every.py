@@ -1,0 +1,31 @@
+"""When and where the model is evaluated."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from actorfl.errors import WrongValue
+
+
+@dataclass(frozen=True)
+class Every:
+    """Evaluate after every so many rounds, and after the last.
+
+    Args:
+        every: rounds between two evaluations, at least 1.
+        at: "central", on the task's ``test()``; "workers", on what ``validate`` holds back there;
+            without it central where the task has a test set, else at the workers.
+
+    Raises:
+        WrongValue: a number below 1, or a place that does not exist.
+    """
+
+    every: int = 1
+    at: Literal["central", "workers"] | None = None
+
+    def __post_init__(self) -> None:
+        if self.every < 1:
+            raise WrongValue("every of Every", "at least 1", self.every)
+        if self.at not in {"central", "workers", None}:
+            raise WrongValue("at of Every", '"central" or "workers"', self.at)

@@ -1,0 +1,42 @@
+"""How often what fails is restarted before the run gives up."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from actorfl.errors import WrongValue
+
+
+@dataclass(frozen=True)
+class Supervision:
+    """The restart budget of each child, as in Erlang/OTP (intensity, period), with a back-off.
+
+    A completed clock resets both budgets: a run that gets on is not given up for old failures.
+
+    Args:
+        intensity: restarts after exceptions that are allowed within the period; 0 gives up at once.
+        per: the period, in seconds.
+        kills: restarts within the period after deaths from outside (a signal, no memory left).
+        backoff: seconds before the first restart, doubled with each further one.
+        backoff_max: seconds that a back-off never exceeds.
+
+    Raises:
+        WrongValue: a negative or non-finite value.
+    """
+
+    intensity: int = 3
+    per: float = 60.0
+    kills: int = 10
+    backoff: float = 0.05
+    backoff_max: float = 5.0
+
+    def __post_init__(self) -> None:
+        for name in ("intensity", "kills"):
+            if getattr(self, name) < 0:
+                raise WrongValue(f"{name} of Supervision", "at least 0", getattr(self, name))
+        for name, value in (("backoff", self.backoff), ("backoff_max", self.backoff_max)):
+            if not (math.isfinite(value) and value >= 0):
+                raise WrongValue(f"{name} of Supervision", "finite and at least 0 s", value)
+        if not (math.isfinite(self.per) and self.per > 0):
+            raise WrongValue("per of Supervision", "finite and above 0 s", self.per)

@@ -1,0 +1,61 @@
+"""Who talks to whom."""
+
+from __future__ import annotations
+
+import re
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+from actorfl.errors import WrongValue
+
+# A mistyped count must be refused here, not fill the memory with actors first.
+WORKERS_MAX = 65_536
+# Names become parts of actor paths, file names and metrics.
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+
+
+class Topology(ABC):
+    """Base of all topologies: frozen dataclasses whose fields can be written in TOML."""
+
+    @property
+    @abstractmethod
+    def names(self) -> tuple[str, ...]:
+        """The names of the workers, in the order of their index."""
+
+
+@dataclass(frozen=True)
+class Star(Topology):
+    """One aggregator, and workers that talk to it alone.
+
+    Args:
+        workers: how many, 1 to 65,536.
+        named: their names, as many as there are workers; without it w0, w1, ...
+
+    Raises:
+        WrongValue: a count out of range, or names that are not distinct names.
+    """
+
+    workers: int
+    named: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.workers <= WORKERS_MAX:
+            raise WrongValue("workers of Star", f"from 1 to {WORKERS_MAX}", self.workers)
+        if not self.named:
+            return
+        if len(self.named) != self.workers:
+            need = f"as many names as there are workers ({self.workers})"
+            raise WrongValue("named of Star", need, len(self.named))
+        seen: set[str] = set()
+        for name in self.named:
+            if not _NAME.fullmatch(name):
+                need = "letters, digits, `.`, `_` and `-`, 64 at most, a letter or digit first"
+                raise WrongValue("a name in named of Star", need, name)
+            if name in seen:
+                raise WrongValue("named of Star", "distinct", name)
+            seen.add(name)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the workers, in the order of their index."""
+        return self.named or tuple(f"w{index}" for index in range(self.workers))
