@@ -12,16 +12,20 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from transports.weights import aligned_empty
 
 
-class _Lease(np.ndarray[tuple[int], np.dtype[np.uint8]]):
-    """The object whose end means that no view of a buffer is left.
+class _Memory(np.ndarray[tuple[int], np.dtype[np.uint8]]):
+    """A buffer.
 
-    A subclass, because numpy lets a view of a plain array skip to the memory's owner.
+    Two subclasses, because numpy lets a view of a view skip to the lowest array of its own type: a
+    plain array made from a lease would hold the buffer and not the lease.
     """
+
+
+class _Lease(np.ndarray[tuple[int], np.dtype[np.uint8]]):
+    """The object whose end means that no view of a buffer is left."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,8 +95,8 @@ class LandingPool:
             )
         self.buffers = buffers
         self.max_bytes = max_bytes
-        self._free: list[npt.NDArray[np.uint8]] = []
-        self._leases: dict[int, tuple[weakref.ref[_Lease], npt.NDArray[np.uint8]]] = {}
+        self._free: list[_Memory] = []
+        self._leases: dict[int, tuple[weakref.ref[_Lease], _Memory]] = {}
         # Filled by weak reference callbacks, which come on any thread: an append is atomic.
         self._returned: deque[int] = deque()
         self._waiting: deque[LandingRequest] = deque()
@@ -145,7 +149,7 @@ class LandingPool:
         else:
             if self._free and len(self._free) + len(self._leases) >= self.buffers:
                 self._free.pop(0)
-            memory = aligned_empty(nbytes)
+            memory = aligned_empty(nbytes).view(_Memory)
             self._allocated += 1
         lease = memory.view(_Lease)
         self._landed += 1

@@ -136,7 +136,7 @@ def aligned_empty(nbytes: int) -> npt.NDArray[np.uint8]:
 
 
 def _elements(buffer: memoryview, spec: TensorSpec) -> npt.NDArray[np.uint8]:
-    return np.ndarray((spec.nbytes,), np.uint8, buffer, spec.offset)
+    return np.frombuffer(buffer[spec.offset : spec.offset + spec.nbytes], np.uint8)
 
 
 class Weights:
