@@ -24,6 +24,7 @@ Each carries ``exit_code``, with which the command line ends.
 from __future__ import annotations
 
 import difflib
+import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import ClassVar
@@ -121,13 +122,20 @@ class WrongValue(ConfigError, ValueError):  # noqa: N818
     def __init__(self, what: str, need: str, got: object) -> None:
         super().__init__(f"{what} must be {need}, got {got!r}")
 
+    @classmethod
+    def saying(cls, sentence: str) -> WrongValue:
+        """Make one of a sentence that somebody else built."""
+        error = cls("", "", None)
+        error.args = (sentence,)
+        return error
+
 
 class MissingFile(ConfigError):  # noqa: N818
     """A file that was named is not there or cannot be read."""
 
     exit_code = ExitCode.MISSING_FILE
 
-    def __init__(self, path: Path | str, reason: str = "there is no such file") -> None:
+    def __init__(self, path: str | os.PathLike[str], reason: str = "there is no such file") -> None:
         super().__init__(f"cannot read {path}: {reason}")
         self.path = Path(path)
 
@@ -203,7 +211,7 @@ class NothingToResume(RunDirectoryError):  # noqa: N818
 
     exit_code = ExitCode.NOTHING_TO_RESUME
 
-    def __init__(self, path: Path | str, reason: str) -> None:
+    def __init__(self, path: str | os.PathLike[str], reason: str) -> None:
         super().__init__(f"nothing to resume in {path}: {reason}")
 
 

@@ -1,7 +1,7 @@
 """The exit codes of the command ``actorfl``; docs/exit-codes.md lists the same table.
 
-Codes stay clear of what shells and libraries use already: 64-78 (sysexits), 126-165 (the shell and
-signals). Refusals before anything starts are 10-29, so a script can tell them from a run that failed.
+Codes stay clear of what shells and libraries use already: 64-78 (sysexits), 126-165 (the shell
+and signals). Refusals before anything starts are 10-29: a script can tell them from a failed run.
 """
 
 from __future__ import annotations

@@ -7,7 +7,8 @@ next: the number of clocks that it has completed.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Set
+from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
 
@@ -24,7 +25,7 @@ class Sync(ABC):
         """
 
     @abstractmethod
-    def closes(self, arrived: Set[str], expected: Set[str], now: float) -> bool:
+    def closes(self, arrived: AbstractSet[str], expected: AbstractSet[str], now: float) -> bool:
         """Say whether an aggregator closes its open clock.
 
         Args:
@@ -45,6 +46,6 @@ class BSP(Sync):
         """Nobody is behind the clock that is asked for."""
         return clock <= min(clocks.values())
 
-    def closes(self, arrived: Set[str], expected: Set[str], now: float) -> bool:  # noqa: ARG002  (no deadline here)
+    def closes(self, arrived: AbstractSet[str], expected: AbstractSet[str], now: float) -> bool:  # noqa: ARG002  (no deadline here)
         """Everyone selected is in."""
         return expected <= arrived

@@ -1,0 +1,301 @@
+"""Configuration: one typed tree of dataclasses, read from TOML and written as TOML.
+
+A *slot* (task, topology, algorithm, ...) is a table that names its kind; its other keys are the
+fields of that kind's dataclass, checked against their annotations. `build` goes from tables to
+objects, `describe` back; keys and places are carried along so that a refusal can name them.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import tomllib
+import typing
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from actorfl import registry
+from actorfl.errors import (
+    ConfigError,
+    MissingFile,
+    MissingKey,
+    NotToml,
+    UnknownKey,
+    WrongType,
+    WrongValue,
+)
+from actorfl.registry import Slot
+
+# A configuration is a page of text; a file above this is something else named by mistake.
+_FILE_MAX = 2**20
+_MSGSPEC = re.compile(r"Expected `(?P<expected>.+)`, got `.+?`(?: - at `\$(?P<at>.*)`)?")
+
+Table = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a value stands, so that a refusal can say it.
+
+    Attributes:
+        source: the file, for people.
+        path: the keys that lead to the value.
+        settings: paths that were set on the command line.
+    """
+
+    source: str
+    path: tuple[str, ...] = ()
+    settings: frozenset[tuple[str, ...]] = frozenset()
+
+    def of(self, key: str) -> Place:
+        """Return the place of a key below this one."""
+        return dataclasses.replace(self, path=(*self.path, key))
+
+    def inside(self, key: str) -> str:
+        """Say where a key that has this place as its table was written."""
+        table = f"in `{'.'.join(self.path)}` " if self.path else ""
+        return f"{table}{self.of(key).origin}"
+
+    @property
+    def origin(self) -> str:
+        """Say which file, or the command line, the value comes from."""
+        below = (self.path[:length] for length in range(len(self.path) + 1))
+        return "of --set" if any(path in self.settings for path in below) else f"of {self.source}"
+
+    def __str__(self) -> str:
+        return f"`{'.'.join(self.path)}` {self.origin}" if self.path else self.source
+
+
+def read(path: str | Path) -> Table:
+    """Read a TOML file.
+
+    Raises:
+        MissingFile: it is not there, cannot be read, or is no configuration by its size.
+        NotToml: it is not TOML; the sentence names line and column.
+    """
+    try:
+        with Path(path).open("rb") as file:
+            content = file.read(_FILE_MAX + 1)
+    except OSError as error:
+        raise MissingFile(path, (error.strerror or str(error)).lower()) from error
+    if len(content) > _FILE_MAX:
+        raise MissingFile(path, f"it is larger than {_FILE_MAX} bytes; is it a configuration?")
+    try:
+        return tomllib.loads(content.decode())
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise NotToml(f"{path} is not TOML: {error}") from error
+    except RecursionError as error:
+        raise NotToml(f"{path} is not TOML that anyone wrote: it is nested too deeply") from error
+
+
+def override(table: Table, settings: Iterable[str]) -> tuple[Table, frozenset[tuple[str, ...]]]:
+    """Apply settings such as ``until.rounds=5`` to a table.
+
+    Args:
+        table: what the file holds; it is left alone.
+        settings: key, ``=``, a TOML value; what is no TOML value is taken as a string.
+
+    Returns:
+        The new table, and the paths that were set.
+
+    Raises:
+        NotToml: a setting without ``=``, or with a key that is no TOML key.
+    """
+    result, paths = table, set()
+    for setting in settings:
+        key, equals, text = setting.partition("=")
+        path = _keys(key, setting) if equals else None
+        if path is None:
+            raise NotToml(f"--set {setting}: expected KEY=VALUE, such as until.rounds=5")
+        result = _with(result, path, _setting_value(text.strip()))
+        paths.add(path)
+    return result, frozenset(paths)
+
+
+def build(slot: Slot, value: object, place: Place, base: Path) -> Any:
+    """Return the object that a slot's table describes.
+
+    Args:
+        slot: the slot.
+        value: a table with ``kind``, or a kind alone; ``{ rounds = 20 }`` is short for
+            ``{ kind = "rounds", rounds = 20 }``.
+        place: where the value stands.
+        base: the directory that a relative file name in a kind starts from.
+
+    Raises:
+        ConfigError: the value is refused.
+    """
+    if isinstance(value, str):
+        value = {"kind": value}
+    if not isinstance(value, dict):
+        raise WrongType(str(place), f"a table with `kind`, or the name of a {slot.name}", value)
+    fields = dict(value)
+    kind = fields.pop("kind", None)
+    if kind is None:
+        kind = next((key for key in fields if key in slot.kinds), None)
+    if kind is None:
+        if len(fields) == 1:
+            (key,) = fields
+            raise UnknownKey("key", key, place.inside(key), [*slot.kinds, "kind"])
+        raise MissingKey("kind", f"`{slot.name}`", place.origin)
+    if not isinstance(kind, str):
+        raise WrongType(str(place.of("kind")), "a string", kind)
+    return build_fields(registry.resolve(slot, kind, str(place.of("kind")), base), fields, place)
+
+
+def build_fields(cls: type[Any], table: Mapping[str, object], place: Place) -> Any:
+    """Return an instance of a dataclass, its fields taken from a table and checked.
+
+    Raises:
+        UnknownKey: a key that is no field.
+        MissingKey: a field without default that has no key.
+        WrongType: a value that its field's annotation does not take.
+        WrongValue: the class refused the values; its sentence with the place before it.
+    """
+    if not dataclasses.is_dataclass(cls):
+        raise ConfigError(
+            f"{place}: {cls.__qualname__} must be a dataclass: put @dataclass(frozen=True) above it"
+        )
+    fields = {field.name: field for field in dataclasses.fields(cls) if field.init}
+    if "kind" in fields:
+        raise ConfigError(f"{place}: {cls.__qualname__} has a field `kind`, a word kept for us")
+    for key in table:
+        if key not in fields:
+            raise UnknownKey("key", key, place.inside(key), fields)
+    for name, field in fields.items():
+        required = field.default is field.default_factory is dataclasses.MISSING
+        if required and name not in table:
+            raise MissingKey(name, cls.__qualname__, str(place))
+    hints = _hints(cls, place) if table else {}
+    values = {key: convert(value, hints[key], place.of(key)) for key, value in table.items()}
+    try:
+        return cls(**values)
+    except ConfigError as error:
+        error.args = (f"{place}: {error}",)
+        raise
+    except (TypeError, ValueError) as error:
+        raise WrongValue.saying(f"{place}: {error}") from error
+
+
+def convert(value: object, hint: Any, place: Place) -> Any:
+    """Return a value from TOML as the type that an annotation asks for.
+
+    Raises:
+        WrongType: the annotation does not take it.
+    """
+    if isinstance(hint, type) and dataclasses.is_dataclass(hint):
+        if not isinstance(value, dict):
+            raise WrongType(str(place), f"a table with fields of {hint.__name__}", value)
+        return build_fields(hint, value, place)
+    try:
+        return msgspec.convert(value, hint, strict=True, dec_hook=_from_toml)
+    except msgspec.ValidationError as error:
+        match = _MSGSPEC.fullmatch(str(error))
+        if match is None:
+            raise ConfigError(f"{place}: {error}, got {value!r}") from error
+        where = (
+            dataclasses.replace(place, path=(*place.path[:-1], place.path[-1] + match["at"]))
+            if match["at"]
+            else place
+        )
+        raise WrongType(str(where), match["expected"].replace(" | ", " or "), value) from error
+    except TypeError as error:
+        raise ConfigError(f"{place}: its annotation {hint} has no form in TOML") from error
+
+
+def describe(value: object) -> Table:
+    """Return the fields of a dataclass as TOML could hold them; ``None`` is kept.
+
+    Raises:
+        ConfigError: a value that has no form in TOML, named.
+    """
+    assert dataclasses.is_dataclass(value)
+    table: Table = {}
+    for field in dataclasses.fields(value):
+        if field.init:
+            try:
+                table[field.name] = _plain(getattr(value, field.name))
+            except TypeError as error:
+                name = f"{type(value).__qualname__}.{field.name}"
+                raise ConfigError(f"`{name}` cannot be written in TOML: {error}") from error
+    return table
+
+
+def describe_slot(slot: Slot, value: object, base: Path) -> Table:
+    """Return the table that `build` turns into `value`, every default written out."""
+    fields = {key: item for key, item in describe(value).items() if item is not None}
+    kind = registry.kind_of(slot, type(value), base)
+    return fields if kind in fields else {"kind": kind, **fields}
+
+
+def _plain(value: object) -> object:
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {key: item for key, item in describe(value).items() if item is not None}
+    if isinstance(value, Path):
+        return str(value)
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, Mapping):
+        if not all(isinstance(key, str) for key in value):
+            raise TypeError("its keys are not all strings")
+        return {key: _plain(item) for key, item in value.items()}
+    if value is None or type(value) in {bool, int, float, str}:
+        return value
+    raise TypeError(f"it is of type {type(value).__qualname__}")
+
+
+def _from_toml(kind: type[Any], value: Any) -> Any:
+    if kind is Path and isinstance(value, str):
+        return Path(value)
+    raise TypeError(kind)
+
+
+def _hints(cls: type[Any], place: Place) -> dict[str, Any]:
+    try:
+        return typing.get_type_hints(cls)
+    except (NameError, TypeError) as error:
+        raise ConfigError(
+            f"{place}: the annotations of {cls.__qualname__} cannot be read: {error}; "
+            "import at run time what they name"
+        ) from error
+
+
+def _keys(key: str, setting: str) -> tuple[str, ...] | None:
+    """Read a dotted key as TOML does, quotes included."""
+    if "\n" in key:
+        return None
+    try:
+        table: object = tomllib.loads(f"{key} = 0")
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        raise NotToml(f"--set {setting}: `{key}` is not a key of TOML") from error
+    path: list[str] = []
+    while isinstance(table, dict):
+        if len(table) != 1:
+            return None
+        ((name, table),) = table.items()
+        path.append(name)
+    return tuple(path)
+
+
+def _setting_value(text: str) -> object:
+    try:
+        table = tomllib.loads(f"value = {text}")
+    except (tomllib.TOMLDecodeError, RecursionError):
+        return text
+    return table["value"] if table.keys() == {"value"} else text
+
+
+def _with(table: Table, path: tuple[str, ...], value: object) -> Table:
+    key, *rest = path
+    if not rest:
+        return {**table, key: value}
+    below = table.get(key, {})
+    if isinstance(below, str):
+        below = {"kind": below}
+    # What is no table cannot be gone into: the value takes its place, and is refused by its type.
+    inner = below if isinstance(below, dict) else {}
+    return {**table, key: _with(inner, tuple(rest), value)}

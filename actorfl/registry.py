@@ -1,0 +1,167 @@
+"""What a kind stands for: a short name of ours, or ``module:Class``, or ``file.py:Class``.
+
+Classes are imported when they are asked for, so that the command line answers at once and an
+aggregator never loads torch.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from actorfl.errors import (
+    CodeImportError,
+    ConfigError,
+    MissingExtra,
+    TaskImportError,
+    UnknownKey,
+    WrongType,
+)
+from actors import code
+from actors.errors import ActorError
+
+
+@dataclass(frozen=True)
+class Slot:
+    """A part of a run that can be replaced.
+
+    Attributes:
+        name: its key in a configuration.
+        base: what its classes derive from, or the protocol that they follow, as ``module:Class``.
+        kinds: short names and the classes that they stand for, as ``module:Class``.
+    """
+
+    name: str
+    base: str
+    kinds: Mapping[str, str]
+
+
+SLOTS: Mapping[str, Slot] = {
+    slot.name: slot
+    for slot in (
+        Slot("task", "actorfl.task:Task", {"digits": "actorfl.data.digits:Digits"}),
+        Slot("topology", "actorfl.topology:Topology", {"star": "actorfl.topology:Star"}),
+        Slot(
+            "algorithm",
+            "actorfl.algorithm:Algorithm",
+            {"fedavg": "actorfl.algorithms.fedavg:FedAvg"},
+        ),
+        Slot("local", "actorfl.local:SGD", {"sgd": "actorfl.local:SGD"}),
+        Slot("sync", "actorfl.sync:Sync", {"bsp": "actorfl.sync:BSP"}),
+        Slot("until", "actorfl.until:Until", {"rounds": "actorfl.until:Rounds"}),
+        Slot("partition", "actorfl.partition:Partitioner", {"iid": "actorfl.partition:Iid"}),
+    )
+}
+
+# Optional dependencies and the extra that brings them.
+_EXTRAS = {"torch": "torch", "safetensors": "torch", "sklearn": "torch", "matplotlib": "plot"}
+
+
+def resolve(slot: Slot, kind: str, place: str, base: Path) -> type[Any]:
+    """Return the class that a kind stands for.
+
+    Args:
+        slot: the slot that it is to fill.
+        kind: a short name, ``module:Class`` or ``file.py:Class``.
+        place: where it was written, for people.
+        base: the directory that a relative file name starts from.
+
+    Raises:
+        UnknownKey: no such short name.
+        CodeImportError: the class cannot be imported; `TaskImportError` for a task.
+        MissingExtra: one of ours needs a dependency that is not installed.
+        WrongType: it is no class for this slot.
+    """
+    if kind in slot.kinds:
+        return _ours(slot.kinds[kind], f"{slot.name} `{kind}`")
+    if ":" not in kind:
+        choices = [*slot.kinds, "module:Class", "file.py:Class"]
+        raise UnknownKey(f"kind of {slot.name}", kind, place, choices)
+    failure = TaskImportError if slot.name == "task" else CodeImportError
+    try:
+        found = code.load(code.parse(kind, base))
+    except ActorError as error:
+        raise failure(f"{place}: {error}") from error
+    if not (isinstance(found, type) and _fits(slot, found)):
+        raise WrongType(f"{place}: {kind}", f"a class that is a {slot.base}", found)
+    return found
+
+
+def check_instance(slot: Slot, value: object) -> None:
+    """Refuse a value that cannot fill a slot.
+
+    Raises:
+        WrongType: it is not an instance of a frozen dataclass derived from the slot's base.
+    """
+    if isinstance(value, type) or not _fits(slot, type(value)):
+        need = f"an instance of a {slot.base}, or the name of one"
+        raise WrongType(f"`{slot.name}` of Run", need, value)
+    if not dataclasses.is_dataclass(value):
+        name = type(value).__qualname__
+        raise ConfigError(f"{name} must be a dataclass: put @dataclass(frozen=True) above it")
+
+
+def kind_of(slot: Slot, cls: type[Any], base: Path) -> str:
+    """Return the kind that `resolve` turns into `cls`; a file below `base` is named from there.
+
+    Raises:
+        ConfigError: the class has no name that another process could import it by.
+    """
+    short = _short_name(slot, cls)
+    if short is not None:
+        return short
+    text = _reference(cls).text
+    file, _, name = text.rpartition(":")
+    if file.endswith(".py") and Path(file).is_relative_to(base):
+        return f"{Path(file).relative_to(base).as_posix()}:{name}"
+    return text
+
+
+def identity_of(slot: Slot, cls: type[Any]) -> dict[str, str]:
+    """Return what makes a class the same class wherever its file lies: its name and its source.
+
+    Raises:
+        ConfigError: the class has no name that another process could import it by.
+    """
+    short = _short_name(slot, cls)
+    if short is not None:
+        return {"kind": short}
+    return {"kind": cls.__qualname__, "source": _reference(cls).sha256 or ""}
+
+
+def _fits(slot: Slot, cls: type[Any]) -> bool:
+    base = _ours(slot.base, slot.name)
+    if getattr(base, "_is_protocol", False):
+        members = [name for name in vars(base) if not name.startswith("_")]
+        return all(callable(getattr(cls, name, None)) for name in members)
+    return issubclass(cls, base)
+
+
+def _short_name(slot: Slot, cls: type[Any]) -> str | None:
+    home = f"{cls.__module__}:{cls.__qualname__}"
+    return next((name for name, target in slot.kinds.items() if target == home), None)
+
+
+def _reference(cls: type[Any]) -> code.CodeRef:
+    try:
+        return code.reference(cls)
+    except ActorError as error:
+        raise ConfigError(str(error)) from error
+
+
+def _ours(target: str, wanted_by: str) -> type[Any]:
+    module, _, name = target.partition(":")
+    try:
+        found = getattr(sys.modules.get(module) or importlib.import_module(module), name)
+    except ModuleNotFoundError as error:
+        top = (error.name or "").partition(".")[0]
+        if top in _EXTRAS:
+            raise MissingExtra(top, _EXTRAS[top], wanted_by) from error
+        raise
+    assert isinstance(found, type)
+    return found

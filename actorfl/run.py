@@ -1,0 +1,331 @@
+"""A run: everything that decides what is learned, as one value."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from actorfl import config, registry, tomlwriter
+from actorfl.algorithm import Algorithm
+from actorfl.config import Place, Table
+from actorfl.errors import Misfit, MissingKey, UnknownKey, WrongType, WrongValue
+from actorfl.every import Every
+from actorfl.local import SGD
+from actorfl.partition import Iid, Partitioner
+from actorfl.registry import SLOTS
+from actorfl.rundir import checked_name
+from actorfl.supervision import Supervision
+from actorfl.sync import BSP, Sync
+from actorfl.task import Task
+from actorfl.topology import Topology
+from actorfl.until import Until
+from actors import code
+
+if TYPE_CHECKING:
+    from actorfl.execute import Result
+    from actors.deploy import Deployment
+
+# A seed travels as a signed 64-bit integer, the widest that TOML promises.
+_SEED_MAX = 2**63 - 1
+# Each buffer holds a whole model; more than this many only hides that workers wait for each other.
+_LANDING_MAX = 64
+# What says where and how a run is carried out, not what it computes: no part of its hash, and free
+# to differ when it is resumed.
+_CARRIED_OUT = frozenset({"name", "base", "durability", "supervision", "landing"})
+
+
+@dataclass(frozen=True, init=False)
+class Run:
+    """What to learn, who computes it, when and until when.
+
+    A slot takes a value or the name of a kind: a short name, ``module:Class``, ``file.py:Class``.
+
+    Args:
+        task: model, loss and data.
+        topology: who talks to whom.
+        algorithm: what is computed and merged.
+        local: the local loop of a worker.
+        until: when the run is over.
+        sync: when a worker may go on.
+        partition: how the pool of a task that has one is dealt out.
+        validate: fraction of each worker's data held back for evaluation, 0 <= validate < 1.
+        evaluate: how often, and where.
+        seed: from which all randomness of the learning is derived, 0 to 2^63 - 1.
+        name: of the run directory; without it the task's class name in lower case.
+        durability: "process" survives the death of processes, "machine" also that of the machine
+            (it waits for the disk).
+        supervision: how often what fails is restarted.
+        landing: buffers in which an aggregator receives updates, 1 to 64; each is one model large.
+        base: directory that relative paths start from; without it that of the running script, or
+            the current one where there is no script.
+
+    Raises:
+        ConfigError: a value is refused, or two do not fit together; nothing was started.
+    """
+
+    task: Task
+    topology: Topology
+    algorithm: Algorithm
+    local: SGD
+    until: Until
+    sync: Sync
+    partition: Partitioner
+    validate: float
+    evaluate: Every
+    seed: int
+    name: str
+    durability: Literal["process", "machine"]
+    supervision: Supervision
+    landing: int
+    base: Path = field(compare=False)
+
+    def __init__(
+        self,
+        task: Task | str,
+        topology: Topology | str,
+        algorithm: Algorithm | str,
+        *,
+        local: SGD | str,
+        until: Until | str,
+        sync: Sync | str | None = None,
+        partition: Partitioner | str | None = None,
+        validate: float = 0.0,
+        evaluate: Every | None = None,
+        seed: int = 0,
+        name: str | None = None,
+        durability: Literal["process", "machine"] = "process",
+        supervision: Supervision | None = None,
+        landing: int = 2,
+        base: str | os.PathLike[str] | None = None,
+    ) -> None:
+        where = (_script_directory() if base is None else Path(base)).resolve()
+        given: dict[str, object] = {
+            "task": task,
+            "topology": topology,
+            "algorithm": algorithm,
+            "local": local,
+            "until": until,
+            "sync": BSP() if sync is None else sync,
+            "partition": Iid() if partition is None else partition,
+        }
+        for key, value in given.items():
+            slot = SLOTS[key]
+            if isinstance(value, str):
+                value = config.build(slot, value, Place("Run", (key,)), where)  # noqa: PLW2901  (the name gives way to what it names)
+            registry.check_instance(slot, value)
+            object.__setattr__(self, key, value)
+        plain: dict[str, object] = {
+            "validate": float(validate),
+            "evaluate": Every() if evaluate is None else evaluate,
+            "seed": seed,
+            "name": checked_name(type(self.task).__name__.lower() if name is None else name),
+            "durability": durability,
+            "supervision": Supervision() if supervision is None else supervision,
+            "landing": landing,
+            "base": where,
+        }
+        for key, value in plain.items():
+            object.__setattr__(self, key, value)
+        self._check()
+
+    @classmethod
+    def from_toml(cls, path: str | os.PathLike[str], overrides: Iterable[str] = ()) -> Run:
+        """Read a configuration.
+
+        Args:
+            path: a TOML file; relative paths in it start from its directory.
+            overrides: settings such as ``until.rounds=5``, applied in order.
+
+        Raises:
+            ConfigError: the file or a value is refused, with the key and where it stands.
+        """
+        file = Path(path)
+        table, settings = config.override(config.read(file), overrides)
+        return cls.from_table(table, file.absolute().parent, source=str(file), settings=settings)
+
+    @classmethod
+    def from_table(
+        cls,
+        table: Mapping[str, object],
+        base: Path,
+        *,
+        source: str = "the configuration",
+        settings: frozenset[tuple[str, ...]] = frozenset(),
+    ) -> Run:
+        """Make a run of what `table` returns, or of what a TOML file holds.
+
+        Args:
+            table: keys and values.
+            base: directory that the key ``base``, if it is relative or absent, starts from.
+            source: where the table comes from, for people.
+            settings: paths that were set on the command line.
+
+        Raises:
+            ConfigError: a value is refused, with the key and where it stands.
+        """
+        top = Place(source, settings=settings)
+        for key in table:
+            if key not in _KEYS:
+                raise UnknownKey("key", key, top.inside(key), _KEYS)
+        for key in ("task", "topology", "algorithm", "local", "until"):
+            if key not in table:
+                raise MissingKey(key, "a run", f"in {source}")
+        values: dict[str, Any] = {}
+        where = base / config.convert(table.get("base", "."), str, top.of("base"))
+        for key, value in table.items():
+            place = top.of(key)
+            if key in SLOTS:
+                values[key] = config.build(SLOTS[key], value, place, where)
+            elif key != "base":
+                values[key] = config.convert(value, _PLAIN[key], place)
+        return cls(**values, base=where)
+
+    def table(self) -> Table:
+        """Return the resolved configuration as TOML could hold it: every default written out.
+
+        Raises:
+            ConfigError: a value or class that has no form outside this process.
+        """
+        table: Table = {}
+        for key in _KEYS:
+            value = getattr(self, key)
+            if key in SLOTS:
+                table[key] = config.describe_slot(SLOTS[key], value, self.base)
+            elif dataclasses.is_dataclass(value):
+                items = config.describe(value).items()
+                table[key] = {name: item for name, item in items if item is not None}
+            else:
+                table[key] = str(value) if isinstance(value, Path) else value
+        return table
+
+    def to_toml(self) -> str:
+        """Return the resolved configuration as TOML; `from_toml` makes an equal run of it.
+
+        Raises:
+            ConfigError: a value or class that has no form outside this process.
+        """
+        return tomlwriter.dumps(self.table())
+
+    def canonical(self) -> Table:
+        """Return what decides the result: no name and no place, a class by its name and source.
+
+        Raises:
+            ConfigError: a value or class that has no form outside this process.
+        """
+        table: Table = {}
+        for key in _KEYS:
+            value = getattr(self, key)
+            if key in SLOTS:
+                identity = registry.identity_of(SLOTS[key], type(value))
+                table[key] = {**config.describe(value), **identity}
+            elif key not in _CARRIED_OUT:
+                table[key] = config.describe(value) if dataclasses.is_dataclass(value) else value
+        return table
+
+    def canonical_json(self) -> bytes:
+        """Return `canonical` as the bytes that are hashed: sorted keys, no spaces, ASCII."""
+        return json.dumps(self.canonical(), sort_keys=True, separators=(",", ":")).encode("ascii")
+
+    @property
+    def hash(self) -> str:
+        """SHA-256 of `canonical_json`, in hexadecimal: the same configuration has one hash."""
+        return hashlib.sha256(self.canonical_json()).hexdigest()
+
+    def extends(self, earlier: Mapping[str, object]) -> bool:
+        """Say whether this run ends no earlier than one with this canonical `until`."""
+        slot = SLOTS["until"]
+        value = {key: item for key, item in earlier.items() if item is not None}
+        until = config.build(slot, value, Place("the run to resume", ("until",)), self.base)
+        return self.until.extends(until)
+
+    def start(
+        self,
+        on: Deployment | None = None,
+        *,
+        resume: str | os.PathLike[str] | None = None,
+        out: str | os.PathLike[str] = "runs",
+        on_row: Callable[[Mapping[str, Any]], None] | None = None,
+    ) -> Result:
+        """Carry the run out, from a script.
+
+        Args:
+            on: where; without it in this process.
+            resume: directory of an earlier start to continue; without it a new one is made.
+            out: where a new directory is made.
+            on_row: called with each row of the metrics as it comes.
+
+        Returns:
+            How it ended, and where it left its files.
+
+        Raises:
+            ConfigError: it was refused before anything started.
+            RunDirectoryError: its directory cannot be used.
+            RunFailed: it gave up.
+        """
+        from actorfl import execute
+
+        code.refuse_if_loading("a run")
+        where = None if resume is None else Path(resume)
+        return execute.start(self, on=on, resume=where, out=Path(out), on_row=on_row)
+
+    async def on(
+        self,
+        deployment: Deployment | None = None,
+        *,
+        resume: str | os.PathLike[str] | None = None,
+        out: str | os.PathLike[str] = "runs",
+        on_row: Callable[[Mapping[str, Any]], None] | None = None,
+    ) -> Result:
+        """Carry the run out, from a running event loop; like `start` otherwise."""
+        from actorfl import execute
+
+        code.refuse_if_loading("a run")
+        where = None if resume is None else Path(resume)
+        return await execute.on(self, deployment, resume=where, out=Path(out), on_row=on_row)
+
+    def _check(self) -> None:
+        if not 0.0 <= self.validate < 1.0:
+            raise WrongValue("`validate` of Run", "at least 0 and below 1", self.validate)
+        if isinstance(self.seed, bool) or not isinstance(self.seed, int):
+            raise WrongType("`seed` of Run", "int", self.seed)
+        if not 0 <= self.seed <= _SEED_MAX:
+            raise WrongValue("`seed` of Run", "from 0 to 2^63 - 1", self.seed)
+        if self.durability not in {"process", "machine"}:
+            raise WrongValue("`durability` of Run", '"process" or "machine"', self.durability)
+        if not 1 <= self.landing <= _LANDING_MAX:
+            raise WrongValue("`landing` of Run", f"from 1 to {_LANDING_MAX}", self.landing)
+        if self.algorithm.reduce == "pair":
+            raise Misfit(
+                f"{type(self.algorithm).__name__} merges pairs of models, which needs a gossip "
+                f"topology; {type(self.topology).__name__} has an aggregator"
+            )
+
+
+_PLAIN: dict[str, Any] = {
+    "seed": int,
+    "validate": float,
+    "evaluate": Every,
+    "name": str,
+    "durability": Literal["process", "machine"],
+    "supervision": Supervision,
+    "landing": int,
+    "base": str,
+}
+# As people read it: what is learned first, how it is carried out last.
+_KEYS = (
+    *("name", "seed", "validate"),
+    *SLOTS,
+    *("evaluate", "supervision", "durability", "landing", "base"),
+)
+
+
+def _script_directory() -> Path:
+    script = getattr(sys.modules.get("__main__"), "__file__", None)
+    return Path(script).parent if script else Path.cwd()
