@@ -1,0 +1,95 @@
+"""What a worker does with its data in one clock: the settings of the local loop."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from actorfl.errors import WrongType, WrongValue
+
+
+@dataclass(frozen=True)
+class Local:
+    """Base of every local loop's settings."""
+
+
+@dataclass(frozen=True)
+class SGD(Local):
+    """Stochastic gradient descent on the worker's own data (`torch.optim.SGD`).
+
+    Each epoch visits the data once in a fresh order; the last batch may be smaller and counts as a
+    step. With ``batch="all"`` and one epoch this is FedSGD. Momentum starts at zero in every clock:
+    a worker keeps no optimiser state between clocks.
+
+    Attributes:
+        lr: Learning rate, finite and > 0.
+        batch: Examples in a step, >= 1; None (in TOML ``"all"``) takes all the worker has.
+        epochs: Passes over the data, >= 1. Give this or `steps`; one epoch if neither.
+        steps: Steps, >= 1, over as many epochs as they need.
+        momentum: In [0, 1); 0 is plain SGD.
+        weight_decay: L2 coefficient added to the gradient, finite and >= 0.
+        clip: Largest L2 norm of the whole gradient, finite and > 0; None leaves it alone.
+
+    Raises:
+        WrongType: A field is not a number where it must be one.
+        WrongValue: A field is out of range, or both `epochs` and `steps` are given.
+    """
+
+    lr: float
+    batch: int | Literal["all"] | None = None
+    epochs: int | None = None
+    steps: int | None = None
+    momentum: float = 0.0
+    weight_decay: float = 0.0
+    clip: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.epochs is not None and self.steps is not None:
+            both = f"epochs={self.epochs} and steps={self.steps}"
+            raise WrongValue("the length of SGD", "given in epochs or in steps, not both", both)
+        # One spelling for one meaning: equal settings compare and hash equal.
+        if self.batch == "all":
+            object.__setattr__(self, "batch", None)
+        if self.epochs is None and self.steps is None:
+            object.__setattr__(self, "epochs", 1)
+        self._count("batch", 'at least 1, or "all"')
+        self._count("epochs", "at least 1")
+        self._count("steps", "at least 1")
+        self._number("lr", "finite and above 0", lambda x: x > 0)
+        self._number("momentum", "at least 0 and below 1", lambda x: 0 <= x < 1)
+        self._number("weight_decay", "finite and at least 0", lambda x: x >= 0)
+        if self.clip is not None:
+            self._number("clip", "finite and above 0", lambda x: x > 0)
+
+    def _count(self, name: str, need: str) -> None:
+        value = getattr(self, name)
+        if value is None:
+            return
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise WrongType(f"`{name}` of SGD", f"an int, {need}", value)
+        if value < 1:
+            raise WrongValue(f"`{name}` of SGD", need, value)
+
+    def _number(self, name: str, need: str, within: Callable[[float], bool]) -> None:
+        value = getattr(self, name)
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise WrongType(f"`{name}` of SGD", f"a number, {need}", value)
+        if not (math.isfinite(value) and within(value)):
+            raise WrongValue(f"`{name}` of SGD", need, value)
+        object.__setattr__(self, name, float(value))
+
+    def batch_of(self, examples: int) -> int:
+        """Count the examples of a full step of a worker that has `examples` (at least 1)."""
+        assert self.batch != "all"
+        return max(1, examples if self.batch is None else min(self.batch, examples))
+
+    def steps_of(self, examples: int) -> int:
+        """Count the steps that a worker with `examples` takes in one clock; none without data."""
+        if examples == 0:
+            return 0
+        if self.steps is not None:
+            return self.steps
+        assert self.epochs is not None
+        return self.epochs * math.ceil(examples / self.batch_of(examples))

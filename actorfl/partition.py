@@ -1,0 +1,117 @@
+"""Partitioners: which examples of a pool each worker gets."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from actorfl.errors import Misfit, WrongValue
+from actorfl.seeds import seed_everything, seed_for
+
+if TYPE_CHECKING:
+    from actorfl.task import Dataset, Task, Who
+
+Indices = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Partitioner(ABC):
+    """Base of every partitioner: deals out the indices of a pool."""
+
+    @abstractmethod
+    def split(
+        self, examples: int, workers: int, seed: int, labels: NDArray[np.int64] | None = None
+    ) -> list[Indices]:
+        """Deal out ``range(examples)``.
+
+        Args:
+            examples: Size of the pool.
+            workers: How many parts to make, >= 1.
+            seed: All randomness comes from it, in [0, 2^63).
+            labels: Class of each example, shape ``(examples,)``, where the task has classes.
+
+        Returns:
+            One sorted int64 array of indices for each worker, in roster order; together they hold
+            every index once.
+
+        Raises:
+            Misfit: These examples cannot be dealt to these workers.
+        """
+
+
+@dataclass(frozen=True)
+class Iid(Partitioner):
+    """Independent and identically distributed: shuffled, then cut into parts of equal size.
+
+    Sizes differ by at most one; the larger parts go to the first workers.
+    """
+
+    def split(
+        self, examples: int, workers: int, seed: int, labels: NDArray[np.int64] | None = None
+    ) -> list[Indices]:
+        """Deal out ``range(examples)``; see `Partitioner.split`. `labels` play no part."""
+        del labels
+        enough(examples, workers)
+        parts = np.array_split(_generator(seed).permutation(examples), workers)
+        return [np.sort(part).astype(np.int64) for part in parts]
+
+
+def enough(examples: int, workers: int) -> None:
+    """Refuse what no partitioner can do.
+
+    Raises:
+        WrongValue: No workers.
+        Misfit: More workers than examples.
+    """
+    if workers < 1:
+        raise WrongValue("workers that share a pool", "at least 1", workers)
+    if examples < workers:
+        raise Misfit(
+            f"{workers} workers cannot share {examples} examples; use at most {examples} workers "
+            "or a larger pool"
+        )
+
+
+def worker_data(task: Task, who: Who, partitioner: Partitioner, run_seed: int) -> Dataset:
+    """Load the data of one worker, whichever way the task keeps it.
+
+    It seeds the process-wide generators, so it belongs into the training lane: a pool is drawn
+    alike for all workers, and a worker's own data alike in every process.
+
+    Args:
+        task: Its `train` is called for `who`, or its `pool` is dealt out.
+        who: The worker; its place in the roster decides its part of a pool.
+        partitioner: Deals out a pool; unused where workers have their own data.
+        run_seed: The seed of the run.
+
+    Returns:
+        A dataset as `Task` defines it.
+
+    Raises:
+        Misfit: The pool cannot be dealt to so many workers.
+        ConfigError: What the task returned is no dataset.
+    """
+    from actorfl import batches
+
+    if not task.pooled:
+        seed_everything(seed_for(run_seed, who.name, 0, "data"))
+        data = task.train(who)
+        batches.size_of(data)  # refuses now what would fail in the first fit
+        return data
+    seed_everything(seed_for(run_seed, "", 0, "pool"))
+    pool = task.pool()
+    seed = seed_for(run_seed, "", 0, "partition")
+    parts = partitioner.split(
+        batches.size_of(pool), who.count, seed, labels=batches.labels_of(pool)
+    )
+    return batches.subset(pool, parts[who.index])
+
+
+def _generator(seed: int) -> np.random.RandomState:
+    # The streams of RandomState are frozen; those of Generator may change between versions of
+    # numpy, and a worker on another machine must get the same part.
+    return np.random.RandomState([seed & 0xFFFF_FFFF, seed >> 32])
