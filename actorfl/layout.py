@@ -1,8 +1,8 @@
 """The layout of a model as one flat float32 vector.
 
-An aggregator knows no torch: a model is to it one contiguous float32 vector plus a few integer
-buffers (BatchNorm's ``num_batches_tracked``). The layout says which stretch of the vector is
-which tensor, so that refusals can name a part, grids can be made per tensor and algorithms can treat
+An aggregator knows no torch: to it a model is one contiguous float32 vector plus a few integer
+buffers (BatchNorm's ``num_batches_tracked``). The layout says which stretch of the vector is which
+tensor, so that refusals can name a part, grids can be made per tensor and algorithms can treat
 parts differently.
 """
 
@@ -16,6 +16,8 @@ from typing import Literal, TypeAlias
 import msgspec
 import numpy as np
 import numpy.typing as npt
+
+from actorfl.errors import ActorflError
 
 Vector: TypeAlias = npt.NDArray[np.float32]
 """A model, or anything of its size: one-dimensional, contiguous, float32."""
@@ -36,7 +38,7 @@ MAX_DIMENSIONS = 32  # numpy 1.x stops at 32
 MAX_ELEMENTS = 1 << 40  # 4 TiB of float32; keeps every offset far inside int64
 
 
-class LayoutError(ValueError):
+class LayoutError(ActorflError, ValueError):
     """A layout that contradicts itself, or a vector that does not fit its layout."""
 
 

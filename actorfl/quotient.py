@@ -1,0 +1,82 @@
+"""The correctly rounded float32 of an integer sum divided by an integer weight.
+
+Two roundings in a row, to float64 and then to float32, miss the nearest float32 now and then; the
+same model must come out wherever and however its sum was made, so the quotient is rounded once.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from actorfl.layout import Vector
+
+Units = npt.NDArray[np.int64]
+
+# A quotient of 26 bits carries a float32's 24, the next one, and whether anything follows.
+_ENOUGH = 1 << 26
+
+
+class Quotient:
+    """A division of up to ``size`` sums at a time, with its scratch of 21 bytes per element."""
+
+    def __init__(self, size: int) -> None:
+        self._quotients = np.empty(size, dtype=np.int64)
+        self._products = np.empty(size, dtype=np.int64)
+        self._magnitudes = np.empty(size, dtype=np.float32)
+        self._inexact = np.empty(size, dtype=np.bool_)
+
+    def write(self, sums: Units, divisor: int, exponent: int, out: Vector) -> None:
+        """Write sums * 2^exponent / divisor, rounded half to even, to ``out``.
+
+        The quotient is rounded to odd (to the odd one of its two whole neighbours, unless it is
+        whole itself): from 26 bits on, rounding that to 24 bits is rounding the quotient (Boldo and
+        Melquiond, "Emulation of FMA and correctly rounded sums", 2008). Converting int64 to float32
+        rounds once, half to even; scaling by 2^exponent is exact above the subnormals.
+
+        Args:
+            sums: int64, |sum| < 2^63; at most ``size``.
+            divisor: 1 to 2^32.
+            exponent: -149 to 104.
+            out: float32 of the same size, contiguous.
+        """
+        size = sums.size
+        if size == 0:
+            return
+        quotients = sums
+        if divisor != 1:
+            quotients = np.floor_divide(sums, divisor, out=self._quotients[:size])
+            products = np.multiply(quotients, divisor, out=self._products[:size])
+            inexact = np.not_equal(products, sums, out=self._inexact[:size])
+            np.bitwise_or(quotients, inexact, out=quotients)
+        np.copyto(out, quotients, casting="unsafe")
+        magnitudes = np.abs(out, out=self._magnitudes[:size])
+        enough = max(_ENOUGH, 2.0 ** (-125 - exponent))
+        scale = np.float32(2.0**exponent)
+        if magnitudes.min() >= enough:
+            np.multiply(out, scale, out=out)
+            return
+        few = np.flatnonzero((magnitudes < enough) & (sums != 0))
+        np.multiply(out, scale, out=out)
+        if few.size:
+            out[few] = _rounded_few(sums[few], divisor, exponent)
+
+
+def _rounded_few(sums: Units, divisor: int, exponent: int) -> Vector:
+    """The same for sums whose quotient has too few bits, or is subnormal as a float32.
+
+    Each sum is shifted to 62 or 63 bits before the division, and the divisor to 2^10 or more, so
+    that the quotient has 29 to 53 bits: float64 holds it exactly, also scaled by the powers of two
+    that occur here, and the conversion to float32 rounds once, subnormals included.
+    """
+    magnitudes = np.abs(sums).astype(np.uint64)
+    # one too large where the conversion to float64 rounds up to a power of two: 62 bits are enough
+    bits = np.frexp(magnitudes.astype(np.float64))[1].astype(np.int64)
+    shift = 63 - bits
+    raised = max(0, 11 - divisor.bit_length())
+    large = np.uint64(divisor << raised)
+    dividends = np.left_shift(magnitudes, shift.astype(np.uint64))
+    quotients = dividends // large
+    quotients |= (quotients * large != dividends).astype(np.uint64)
+    values = np.ldexp(quotients.astype(np.float64), exponent + raised - shift)
+    return np.copysign(values, sums).astype(np.float32)
