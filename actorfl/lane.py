@@ -1,8 +1,8 @@
 """The training lane: the one thread of a process in which torch computes.
 
-torch's generators, thread counts and switches belong to the process or to the thread, so two fits at
-once would draw from each other and round differently. In the lane jobs run one at a time, each from
-the same state of the thread, and so give the same bits whatever ran before them.
+torch's generators, thread counts and switches belong to the process or to the thread, so two fits
+at once would draw from each other and round differently. In the lane jobs run one at a time, each
+from the same state of the thread, and so give the same bits whatever ran before them.
 """
 
 from __future__ import annotations

@@ -60,7 +60,7 @@ class Task:
 
     A subclass defines `model`, `loss` and exactly one of `train` (each worker has data of its own)
     and `pool` (one data set that a partitioner deals out). `test` and `metrics` are optional. All
-    of them run in the training lane, with torch, numpy and random seeded, so what they draw repeats.
+    of them run in the training lane; torch, numpy and random are seeded, so what they draw repeats.
 
     A *dataset* is a map-style torch ``Dataset``, or a tuple or list of tensors or numpy arrays with
     equal first dimension. A *batch* is a tuple of tensors in memory of its own, one for each

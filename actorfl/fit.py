@@ -1,0 +1,214 @@
+"""The local loop: what a worker computes in one clock, and how a model is evaluated.
+
+`fit` is a pure function: model, data, settings and seed in, model out. It builds its module anew
+each time, so nothing that a module keeps outside of its ``state_dict`` reaches the next clock, and
+a worker that was killed computes the same bits as one that was not. Run it in the training lane.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import torch
+from torch import Tensor, nn
+
+from actorfl import batches, model
+from actorfl.errors import ConfigError
+from actorfl.layout import Layout, Vector
+from actorfl.local import SGD
+from actorfl.mean import Mean
+from actorfl.model import Buffers
+from actorfl.seeds import seed_everything, seed_for
+from actorfl.task import Batch, Dataset, Task
+
+# Examples in a batch of an evaluation. Kernels may round otherwise for other sizes, so it is part
+# of what "the same bits" means; large enough for full speed, small enough for activations to fit.
+EVALUATION_BATCH = 1024
+
+GradientHook: TypeAlias = Callable[[Vector, Vector], Vector]
+"""Corrects a gradient: (gradient, weights) -> gradient, each float32 of shape ``(layout.size,)``.
+
+Called at each step with fresh arrays that it may change; buffers have gradient 0.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class FitResult:
+    """What a fit gives.
+
+    Attributes:
+        vector: The trained model, float32, in memory of its own; may be non-finite if it diverged.
+        buffers: Its integer buffers by name.
+        examples: Size of the worker's data, the weight of its update; 0 leaves the model as it was.
+        steps: Steps taken.
+        loss: Mean of the losses of the batches, each counted once per example; of the model as it
+            was before each step.
+    """
+
+    vector: Vector
+    buffers: Buffers
+    examples: int
+    steps: int
+    loss: Mean
+
+
+def fit(
+    task: Task,
+    data: Dataset,
+    start: Vector,
+    buffers: Buffers,
+    *,
+    local: SGD,
+    seed: int,
+    hook: GradientHook | None = None,
+) -> FitResult:
+    """Train a model on a worker's data.
+
+    The order of the examples comes from `seed`, as does all that torch, numpy and random draw. A
+    step is that of `torch.optim.SGD`; a hook corrects the gradient before it is clipped.
+
+    Args:
+        task: Its `model` is built and its `loss` minimised.
+        data: What the worker trains on; n examples.
+        start: The model to start from, float32, shape ``(layout.size,)``; only read.
+        buffers: Its integer buffers; only read.
+        local: Steps, batch and learning rate.
+        seed: ``seed_for(run_seed, worker, clock, "fit")``.
+        hook: Corrects each gradient; without it the bits are those of plain torch.
+
+    Raises:
+        ConfigError: The loss is no tensor with one element, or data or model are refused.
+        LayoutError: `start` or `buffers` do not fit the task's model.
+    """
+    seed_everything(seed)
+    module = task.model()
+    model.load(module, start, buffers)
+    module.train()
+    examples = batches.size_of(data)
+    optimizer = torch.optim.SGD(
+        module.parameters(),
+        lr=local.lr,
+        momentum=local.momentum,
+        weight_decay=local.weight_decay,
+    )
+    flat = None if hook is None else _Flat(module)
+    losses: dict[int, list[float]] = {}
+    steps = 0
+    for indices in _orders(examples, local, seed):
+        optimizer.zero_grad()
+        loss = _loss(task, module, batches.gather(data, indices))
+        loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it unannotated
+        if flat is not None and hook is not None:
+            flat.correct(hook)
+        if local.clip is not None:
+            nn.utils.clip_grad_norm_(module.parameters(), local.clip)
+        optimizer.step()
+        losses.setdefault(len(indices), []).append(loss.item())
+        steps += 1
+    trained = model.extract(module)
+    return FitResult(trained.vector, trained.buffers, examples, steps, _weighted(losses))
+
+
+def evaluate(
+    task: Task, module: nn.Module, dataset: Dataset, batch: int = EVALUATION_BATCH
+) -> dict[str, Mean]:
+    """Measure a model, in evaluation mode and without gradients.
+
+    Args:
+        task: Its `loss` and `metrics` are measured.
+        module: A model of the task; its mode is given back as it was.
+        dataset: What to measure on, in order.
+        batch: Examples in a batch, >= 1; another size may round otherwise.
+
+    Returns:
+        Sums and counts by name, ``loss`` first; without examples an empty ``loss`` alone.
+
+    Raises:
+        ConfigError: The loss is no tensor with one element, a metric is no Mean or is called
+            ``loss``, or the data are refused.
+    """
+    training = module.training
+    module.eval()
+    losses: dict[int, list[float]] = {}
+    metrics: dict[str, Mean] = {}
+    try:
+        with torch.no_grad():
+            for examples in batches.in_order(dataset, batch):
+                size = len(examples[0])
+                losses.setdefault(size, []).append(_loss(task, module, examples).item())
+                for name, value in task.metrics(module, examples).items():
+                    _check_metric(task, name, value)
+                    metrics[name] = metrics.get(name, Mean()) + value
+    finally:
+        module.train(training)
+    return {"loss": _weighted(losses), **metrics}
+
+
+def _orders(examples: int, local: SGD, seed: int) -> Iterator[Tensor]:
+    """The examples of each step: epochs in fresh orders, cut into batches."""
+    if examples == 0:
+        return
+    generator = torch.Generator().manual_seed(seed_for(seed, "", 0, "order"))
+    left = local.steps_of(examples)
+    while left > 0:
+        order = torch.randperm(examples, generator=generator)
+        for indices in torch.split(order, local.batch_of(examples))[:left]:
+            yield indices
+            left -= 1
+
+
+class _Flat:
+    """The gradients of a module as one vector, for an algorithm's hook."""
+
+    def __init__(self, module: nn.Module) -> None:
+        self._layout: Layout = model.layout_of(module)
+        self._parameters = dict(module.named_parameters())
+
+    def correct(self, hook: GradientHook) -> None:
+        gradient = torch.zeros(self._layout.size)
+        weights = torch.zeros(self._layout.size)
+        trained = []
+        for part in self._layout:
+            parameter = self._parameters.get(part.name)
+            if parameter is None:
+                continue
+            weights[part.slice] = parameter.detach().reshape(-1)
+            if parameter.grad is not None:
+                gradient[part.slice] = parameter.grad.reshape(-1)
+                trained.append((part, parameter.grad))
+        corrected = hook(gradient.numpy(), weights.numpy())
+        self._layout.check(corrected)
+        vector = torch.tensor(corrected)
+        for part, grad in trained:
+            grad.copy_(vector[part.slice].view(part.shape))
+
+
+def _loss(task: Task, module: nn.Module, batch: Batch) -> Tensor:
+    loss = task.loss(module, batch)
+    if not isinstance(loss, Tensor) or loss.numel() != 1:
+        got = f"a tensor of shape {tuple(loss.shape)}" if isinstance(loss, Tensor) else repr(loss)
+        raise ConfigError(
+            f"loss of {type(task).__name__} returned {got}; return a tensor with one element, "
+            "the mean over the batch"
+        )
+    return loss
+
+
+def _check_metric(task: Task, name: str, value: object) -> None:
+    if name == "loss":
+        raise ConfigError(
+            f"metrics of {type(task).__name__} measures 'loss', which is always measured; "
+            "choose another name"
+        )
+    if not isinstance(value, Mean):
+        raise ConfigError(
+            f"metric {name!r} of {type(task).__name__} is a {type(value).__name__}; return "
+            "Mean.of(values), with a value for each example"
+        )
+
+
+def _weighted(losses: dict[int, list[float]]) -> Mean:
+    """The mean of losses by batch size, each batch counted once per example."""
+    return sum((Mean.of(values, weight=size) for size, values in losses.items()), Mean())
