@@ -197,12 +197,11 @@ def convert(value: object, hint: Any, place: Place) -> Any:
         match = _MSGSPEC.fullmatch(str(error))
         if match is None:
             raise ConfigError(f"{place}: {error}, got {value!r}") from error
-        where = (
-            dataclasses.replace(place, path=(*place.path[:-1], place.path[-1] + match["at"]))
-            if match["at"]
-            else place
-        )
-        raise WrongType(str(where), match["expected"].replace(" | ", " or "), value) from error
+        at = match["at"] or ""
+        where = f"`{'.'.join(place.path)}{at}` {place.origin}"
+        raise WrongType(
+            where, match["expected"].replace(" | ", " or "), _item(value, at)
+        ) from error
     except TypeError as error:
         raise ConfigError(f"{place}: its annotation {hint} has no form in TOML") from error
 
@@ -246,6 +245,14 @@ def _plain(value: object) -> object:
     if value is None or type(value) in {bool, int, float, str}:
         return value
     raise TypeError(f"it is of type {type(value).__qualname__}")
+
+
+def _item(value: Any, at: str) -> object:
+    """Return what is at a path such as ``[1][0]``; the whole where it goes through a table."""
+    if re.fullmatch(r"(\[\d+\])*", at):
+        for index in re.findall(r"\d+", at):
+            value = value[int(index)]
+    return value
 
 
 def _from_toml(kind: type[Any], value: Any) -> Any:

@@ -1,0 +1,313 @@
+"""The command ``actorfl``: an error is one line and an exit code, its traceback only on demand."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TextIO
+
+import typer
+
+from actorfl.errors import ActorflError
+from actorfl.exitcodes import ExitCode
+
+if TYPE_CHECKING:
+    from actorfl.execute import Result
+    from actorfl.run import Run
+    from actors.deploy import Deployment
+
+# What --resume means when no directory follows it.
+_LATEST = "latest"
+
+_EPILOG = (
+    "Exit codes: 0 done, 2 usage, 10-19 configuration refused, 20-29 run directory refused, "
+    "30 the run gave up, 130 Ctrl-C; docs/exit-codes.md lists them all."
+)
+
+app = typer.Typer(
+    name="actorfl",
+    help="Supervised federated training: actors that learn, restarted when they fail.",
+    epilog=_EPILOG,
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+
+
+def main() -> None:
+    """Run the command line of this process and exit."""
+    app(args=bare_resume(sys.argv[1:]), prog_name="actorfl")
+
+
+def bare_resume(arguments: Sequence[str]) -> list[str]:
+    """Complete a ``--resume`` that no directory follows.
+
+    What follows it is its directory unless it is an option or a file: the configuration.
+    """
+    completed: list[str] = []
+    for place, argument in enumerate(arguments):
+        completed.append(argument)
+        if argument == "--resume":
+            following = arguments[place + 1] if place + 1 < len(arguments) else "-"
+            if (
+                following.startswith("-")
+                or following.endswith(".toml")
+                or Path(following).is_file()
+            ):
+                completed[-1] = f"--resume={_LATEST}"
+    return completed
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        print(f"actorfl {version('actorfl')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool,
+        typer.Option("--version", help="Print the version.", callback=_version, is_eager=True),
+    ] = False,
+) -> None:
+    del version
+
+
+@app.command(epilog=_EPILOG)
+def run(  # noqa: PLR0917  (typer turns parameters into arguments and options)
+    file: Annotated[
+        Path | None,
+        typer.Argument(help="The configuration, a TOML file.", metavar="FILE", show_default=False),
+    ] = None,
+    deploy: Annotated[
+        str,
+        typer.Option(help="Where: 'inline', in this process, or 'processes=N', over N of them."),
+    ] = "inline",
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            help="Override any key, such as until.rounds=5; may be repeated.",
+            metavar="KEY=VALUE",
+            show_default=False,
+        ),
+    ] = None,
+    resume: Annotated[
+        str | None,
+        typer.Option(
+            help="Continue a run that was killed: in DIR, or the newest of this name under --out. "
+            "FILE may be left out; the run's own run.toml is taken then.",
+            metavar="[DIR]",
+            show_default=False,
+        ),
+    ] = None,
+    as_json: Annotated[
+        bool,
+        typer.Option(
+            "--json", help="Write the result as one line of JSON; rounds go to standard error."
+        ),
+    ] = False,
+    out: Annotated[Path, typer.Option(help="Where a new run directory is made.")] = Path("runs"),
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+) -> None:
+    """Train as FILE says, a line per round, and leave everything in one run directory."""
+    if file is None and resume is None:
+        raise typer.BadParameter("give a configuration FILE, or --resume", param_hint="FILE")
+    deployment = parse_deployment(deploy)
+    try:
+        described, directory = _described(file, settings or [], resume, out)
+        say = _Output(sys.stderr if as_json else sys.stdout)
+        result = described.start(
+            deployment, resume=directory, out=out, on_row=lambda row: say.line(row_line(row))
+        )
+    except KeyboardInterrupt:
+        # What had to end has ended; a second Ctrl-C in these last lines must not show a traceback.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        _fail("interrupted; continue the run with --resume", ExitCode.INTERRUPTED)
+    except Exception as error:  # noqa: BLE001  (every error ends as one line and a code)
+        if debug:
+            traceback.print_exc()
+            _print_remote(error)
+        _fail(*sentence_and_code(error))
+    if as_json:
+        _Output(sys.stdout).line(json.dumps(summary(result)))
+    else:
+        say.line(closing_line(result))
+
+
+@app.command()
+def show(
+    directory: Annotated[
+        Path | None,
+        typer.Argument(help="A run directory; without it the newest.", show_default=False),
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Where run directories are.")] = Path("runs"),
+) -> None:
+    """Print the rounds of a run, finished or not."""
+    from actorfl.rundir import RunDirectory
+
+    try:
+        where = RunDirectory.latest(out) if directory is None else directory
+        rows = _rows(where / "metrics.jsonl")
+    except ActorflError as error:
+        _fail(*sentence_and_code(error))
+    say = _Output(sys.stdout)
+    say.line(str(where))
+    for row in rows:
+        say.line(row_line(row))
+
+
+def parse_deployment(text: str) -> Deployment:
+    """Return what ``--deploy`` names.
+
+    Raises:
+        typer.BadParameter: it is neither ``inline`` nor ``processes=N``.
+    """
+    from actors.deploy import Inline, Processes
+
+    kind, _, count = text.partition("=")
+    if text == "inline":
+        return Inline()
+    if kind == "processes" and count.isascii() and count.isdigit() and 0 < int(count) <= 4096:
+        return Processes(int(count))
+    raise typer.BadParameter(
+        f"{text!r}: expected 'inline' or 'processes=N' with N from 1 to 4096",
+        param_hint="--deploy",
+    )
+
+
+def row_line(row: Mapping[str, Any]) -> str:
+    """Return a row of the metrics as a line for people; what it does not hold is left out."""
+    if "event" in row:
+        return f"  ! {row['event']}"
+    parts = [f"round {row.get('round', '?'):>4}"]
+    for key, form in (("accuracy", "{:.4f}"), ("loss", "{:.4f}"), ("updates", "{}")):
+        if row.get(key) is not None:
+            parts.append(f"{key} {form.format(row[key])}")
+    if row.get("refused"):
+        parts.append(f"refused {row['refused']}")
+    if row.get("restarts") is not None:
+        parts.append(f"restarts {row['restarts']}")
+    if row.get("bytes") is not None:
+        parts.append(human_bytes(row["bytes"]))
+    return "  ".join(parts)
+
+
+def closing_line(result: Result) -> str:
+    """Return how a run ended as a line for people."""
+    accuracy = "no accuracy" if result.accuracy is None else f"accuracy {result.accuracy:.4f}"
+    return (
+        f"{accuracy} after {_count(result.rounds, 'round')}, {_count(result.restarts, 'restart')}; "
+        f"model {result.sha256}; {result.directory}"
+    )
+
+
+def summary(result: Result) -> dict[str, Any]:
+    """Return how a run ended as what ``--json`` writes."""
+    return {
+        "accuracy": result.accuracy,
+        "sha256": result.sha256,
+        "rounds": result.rounds,
+        "restarts": result.restarts,
+        "run": str(result.directory),
+    }
+
+
+def human_bytes(count: int) -> str:
+    """Return a number of bytes with three digits and a decimal unit."""
+    size = float(count)
+    for unit in ("B", "kB", "MB", "GB"):
+        if size < 999.5:
+            return f"{size:.3g} {unit}"
+        size /= 1000
+    return f"{size:.3g} TB"
+
+
+def sentence_and_code(error: Exception) -> tuple[str, ExitCode]:
+    """Return what the command line says about an error, and how it ends."""
+    from actors.errors import GaveUp, StorageError, UsageError
+
+    if isinstance(error, ActorflError) and error.exit_code is not ExitCode.INTERNAL:
+        return str(error), error.exit_code
+    if isinstance(error, UsageError):
+        return str(error), ExitCode.CONFIG
+    if isinstance(error, StorageError):
+        return str(error), ExitCode.RUN_DIRECTORY
+    if isinstance(error, GaveUp):
+        return str(error), ExitCode.RUN_FAILED
+    sentence = f"internal error, {type(error).__name__}: {error}; --debug shows where"
+    return sentence, ExitCode.INTERNAL
+
+
+class _Output:
+    """Lines to a stream that may be closed by its reader, as in ``actorfl run ... | head``."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream: TextIO | None = stream
+
+    def line(self, text: str) -> None:
+        """Write a line at once; when nobody reads any more the run goes on in silence."""
+        if self._stream is None:
+            return
+        try:
+            print(text, file=self._stream, flush=True)
+        except BrokenPipeError:
+            # Else the interpreter fails when it flushes the stream at exit.
+            with open(os.devnull, "w") as nowhere:  # noqa: PTH123  (a device, not a path)
+                os.dup2(nowhere.fileno(), self._stream.fileno())
+            self._stream = None
+
+
+def _described(
+    file: Path | None, settings: Sequence[str], resume: str | None, out: Path
+) -> tuple[Run, Path | None]:
+    """Return the run, and the directory in which it is to be resumed."""
+    from actorfl.run import Run
+    from actorfl.rundir import RunDirectory
+
+    if file is not None:
+        described = Run.from_toml(file, settings)
+        if resume == _LATEST:
+            return described, RunDirectory.latest(out, described.name)
+        return described, None if resume is None else Path(resume)
+    directory = RunDirectory.latest(out) if resume in {None, _LATEST} else Path(str(resume))
+    return Run.from_toml(directory / "run.toml", settings), directory
+
+
+def _rows(path: Path) -> list[Mapping[str, Any]]:
+    from actorfl.errors import MissingFile
+
+    try:
+        lines = path.read_text().splitlines()
+    except OSError as error:
+        raise MissingFile(path, (error.strerror or str(error)).lower()) from error
+    rows: list[Mapping[str, Any]] = []
+    for line in lines:
+        try:
+            rows.append(json.loads(line))
+        except ValueError:
+            break  # a kill in the middle of a line leaves its beginning
+    return rows
+
+
+def _print_remote(error: Exception) -> None:
+    remote = getattr(error, "remote_traceback", "")
+    if remote:
+        print(remote, file=sys.stderr)
+
+
+def _fail(sentence: str, code: ExitCode) -> NoReturn:
+    print(f"actorfl: {' '.join(sentence.split())}", file=sys.stderr)
+    raise typer.Exit(int(code))
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
