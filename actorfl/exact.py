@@ -2,10 +2,10 @@
 
 Values are rounded once to the grid of the clock and added as int64 multiples of 2^e; the mean is
 their quotient, correctly rounded (half to even) to float32 by integer arithmetic. This keeps pace
-with a plain running sum because adding the constant 1.5 * 2^(52+e) in float64 rounds y to a multiple
-q * 2^e and leaves q in the low bits of the result: read as int64, these are the constant's bits plus
-q. They are multiplied by the weight and added with wrap-around; the constant's share is taken off
-at the end, all modulo 2^64.
+with a plain running sum because adding the constant 1.5 * 2^(52+e) in float64 rounds y to a
+multiple q * 2^e and leaves q in the low bits of the result: read as int64, these are the constant's
+bits plus q. They are multiplied by the weight and added with wrap-around; the constant's share is
+taken off at the end, all modulo 2^64.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class _Segment(NamedTuple):
     part: int
     exponent: int
     limit: np.float32  # largest magnitude that may be added
-    exact: np.float32  # 2^(e+24): every float32 from this magnitude on lies on the grid
+    exact: np.float32  # 2^(e+23): every float32 from this magnitude on lies on the grid
     magic: np.float64  # 1.5 * 2^(52+e)
     bits: int  # of magic
 
@@ -157,8 +157,8 @@ class ExactSum:
             rounded: how many of its values were rounded.
 
         Raises:
-            Overweight: the weights exceed the grid's total.
-            Overflow: a sum is larger than such weights can make it.
+            Overweight: the weights exceed the grid's total, or a sum is larger than such weights
+                can make it.
             LayoutError: dtype or shape are not the layout's.
             ValueError: weight or count are not whole numbers >= 1, or rounded is negative.
         """
@@ -378,7 +378,7 @@ def _segments(layout: Layout, grid: Grid) -> Iterator[_Segment]:
         exponent = grid.exponents[index]
         magic = np.float64(1.5 * 2.0 ** (52 + exponent))
         bits = int(magic.view(np.int64))
-        exact = np.float32(min(2.0 ** (exponent + 24), float(np.finfo(np.float32).max)))
+        exact = np.float32(2.0 ** (exponent + 23))
         limit = grid.limit(index)
         for start in range(part.offset, part.stop, BLOCK):
             stop = min(start + BLOCK, part.stop)

@@ -31,9 +31,9 @@ INTEGER_DTYPES = frozenset(
 )
 
 # A layout arrives from other nodes. The largest public models have some 10,000 tensors and names of
-# 100 characters; these bounds stop a header that would make an aggregator allocate without end.
+# 100 bytes; these bounds stop a header that would make an aggregator allocate without end.
 MAX_PARTS = 1 << 16
-MAX_NAME = 512  # characters
+MAX_NAME = 480  # bytes of UTF-8; `transports` carries names of 512, and ours get a prefix
 MAX_DIMENSIONS = 32  # numpy 1.x stops at 32
 MAX_ELEMENTS = 1 << 40  # 4 TiB of float32; keeps every offset far inside int64
 
@@ -310,10 +310,9 @@ class Layout(msgspec.Struct, frozen=True, array_like=True):
 
 
 def _check_tensor(name: str, shape: Shape, seen: set[str]) -> None:
-    if not name or len(name) > MAX_NAME:
-        raise LayoutError(
-            f"a tensor's name has 1 to {MAX_NAME} characters, {name[:40]!r} has {len(name)}"
-        )
+    length = len(name.encode())
+    if not 1 <= length <= MAX_NAME:
+        raise LayoutError(f"a tensor's name has 1 to {MAX_NAME} bytes, {name[:40]!r} has {length}")
     if name in seen:
         raise LayoutError(f"the name {name!r} stands twice in one layout")
     seen.add(name)

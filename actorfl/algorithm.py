@@ -1,0 +1,270 @@
+"""What is computed and merged: an algorithm as a few pure functions.
+
+A model is one flat float32 vector here, and ``ctx.layout`` names its parts. Nothing in this file
+knows torch, actors or messages, so one algorithm file serves every topology and deployment.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any, ClassVar, Literal, NamedTuple, TypeAlias
+
+import msgspec
+import numpy as np
+
+from actorfl.errors import ActorflError
+from actorfl.layout import Layout, Vector
+from actorfl.merging import Merged
+from actorfl.terms import Array, Terms
+
+Reduce: TypeAlias = Literal["sum", "all", "pair"]
+Scalar: TypeAlias = int | float | str | bool
+
+Mine: TypeAlias = "Mapping[str, Array | Scalar]"
+"""A worker's own state between clocks: arrays and scalars by name, empty where there is none."""
+
+# A state is written by us and read back by us, but a snapshot may come from another machine.
+_MAX_NAMED = 1 << 16
+
+
+class StateError(ActorflError, ValueError):
+    """A saved state whose header and arrays contradict each other."""
+
+
+@dataclass(frozen=True)
+class ServerState:
+    """What an aggregator keeps between clocks; arrays in it are never written to.
+
+    Attributes:
+        weights: the model, float32, one-dimensional.
+        buffers: integer buffers of the model by name.
+        vectors: further arrays of the algorithm by name (momentum, control variates).
+        scalars: further numbers of the algorithm by name.
+    """
+
+    weights: Vector
+    buffers: Mapping[str, Array] = field(default_factory=dict)
+    vectors: Mapping[str, Array] = field(default_factory=dict)
+    scalars: Mapping[str, Scalar] = field(default_factory=dict)
+
+    def moved(self, delta: Array) -> ServerState:
+        """This state with ``weights + delta``, added in float32."""
+        return replace(self, weights=np.add(self.weights, delta, dtype=np.float32))
+
+    def replaced(self, weights: Vector) -> ServerState:
+        """This state with other weights."""
+        return replace(self, weights=weights)
+
+    def to_wire(self) -> tuple[StateHeader, dict[str, Array]]:
+        """A small header, and the arrays by name (not copied), for a snapshot or a message."""
+        arrays: dict[str, Array] = {"weights": self.weights}
+        arrays.update({f"buffer/{name}": array for name, array in self.buffers.items()})
+        arrays.update({f"vector/{name}": array for name, array in self.vectors.items()})
+        return StateHeader(tuple(self.buffers), tuple(self.vectors), dict(self.scalars)), arrays
+
+    @classmethod
+    def from_wire(cls, header: StateHeader, arrays: Mapping[str, Array]) -> ServerState:
+        """The state again; the arrays are not copied.
+
+        Raises:
+            StateError: an array is missing, or one that the header does not state came along.
+        """
+        expected = {
+            "weights",
+            *(f"buffer/{name}" for name in header.buffers),
+            *(f"vector/{name}" for name in header.vectors),
+        }
+        if expected != set(arrays):
+            wrong = sorted(expected ^ set(arrays))
+            raise StateError(f"a saved state and its header differ in the arrays {wrong[:5]}")
+        weights = arrays["weights"]
+        if weights.dtype != np.float32 or weights.ndim != 1:
+            raise StateError(f"saved weights are {weights.dtype} of {weights.ndim} dimensions")
+        return cls(
+            weights,
+            {name: arrays[f"buffer/{name}"] for name in header.buffers},
+            {name: arrays[f"vector/{name}"] for name in header.vectors},
+            header.scalars,
+        )
+
+
+class StateHeader(msgspec.Struct, frozen=True, array_like=True):
+    """All of a ``ServerState`` but its arrays."""
+
+    buffers: tuple[str, ...] = ()
+    vectors: tuple[str, ...] = ()
+    scalars: dict[str, Scalar] = msgspec.field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if len(self.buffers) + len(self.vectors) + len(self.scalars) > _MAX_NAMED:
+            raise ValueError(f"a state holds at most {_MAX_NAMED} named values")
+
+
+@dataclass(frozen=True)
+class Ctx:
+    """What a worker's step knows, given to ``grad`` and ``up``.
+
+    Attributes:
+        layout: names the parts of the vectors.
+        worker: the worker's name.
+        clock: the clock that is computed.
+        start: the model that came down, float32.
+        weights: in ``grad`` the model now, in ``up`` the model after training, float32.
+        down: everything that came down, by name (``down["model"]`` is ``start``).
+        mine: the worker's own state before this clock.
+        examples: how many training examples the worker has.
+        steps: optimiser steps taken so far, the last partial batch counts as one.
+        lr: the learning rate of the local loop.
+    """
+
+    layout: Layout
+    worker: str
+    clock: int
+    start: Vector
+    weights: Vector
+    down: Mapping[str, Array] = field(default_factory=dict)
+    mine: Mine = field(default_factory=dict)
+    examples: int = 0
+    steps: int = 0
+    lr: float = 0.0
+
+    @property
+    def result(self) -> Vector:
+        """The model after training."""
+        return self.weights
+
+    @cached_property
+    def delta(self) -> Vector:
+        """``result - start`` in float32: the direction that training moved in."""
+        return np.subtract(self.weights, self.start, dtype=np.float32)
+
+
+class Closed(NamedTuple):
+    """What an algorithm may know of the clock that closes.
+
+    Attributes:
+        clock: the clock.
+        version: the version of the model that went down in it.
+        expected: workers that were asked, sorted.
+        arrived: workers whose contributions are in the terms, sorted.
+        examples: training examples of all the roster.
+    """
+
+    clock: int
+    version: int
+    expected: tuple[str, ...]
+    arrived: tuple[str, ...]
+    examples: int
+
+
+class Advance(NamedTuple):
+    """The state after a clock.
+
+    Attributes:
+        state: the next state.
+        moved: false when nobody contributed, so that the old model stays.
+        warning: the sentence for the log, empty when ``moved``.
+    """
+
+    state: ServerState
+    moved: bool
+    warning: str
+
+
+@dataclass(frozen=True)
+class Algorithm:
+    """Base of all algorithms: a frozen dataclass, its fields are the hyper-parameters.
+
+    All functions are pure: they write to none of their arguments and draw no random numbers.
+
+    Attributes:
+        reduce: ``"sum"`` merges exact sums, ``"all"`` holds all models of a clock, ``"pair"``
+            merges two models (gossip).
+        floor: the magnitude every part of an upward vector may reach whatever the model's values
+            are; the grid of exact sums is made from max(|part|, floor), see ``actorfl.grid``.
+    """
+
+    reduce: ClassVar[Reduce] = "sum"
+    floor: ClassVar[float] = 1.0
+
+    @property
+    def corrects_gradients(self) -> bool:
+        """Whether this algorithm overrides ``grad``; a task's own ``fit`` must then call it."""
+        return type(self).grad is not Algorithm.grad
+
+    def begin(self, weights: Vector) -> ServerState:
+        """The state before the first clock."""
+        return ServerState(weights)
+
+    def down(self, state: ServerState) -> dict[str, Array]:
+        """The arrays that go down to the workers; ``"model"`` is what they start from."""
+        return {"model": state.weights}
+
+    def grad(self, ctx: Ctx, g: Vector) -> Vector:  # noqa: ARG002  (the default corrects nothing)
+        """Correct a gradient before the optimiser sees it.
+
+        Args:
+            ctx: with ``weights`` being the model now.
+            g: the gradient of the loss, flat float32; zeros where a part is a buffer.
+        """
+        return g
+
+    def up(self, ctx: Ctx, mine: Mine) -> tuple[Terms, Mine]:
+        """What a worker sends after training, and its own next state.
+
+        Raises:
+            NotImplementedError: an algorithm that merges sums or models must say what goes up.
+        """
+        raise NotImplementedError(f"{type(self).__name__} does not define up(ctx, mine)")
+
+    def close(self, state: ServerState, terms: Merged, closed: Closed) -> ServerState:
+        """The next state, from the merged terms of a clock; never called with empty terms.
+
+        Raises:
+            NotImplementedError: an algorithm that merges sums or models must say how.
+        """
+        raise NotImplementedError(f"{type(self).__name__} does not define close(s, terms, closed)")
+
+    def merge(self, mine: Any, theirs: Any) -> Any:
+        """The merge of two models, for gossip (``reduce = "pair"``).
+
+        Raises:
+            NotImplementedError: the algorithm is not one for gossip.
+        """
+        raise NotImplementedError(f"{type(self).__name__} does not merge pairs: it is no gossip")
+
+
+def advance(algorithm: Algorithm, state: ServerState, terms: Merged, closed: Closed) -> Advance:
+    """Close a clock: the algorithm's ``close``, integer buffers, and the case of nobody.
+
+    Args:
+        algorithm: whose ``close`` makes the next state.
+        state: before the clock.
+        terms: what was merged; when it is empty the old model stays and the caller is told.
+        closed: which clock it is.
+
+    Raises:
+        StateError: the algorithm returned weights that are not finite or not of the model's size.
+    """
+    if not terms:
+        return Advance(
+            state,
+            False,
+            f"clock {closed.clock} closed without any update ({len(closed.expected)} workers were "
+            "asked): the old model stays",
+        )
+    new = algorithm.close(state, terms, closed)
+    name = type(algorithm).__name__
+    if new.weights.dtype != np.float32 or new.weights.shape != state.weights.shape:
+        raise StateError(
+            f"{name}.close returned weights of {new.weights.dtype} {new.weights.shape}, expected "
+            f"float32 {state.weights.shape}"
+        )
+    if not np.isfinite(new.weights).all():
+        raise StateError(
+            f"{name}.close returned weights that are not finite in clock {closed.clock}: lower its "
+            "learning rate"
+        )
+    return Advance(replace(new, buffers={**new.buffers, **terms.integers}), True, "")
