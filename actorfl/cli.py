@@ -311,3 +311,7 @@ def _fail(sentence: str, code: ExitCode) -> NoReturn:
 
 def _count(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+if __name__ == "__main__":
+    main()

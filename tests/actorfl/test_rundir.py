@@ -42,9 +42,15 @@ sys.stdin.read()
 """
 
 
-def run_of(rounds: int = 20, lr: float = 0.1, **more: Supervision) -> Run:
+def run_of(rounds: int = 20, lr: float = 0.1, supervision: Supervision | None = None) -> Run:
     return Run(
-        "digits", Star(8), FedAvg(), local=SGD(lr=lr), until=Rounds(rounds), name="digits", **more
+        "digits",
+        Star(8),
+        FedAvg(),
+        local=SGD(lr=lr),
+        until=Rounds(rounds),
+        name="digits",
+        supervision=supervision,
     )
 
 

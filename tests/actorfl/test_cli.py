@@ -1,0 +1,294 @@
+"""The command line: what it refuses, in one line and with which code, and what it prints."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from actorfl import cli, errors
+from actorfl.exitcodes import ExitCode
+from actorfl.run import Run
+from actorfl.rundir import RunDirectory
+from actors.deploy import Inline, Processes
+from actors.errors import GaveUp, StorageError, UsageError
+
+ROOT = Path(__file__).parents[2]
+DIGITS = ROOT / "examples" / "digits" / "run.toml"
+
+
+def actorfl(*arguments: str | Path) -> Result:
+    words = cli.bare_resume([str(argument) for argument in arguments])
+    return CliRunner().invoke(cli.app, words, prog_name="actorfl")
+
+
+def process(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "actorfl.cli", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=50, check=False)
+
+
+def assert_refused(result: Result, code: ExitCode, *words: str) -> None:
+    assert result.exit_code == code, result.output
+    assert result.stdout == ""
+    assert result.stderr.startswith("actorfl: ")
+    assert result.stderr.count("\n") == 1
+    for word in words:
+        assert word in result.stderr
+
+
+# --- refusals -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["--set", "sede=1"], ExitCode.UNKNOWN_KEY, ["`sede`", "did you mean `seed`?"]),
+        (["--set", "until.rouns=1"], ExitCode.UNKNOWN_KEY, ["`rouns` in `until`", "`rounds`"]),
+        (["--set", "topology.kind=sta"], ExitCode.UNKNOWN_KEY, ["did you mean `star`?"]),
+        (["--set", "task=nowhere.py:Spam"], ExitCode.CODE_IMPORT, ["there is no file"]),
+        (["--set", "task=json:Nope"], ExitCode.CODE_IMPORT, ["json has no 'Nope'"]),
+        (["--set", "topology.workers=0"], ExitCode.WRONG_VALUE, ["workers of Star", "got 0"]),
+        (["--set", "seed=x"], ExitCode.WRONG_VALUE, ["`seed` of --set: expected int, got str 'x'"]),
+        (["--set", "seed"], ExitCode.CONFIG, ["expected KEY=VALUE"]),
+    ],
+)
+def test_a_configuration_is_refused_in_one_line_with_a_code_of_its_own(
+    tmp_path: Path, arguments: list[str], code: ExitCode, words: list[str]
+) -> None:
+    result = actorfl("run", DIGITS, "--out", tmp_path / "runs", *arguments)
+    assert_refused(result, code, *words)
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_missing_file_is_refused_in_one_line(tmp_path: Path) -> None:
+    result = actorfl("run", tmp_path / "nowhere.toml")
+    assert_refused(result, ExitCode.MISSING_FILE, "nowhere.toml: no such file")
+
+
+def test_a_task_that_raises_is_refused_with_its_reason(tmp_path: Path) -> None:
+    (tmp_path / "spam.py").write_text("x = 1\n1 / 0\n")
+    (tmp_path / "run.toml").write_text(DIGITS.read_text().replace('"digits"', '"spam.py:Spam"'))
+    result = actorfl("run", tmp_path / "run.toml")
+    assert_refused(result, ExitCode.CODE_IMPORT, "line 2: ZeroDivisionError: division by zero")
+
+
+def test_a_run_directory_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    result = actorfl("run", DIGITS, "--out", tmp_path / "file")
+    assert_refused(result, ExitCode.RUN_DIRECTORY, "cannot make a run directory", "--out")
+
+
+def test_a_run_directory_in_use_is_refused_with_the_process(tmp_path: Path) -> None:
+    with RunDirectory.create(tmp_path, "digits") as directory:
+        directory.begin(Run.from_toml(DIGITS))
+        result = actorfl("run", DIGITS, "--resume", directory.path)
+        assert_refused(result, ExitCode.RUN_IN_USE, "in use by process")
+
+
+@pytest.mark.parametrize("resume", [["--resume"], ["--resume", "nowhere"]])
+def test_there_is_nothing_to_resume_where_nothing_was_started(
+    tmp_path: Path, resume: list[str]
+) -> None:
+    result = actorfl("run", DIGITS, "--out", tmp_path, *resume)
+    assert_refused(result, ExitCode.NOTHING_TO_RESUME, "nothing to resume in")
+
+
+def test_another_configuration_is_not_resumed(tmp_path: Path) -> None:
+    with RunDirectory.create(tmp_path, "digits") as directory:
+        directory.begin(Run.from_toml(DIGITS))
+    result = actorfl("run", DIGITS, "--out", tmp_path, "--resume", "--set", "local.lr=0.2")
+    assert_refused(result, ExitCode.DIFFERENT_CONFIGURATION, "`local.lr` differ")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["run"],
+        ["run", str(DIGITS), "--deploy", "processes=0"],
+        ["run", str(DIGITS), "--deploy", "processes=9999999999"],
+        ["run", str(DIGITS), "--deploy", "cloud"],
+        ["run", str(DIGITS), "--no-such-option"],
+        ["nothing"],
+    ],
+)
+def test_a_command_line_that_is_not_understood_ends_with_2(arguments: list[str]) -> None:
+    assert actorfl(*arguments).exit_code == ExitCode.USAGE
+
+
+def test_a_traceback_is_shown_on_demand_only() -> None:
+    quiet = actorfl("run", "nowhere.toml")
+    loud = actorfl("run", "nowhere.toml", "--debug")
+    assert "Traceback" not in quiet.stderr
+    assert "Traceback (most recent call last)" in loud.stderr
+    assert loud.stderr.endswith(quiet.stderr)
+    assert loud.exit_code == quiet.exit_code
+
+
+def test_the_process_itself_ends_with_the_code_and_leaves_the_line_on_standard_error() -> None:
+    ended = process("run", "nowhere.toml")
+    assert ended.returncode == ExitCode.MISSING_FILE
+    assert ended.stdout == ""
+    assert ended.stderr.startswith("actorfl: cannot read nowhere.toml")
+
+
+# --- exit codes -----------------------------------------------------------------------------------
+
+
+def subclasses(error: type[errors.ActorflError]) -> Iterator[type[errors.ActorflError]]:
+    for child in error.__subclasses__():
+        yield child
+        yield from subclasses(child)
+
+
+def test_the_documentation_lists_every_exit_code_with_its_meaning_and_no_other() -> None:
+    page = (ROOT / "docs" / "exit-codes.md").read_text()
+    rows = re.findall(r"^\| (\d+) \| `(\w+)` \| (.+) \|$", page, re.MULTILINE)
+    assert rows == [(str(int(code)), code.name, code.meaning) for code in ExitCode]
+
+
+def test_the_tree_at_the_head_of_the_errors_is_the_tree_of_the_classes() -> None:
+    assert errors.__doc__ is not None
+    drawn = re.findall(r"[├└]── (\w+)", errors.__doc__)
+    assert sorted(drawn) == sorted({one.__name__ for one in subclasses(errors.ActorflError)})
+
+
+def test_every_refusal_has_an_exit_code_of_its_range() -> None:
+    for error in subclasses(errors.ConfigError):
+        assert 10 <= error.exit_code < 20
+    for error in subclasses(errors.RunDirectoryError):
+        assert 20 <= error.exit_code < 30
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (UsageError("a lambda cannot travel"), ExitCode.CONFIG),
+        (StorageError("no space left on runs"), ExitCode.RUN_DIRECTORY),
+        (GaveUp("w3 gave up", child="w3", restarts=3), ExitCode.RUN_FAILED),
+        (errors.RunFailed("w3", "ValueError: no", 3), ExitCode.RUN_FAILED),
+        (ZeroDivisionError("division by zero"), ExitCode.INTERNAL),
+    ],
+)
+def test_an_error_of_any_floor_becomes_a_sentence_and_a_code(
+    error: Exception, code: ExitCode
+) -> None:
+    sentence, ended = cli.sentence_and_code(error)
+    assert ended == code
+    assert str(error) in sentence
+
+
+def test_a_run_that_failed_names_the_worker_the_exception_and_the_restarts() -> None:
+    error = errors.RunFailed("worker w3", "ValueError: no data", 3, "Traceback ...")
+    sentence = "worker w3 failed: ValueError: no data; gave up after restarting it 3 times"
+    assert str(error) == sentence
+    assert error.remote_traceback == "Traceback ..."
+
+
+# --- parts ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("words", "completed"),
+    [
+        (["--resume"], ["--resume=latest"]),
+        (["--resume", "--json"], ["--resume=latest", "--json"]),
+        (["--resume", "x.toml"], ["--resume=latest", "x.toml"]),
+        (["--resume", str(DIGITS)], ["--resume=latest", str(DIGITS)]),
+        (["--resume", "runs/digits-1"], ["--resume", "runs/digits-1"]),
+        (["--resume=runs/digits-1", "x.toml"], ["--resume=runs/digits-1", "x.toml"]),
+    ],
+)
+def test_a_resume_that_no_directory_follows_means_the_newest(
+    words: list[str], completed: list[str]
+) -> None:
+    assert cli.bare_resume(words) == completed
+
+
+@pytest.mark.parametrize(
+    ("text", "deployment"), [("inline", Inline()), ("processes=4", Processes(4))]
+)
+def test_a_deployment_is_named_by_one_word(text: str, deployment: object) -> None:
+    assert cli.parse_deployment(text) == deployment
+
+
+@pytest.mark.parametrize(
+    ("row", "line"),
+    [
+        (
+            {"round": 3, "accuracy": 0.93611, "updates": 8, "restarts": 1, "bytes": 42_100},
+            "round    3  accuracy 0.9361  updates 8  restarts 1  42.1 kB",
+        ),
+        (
+            {"round": 12, "loss": 0.25, "updates": 7, "refused": 1, "restarts": 0, "bytes": 0},
+            "round   12  loss 0.2500  updates 7  refused 1  restarts 0  0 B",
+        ),
+        ({"event": "w3 was restarted"}, "  ! w3 was restarted"),
+    ],
+)
+def test_a_row_is_one_plain_line(row: dict[str, Any], line: str) -> None:
+    assert cli.row_line(row) == line
+
+
+@pytest.mark.parametrize(
+    ("count", "text"),
+    [(0, "0 B"), (999, "999 B"), (1000, "1 kB"), (2_650_000, "2.65 MB"), (10**16, "1e+04 TB")],
+)
+def test_bytes_are_shown_with_three_digits(count: int, text: str) -> None:
+    assert cli.human_bytes(count) == text
+
+
+def test_rounds_of_a_run_that_was_killed_can_be_shown(tmp_path: Path) -> None:
+    rows = [json.dumps({"round": n, "accuracy": n / 10}) for n in (1, 2)]
+    (tmp_path / "metrics.jsonl").write_text("\n".join(rows) + '\n{"round": 3, "accu')
+    result = actorfl("show", tmp_path)
+    assert result.exit_code == 0
+    assert result.stdout.splitlines() == [
+        str(tmp_path),
+        "round    1  accuracy 0.1000",
+        "round    2  accuracy 0.2000",
+    ]
+    assert_refused(actorfl("show", tmp_path / "no"), ExitCode.MISSING_FILE, "no/metrics.jsonl")
+
+
+def test_the_result_has_the_five_keys_that_scripts_read() -> None:
+    result: Any = SimpleNamespace(
+        accuracy=0.9444, sha256="ab" * 32, rounds=1, restarts=2, directory=Path("runs/digits-1")
+    )
+    assert cli.summary(result) == {
+        "accuracy": 0.9444,
+        "sha256": "ab" * 32,
+        "rounds": 1,
+        "restarts": 2,
+        "run": "runs/digits-1",
+    }
+    line = f"accuracy 0.9444 after 1 round, 2 restarts; model {'ab' * 32}; runs/digits-1"
+    assert cli.closing_line(result) == line
+
+
+def test_help_explains_itself_without_loading_what_learning_needs() -> None:
+    program = (
+        "import sys\nfrom actorfl import cli\n"
+        "try:\n    cli.app(['run', '--help'], prog_name='actorfl')\n"
+        "except SystemExit:\n    pass\n"
+        "assert not {'torch', 'numpy', 'zmq'} & sys.modules.keys(), sorted(sys.modules)"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=30, check=False
+    )
+    assert ended.returncode == 0, ended.stderr
+    for word in ("--deploy", "--set", "--resume", "--json", "--out", "--debug", "FILE"):
+        assert word in ended.stdout
+
+
+def test_the_version_is_that_of_the_distribution() -> None:
+    from importlib.metadata import version
+
+    assert actorfl("--version").stdout == f"actorfl {version('actorfl')}\n"
