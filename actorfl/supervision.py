@@ -6,18 +6,19 @@ import math
 from dataclasses import dataclass
 
 from actorfl.errors import WrongValue
+from actors.supervision import Backoff, Strategy, one_for_one
 
 
 @dataclass(frozen=True)
 class Supervision:
-    """The restart budget of each child, as in Erlang/OTP (intensity, period), with a back-off.
+    """The restart budgets of each child, as in Erlang/OTP (intensity, period), and the back-off.
 
     A completed clock resets both budgets: a run that gets on is not given up for old failures.
 
     Args:
         intensity: restarts after exceptions that are allowed within the period; 0 gives up at once.
         per: the period, in seconds.
-        kills: restarts within the period after deaths from outside (a signal, no memory left).
+        outside: restarts within the period after deaths from outside (a signal, no memory left).
         backoff: seconds before the first restart, doubled with each further one.
         backoff_max: seconds that a back-off never exceeds.
 
@@ -27,12 +28,12 @@ class Supervision:
 
     intensity: int = 3
     per: float = 60.0
-    kills: int = 10
+    outside: int = 10
     backoff: float = 0.05
     backoff_max: float = 5.0
 
     def __post_init__(self) -> None:
-        for name in ("intensity", "kills"):
+        for name in ("intensity", "outside"):
             if getattr(self, name) < 0:
                 raise WrongValue(f"{name} of Supervision", "at least 0", getattr(self, name))
         for name, value in (("backoff", self.backoff), ("backoff_max", self.backoff_max)):
@@ -40,3 +41,8 @@ class Supervision:
                 raise WrongValue(f"{name} of Supervision", "finite and at least 0 s", value)
         if not (math.isfinite(self.per) and self.per > 0):
             raise WrongValue("per of Supervision", "finite and above 0 s", self.per)
+
+    def strategy(self) -> Strategy:
+        """Return it as the actor runtime takes it: only the child that failed is restarted."""
+        backoff = Backoff(initial=self.backoff, maximum=self.backoff_max)
+        return one_for_one(self.intensity, per=self.per, outside=self.outside, backoff=backoff)

@@ -115,7 +115,7 @@ runs = st.builds(
         Supervision,
         intensity=st.integers(0, 99),
         per=seconds,
-        kills=st.integers(0, 99),
+        outside=st.integers(0, 99),
         backoff=seconds,
         backoff_max=seconds,
     ),
