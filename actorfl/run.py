@@ -238,6 +238,20 @@ class Run:
         """SHA-256 of `canonical_json`, in hexadecimal: the same configuration has one hash."""
         return hashlib.sha256(self.canonical_json()).hexdigest()
 
+    @property
+    def resolved_task(self) -> Task:
+        """The task with its relative paths made absolute, as every process is to use it."""
+        return self.task.resolved(self.base)
+
+    @property
+    def evaluated_at(self) -> Literal["central", "workers"] | None:
+        """Where the model is evaluated, decided; None where there is nothing to evaluate it on."""
+        if self.evaluate.at is not None:
+            return self.evaluate.at
+        if _has_test(self.task):
+            return "central"
+        return "workers" if self.validate > 0 else None
+
     def extends(self, earlier: Mapping[str, object]) -> bool:
         """Say whether this run ends no earlier than one with this canonical `until`."""
         slot = SLOTS["until"]
@@ -301,6 +315,16 @@ class Run:
             raise WrongValue("`durability` of Run", '"process" or "machine"', self.durability)
         if not 1 <= self.landing <= _LANDING_MAX:
             raise WrongValue("`landing` of Run", f"from 1 to {_LANDING_MAX}", self.landing)
+        if self.evaluate.at == "workers" and self.validate == 0:
+            raise Misfit(
+                'evaluate at "workers" needs data that is held back there: '
+                "set `validate` above 0, to 0.2 for example"
+            )
+        if self.evaluate.at == "central" and not _has_test(self.task):
+            raise Misfit(
+                f'evaluate at "central" needs a test set: define test() in '
+                f'{type(self.task).__name__}, or evaluate at "workers"'
+            )
         if self.algorithm.reduce == "pair":
             raise Misfit(
                 f"{type(self.algorithm).__name__} merges pairs of models, which needs a gossip "
@@ -324,6 +348,10 @@ _KEYS = (
     *SLOTS,
     *("evaluate", "supervision", "durability", "landing", "base"),
 )
+
+
+def _has_test(task: Task) -> bool:
+    return type(task).test is not Task.test
 
 
 def _script_directory() -> Path:
