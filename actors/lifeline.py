@@ -1,16 +1,26 @@
 """What ties a child process to its launcher: no node survives the process that started it.
 
-Two ties, because each has a hole. ``PR_SET_PDEATHSIG`` works even while training holds the GIL,
-but only on Linux, and it fires when the *thread* that spawned ends. End-of-file on an inherited
-pipe works everywhere, but needs the GIL for a moment, and a copy of the pipe in a forked
-stranger keeps it open. The same pipe carries the configuration first.
+The launcher keeps a pipe to the child's standard input open: the configuration comes first, and
+its end means that the launcher is gone. Two parties watch it, because each has a hole:
+
+- The kernel sends SIGKILL to the whole process group when the pipe ends (``O_ASYNC`` with
+  ``F_SETSIG``, Linux). It needs no GIL, which training may hold, and takes along the helpers that
+  this process started. A stranger that the launcher forked may hold a copy of the pipe open.
+- A thread waits for the pipe's end and for the end of the launcher itself (pidfd). It works
+  everywhere, but needs the GIL for a moment.
+
+``PR_SET_PDEATHSIG`` guards the time until both stand. It is taken back then: it would kill this
+process before the pipe's end is seen, so that its helpers survived (measured: 1 of 6 at once), and
+it fires already when the *thread* of the launcher that spawned us ends.
 
 Only the standard library is imported here: a child attaches before it loads anything heavy.
 """
 
 from __future__ import annotations
 
+import fcntl
 import os
+import select
 import signal
 import struct
 import sys
@@ -27,6 +37,10 @@ _MAX_PATH = 1 << 20
 _HEAD = struct.Struct(">4sIII")
 _MAGIC = b"AFL1"
 _PR_SET_PDEATHSIG = 1
+_BY_HAND = (
+    "standard input does not carry a launcher's configuration; "
+    "this module is started by a spawner, not by hand"
+)
 
 
 class LifelineError(Exception):
@@ -69,15 +83,12 @@ def attach() -> bytes:
         LifelineError: standard input does not start as a launcher's does.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    _die_with_parent()
+    _signal_on_parent_death(signal.SIGKILL)
     pipe = _take_standard_input()
     head = _read_exactly(pipe, _HEAD.size)
     magic, parent, path_length, config_length = _HEAD.unpack(head)
     if magic != _MAGIC or path_length > _MAX_PATH or config_length > MAX_CONFIG:
-        raise LifelineError(
-            "standard input does not carry a launcher's configuration; "
-            "this module is started by a spawner, not by hand"
-        )
+        raise LifelineError(_BY_HAND)
     entries = _read_exactly(pipe, path_length)
     config = _read_exactly(pipe, config_length)
     # Asked after prctl: a launcher that died before it would send no signal any more.
@@ -85,24 +96,60 @@ def attach() -> bytes:
         os._exit(ORPHANED)
     if entries:
         sys.path[:] = [os.fsdecode(entry) for entry in entries.split(b"\0")]
-    threading.Thread(target=_watch, args=(pipe,), name="lifeline", daemon=True).start()
+    if _kill_group_at_end_of(pipe):
+        _signal_on_parent_death(0)
+    threading.Thread(
+        target=_watch, args=(pipe, _open_launcher(parent)), name="lifeline", daemon=True
+    ).start()
     return config
 
 
-def _die_with_parent() -> None:
+def _signal_on_parent_death(number: int) -> None:
     if sys.platform != "linux":
         return
     import ctypes
 
-    prctl = ctypes.CDLL(None, use_errno=True).prctl
     # A sandbox may refuse prctl; the pipe is then the only tie, which is what it is there for.
-    prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, number, 0, 0, 0)
+
+
+def _kill_group_at_end_of(pipe: int) -> bool:
+    # Only as leader of a group that the launcher made for us: another group has strangers in it.
+    if sys.platform != "linux" or os.getpgrp() != os.getpid():
+        return False
+    try:
+        fcntl.fcntl(pipe, fcntl.F_SETOWN, -os.getpgrp())
+        fcntl.fcntl(pipe, fcntl.F_SETSIG, signal.SIGKILL)
+        # Any event on the pipe would kill us, and none but its end comes: all has been read.
+        fcntl.fcntl(pipe, fcntl.F_SETFL, fcntl.fcntl(pipe, fcntl.F_GETFL) | os.O_ASYNC)
+    except OSError:
+        return False
+    return True
+
+
+def _open_launcher(parent: int) -> int | None:
+    if not hasattr(os, "pidfd_open"):
+        return None
+    try:
+        launcher = os.pidfd_open(parent)
+    except ProcessLookupError:
+        os._exit(ORPHANED)
+    except OSError:  # a kernel before 5.3, or a sandbox without the call
+        return None
+    if os.getppid() != parent:  # its number may be a stranger's by now
+        os._exit(ORPHANED)
+    return launcher
 
 
 def _take_standard_input() -> int:
     # On a private descriptor no user code that reads input can swallow the pipe, and no helper
     # process inherits it.
-    pipe = os.dup(0)
+    try:
+        if os.isatty(0):
+            raise LifelineError(_BY_HAND)
+        pipe = os.dup(0)
+    except OSError as error:
+        raise LifelineError(_BY_HAND) from error
     empty = os.open(os.devnull, os.O_RDONLY)
     os.dup2(empty, 0)
     os.close(empty)
@@ -119,12 +166,15 @@ def _read_exactly(pipe: int, count: int) -> bytes:
     return bytes(received)
 
 
-def _watch(pipe: int) -> None:
-    try:
-        while os.read(pipe, 4096):
-            pass
-    except OSError:
-        pass
+def _watch(pipe: int, launcher: int | None) -> None:
+    poller = select.poll()
+    poller.register(pipe, select.POLLIN)
+    if launcher is not None:
+        poller.register(launcher, select.POLLIN)
+    gone = False
+    while not gone:
+        for ready, _ in poller.poll():
+            gone = gone or ready == launcher or not os.read(pipe, 4096)
     # The helpers that this process started share its group and have nobody else to end them.
     # No output here: standard output may be a pipe that nobody reads.
     if os.getpgrp() == os.getpid():
