@@ -185,9 +185,7 @@ class ExactSum:
         # The whole stays below 2^63 only if each sum keeps to the share of its weight.
         share = weight * self.grid.units
         if units.size and not (int(units.max()) <= share and int(units.min()) >= -share):
-            raise Overflow(
-                f"a sum of weight {weight} is larger than values on its grid can make it"
-            )
+            raise Overweight(f"it is larger than a sum of weight {weight} on this grid can be")
 
     def __iadd__(self, other: ExactSum) -> Self:
         """Merge a sum over the same grid; ``other`` stays as it is.

@@ -277,7 +277,10 @@ class Layout(msgspec.Struct, frozen=True, array_like=True):
 
         Order matters too: the vector is flat, so parts in another order are other parts.
         """
-        stated = {name: tuple(shape) for name, shape in shapes}
+        listed = list(shapes)
+        stated = {name: tuple(shape) for name, shape in listed}
+        if len(stated) != len(listed):
+            return "keys", "a part is stated twice"
         missing = [name for name in self.names if name not in stated]
         extra = [name for name in stated if name not in set(self.names)]
         if missing or extra:
