@@ -261,8 +261,10 @@ class FileStorage:
         self._counts["bytes_written"] += written
 
     def _append(self, path: Path, data: ReadableBuffer, at: int) -> None:
-        self._make_folder(path.parent)
         new = not path.exists()
+        if new and at != 0:
+            raise StorageError(_too_short(str(path), at, 0))
+        self._make_folder(path.parent)
         # Unbuffered: a buffer would be flushed once more while the file closes after a failure.
         with path.open("xb" if new else "r+b", buffering=0) as file:
             size = os.fstat(file.fileno()).st_size
@@ -479,6 +481,7 @@ _WHAT_TO_DO = {
     errno.EACCES: "choose a folder that this user may write",
     errno.EPERM: "choose a folder that this user may write",
     errno.ENOTDIR: "a file stands where a folder is needed: move it away",
+    errno.EEXIST: "a file stands where a folder is needed: move it away",
     errno.EISDIR: "a folder stands where a file is needed: move it away",
     errno.EIO: "check the disk",
 }
