@@ -285,7 +285,8 @@ class ExactSum:
             raise self._refusal(segment, block)
         if magnitudes.min() >= segment.exact:
             return 0
-        wide = np.add(block, segment.magic, out=self._wide[:size], dtype=np.float64)
+        self._round_to_grid(segment, block)
+        wide = self._wide[:size]
         np.subtract(wide, segment.magic, out=wide)
         return int(np.count_nonzero(np.not_equal(wide, block, out=self._flags[:size])))
 
@@ -301,10 +302,15 @@ class ExactSum:
             "ask for this clock again with a wider grid"
         )
 
+    def _round_to_grid(self, segment: _Segment, block: Vector) -> Units:
+        """Scratch with the bits of magic + q for each value of the block."""
+        wide = self._wide[: block.size]
+        np.copyto(wide, block)  # adding with a cast in one call takes 1.25 times as long
+        np.add(wide, segment.magic, out=wide)
+        return self._bits[: block.size]
+
     def _fold(self, segment: _Segment, block: Vector, weight: int) -> None:
-        size = block.size
-        np.add(block, segment.magic, out=self._wide[:size], dtype=np.float64)
-        bits = self._bits[:size]
+        bits = self._round_to_grid(segment, block)
         if weight != 1:
             np.multiply(bits, weight, out=bits)
         target = self._units[segment.start : segment.stop]
@@ -339,8 +345,7 @@ class ExactSum:
         with np.errstate(all="ignore"):
             for segment in reversed(self._segments):
                 block = stored[segment.start : segment.stop]
-                bits = self._bits[: block.size]
-                np.add(block, segment.magic, out=self._wide[: block.size], dtype=np.float64)
+                bits = self._round_to_grid(segment, block)
                 np.multiply(bits, self.weight, out=self._units[segment.start : segment.stop])
         self._magic_weight = self.weight
         self._single = False
@@ -349,13 +354,12 @@ class ExactSum:
         """Each segment with its sums in scratch (overwritten by the next)."""
         for segment in self._segments:
             size = segment.stop - segment.start
-            sums = self._bits[:size]
             if self._single:
-                block = self._stored[segment.start : segment.stop]
-                np.add(block, segment.magic, out=self._wide[:size], dtype=np.float64)
+                sums = self._round_to_grid(segment, self._stored[segment.start : segment.stop])
                 np.subtract(sums, segment.bits, out=sums)
                 np.multiply(sums, self.weight, out=sums)
             else:
+                sums = self._bits[:size]
                 share = _signed(segment.bits * self._magic_weight)
                 np.subtract(self._units[segment.start : segment.stop], share, out=sums)
             yield segment, sums
