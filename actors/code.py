@@ -213,15 +213,15 @@ def _find(module: ModuleType, qualname: str) -> Any:
 
 def _no_such_name(module: ModuleType, home: str, qualname: str) -> str:
     holder: Any = module
+    inside = ""
     for name in qualname.split("."):
         inner = getattr(holder, name, _MISSING)
         if inner is _MISSING:
             names = [known for known in dir(holder) if not known.startswith("_")]
             close = difflib.get_close_matches(name, names, n=1)
             hint = f"; did you mean {close[0]!r}?" if close else ""
-            inside = "" if holder is module else f" in {holder.__name__!r}"
             return f"{home} has no {name!r}{inside}{hint}"
-        holder = inner
+        holder, inside = inner, f" in {name!r}"
     raise AssertionError(qualname)  # _find would have found it
 
 
@@ -371,7 +371,9 @@ def _compare(ref: CodeRef, home: str, digest: str | None) -> None:
 
 
 def _raised(home: str, path: Path | None, error: BaseException) -> str:
-    what = f"{type(error).__name__}: {error}".rstrip(": ")
+    # One line: of an exception that prints a page, `__cause__` has the rest.
+    first_line = str(error).partition("\n")[0][:300]
+    what = f"{type(error).__name__}: {first_line}".rstrip(": ")
     lines = [
         frame.lineno
         for frame in traceback.extract_tb(error.__traceback__)
