@@ -1,0 +1,128 @@
+"""Addresses of listeners: what may be listened at, and the sockets of the lanes behind it."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Literal
+
+from transports.errors import AddressError, AddressInUse
+from transports.identity import NodeId
+
+Lane = Literal["control", "bulk"]
+LANES: Final[tuple[Lane, Lane]] = ("control", "bulk")
+
+# Short, because an ipc path has to fit with it into MAX_PATH_BYTES.
+_SUFFIX: Final[dict[Lane, str]] = {"control": ".c", "bulk": ".b"}
+
+MAX_PATH_BYTES: Final = 107
+"""Bytes of an AF_UNIX path on Linux: 108 with its terminator. libzmq cuts a longer one in
+silence."""
+
+MAX_ADDRESS_BYTES: Final = 512
+"""Bytes of any address; nothing longer is ever connected to."""
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """A parsed address.
+
+    Attributes:
+        scheme: "inproc" or "ipc".
+        rest: the name after inproc://, or the absolute path after ipc://, without lane suffix.
+    """
+
+    scheme: Literal["inproc", "ipc"]
+    rest: str
+
+    @staticmethod
+    def parse(text: str, node: NodeId | None = None) -> Address:
+        """Read "inproc://name" or "ipc:///directory/base".
+
+        Args:
+            text: the address. A base that ends in "*" gets the incarnation of ``node`` there.
+            node: who listens; None where the address is only dialled.
+
+        Raises:
+            AddressError: another scheme, an empty name, a relative or too long path.
+        """
+        scheme, separator, rest = text.partition("://")
+        shown = text if len(text) <= MAX_ADDRESS_BYTES else text[:64] + "..."
+        if not separator or scheme not in {"inproc", "ipc"}:
+            raise AddressError(
+                f"address {shown!r} is neither inproc://name nor ipc:///directory/base"
+            )
+        if node is not None and rest.endswith("*"):
+            rest = f"{rest[:-1]}{node.incarnation:06x}"
+        if not rest or not rest.isprintable() or len(text.encode()) > MAX_ADDRESS_BYTES:
+            raise AddressError(
+                f"address {shown!r} has no name, one that cannot be printed, or more than "
+                f"{MAX_ADDRESS_BYTES} bytes"
+            )
+        if scheme == "inproc":
+            return Address("inproc", rest)
+        length = len(os.fsencode(rest)) + max(map(len, _SUFFIX.values()))
+        if not rest.startswith("/"):
+            raise AddressError(f"address {shown!r} needs an absolute path: ipc:///directory/base")
+        if length > MAX_PATH_BYTES:
+            raise AddressError(
+                f"ipc path {rest!r} takes {length} bytes with its lane suffix and the system "
+                f"allows {MAX_PATH_BYTES}: choose a shorter directory"
+            )
+        return Address("ipc", rest)
+
+    def endpoint(self, lane: Lane) -> str:
+        """What the socket of one lane binds or connects to."""
+        return f"{self.scheme}://{self.rest}{_SUFFIX[lane]}"
+
+    def __str__(self) -> str:
+        return f"{self.scheme}://{self.rest}"
+
+
+def prepare(address: Address) -> None:
+    """Make an ipc address ready to be bound: a private directory and no stale socket in it.
+
+    libzmq unlinks what is there and binds, so a second bind on a live path takes its traffic over
+    in silence: a live one is found by connecting to it.
+
+    Raises:
+        AddressError: the directory cannot be made, is not private, or a file is in the way.
+        AddressInUse: somebody listens there.
+    """
+    if address.scheme != "ipc":
+        return
+    directory = Path(address.rest).parent
+    try:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        status = directory.stat()
+    except OSError as error:
+        raise AddressError(
+            f"directory {str(directory)!r} for {address} cannot be made: {error.strerror}"
+        ) from error
+    if status.st_uid != os.geteuid() or stat.S_IMODE(status.st_mode) & 0o077:
+        raise AddressError(
+            f"directory {str(directory)!r} of {address} must belong to this user alone (mode 700): "
+            "other users could connect"
+        )
+    for lane in LANES:
+        _clear(address, address.endpoint(lane).removeprefix("ipc://"))
+
+
+def _clear(address: Address, path: str) -> None:
+    try:
+        mode = Path(path).lstat().st_mode
+    except FileNotFoundError:
+        return
+    if not stat.S_ISSOCK(mode):
+        raise AddressError(f"{path!r} exists and is no socket: {address} cannot listen there")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        # A live listener with a full backlog answers EAGAIN at once instead of holding us.
+        probe.setblocking(False)
+        code = probe.connect_ex(path)
+    if code not in {errno.ECONNREFUSED, errno.ENOENT}:
+        raise AddressInUse(f"{address} is in use by a live listener: choose another path")
+    Path(path).unlink(missing_ok=True)

@@ -1,0 +1,445 @@
+"""A channel: one lane of one link, from queued items to frames on the current connection.
+
+It outlives its connections: each is an epoch, begun by a hello. Items queue while there is none.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Any, Generic, Literal, TypeVar
+
+import zmq
+
+from transports.address import Lane
+from transports.clock import Clock, Timer
+from transports.errors import LinkClosed, LinkFull, MessageTooLarge, ProtocolError
+from transports.identity import NodeId
+from transports.lane import Range, Receiving, Sending
+from transports.limits import Limits
+from transports.port import Port
+from transports.wire import VERSION, Batch, Bye, Chunk, Codec
+
+T = TypeVar("T")
+
+_logger = logging.getLogger("transports")
+
+_NEVER = -1
+"""A bound below any count of bytes: every send takes the careful path."""
+
+
+class Channel(Generic[T]):
+    """One lane of a link, both directions.
+
+    The first item of a loop tick leaves at once, the rest of the tick together at its end or when
+    ``Limits.batch_bytes`` have gathered.
+
+    Args:
+        lane: which lane this is.
+        peer: who is at the other end.
+        codec: of this lane.
+        clock: for the timer of acknowledgements.
+        limits: bounds of the endpoint.
+        window: bytes that may be unacknowledged.
+        broken: called, at most once per epoch and never from inside ``send``, when the connection
+            turned out to be gone.
+        undeliverable: told of each item that was dropped because no frame can hold it.
+        acknowledges: whether receipts are acknowledged by frames; the link of a node to itself
+            does it by a direct call.
+    """
+
+    def __init__(
+        self,
+        lane: Lane,
+        peer: NodeId,
+        codec: Codec[Any],
+        *,
+        clock: Clock,
+        limits: Limits,
+        window: int,
+        broken: Callable[[str], None],
+        undeliverable: Callable[[T, str], None] | None = None,
+        acknowledges: bool = True,
+    ) -> None:
+        self.lane: Lane = lane
+        self.peer = peer
+        self.codec = codec
+        self.state: Literal["down", "greeting", "up", "closed"] = "down"
+        self.epoch = 0
+        self.port: Port | None = None
+        self.route: bytes | None = None
+        self.window = window
+        self.sending = Sending()
+        self.receiving = Receiving()
+        self.batches_out = self.batches_in = self.bytes_out = self.bytes_in = 0
+        self.dropped = 0
+        """Items given up because they could not be encoded."""
+
+        # Public to Link.send, which adds and appends without a call where nothing is at stake.
+        self.enqueued = 0
+        """Bytes of all items ever queued, by the callers' estimate."""
+        self.soft = _NEVER
+        """Value of ``enqueued`` above which ``send_carefully`` decides."""
+        self.queue: list[T] = []
+
+        self._clock = clock
+        self._limits = limits
+        self._broken = broken
+        self._undeliverable = undeliverable
+        self._acknowledges = acknowledges
+        self._peer_window = window
+        self._loop = asyncio.get_running_loop()
+        self._in_tick = False
+        self._unacknowledged = 0
+        self._ack_timer: Timer | None = None
+        self._waiters: list[asyncio.Future[None]] = []
+        self._closed_because = ""
+
+    # Sending
+
+    def send(self, item: T, nbytes: int) -> None:
+        """Queue an item; see ``Link.send``."""
+        enqueued = self.enqueued + nbytes
+        if enqueued > self.soft:
+            self.send_carefully(item, nbytes)
+        else:
+            self.enqueued = enqueued
+            self.queue.append(item)
+
+    def send_carefully(self, item: T, nbytes: int) -> None:
+        """Queue an item where a bound may be reached or a tick begins."""
+        if self.state == "closed":
+            raise LinkClosed(self._closed_sentence())
+        if nbytes > self._limits.max_message:
+            raise MessageTooLarge(
+                f"a message of {nbytes} bytes to {self.peer} exceeds the {self._limits.max_message}"
+                " of the control lane: send arrays as a transfer, or raise Limits.max_message"
+            )
+        held = self.enqueued - self.sending.acked_bytes
+        if held + nbytes > self.window:
+            raise LinkFull(
+                f"{held} of {self.window} bytes to {self.peer} are unacknowledged ({self.state}): "
+                "await link.drain() and send again"
+            )
+        self.enqueued += nbytes
+        self.queue.append(item)
+        if self.state == "up":
+            if not self._in_tick:
+                self._in_tick = True
+                self._loop.call_soon(self._end_tick)
+            self.flush()
+
+    def _end_tick(self) -> None:
+        self._in_tick = False
+        self.flush()
+        self.soft = _NEVER
+
+    def flush(self) -> None:
+        """Send what is queued, in frames of about ``batch_bytes``."""
+        if self.state != "up":
+            return
+        queue = self.queue
+        if queue:
+            self.queue = []
+            nbytes = self.enqueued - self.sending.sent_bytes
+            parts = max(
+                -(-nbytes // (2 * self._limits.batch_bytes)),
+                -(-len(queue) // self._limits.batch_messages),
+            )
+            if parts == 1:
+                self._send_batch(queue, nbytes)
+            else:
+                self._send_parts(queue, nbytes, parts)
+        # Outside of a tick nobody would flush what is appended without care.
+        if self._in_tick and self.state == "up":
+            self.soft = min(
+                self.window + self.sending.acked_bytes, self.enqueued + self._limits.batch_bytes
+            )
+
+    def _send_parts(self, items: list[T], nbytes: int, parts: int) -> None:
+        count = -(-len(items) // parts)
+        share = nbytes * count // len(items)
+        for start in range(0, len(items), count):
+            part = items[start : start + count]
+            last = start + count >= len(items)
+            self._send_batch(part, nbytes if last else share)
+            nbytes -= share
+
+    def _send_batch(self, items: list[T], nbytes: int) -> None:
+        sending = self.sending
+        if self.state != "up":
+            # A part before this one met the end of the connection; this one never left.
+            self.queue.extend(items)
+            return
+        batch = Batch(
+            VERSION,
+            self.epoch,
+            self.peer.incarnation,
+            sending.last + 1,
+            self.receiving.last,
+            items,
+        )
+        try:
+            data = self.codec.encode(batch)
+        except Exception as error:  # noqa: BLE001  (user data decides what an encoder raises)
+            self._split_or_drop(items, nbytes, f"cannot be encoded: {error}")
+            return
+        if len(data) > self._limits.max_frame:
+            self._split_or_drop(
+                items, nbytes, f"takes {len(data)} bytes, over max_frame = {self._limits.max_frame}"
+            )
+            return
+        if self._transmit(data):
+            sending.sent(len(items), nbytes)
+            self.receiving.acked = self.receiving.last
+            self._unacknowledged = 0
+            self.batches_out += 1
+        else:
+            self.queue.extend(items)
+
+    def _split_or_drop(self, items: list[T], nbytes: int, why: str) -> None:
+        if len(items) > 1:
+            self._send_parts(items, nbytes, 2)
+            return
+        self.dropped += 1
+        self.enqueued -= nbytes
+        _logger.error("a message to %s was dropped: it %s", self.peer, why)
+        if self._undeliverable is not None:
+            self._loop.call_soon(self._undeliverable, items[0], why)
+
+    def _transmit(self, data: bytearray) -> bool:
+        port = self.port
+        if port is None or port.closed:
+            return False
+        try:
+            if self.route is not None:
+                port.socket.send(self.route, zmq.SNDMORE | zmq.NOBLOCK)
+            port.socket.send(data, zmq.NOBLOCK)
+        except zmq.ZMQError as error:
+            self._break(f"the connection to {self.peer} is gone ({error.strerror})")
+            return False
+        port.touched()
+        self.bytes_out += len(data)
+        return True
+
+    def send_chunk(self, chunk: Chunk, piece: memoryview) -> bool:
+        """Send a piece of a transfer without copying it.
+
+        Returns:
+            Whether it left; otherwise the connection is gone.
+        """
+        self.flush()
+        port = self.port
+        if self.state != "up" or port is None:
+            return False
+        data = self.codec.encode(chunk)
+        try:
+            if self.route is not None:
+                port.socket.send(self.route, zmq.SNDMORE | zmq.NOBLOCK)
+            port.socket.send(data, zmq.SNDMORE | zmq.NOBLOCK)
+            port.socket.send(piece, zmq.NOBLOCK, copy=False)
+        except zmq.ZMQError as error:
+            self._break(f"the connection to {self.peer} is gone ({error.strerror})")
+            return False
+        port.touched()
+        self.bytes_out += len(data) + piece.nbytes
+        return True
+
+    def probe(self) -> None:
+        """Send an empty batch: it fails at once when the connection is gone."""
+        if self.state == "up":
+            self._send_batch([], 0)
+
+    def _break(self, reason: str) -> None:
+        epoch = self.epoch
+        self.state = "down"
+        self.soft = _NEVER
+
+        # Later: the caller may be in the middle of a send of the floor above.
+        def tell() -> None:
+            if self.epoch == epoch and self.state == "down":
+                self._broken(reason)
+
+        self._loop.call_soon(tell)
+
+    # Receiving
+
+    def check(self, epoch: int, to: int, node: NodeId) -> None:
+        """Refuse what is not of this connection and for this node.
+
+        Raises:
+            ProtocolError: reason "no hello", "epoch" or "target".
+        """
+        if self.state != "up":
+            raise ProtocolError("no hello", f"{self.peer} sent before its hello was answered")
+        if epoch != self.epoch:
+            raise ProtocolError("epoch", f"{self.peer} sent in epoch {epoch} of {self.epoch}")
+        if to != node.incarnation:
+            raise ProtocolError("target", f"{self.peer} sent to {to:06x}, this is {node}")
+
+    def receive(self, batch: Batch[T], size: int) -> list[T]:
+        """Take a batch that passed ``check``.
+
+        Returns:
+            The items that are new.
+
+        Raises:
+            ProtocolError: reason "sequence" or "too large"; the batch is not counted.
+        """
+        items = batch.items
+        count = len(items)
+        if count > self._limits.batch_messages:
+            raise ProtocolError("too large", f"{self.peer} sent {count} messages in one batch")
+        if self._acknowledges and batch.ack > self.sending.acked:
+            self.acknowledge(batch.ack)
+        self.batches_in += 1
+        self.bytes_in += size
+        if count:
+            old = self.receiving.receive(batch.first, count)
+            if old:
+                items = items[old:]
+        return items
+
+    def received(self, size: int) -> None:
+        """The floor above has the items of a batch: see that they are acknowledged."""
+        if not self._acknowledges:
+            self.acknowledge(self.receiving.last)
+            return
+        self._unacknowledged += size
+        if self._unacknowledged * 4 >= self._peer_window:
+            self._acknowledge_now()
+        elif self._ack_timer is None:
+            self._ack_timer = self._clock.call_later(self._limits.ack_delay, self._ack_due)
+
+    def _ack_due(self) -> None:
+        self._ack_timer = None
+        self._acknowledge_now()
+
+    def _acknowledge_now(self) -> None:
+        if self.receiving.acked < self.receiving.last:
+            self.flush()
+            if self.receiving.acked < self.receiving.last:
+                self._send_batch([], 0)
+
+    def acknowledge(self, upto: int) -> None:
+        """The peer has everything up to ``upto``; wake who waits for room.
+
+        Raises:
+            ProtocolError: reason "sequence".
+        """
+        if self.sending.acknowledge(upto) and self._waiters and self._has_room():
+            self._wake()
+
+    # Waiting
+
+    def _has_room(self) -> bool:
+        return (self.enqueued - self.sending.acked_bytes) * 2 <= self.window
+
+    def _wake(self) -> None:
+        waiters, self._waiters = self._waiters, []
+        for waiter in waiters:
+            if not waiter.done():
+                waiter.set_result(None)
+
+    async def drain(self) -> None:
+        """Wait until the window is at most half full; yields to the loop at least once.
+
+        Raises:
+            LinkClosed: the link has ended.
+        """
+        if self._has_room() and self.state != "closed":
+            await asyncio.sleep(0)
+        while not self._has_room() and self.state != "closed":
+            waiter: asyncio.Future[None] = self._loop.create_future()
+            self._waiters.append(waiter)
+            await waiter
+        if self._is_closed():
+            raise LinkClosed(self._closed_sentence())
+
+    def _is_closed(self) -> bool:
+        return self.state == "closed"
+
+    @property
+    def idle(self) -> bool:
+        """Whether everything queued has left and was acknowledged."""
+        return not self.queue and self.sending.acked == self.sending.last
+
+    # Connections
+
+    def greet(self, port: Port, hello: bytearray) -> bool:
+        """A new connection was dialled: say hello on it and wait for the welcome."""
+        self.port, self.route = port, None
+        self.state = "greeting"
+        return self._transmit(hello)
+
+    def up(self, port: Port, route: bytes | None, *, epoch: int, first: int, window: int) -> None:
+        """The connection is agreed on.
+
+        Args:
+            port: the socket.
+            route: the connection's routing id where the socket is a ROUTER.
+            epoch: number of the connection.
+            first: sequence number of the peer's next item.
+            window: bytes the peer keeps unacknowledged at most.
+
+        Raises:
+            ProtocolError: reason "sequence".
+        """
+        self.receiving.resume(first)
+        self.port, self.route, self.epoch = port, route, epoch
+        self._peer_window = max(window, 1)
+        self._unacknowledged = 0
+        self.state = "up"
+
+    def down(self) -> Range | None:
+        """The connection is gone; what was unacknowledged is given up.
+
+        Returns:
+            The sequence numbers given up.
+        """
+        if self.state != "closed":
+            self.state = "down"
+        self.soft = _NEVER
+        self.port = self.route = None
+        lost = self.sending.cut()
+        if self._waiters and self._has_room():
+            self._wake()
+        return lost
+
+    def bye(self, reason: str) -> None:
+        """Tell the peer that this link ends."""
+        if self.state == "up":
+            self.flush()
+            self._transmit(
+                self.codec.encode(Bye(VERSION, self.epoch, self.peer.incarnation, reason))
+            )
+
+    def discard_queue(self) -> None:
+        """Forget what is queued; the bulk lane makes its events anew for each connection."""
+        self.queue = []
+        self.enqueued = self.sending.sent_bytes
+
+    def close(self, reason: str) -> Range | None:
+        """End for good; who waits gets ``LinkClosed``.
+
+        Returns:
+            The sequence numbers given up.
+        """
+        self.state = "closed"
+        self._closed_because = reason
+        lost = self.down()
+        if self._ack_timer is not None:
+            self._ack_timer.cancel()
+            self._ack_timer = None
+        self._wake()
+        return lost
+
+    def _closed_sentence(self) -> str:
+        return f"the link to {self.peer} has ended: {self._closed_because}"
+
+    def __repr__(self) -> str:
+        return (
+            f"<Channel {self.lane} to {self.peer} {self.state} epoch={self.epoch} "
+            f"queued={len(self.queue)} unacknowledged={self.sending.last - self.sending.acked}>"
+        )

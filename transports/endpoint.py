@@ -1,0 +1,598 @@
+"""The endpoint: one per node; listens, dials, and tells whose frame it is that came."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter, OrderedDict
+from functools import partial
+from typing import Any, Generic, TypeVar
+
+import zmq
+
+from transports.address import LANES, Address, Lane, prepare
+from transports.clock import Clock
+from transports.dialler import Dialler, configure
+from transports.errors import AddressError, AddressInUse, ProtocolError
+from transports.handover import PROCESS_TOKEN
+from transports.identity import NodeId
+from transports.limits import Limits
+from transports.link import Handler, Link
+from transports.port import Port, Socket
+from transports.rng import Rng
+from transports.statistics import Dropped, EndpointStatistics
+from transports.wire import (
+    MAX_SENTENCE,
+    REFUSALS,
+    VERSION,
+    Batch,
+    Bye,
+    Chunk,
+    Codec,
+    Hello,
+    Refused,
+    Welcome,
+)
+
+I = TypeVar("I")  # noqa: E741  (the item type of the floor above)
+
+_logger = logging.getLogger("transports")
+
+_CHUNK_COST = 64
+"""A piece of 1 MiB against ``DRAIN_BUDGET``: four are read before others get their turn, about
+half a millisecond."""
+
+_PROBES = (0.0, 0.02, 0.2)
+"""Seconds after a listener saw a connection end at which it looks whose it was. The event comes
+from libzmq's thread and may be ahead of the socket's own knowledge."""
+
+
+class Endpoint(Generic[I]):
+    """The node's place on the network. All calls on one event loop's thread.
+
+    Args:
+        node: this node's identity.
+        cluster: only nodes of the same cluster link up.
+        item: type of the messages: an array-like ``msgspec.Struct``.
+        handler: the floor above.
+        clock: timers.
+        rng: tokens and jitter.
+        limits: bounds.
+        context: the ZeroMQ context; nodes of one process that talk over ``inproc://`` share one.
+            Default is the process's.
+    """
+
+    def __init__(
+        self,
+        node: NodeId,
+        *,
+        cluster: str,
+        item: type[I],
+        handler: Handler[I],
+        clock: Clock,
+        rng: Rng,
+        limits: Limits | None = None,
+        context: zmq.Context[Socket] | None = None,
+    ) -> None:
+        node.check()
+        self.node = node
+        self.cluster = cluster
+        self._handler = handler
+        self._clock = clock
+        self._rng = rng
+        self._limits = limits or Limits()
+        self._context = context or zmq.Context.instance()
+        self._codecs: dict[Lane, Codec[Any]] = {
+            "control": Codec.control(item),
+            "bulk": Codec.bulk(item),
+        }
+        self._state = "new"
+        self._listeners: dict[Lane, Port] = {}
+        self._addresses: list[Address] = []
+        self._links: dict[NodeId, Link[I]] = {}
+        self._diallers: dict[NodeId, dict[Lane, Dialler]] = {}
+        self._local: Link[I] | None = None
+        self._local_ports: list[Port] = []
+        self._local_token = rng.bits(128).to_bytes(16, "big")
+        self._routes: dict[Lane, dict[bytes, Link[I]]] = {lane: {} for lane in LANES}
+        # Why the frames of a connection that once had a link are refused; bounded, oldest first.
+        self._retired: OrderedDict[bytes, str] = OrderedDict()
+        self._fenced: OrderedDict[NodeId, str] = OrderedDict()
+        self._refused: Counter[str] = Counter()
+        self._handler_errors = 0
+        self._ended = 0
+
+    # Opening and listening
+
+    async def open(self) -> None:
+        """Listen at ``inproc://NODE`` and make the link of the node to itself.
+
+        Raises:
+            AddressInUse: an endpoint of this very incarnation is open in this process.
+        """
+        if self._state != "new":
+            raise RuntimeError(f"{self!r} was opened before: make a new one")
+        self._state = "open"
+        for lane in LANES:
+            socket = self._context.socket(zmq.ROUTER)
+            configure(socket, self._limits)
+            socket.setsockopt(zmq.ROUTER_MANDATORY, 1)
+            self._listeners[lane] = Port(
+                socket, partial(self._receive_routed, lane), partial(self._connection_ended, lane)
+            )
+        await self.listen(f"inproc://{self.node}")
+        self._local = self._make_link(self.node)
+        for lane in LANES:
+            self._link_locally(self._local, lane)
+
+    async def listen(self, address: str) -> str:
+        """Listen at a further address, on both lanes.
+
+        Args:
+            address: "ipc:///directory/base" or "inproc://name"; each lane adds its own suffix, and
+                a base that ends in "*" gets the incarnation there.
+
+        Returns:
+            The address that peers dial.
+
+        Raises:
+            AddressInUse: somebody listens there.
+            AddressError: it cannot be listened at, e.g. its path is too long.
+        """
+        self._check_open()
+        parsed = Address.parse(address, self.node)
+        prepare(parsed)
+        bound: list[Lane] = []
+        try:
+            for lane in LANES:
+                self._listeners[lane].socket.bind(parsed.endpoint(lane))
+                bound.append(lane)
+        except zmq.ZMQError as error:
+            for lane in bound:
+                self._listeners[lane].socket.unbind(parsed.endpoint(lane))
+            if error.errno == zmq.EADDRINUSE:
+                raise AddressInUse(
+                    f"{parsed} is in use by a live listener: choose another"
+                ) from error
+            raise AddressError(f"{parsed} cannot be listened at: {error.strerror}") from error
+        for lane in LANES:
+            self._listeners[lane].touched()
+        self._addresses.append(parsed)
+        return str(parsed)
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """Where this endpoint listens; the first is ``inproc://NODE``."""
+        return tuple(map(str, self._addresses))
+
+    @property
+    def local(self) -> Link[I]:
+        """The node's link to itself; up from ``open`` on. Handlers get no ``on_up`` for it."""
+        if self._local is None:
+            raise RuntimeError(f"{self!r} is not open: await open() first")
+        return self._local
+
+    def _link_locally(self, link: Link[I], lane: Lane) -> None:
+        socket = self._context.socket(zmq.DEALER)
+        configure(socket, self._limits)
+        socket.connect(self._addresses[0].endpoint(lane))
+        port = Port(socket, _discard)
+        self._local_ports.append(port)
+        channel = link.channel(lane)
+        channel.greet(port, self._hello(link, lane, 1, self._local_token))
+        channel.up(port, None, epoch=1, first=1, window=channel.window)
+        link.share_memory()
+        link.came_up(lane)
+
+    # Links
+
+    def dial(self, peer: NodeId, address: str) -> Link[I]:
+        """The link to a peer that listens at ``address``; connects until it is there.
+
+        Calling it again for a peer that is linked or dialled returns the same link.
+
+        Raises:
+            AddressError: the address cannot be dialled.
+        """
+        self._check_open()
+        parsed = Address.parse(address)
+        link = self.link(peer) or self._make_link(peer)
+        if (
+            link.local
+            or peer in self._diallers
+            or any(link.channel(lane).state == "up" for lane in LANES)
+        ):
+            return link
+        diallers = self._diallers[peer] = {}
+        token = PROCESS_TOKEN if parsed.scheme == "inproc" else b""
+        for lane in LANES:
+            diallers[lane] = Dialler(
+                link.channel(lane),
+                parsed,
+                self._context,
+                hello=partial(self._hello_of, link, lane, token),
+                receive=partial(self._receive_dialled, lane, link),
+                gone=partial(self._connection_gone, link, lane),
+                clock=self._clock,
+                rng=self._rng,
+                limits=self._limits,
+            )
+        for dialler in list(diallers.values()):
+            dialler.connect()
+        return link
+
+    def expect(self, peer: NodeId) -> Link[I]:
+        """The link to a peer that will dial; messages to it may queue at once."""
+        self._check_open()
+        return self.link(peer) or self._make_link(peer)
+
+    def link(self, peer: NodeId) -> Link[I] | None:
+        """The link to this incarnation, None when there is none or it has ended."""
+        return self._local if peer == self.node else self._links.get(peer)
+
+    def fence(self, peer: NodeId, reason: str) -> None:
+        """This incarnation is dead: end its link, refuse whatever still comes from it."""
+        self._fenced[peer] = reason
+        self._fenced.move_to_end(peer)
+        while len(self._fenced) > self._limits.max_fenced:
+            self._fenced.popitem(last=False)
+        link = self._links.get(peer)
+        if link is not None:
+            self._end(link, reason, code="fenced")
+
+    def _make_link(self, peer: NodeId) -> Link[I]:
+        peer.check()
+        link: Link[I] = Link(
+            self.node,
+            peer,
+            self._handler,
+            (self._codecs["control"], self._codecs["bulk"]),
+            clock=self._clock,
+            rng=self._rng,
+            limits=self._limits,
+            broken=self._broken,
+            count_refused=self._count_refused,
+            count_error=self._count_error,
+        )
+        if peer != self.node:
+            self._links[peer] = link
+        return link
+
+    def _end(
+        self, link: Link[I], reason: str, *, code: str, bye: bool = False, linger: float = 0.0
+    ) -> Dropped:
+        self._links.pop(link.peer, None)
+        lost = link.close(reason, bye=bye)
+        for lane in LANES:
+            routes = self._routes[lane]
+            for route in [route for route, owner in routes.items() if owner is link]:
+                self._retire(lane, route, code)
+        for dialler in self._diallers.pop(link.peer, {}).values():
+            dialler.stop(linger)
+        self._ended += 1
+        total = lost.unsent + lost.messages + lost.transfers
+        return Dropped(
+            lost.unsent, lost.messages, lost.transfers, {link.peer: total} if total else {}
+        )
+
+    def _retire(self, lane: Lane, route: bytes, code: str) -> None:
+        self._routes[lane].pop(route, None)
+        self._retired[lane[:1].encode() + route] = code
+        while len(self._retired) > self._limits.max_fenced:
+            self._retired.popitem(last=False)
+
+    # Connections that end
+
+    def _broken(self, link: Link[I], lane: Lane, reason: str) -> None:
+        self._connection_gone(link, lane, reason)
+
+    def _connection_gone(self, link: Link[I], lane: Lane, reason: str) -> None:
+        if link.state == "closed":
+            return
+        for route in [r for r, owner in self._routes[lane].items() if owner is link]:
+            if not link.local:
+                self._retire(lane, route, "epoch")
+        link.went_down(lane, reason)
+        dialler = self._diallers.get(link.peer, {}).get(lane)
+        if dialler is not None:
+            dialler.retry()
+
+    def _connection_ended(self, lane: Lane) -> None:
+        # The event names no peer: an empty frame to each finds the one that is gone.
+        for delay in _PROBES:
+            self._clock.call_later(delay, self._probe, lane)
+
+    def _probe(self, lane: Lane) -> None:
+        if self._state == "open":
+            for link in list(self._routes[lane].values()):
+                if not link.local:
+                    link.channel(lane).probe()
+
+    # Frames
+
+    def _receive_routed(self, lane: Lane, socket: Socket) -> int:
+        route = socket.recv(zmq.NOBLOCK)
+        if not socket.getsockopt(zmq.RCVMORE):
+            self._count_refused("malformed")
+            return 1
+        data = socket.recv(zmq.NOBLOCK)
+        return self._receive(lane, self._routes[lane].get(route), route, data, socket)
+
+    def _receive_dialled(self, lane: Lane, link: Link[I], socket: Socket) -> int:
+        data = socket.recv(zmq.NOBLOCK)
+        return self._receive(lane, link, None, data, socket)
+
+    def _receive(
+        self, lane: Lane, link: Link[I] | None, route: bytes | None, data: bytes, socket: Socket
+    ) -> int:
+        cost = 1
+        try:
+            frame = self._codecs[lane].decode(data)
+            kind = type(frame)
+            if kind is Batch and link is not None:
+                if lane == "control":
+                    link.on_control(frame, len(data))
+                else:
+                    link.on_bulk(frame, len(data))
+            elif kind is Chunk and link is not None:
+                cost = _CHUNK_COST
+                if not socket.getsockopt(zmq.RCVMORE):
+                    raise ProtocolError("malformed", f"{link.peer} sent a piece without bytes")
+                link.on_chunk(frame, partial(_read_into, socket))
+            else:
+                self._receive_rare(lane, link, route, frame)
+        except ProtocolError as error:
+            self._refuse(lane, link, route, error)
+        except zmq.Again:
+            _logger.exception("libzmq gave a part of a message")
+        except Exception:
+            # A fault of ours must cost one frame, not the node.
+            self._count_refused("malformed")
+            _logger.exception("a frame on the %s lane of %s failed", lane, self.node)
+        # Whatever the frame was, the parts that were not asked for go with it.
+        while not socket.closed and socket.getsockopt(zmq.RCVMORE):
+            socket.recv_into(bytearray())
+        return cost
+
+    def _receive_rare(
+        self, lane: Lane, link: Link[I] | None, route: bytes | None, frame: Any
+    ) -> None:
+        if isinstance(frame, Hello) and route is not None and link is None:
+            self._on_hello(lane, route, frame)
+        elif link is None:
+            code = self._retired.get(lane[:1].encode() + (route or b""), "no hello")
+            raise ProtocolError(code, "a connection sent a frame and has no link")
+        elif isinstance(frame, Bye):
+            link.channel(lane).check(frame.epoch, frame.to, self.node)
+            self._end(link, f"{link.peer} left: {frame.reason[:MAX_SENTENCE]}", code="no hello")
+        elif isinstance(frame, Welcome) and route is None:
+            self._on_welcome(lane, link, frame)
+        elif isinstance(frame, Refused) and route is None:
+            self._on_refused(lane, link, frame)
+        else:
+            raise ProtocolError("malformed", f"{link.peer} sent a {type(frame).__name__} here")
+
+    def _refuse(
+        self, lane: Lane, link: Link[I] | None, route: bytes | None, error: ProtocolError
+    ) -> None:
+        _logger.info("%s refused a frame (%s): %s", self.node, error.reason, error)
+        if link is not None:
+            link.refuse(error)
+        else:
+            self._count_refused(error.reason)
+            if route is not None and error.reason == "version":
+                self._answer(lane, route, Refused(VERSION, error.reason, str(error)))
+
+    def _count_refused(self, reason: str) -> None:
+        self._refused[reason] += 1
+
+    def _count_error(self) -> None:
+        self._handler_errors += 1
+
+    # Hello
+
+    def _hello_of(self, link: Link[I], lane: Lane, token: bytes, epoch: int) -> bytearray:
+        return self._hello(link, lane, epoch, token)
+
+    def _hello(self, link: Link[I], lane: Lane, epoch: int, token: bytes) -> bytearray:
+        channel = link.channel(lane)
+        return self._codecs[lane].encode(
+            Hello(
+                VERSION,
+                self.cluster,
+                lane,
+                self.node,
+                link.peer,
+                epoch,
+                channel.sending.last + 1,
+                channel.window,
+                token,
+            )
+        )
+
+    def _on_hello(self, lane: Lane, route: bytes, hello: Hello) -> None:
+        if hello.source == self.node and hello.process == self._local_token:
+            assert self._local is not None
+            self._routes[lane][route] = self._local
+            return
+        try:
+            link = self._admit(lane, hello)
+            channel = link.channel(lane)
+            if hello.epoch <= channel.epoch:
+                raise ProtocolError(
+                    "epoch", f"{hello.source} said hello for epoch {hello.epoch} twice"
+                )
+            if channel.state == "up":
+                self._connection_gone(link, lane, f"{hello.source} connected anew")
+            port = self._listeners[lane]
+            channel.up(port, route, epoch=hello.epoch, first=hello.first, window=hello.window)
+        except ProtocolError as error:
+            self._count_refused(error.reason)
+            _logger.info("%s refused a hello (%s): %s", self.node, error.reason, error)
+            self._answer(lane, route, Refused(VERSION, error.reason, str(error)[:MAX_SENTENCE]))
+            return
+        self._routes[lane][route] = link
+        same_process = hello.process == PROCESS_TOKEN
+        if same_process:
+            link.share_memory()
+        welcome = Welcome(
+            VERSION,
+            self.node,
+            link.peer,
+            hello.epoch,
+            channel.sending.last + 1,
+            channel.window,
+            PROCESS_TOKEN if same_process else b"",
+        )
+        self._answer(lane, route, welcome)
+        link.came_up(lane)
+
+    def _admit(self, lane: Lane, hello: Hello) -> Link[I]:
+        peer = hello.source
+        if hello.cluster != self.cluster:
+            raise ProtocolError(
+                "cluster",
+                f"{self.node} is of cluster {self.cluster!r}, not of {hello.cluster[:64]!r}",
+            )
+        if hello.lane != lane:
+            raise ProtocolError("lane", f"this is the {lane} lane of {self.node}")
+        if hello.target != self.node:
+            raise ProtocolError("target", f"{self.node} listens here, not {hello.target}")
+        try:
+            peer.check()
+        except AddressError as error:
+            raise ProtocolError("source", str(error)) from error
+        if peer == self.node:
+            raise ProtocolError("source", f"this is {self.node} itself")
+        if peer in self._fenced:
+            raise ProtocolError("fenced", f"{peer} was declared dead: {self._fenced[peer]}")
+        link = self._links.get(peer)
+        if link is None:
+            if len(self._links) >= self._limits.max_links:
+                raise ProtocolError("links", f"{self.node} has {len(self._links)} links, its limit")
+            try:
+                refusal = self._handler.admit(peer)
+            except Exception as error:
+                self._count_error()
+                _logger.exception("the handler of %s failed to admit %s", self.node, peer)
+                raise ProtocolError("handler", f"{self.node} failed to admit {peer}") from error
+            if refusal is not None:
+                raise ProtocolError("admission", refusal)
+            return self._make_link(peer)
+        if peer in self._diallers:
+            if self.node < peer:
+                raise ProtocolError("crossed", f"{self.node} dials {peer} itself")
+            for dialler in self._diallers.pop(peer).values():
+                dialler.stop()
+        return link
+
+    def _answer(self, lane: Lane, route: bytes, frame: Welcome | Refused) -> None:
+        port = self._listeners[lane]
+        try:
+            port.socket.send(route, zmq.SNDMORE | zmq.NOBLOCK)
+            port.socket.send(self._codecs[lane].encode(frame), zmq.NOBLOCK)
+        except zmq.ZMQError as error:
+            _logger.debug("an answer to a hello found its connection gone: %s", error)
+        port.touched()
+
+    def _on_welcome(self, lane: Lane, link: Link[I], welcome: Welcome) -> None:
+        dialler = self._diallers.get(link.peer, {}).get(lane)
+        channel = link.channel(lane)
+        if dialler is None or channel.state != "greeting" or welcome.epoch != dialler.epoch:
+            raise ProtocolError("epoch", f"{link.peer} welcomed a connection that is not waiting")
+        if welcome.source != link.peer or welcome.target != self.node:
+            raise ProtocolError("target", f"{welcome.source} welcomed {welcome.target}")
+        assert channel.port is not None
+        channel.up(
+            channel.port, None, epoch=welcome.epoch, first=welcome.first, window=welcome.window
+        )
+        dialler.welcomed()
+        if welcome.process == PROCESS_TOKEN:
+            link.share_memory()
+        link.came_up(lane)
+
+    def _on_refused(self, lane: Lane, link: Link[I], refused: Refused) -> None:
+        self._count_refused(refused.code if refused.code in REFUSALS else "malformed")
+        if refused.code == "crossed":
+            # The peer's own connection is the one that stays; it is expected from now on.
+            for dialler in self._diallers.pop(link.peer, {}).values():
+                dialler.stop()
+            return
+        sentence = refused.sentence[:MAX_SENTENCE]
+        self._end(
+            link,
+            f"{link.peer} refused the {lane} lane ({refused.code[:32]}): {sentence}",
+            code="no hello",
+        )
+
+    # Closing
+
+    async def close(self, linger: float = 1.0) -> Dropped:
+        """Say goodbye and close everything.
+
+        Args:
+            linger: seconds that what was sent may take to be acknowledged.
+
+        Returns:
+            What could not be delivered in that time.
+        """
+        if self._state in {"new", "closed"}:
+            self._state = "closed"
+            return Dropped()
+        self._state = "closing"
+        deadline = self._clock.now() + linger
+        while not self._idle() and self._clock.now() < deadline:
+            await self._clock.sleep(min(self._limits.ack_delay, linger))
+        self._state = "closed"
+        left = max(0.0, deadline - self._clock.now())
+        dropped = [
+            self._end(link, f"{self.node} closed", code="no hello", bye=True, linger=left)
+            for link in list(self._links.values())
+        ]
+        if self._local is not None:
+            self._local.close(f"{self.node} closed")
+        for port in (*self._local_ports, *self._listeners.values()):
+            port.close(left)
+        return Dropped(
+            sum(each.unsent for each in dropped),
+            sum(each.unacknowledged for each in dropped),
+            sum(each.transfers for each in dropped),
+            {peer: count for each in dropped for peer, count in each.links.items()},
+        )
+
+    def _idle(self) -> bool:
+        links = [*self._links.values(), *([self._local] if self._local else [])]
+        return all(link.idle for link in links)
+
+    def _check_open(self) -> None:
+        if self._state != "open":
+            raise RuntimeError(f"{self!r} is not open")
+
+    def statistics(self) -> EndpointStatistics:
+        """What this endpoint did and holds."""
+        return EndpointStatistics(
+            node=self.node,
+            addresses=self.addresses,
+            local=self._local.statistics() if self._local else None,
+            links=tuple(link.statistics() for link in self._links.values()),
+            refused=dict(self._refused),
+            handler_errors=self._handler_errors,
+            fenced=len(self._fenced),
+            ended=self._ended,
+        )
+
+    def __repr__(self) -> str:
+        up = sum(link.state == "up" for link in self._links.values())
+        return (
+            f"<Endpoint {self.node} {self._state} links={up}/{len(self._links)} "
+            f"fenced={len(self._fenced)} refused={sum(self._refused.values())}>"
+        )
+
+
+def _discard(socket: Socket) -> int:
+    """Nothing ever comes back on the node's link to itself."""
+    socket.recv(zmq.NOBLOCK)
+    return 1
+
+
+def _read_into(socket: Socket, memory: memoryview) -> int:
+    return socket.recv_into(memory, flags=zmq.NOBLOCK)

@@ -1,0 +1,127 @@
+"""One ZeroMQ socket on the event loop, read in batches and never awaited."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Callable
+from typing import Any, Final, cast
+
+import zmq
+from zmq.utils.monitor import parse_monitor_message
+
+Socket = zmq.Socket[bytes]
+
+DRAIN_BUDGET: Final = 256
+"""Cost that one visit to a socket may run up before others get their turn; a small frame costs 1.
+"""
+
+_MONITOR_NUMBERS: Final = itertools.count()
+
+_ENDED: Final = (
+    zmq.EVENT_CLOSED
+    | zmq.EVENT_DISCONNECTED
+    | zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL
+    | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
+    | zmq.EVENT_HANDSHAKE_FAILED_AUTH
+)
+
+
+class Port:
+    """A socket whose frames are handed to ``receive`` as they come.
+
+    The socket's descriptor is edge-triggered and a send may swallow its signal, so it is drained
+    to EAGAIN, and ``touched`` must be called once per loop tick in which something was sent.
+
+    Args:
+        socket: bound or connected; the port closes it.
+        receive: reads one message without blocking, raises ``zmq.Again`` when there is none, and
+            returns its cost against ``DRAIN_BUDGET``. Must not raise anything else.
+        on_ended: called when a connection of the socket ended or could not be made, if given.
+    """
+
+    def __init__(
+        self,
+        socket: Socket,
+        receive: Callable[[Socket], int],
+        on_ended: Callable[[], None] | None = None,
+    ) -> None:
+        self.socket = socket
+        self.closed = False
+        self._receive = receive
+        self._loop = asyncio.get_running_loop()
+        self._touched = False
+        self._monitor: Socket | None = None
+        self._on_ended = on_ended
+        # pyzmq types every option as int | bytes.
+        self._fd = cast("int", socket.getsockopt(zmq.FD))
+        self._loop.add_reader(self._fd, self._on_readable)
+        if on_ended is not None:
+            # A name of our own: pyzmq's default is made from the descriptor, which is reused.
+            address = f"inproc://transports-monitor-{next(_MONITOR_NUMBERS)}"
+            socket.monitor(address, _ENDED)
+            self._monitor = socket.context.socket(zmq.PAIR)
+            self._monitor.linger = 0
+            self._monitor.connect(address)
+            self._monitor_fd = cast("int", self._monitor.getsockopt(zmq.FD))
+            self._loop.add_reader(self._monitor_fd, self._on_monitor)
+            self._loop.call_soon(self._on_monitor)
+
+    def touched(self) -> None:
+        """Something was sent or connected: look for a swallowed signal at the end of this tick."""
+        if not self._touched:
+            self._touched = True
+            self._loop.call_soon(self._check)
+
+    def _check(self) -> None:
+        self._touched = False
+        self._on_readable()
+
+    def _on_readable(self) -> None:
+        # Asking first costs half of a recv that ends in EAGAIN; after two messages, more are
+        # likely and asking would only add up.
+        receive, socket = self._receive, self.socket
+        option: Callable[[int], Any] = socket.getsockopt
+        try:
+            if not option(zmq.EVENTS) & zmq.POLLIN:
+                return
+            cost = receive(socket)
+            if not option(zmq.EVENTS) & zmq.POLLIN:
+                return
+            while cost < DRAIN_BUDGET:
+                cost += receive(socket)
+        except zmq.Again:
+            return
+        except zmq.ZMQError:
+            if self.closed:  # by what was received
+                return
+            raise
+        self._loop.call_soon(self._on_readable)
+
+    def _on_monitor(self) -> None:
+        ended = False
+        while self._monitor is not None:
+            try:
+                message: Any = self._monitor.recv_multipart(zmq.NOBLOCK)
+            except zmq.Again:
+                break
+            ended |= bool(parse_monitor_message(message)["event"] & _ENDED)
+        if ended and self._on_ended is not None:
+            self._on_ended()
+
+    def close(self, linger: float = 0.0) -> None:
+        """Stop reading and close.
+
+        Args:
+            linger: seconds that libzmq may go on sending in the background.
+        """
+        if self.closed:
+            return
+        self.closed = True
+        self._loop.remove_reader(self._fd)
+        if self._monitor is not None:
+            self._loop.remove_reader(self._monitor_fd)
+            self.socket.disable_monitor()
+            self._monitor.close()
+            self._monitor = None
+        self.socket.close(linger=int(linger * 1000))
