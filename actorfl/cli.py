@@ -126,7 +126,11 @@ def run(  # noqa: PLR0917  (typer turns parameters into arguments and options)
         described, directory = _described(file, settings or [], resume, out)
         say = _Output(sys.stderr if as_json else sys.stdout)
         result = described.start(
-            deployment, resume=directory, out=out, on_row=lambda row: say.line(row_line(row))
+            deployment,
+            resume=directory,
+            out=out,
+            on_row=lambda row: say.line(row_line(row)),
+            debug=debug,
         )
     except KeyboardInterrupt:
         # What had to end has ended; a second Ctrl-C in these last lines must not show a traceback.

@@ -8,15 +8,16 @@ a worker that was killed computes the same bits as one that was not. Run it in t
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 import torch
 from torch import Tensor, nn
 
 from actorfl import batches, model
+from actorfl.algorithm import Algorithm, Ctx
 from actorfl.errors import ConfigError
-from actorfl.layout import Layout, Vector
+from actorfl.layout import Layout, Part, Vector
 from actorfl.local import SGD
 from actorfl.mean import Mean
 from actorfl.model import Buffers
@@ -27,10 +28,11 @@ from actorfl.task import Batch, Dataset, Task
 # of what "the same bits" means; large enough for full speed, small enough for activations to fit.
 EVALUATION_BATCH = 1024
 
-GradientHook: TypeAlias = Callable[[Vector, Vector], Vector]
-"""Corrects a gradient: (gradient, weights) -> gradient, each float32 of shape ``(layout.size,)``.
+GradientHook: TypeAlias = Callable[[Vector, Vector, int], Vector]
+"""Corrects a gradient: (gradient, model now, steps taken so far) -> gradient.
 
-Called at each step with fresh arrays that it may change; buffers have gradient 0.
+Vectors are float32 of shape ``(layout.size,)``, fresh at each step. Buffers, and parameters that
+the loss does not reach, have gradient 0, and what is returned for them is ignored.
 """
 
 
@@ -101,7 +103,7 @@ def fit(
         loss = _loss(task, module, batches.gather(data, indices))
         loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it unannotated
         if flat is not None and hook is not None:
-            flat.correct(hook)
+            flat.correct(hook, steps)
         if local.clip is not None:
             nn.utils.clip_grad_norm_(module.parameters(), local.clip)
         optimizer.step()
@@ -109,6 +111,25 @@ def fit(
         steps += 1
     trained = model.extract(module)
     return FitResult(trained.vector, trained.buffers, examples, steps, _weighted(losses))
+
+
+def gradient_hook(algorithm: Algorithm, ctx: Ctx) -> GradientHook | None:
+    """Make the hook by which an algorithm corrects gradients.
+
+    Args:
+        algorithm: Its ``grad`` is called at each step.
+        ctx: What the step knows; weights and steps are kept up to date.
+
+    Returns:
+        The hook; None if the algorithm corrects nothing, so that the fit is that of plain torch.
+    """
+    if not algorithm.corrects_gradients:
+        return None
+
+    def hook(gradient: Vector, weights: Vector, steps: int) -> Vector:
+        return algorithm.grad(replace(ctx, weights=weights, steps=steps), gradient)
+
+    return hook
 
 
 def evaluate(
@@ -160,25 +181,23 @@ def _orders(examples: int, local: SGD, seed: int) -> Iterator[Tensor]:
 
 
 class _Flat:
-    """The gradients of a module as one vector, for an algorithm's hook."""
+    """A module's gradients as one vector, for an algorithm's hook."""
 
     def __init__(self, module: nn.Module) -> None:
         self._layout: Layout = model.layout_of(module)
-        self._parameters = dict(module.named_parameters())
+        self._tensors: dict[str, Tensor] = model.tensors(module)[0]
 
-    def correct(self, hook: GradientHook) -> None:
+    def correct(self, hook: GradientHook, steps: int) -> None:
         gradient = torch.zeros(self._layout.size)
-        weights = torch.zeros(self._layout.size)
-        trained = []
+        weights = torch.empty(self._layout.size)
+        trained: list[tuple[Part, Tensor]] = []
         for part in self._layout:
-            parameter = self._parameters.get(part.name)
-            if parameter is None:
-                continue
-            weights[part.slice] = parameter.detach().reshape(-1)
-            if parameter.grad is not None:
-                gradient[part.slice] = parameter.grad.reshape(-1)
-                trained.append((part, parameter.grad))
-        corrected = hook(gradient.numpy(), weights.numpy())
+            tensor = self._tensors[part.name]
+            weights[part.slice] = tensor.detach().reshape(-1)
+            if tensor.grad is not None:
+                gradient[part.slice] = tensor.grad.reshape(-1)
+                trained.append((part, tensor.grad))
+        corrected = hook(gradient.numpy(), weights.numpy(), steps)
         self._layout.check(corrected)
         vector = torch.tensor(corrected)
         for part, grad in trained:

@@ -13,9 +13,9 @@ import ctypes
 import sys
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from queue import SimpleQueue
 from typing import Any, TypeVar, TypeVarTuple
 
 from actorfl.errors import ActorflError, Misfit, MissingExtra, WrongValue
@@ -83,11 +83,10 @@ class TrainingLane:
         if threads < 1:
             raise WrongValue("threads of the training lane", "at least 1", threads)
         self._threads = threads
-        self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
-        self._lock = threading.Lock()  # guards all below, and the state of jobs
+        self._changed = threading.Condition(threading.Lock())  # guards all below
+        self._jobs: deque[_Job] = deque()
         self._thread: threading.Thread | None = None
         self._closed = False
-        self._queued = 0
         self._running = False
         self._completed = 0
         self._failed = 0
@@ -118,7 +117,7 @@ class TrainingLane:
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
         job = _Job(lambda: function(*args), seed, loop, future)
-        with self._lock:
+        with self._changed:
             if self._closed:
                 raise LaneClosed(
                     "the training lane of this process is closed; it runs nothing more"
@@ -129,16 +128,14 @@ class TrainingLane:
                 )
                 self._thread.start()
                 atexit.register(self._at_exit)
-            self._queued += 1
-            self._jobs.put(job)
+            self._jobs.append(job)
+            self._changed.notify()
         try:
             return await future
         except asyncio.CancelledError:
-            with self._lock:
-                if job.call is not None:
-                    # Frees at once what it holds, a model perhaps; its turn will find nothing.
-                    job.call = None
-                    self._queued -= 1
+            with self._changed:
+                if job in self._jobs:  # frees at once what it holds, a model perhaps
+                    self._jobs.remove(job)
                     self._dropped += 1
             raise
 
@@ -151,11 +148,14 @@ class TrainingLane:
         Returns:
             Whether the thread has ended.
         """
-        with self._lock:
-            if not self._closed:
-                self._closed = True
-                self._jobs.put(None)
+        with self._changed:
+            self._closed = True
+            waiting = list(self._jobs)
+            self._jobs.clear()
+            self._changed.notify()
             thread = self._thread
+        for job in waiting:
+            self._deliver(job, None, LaneClosed("the lane was closed before the job ran"))
         if thread is None:
             return True
         thread.join(timeout)
@@ -168,10 +168,10 @@ class TrainingLane:
 
     def statistics(self) -> LaneStatistics:
         """Tell what the lane has done so far."""
-        with self._lock:
+        with self._changed:
             return LaneStatistics(
                 threads=self._threads,
-                queued=self._queued,
+                queued=len(self._jobs),
                 running=self._running,
                 completed=self._completed,
                 failed=self._failed,
@@ -189,33 +189,32 @@ class TrainingLane:
         )
 
     def _work(self) -> None:
-        while (job := self._jobs.get()) is not None:
-            with self._lock:
-                call, closed = job.call, self._closed
-                job.call = None
-                if call is None:
-                    continue
-                self._queued -= 1
-                self._running = not closed
-            if closed:
-                self._deliver(job, None, LaneClosed("the lane was closed before the job ran"))
-                continue
+        while (job := self._next()) is not None:
             began = time.perf_counter()
-            result, error = self._compute(call, job.seed)
-            with self._lock:
+            result, error = self._compute(job)
+            with self._changed:
                 self._running = False
                 self._busy_seconds += time.perf_counter() - began
                 self._completed += error is None
                 self._failed += error is not None
             self._deliver(job, result, error)
             # Nothing of a job may live on in this frame while the thread waits: models are large.
-            del job, call, result, error
+            del job, result, error
 
-    def _compute(self, call: Callable[[], Any], seed: int) -> tuple[Any, Exception | None]:
+    def _next(self) -> _Job | None:
+        with self._changed:
+            while not self._jobs:
+                if self._closed:
+                    return None
+                self._changed.wait()
+            self._running = True
+            return self._jobs.popleft()
+
+    def _compute(self, job: _Job) -> tuple[Any, Exception | None]:
         with _process_lock:
             try:
-                _prepare(self._threads, seed)
-                return call(), None
+                _prepare(self._threads, job.seed)
+                return job.call(), None
             except StopIteration as error:
                 # A future takes none: it would end the coroutine that awaits it.
                 wrapped = RuntimeError("a job of the training lane raised StopIteration")
@@ -243,7 +242,7 @@ class TrainingLane:
             self._count_unclaimed()
 
     def _count_unclaimed(self) -> None:
-        with self._lock:
+        with self._changed:
             self._unclaimed += 1
 
     def _at_exit(self) -> None:
@@ -268,22 +267,12 @@ class TrainingLane:
             _park_on_terminate()
 
 
+@dataclass(frozen=True, slots=True, eq=False)
 class _Job:
-    """A call, and who waits for it; `call` is None once it was started or dropped."""
-
-    __slots__ = ("call", "future", "loop", "seed")
-
-    def __init__(
-        self,
-        call: Callable[[], Any],
-        seed: int,
-        loop: asyncio.AbstractEventLoop,
-        future: asyncio.Future[Any],
-    ) -> None:
-        self.call: Callable[[], Any] | None = call
-        self.seed = seed
-        self.loop = loop
-        self.future = future
+    call: Callable[[], Any]
+    seed: int
+    loop: asyncio.AbstractEventLoop
+    future: asyncio.Future[Any]
 
 
 _shared: TrainingLane | None = None

@@ -53,6 +53,30 @@ class Model:
     buffers: Buffers
 
 
+def tensors(module: nn.Module) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """Find what of a module travels: its own tensors, tied ones under their first name.
+
+    Returns:
+        Floating and integer tensors by name, each in ``state_dict`` order.
+
+    Raises:
+        ConfigError: See `layout_of`.
+    """
+    floating: dict[str, Tensor] = {}
+    integers: dict[str, Tensor] = {}
+    seen: set[object] = set()
+    for name, tensor in module.state_dict(keep_vars=True).items():
+        _check(name, tensor)
+        # Two parameters over the same memory are one as well: an average would write both.
+        place = (tensor.data_ptr(), tuple(tensor.shape), tensor.stride())
+        identity = place if tensor.numel() else id(tensor)
+        if identity in seen:
+            continue
+        seen.add(identity)
+        (floating if tensor.dtype in _ORIGINS else integers)[name] = tensor
+    return floating, integers
+
+
 def layout_of(module: nn.Module) -> Layout:
     """Describe a module.
 
@@ -60,7 +84,7 @@ def layout_of(module: nn.Module) -> Layout:
         ConfigError: A tensor is of a dtype that does not travel (float64, complex, ...), is sparse,
             lives on no device or has no shape yet, or the ``state_dict`` holds other things.
     """
-    floating, integers = _tensors(module)
+    floating, integers = tensors(module)
     parameters = {id(parameter) for parameter in module.parameters()}
     described: list[tuple[str, tuple[int, ...], Origin, Kind]] = [
         (
@@ -84,7 +108,7 @@ def extract(module: nn.Module) -> Model:
         ConfigError: See `layout_of`.
     """
     layout = layout_of(module)
-    floating, integers = _tensors(module)
+    floating, integers = tensors(module)
     vector = torch.empty(layout.size, dtype=torch.float32)
     with torch.no_grad():
         for part in layout:
@@ -107,7 +131,7 @@ def load(module: nn.Module, vector: Vector, buffers: Buffers) -> None:
     """
     layout = layout_of(module)
     layout.check(vector)
-    floating, integers = _tensors(module)
+    floating, integers = tensors(module)
     if buffers.keys() != integers.keys():
         raise LayoutError(
             f"the model has the integer buffers {sorted(integers)}, got {sorted(buffers)}"
@@ -139,23 +163,6 @@ def initial(task: Task, run_seed: int) -> Model:
 def _tensor(array: NDArray[Any]) -> Tensor:
     # torch warns about arrays that it could not write to (a landing buffer frozen over inproc).
     return torch.from_numpy(array) if array.flags.writeable else torch.tensor(array)
-
-
-def _tensors(module: nn.Module) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """A module's own floating and integer tensors by name; tied ones under their first name."""
-    floating: dict[str, Tensor] = {}
-    integers: dict[str, Tensor] = {}
-    seen: set[object] = set()
-    for name, tensor in module.state_dict(keep_vars=True).items():
-        _check(name, tensor)
-        # Two parameters over the same memory are one as well: an average would write both.
-        place = (tensor.data_ptr(), tuple(tensor.shape), tensor.stride())
-        identity = place if tensor.numel() else id(tensor)
-        if identity in seen:
-            continue
-        seen.add(identity)
-        (floating if tensor.dtype in _ORIGINS else integers)[name] = tensor
-    return floating, integers
 
 
 def _check(name: str, tensor: object) -> None:

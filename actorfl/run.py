@@ -243,15 +243,6 @@ class Run:
         """The task with its relative paths made absolute, as every process is to use it."""
         return self.task.resolved(self.base)
 
-    @property
-    def evaluated_at(self) -> Literal["central", "workers"] | None:
-        """Where the model is evaluated, decided; None where there is nothing to evaluate it on."""
-        if self.evaluate.at is not None:
-            return self.evaluate.at
-        if _has_test(self.task):
-            return "central"
-        return "workers" if self.validate > 0 else None
-
     def extends(self, earlier: Mapping[str, object]) -> bool:
         """Say whether this run ends no earlier than one with this canonical `until`."""
         slot = SLOTS["until"]
@@ -266,6 +257,7 @@ class Run:
         resume: str | os.PathLike[str] | None = None,
         out: str | os.PathLike[str] = "runs",
         on_row: Callable[[Mapping[str, Any]], None] | None = None,
+        debug: bool = False,
     ) -> Result:
         """Carry the run out, from a script.
 
@@ -273,7 +265,9 @@ class Run:
             on: where; without it in this process.
             resume: directory of an earlier start to continue; without it a new one is made.
             out: where a new directory is made.
-            on_row: called with each row of the metrics as it comes.
+            on_row: called with each row of the metrics as it comes, and with
+                ``{"event": sentence}`` for each failure and restart.
+            debug: have the processes log at debug level.
 
         Returns:
             How it ended, and where it left its files.
@@ -287,7 +281,7 @@ class Run:
 
         code.refuse_if_loading("a run")
         where = None if resume is None else Path(resume)
-        return execute.start(self, on=on, resume=where, out=Path(out), on_row=on_row)
+        return execute.start(self, on=on, resume=where, out=Path(out), on_row=on_row, debug=debug)
 
     async def on(
         self,
@@ -315,16 +309,6 @@ class Run:
             raise WrongValue("`durability` of Run", '"process" or "machine"', self.durability)
         if not 1 <= self.landing <= _LANDING_MAX:
             raise WrongValue("`landing` of Run", f"from 1 to {_LANDING_MAX}", self.landing)
-        if self.evaluate.at == "workers" and self.validate == 0:
-            raise Misfit(
-                'evaluate at "workers" needs data that is held back there: '
-                "set `validate` above 0, to 0.2 for example"
-            )
-        if self.evaluate.at == "central" and not _has_test(self.task):
-            raise Misfit(
-                f'evaluate at "central" needs a test set: define test() in '
-                f'{type(self.task).__name__}, or evaluate at "workers"'
-            )
         if self.algorithm.reduce == "pair":
             raise Misfit(
                 f"{type(self.algorithm).__name__} merges pairs of models, which needs a gossip "
@@ -348,10 +332,6 @@ _KEYS = (
     *SLOTS,
     *("evaluate", "supervision", "durability", "landing", "base"),
 )
-
-
-def _has_test(task: Task) -> bool:
-    return type(task).test is not Task.test
 
 
 def _script_directory() -> Path:

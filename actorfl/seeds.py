@@ -37,7 +37,7 @@ def seed_everything(seed: int) -> None:
     They are shared by all threads, so only the training lane calls this.
 
     Args:
-        seed: In [0, 2^64).
+        seed: In [0, 2^64); torch's generator for the CPU takes the lower 32 bits.
     """
     import torch
 

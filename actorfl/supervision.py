@@ -6,7 +6,6 @@ import math
 from dataclasses import dataclass
 
 from actorfl.errors import WrongValue
-from actors.supervision import Backoff, Strategy, one_for_one
 
 
 @dataclass(frozen=True)
@@ -41,8 +40,3 @@ class Supervision:
                 raise WrongValue(f"{name} of Supervision", "finite and at least 0 s", value)
         if not (math.isfinite(self.per) and self.per > 0):
             raise WrongValue("per of Supervision", "finite and above 0 s", self.per)
-
-    def strategy(self) -> Strategy:
-        """Return it as the actor runtime takes it: only the child that failed is restarted."""
-        backoff = Backoff(initial=self.backoff, maximum=self.backoff_max)
-        return one_for_one(self.intensity, per=self.per, outside=self.outside, backoff=backoff)

@@ -130,7 +130,7 @@ def parse(text: str, base: str | os.PathLike[str] = ".") -> CodeRef:
     home, qualname = _split(text)
     if not _is_file(home):
         return CodeRef(text)
-    path = (Path(base) / os.path.expanduser(home)).resolve()  # noqa: PTH111  (never raises)
+    path = _real(Path(base) / os.path.expanduser(home))  # noqa: PTH111  (never raises)
     return CodeRef(f"{path}:{qualname}", hashlib.sha256(_source(path)).hexdigest())
 
 
@@ -185,7 +185,7 @@ def _split(text: str) -> tuple[str, str]:
     names = qualname.split(".")
     if (
         len(text) > _MAX_TEXT
-        or "\0" in text
+        or not text.isprintable()
         or not (home and colon and all(name.isidentifier() for name in names))
     ):
         raise CodeTravelError(
@@ -240,7 +240,7 @@ def _home(module: ModuleType, qualname: str) -> str:
                 f"{qualname!r} was typed into an interactive session (or given by -c or standard "
                 "input) and cannot cross to another process; put it in a file"
             )
-        return str(Path(file).resolve())
+        return str(_real(file))
     if spec is None:
         raise CodeTravelError(
             f"{qualname!r} lives in module {name!r}, which was made by hand and cannot be imported "
@@ -274,10 +274,10 @@ def _load_module(name: str) -> ModuleType:
 
 
 def _load_file(home: str, ref: CodeRef) -> ModuleType:
-    path = Path(home).resolve()
+    path = _real(home)
     main = sys.modules.get("__main__")
     main_file = getattr(main, "__file__", None)
-    if main is not None and main_file and Path(main_file).resolve() == path:
+    if main is not None and main_file and _real(main_file) == path:
         return main
     name = _PRIVATE + f"{path.stem}_{hashlib.sha256(os.fsencode(path)).hexdigest()[:12]}"
     known = _files.get(str(path))
@@ -324,6 +324,10 @@ def _marked_loading(home: str) -> Iterator[None]:
         yield
     finally:
         _loading.reset(token)
+
+
+def _real(path: str | os.PathLike[str]) -> Path:
+    return Path(os.path.realpath(path))  # unlike Path.resolve, silent about a circle of links
 
 
 def _source(path: Path) -> bytes:

@@ -16,9 +16,8 @@ ActorError
 │   │   └── WouldDeadlock     the ask leads back into an actor that waits for it
 │   └── AskTimeout            the outcome is unknown
 │       └── PeerLost          the node died or was cut off after the message had left
-├── NodeError                 an operating-system process that holds a node
-│   ├── NodeStartFailed
-│   └── NodeDied
+├── NodeError                 trouble with the operating-system process that holds a node
+│   └── NodeStartFailed
 ├── GaveUp                    a supervisor's intensity is exhausted
 └── StorageError              the disk refused; the path and its reason are named
 """
@@ -112,10 +111,6 @@ class NodeError(ActorError):
 
 class NodeStartFailed(NodeError):  # noqa: N818
     """A node's process did not come up; its last lines of output are in the sentence."""
-
-
-class NodeDied(NodeError):  # noqa: N818
-    """A node's process ended."""
 
 
 class GaveUp(ActorError):  # noqa: N818

@@ -1,1 +1,54 @@
 """Frames between nodes over ZeroMQ: wire format, links, lanes, transfers; knows nothing of actors."""
+
+from transports.clock import Clock, LoopClock, Timer
+from transports.endpoint import Endpoint
+from transports.errors import (
+    AddressError,
+    AddressInUse,
+    LayoutError,
+    LinkClosed,
+    LinkError,
+    LinkFull,
+    MessageTooLarge,
+    ProtocolError,
+    TransferRefused,
+    TransportError,
+    WeightsReleased,
+)
+from transports.identity import NodeId
+from transports.landing import LandingPool
+from transports.lane import Lost
+from transports.limits import Limits
+from transports.link import Link
+from transports.rng import Rng, SeededRng, SystemRng
+from transports.bulk import Transfer
+from transports.weights import TensorSpec, Weights
+
+__all__ = [
+    "AddressError",
+    "AddressInUse",
+    "Clock",
+    "Endpoint",
+    "LandingPool",
+    "LayoutError",
+    "Limits",
+    "Link",
+    "LinkClosed",
+    "LinkError",
+    "LinkFull",
+    "LoopClock",
+    "Lost",
+    "MessageTooLarge",
+    "NodeId",
+    "ProtocolError",
+    "Rng",
+    "SeededRng",
+    "SystemRng",
+    "TensorSpec",
+    "Timer",
+    "Transfer",
+    "TransferRefused",
+    "TransportError",
+    "Weights",
+    "WeightsReleased",
+]

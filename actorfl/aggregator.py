@@ -1,0 +1,456 @@
+"""The aggregator: owns the clock, merges what workers put, keeps the model durable. Knows no torch."""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+from typing import Any
+
+import numpy as np
+
+from actorfl import checkpoint, modelfile
+from actorfl.algorithm import Closed, ServerState, advance
+from actorfl.checkpoint import Header, PendingRow
+from actorfl.grid import Grid
+from actorfl.layout import Layout
+from actorfl.mean import Mean
+from actorfl.merging import Merger
+from actorfl.merging import Refused as Refusal
+from actorfl.plan import Plan, PlanText
+from actorfl.protocol import (
+    Ack,
+    Build,
+    Done,
+    Evaluate,
+    Evaluated,
+    Finished,
+    Go,
+    Initial,
+    Put,
+    Ready,
+    Refused,
+    Row,
+    Stamp,
+    Wait,
+    pack,
+    unpack,
+)
+from actorfl.rounds import Answer, Phase, Rounds, Verdict
+from actorfl.terms import Terms, TermsError
+from actorfl.until import Progress
+from actors import Actor, ActorRef, Message
+from transports import LandingPool, Weights
+
+_log = logging.getLogger("actorfl.aggregator")
+
+#: Seconds until the evaluator is asked again: it may have been restarted meanwhile. Its answer is
+#: idempotent, and a request carries a whole model, so this is longer than a worker's retry.
+_ASK_AGAIN = 1.0
+
+METRICS = "metrics.jsonl"
+
+
+class _AskAgain(Message[None]):
+    pass
+
+
+class Aggregator(Actor):
+    """The centre of a star.
+
+    Before the first ``Go`` of a clock leaves, (clock, model, state of the algorithm, length of the
+    metrics file) are durable; the sums and the set of who is in them are not: an aggregator that
+    was restarted re-enters its clock empty and the workers put again.
+
+    Args:
+        plan: what it needs of the run.
+        evaluator: builds the initial model and evaluates versions.
+        monitor: is told of each line of the metrics and of the end.
+
+    The storage of its node is the run's directory.
+    """
+
+    def __init__(self, plan: PlanText, evaluator: ActorRef, monitor: ActorRef) -> None:
+        self._plan = Plan.read(plan)
+        self._evaluator = evaluator
+        self._monitor = monitor
+        self._rounds = Rounds(self._plan.roster, self._plan.sync)
+        self._workers: dict[str, ActorRef] = {}
+        self._layout: Layout | None = None
+        self._state: ServerState | None = None
+        self._merger: Merger | None = None
+        self._grid: Grid | None = None
+        self._down: Weights | None = None
+        self._offset = 0
+        self._pending: PendingRow | None = None
+        self._evaluated: dict[str, Mean] | None = None
+        self._last: tuple[int, str] | None = None
+        self._metrics: dict[str, float] = {}
+        self._loss: dict[str, Mean] = {}
+        self._worker_metrics: dict[str, dict[str, Mean]] = {}
+        self._bytes = 0
+        self._opened = 0.0
+
+    async def on_start(self) -> None:
+        """Take up the newest checkpoint, or have the initial model built."""
+        pool = LandingPool(buffers=self._plan.landing)
+        self.system.set_landing_pool(self.ref, pool)
+        self._snapshots = self.snapshots("snapshots/aggregator")
+        found = await checkpoint.load(self._snapshots)
+        if found is None:
+            self._build()
+            return
+        header = found.header
+        if header.identity != self._plan.identity:
+            msg = f"the snapshots here belong to another run ({header.identity})"
+            raise ValueError(msg)
+        self._layout = header.layout
+        self._state = found.state
+        self._rounds.clock = header.clock
+        self._rounds.examples = dict(header.examples)
+        self._offset = header.offset
+        self._pending = header.pending
+        self._last = header.last
+        self._metrics = dict(header.metrics)
+        _log.info("restored at clock %d", header.clock)
+        if self._last is not None:
+            self._monitor.tell(Row(*self._last))
+        await self._open()
+
+    # -- the evaluator -----------------------------------------------------------------------------
+
+    def _build(self) -> None:
+        self._evaluator.tell(Build(self._plan.identity, self.ref))
+        self.timers.start("evaluator", _AskAgain(), after=_ASK_AGAIN)
+
+    async def initial(self, message: Initial) -> None:
+        """The initial model is there."""
+        if message.run != self._plan.identity or self._state is not None:
+            return
+        self.timers.cancel("evaluator")
+        self._layout = message.layout
+        vector, integers, _ = unpack(message.weights)
+        message.layout.check(vector)
+        begun = self._plan.algorithm.begin(np.array(vector))
+        buffers = {name: np.array(array) for name, array in integers.items()}
+        self._state = ServerState(begun.weights, buffers, begun.vectors, begun.scalars)
+        if self._rounds.gathered:
+            await self._begin()
+
+    async def _begin(self) -> None:
+        """Model and roster are complete: clock 0 becomes durable and opens."""
+        await self._save(finished=False)
+        await self._open()
+
+    async def evaluated(self, message: Evaluated) -> None:
+        """A version has been evaluated."""
+        if (
+            message.stamp.run != self._plan.identity
+            or self._pending is None
+            or message.stamp.version != self._pending.round
+            or self._evaluated is not None
+        ):
+            return
+        self.timers.cancel("evaluator")
+        self._evaluated = message.metrics
+        await self._advance()
+
+    def ask_again(self, message: _AskAgain) -> None:
+        """The evaluator has not answered yet."""
+        if self._state is None:
+            self._build()
+        elif self._pending is not None and self._pending.due and self._evaluated is None:
+            self._evaluate()
+
+    def _evaluate(self) -> None:
+        assert self._down is not None
+        version = self._rounds.clock
+        stamp = Stamp(self._plan.identity, version, version)
+        self._evaluator.tell(Evaluate(stamp, self._down, self.ref))
+        self.timers.start("evaluator", _AskAgain(), after=_ASK_AGAIN)
+
+    # -- the workers -------------------------------------------------------------------------------
+
+    async def ready(self, message: Ready) -> None:
+        """A worker waits for a clock."""
+        if message.stamp.run != self._plan.identity:
+            self._rounds.dropped["foreign"] += 1
+            return
+        answer = self._rounds.ready(message.worker, message.incarnation, message.examples)
+        if answer in (Answer.UNKNOWN, Answer.FENCED):
+            return
+        self._workers[message.worker] = message.me
+        if answer is Answer.GO:
+            self._go(message.me)
+        elif answer is Answer.DONE:
+            message.me.tell(Done(self._stamp()))
+        else:
+            message.me.tell(Wait(self._stamp()))
+            if answer is Answer.GATHER and self._rounds.gathered and self._state is not None:
+                await self._begin()
+
+    async def put(self, message: Put) -> None:
+        """A worker's part of a clock: checked, added exactly, acknowledged; or refused by name."""
+        weights = message.weights
+        try:
+            if message.stamp.run != self._plan.identity:
+                self._rounds.dropped["foreign"] += 1
+                return
+            verdict = self._rounds.put(
+                message.worker, message.incarnation, message.stamp.clock, message.stamp.version
+            )
+            if verdict in (Verdict.UNKNOWN, Verdict.FENCED):
+                return
+            self._workers[message.worker] = message.me
+            if verdict is Verdict.AGAIN:
+                message.me.tell(Ack(message.stamp))
+            elif verdict is Verdict.EARLY:
+                if self._rounds.phase is Phase.OPEN:
+                    self._go(message.me)
+            else:
+                self._fold(message)
+        finally:
+            if weights is not None:
+                weights.release()
+        if self._rounds.complete():
+            self._rounds.phase = Phase.CLOSING
+            await self._advance()
+
+    def _fold(self, message: Put) -> None:
+        assert self._merger is not None
+        worker = message.worker
+        if message.weights is not None:
+            self._bytes += message.weights.nbytes
+        if message.header is not None and message.weights is not None:
+            try:
+                arrays = {name: message.weights[name] for name in message.weights.names()}
+                self._merge(worker, Terms.from_wire(message.header, arrays))
+            except Refusal as refusal:
+                self._refuse(message, refusal.reason, str(refusal))
+                return
+            except TermsError as error:
+                self._refuse(message, "keys", str(error))
+                return
+            if worker not in self._rounds.arrived:
+                return  # the clock began anew on a wider grid; everyone puts again
+        else:
+            self._rounds.arrived.add(worker)
+        self._loss[worker] = message.loss
+        self._worker_metrics[worker] = message.metrics
+        message.me.tell(Ack(message.stamp))
+
+    def _merge(self, worker: str, terms: Terms) -> None:
+        """Add terms; an overflow begins the clock anew on a wider grid.
+
+        The grid that a clock ends on is the narrowest that fits all its updates, so it does not
+        depend on the order in which they came.
+        """
+        assert self._merger is not None
+        assert self._grid is not None
+        while True:
+            try:
+                self._merger.fold(terms)
+            except Refusal as refusal:
+                wider = self._grid.wider() if refusal.wants_wider_grid else None
+                if wider is None:
+                    raise
+                _log.warning(
+                    "clock %d begins anew on a wider grid: %s", self._rounds.clock, refusal
+                )
+                self._grid = wider
+                self._merger.restart(wider, self._rounds.clock)
+                again = self._rounds.arrived - {worker}
+                self._rounds.arrived.clear()
+                for name in sorted(again):
+                    self._go(self._workers[name])
+            else:
+                self._rounds.arrived.add(worker)
+                return
+
+    def _refuse(self, message: Put, reason: str, sentence: str) -> None:
+        self._rounds.refused[message.worker] = reason
+        self._worker_metrics[message.worker] = message.metrics
+        _log.warning("clock %d: %s", self._rounds.clock, sentence)
+        self.publish(
+            "refused", worker=message.worker, clock=self._rounds.clock, reason=reason,
+            sentence=sentence,
+        )  # fmt: skip
+        message.me.tell(Refused(message.stamp, reason, sentence))
+
+    def _go(self, worker: ActorRef) -> None:
+        assert self._down is not None
+        assert self._grid is not None
+        final = self._final
+        pending = self._pending
+        worker.tell(
+            Go(
+                self._stamp(),
+                not final,
+                self._plan.at == "workers" and pending is not None and pending.due,
+                self._grid,
+                self._down,
+            )
+        )
+        self._bytes += self._down.nbytes
+
+    def _stamp(self) -> Stamp:
+        return Stamp(self._plan.identity, self._rounds.clock, self._rounds.clock)
+
+    # -- the clock ---------------------------------------------------------------------------------
+
+    @property
+    def _final(self) -> bool:
+        """Whether all rounds are done and only an evaluation is left."""
+        return self._plan.until.reached(Progress(self._rounds.clock))
+
+    async def _open(self) -> None:
+        """The checkpoint is durable: let the clock's ``Go`` leave, and have its version evaluated."""
+        assert self._state is not None
+        assert self._layout is not None
+        extras = self._plan.algorithm.down(self._state)
+        extras.pop("model", None)
+        self._down = pack(self._state.weights, self._state.buffers, extras)
+        self._evaluated = None
+        due = self._pending is not None and self._pending.due
+        central = due and self._plan.at == "central"
+        self._loss.clear()
+        self._worker_metrics.clear()
+        self._opened = self.clock.now()
+        if self._final and not (due and self._plan.at == "workers"):
+            self._rounds.open(self._rounds.clock)
+            self._rounds.phase = Phase.CLOSING
+            if central:
+                self._evaluate()
+            else:
+                await self._finish()
+            return
+        total = self._rounds.total
+        self._grid = Grid.of(self._state.weights, self._layout, total, self._plan.algorithm.floor)
+        if self._merger is None:
+            self._merger = Merger(self._layout, self._grid, self._rounds.clock)
+        else:
+            self._merger.restart(self._grid, self._rounds.clock)
+        self._rounds.open(self._rounds.clock)
+        for name in self._plan.roster:
+            if name in self._workers:
+                self._go(self._workers[name])
+        if central:
+            self._evaluate()
+
+    async def _advance(self) -> None:
+        """Close the clock if all its parts are in and the line before it can be written."""
+        if self._rounds.phase is not Phase.CLOSING:
+            return
+        pending = self._pending
+        if pending is not None and pending.due:
+            if self._plan.at == "workers":
+                self._evaluated = _added(self._worker_metrics)
+            if self._evaluated is None:
+                return  # the evaluator still works; its answer comes back here
+        if self._final:
+            await self._finish()
+            return
+        await self._write_row()
+        await self._close()
+
+    async def _close(self) -> None:
+        """Merge, make the next clock durable, open it."""
+        assert self._merger is not None
+        assert self._state is not None
+        rounds = self._rounds
+        merged = self._merger.merged()
+        closed = Closed(
+            rounds.clock,
+            rounds.clock,
+            tuple(sorted(self._plan.roster)),
+            tuple(sorted(rounds.arrived)),
+            rounds.total,
+        )
+        step = advance(self._plan.algorithm, self._state, merged, closed)
+        if not step.moved:
+            _log.warning("%s", step.warning)
+            self.publish("warning", sentence=step.warning)
+        statistics = self._merger.statistics()
+        self._state = step.state
+        loss = sum(self._loss.values(), Mean())
+        fields: dict[str, Any] = {
+            "updates": len(rounds.arrived),
+            "examples": statistics.examples,
+            "train_loss": _number(loss.value) if loss.count else None,
+            "rounded": statistics.rounded,
+            "refused": dict(sorted(rounds.refused.items())),
+            "dropped": dict(sorted(rounds.dropped.items())),
+            "bytes": self._bytes,
+            "seconds": round(self.clock.now() - self._opened, 6),
+        }
+        if not step.moved:
+            fields["warning"] = step.warning
+        self._bytes = 0
+        rounds.dropped.clear()
+        rounds.clock += 1
+        due = self._plan.at != "nowhere" and (rounds.clock % self._plan.every == 0 or self._final)
+        self._pending = PendingRow(rounds.clock, fields, due)
+        await self._save(finished=False)
+        await self._open()
+
+    async def _write_row(self) -> None:
+        """Append the line of the last closed round, at the place the checkpoint knows."""
+        pending, self._pending = self._pending, None
+        if pending is None:
+            return
+        row: dict[str, Any] = {"round": pending.round, **pending.fields}
+        if self._evaluated is not None:
+            self._metrics = {n: _number(m.value) for n, m in sorted(self._evaluated.items())}
+            row = {"round": pending.round, **self._metrics, **pending.fields}
+        text = json.dumps(row, allow_nan=False)
+        line = text.encode() + b"\n"
+        await self.storage.append(METRICS, line, self._offset)
+        self._offset += len(line)
+        self._last = (pending.round, text)
+        self._monitor.tell(Row(*self._last))
+
+    async def _finish(self) -> None:
+        """Write the last line and the final model."""
+        assert self._state is not None
+        assert self._layout is not None
+        await self._write_row()
+        sha256 = await modelfile.write(
+            self.storage, self._layout, self._state.weights, self._state.buffers
+        )
+        await self._save(finished=True)
+        self._rounds.phase = Phase.FINISHED
+        for worker in self._workers.values():
+            worker.tell(Done(self._stamp()))
+        accuracy = self._metrics.get("accuracy")
+        self._monitor.tell(Finished(self._rounds.clock, sha256, accuracy, self._metrics))
+
+    async def _save(self, *, finished: bool) -> None:
+        assert self._state is not None
+        assert self._layout is not None
+        header = Header(
+            identity=self._plan.identity,
+            clock=self._rounds.clock,
+            layout=self._layout,
+            state=self._state.to_wire()[0],
+            arrays=(),
+            examples=dict(self._rounds.examples),
+            offset=self._offset,
+            pending=self._pending,
+            last=self._last,
+            finished=finished,
+            metrics=self._metrics,
+        )
+        await checkpoint.save(self._snapshots, header, self._state)
+
+
+def _added(of_workers: dict[str, dict[str, Mean]]) -> dict[str, Mean]:
+    total: dict[str, Mean] = {}
+    for metrics in of_workers.values():
+        for name, mean in metrics.items():
+            total[name] = total.get(name, Mean()) + mean
+    return total
+
+
+def _number(value: float) -> float | None:
+    """JSON has no NaN; a metric that is none is null."""
+    return value if math.isfinite(value) else None

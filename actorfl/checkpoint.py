@@ -1,0 +1,92 @@
+"""What an aggregator makes durable before the first ``Go`` of a clock leaves."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from actorfl.algorithm import ServerState, StateHeader
+from actorfl.layout import Layout
+from actors import Snapshots
+from transports import TensorSpec, Weights
+
+
+class PendingRow(msgspec.Struct, frozen=True, array_like=True):
+    """A round that is closed and whose evaluation is still to come.
+
+    Attributes:
+        round: rounds completed.
+        fields: what is known of it.
+        due: whether its version is to be evaluated.
+    """
+
+    round: int
+    fields: dict[str, Any]
+    due: bool
+
+
+class Header(msgspec.Struct, frozen=True, array_like=True):
+    """All of a checkpoint but its arrays.
+
+    Attributes:
+        identity: of the run; another run's checkpoint is refused.
+        clock: the clock that is open, or is to be opened.
+        layout: of the model.
+        state: of the algorithm.
+        arrays: layout of the saved arrays.
+        examples: of each worker; they make the grids.
+        offset: length of the metrics file up to which its lines are true.
+        pending: the round whose line is still to be written.
+        last: round and text of the last line written.
+        finished: whether the final model has been written.
+        metrics: of the last version evaluated.
+        refused: refusals by reason since the beginning.
+    """
+
+    identity: str
+    clock: int
+    layout: Layout
+    state: StateHeader
+    arrays: tuple[TensorSpec, ...]
+    examples: dict[str, int]
+    offset: int
+    pending: PendingRow | None
+    last: tuple[int, str] | None
+    finished: bool
+    metrics: dict[str, float]
+
+
+class Checkpoint(msgspec.Struct, frozen=True):
+    """A header and the state that its arrays are part of."""
+
+    header: Header
+    state: ServerState
+
+
+async def save(snapshots: Snapshots, header: Header, state: ServerState) -> None:
+    """Make a checkpoint durable; its counter is twice the clock, plus one when finished.
+
+    Args:
+        snapshots: of the aggregator.
+        header: ``state`` and ``arrays`` in it are replaced by what fits.
+        state: the model and the algorithm's state.
+    """
+    state_header, arrays = state.to_wire()
+    packed = Weights.of(arrays)
+    whole = msgspec.structs.replace(header, state=state_header, arrays=packed.layout)
+    counter = 2 * header.clock + int(header.finished)
+    await snapshots.save(counter, msgspec.msgpack.encode(whole), [packed.buffer])
+
+
+async def load(snapshots: Snapshots) -> Checkpoint | None:
+    """The newest whole checkpoint, or None."""
+    found = await snapshots.latest()
+    if found is None:
+        return None
+    header = msgspec.msgpack.decode(found.header, type=Header)
+    packed = Weights(header.arrays, found.arrays[0])
+    # Copied: the arrays of a snapshot are views of its file's bytes.
+    arrays = {name: np.array(packed[name]) for name in packed.names()}
+    return Checkpoint(header, ServerState.from_wire(header.state, arrays))

@@ -1,0 +1,87 @@
+"""A run becomes an actor graph: who supervises whom, who knows whom, where each lives."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from actorfl.aggregator import Aggregator
+from actorfl.errors import Misfit
+from actorfl.evaluator import Evaluator
+from actorfl.monitor import Monitor
+from actorfl.plan import At, plan_of
+from actorfl.protocol import Finished
+from actorfl.run import Run
+from actorfl.task import Task
+from actorfl.topology import Star
+from actorfl.worker import Worker
+from actors import ActorGraph, Process
+
+#: Seconds that a fit, a merge or an evaluation may go on after stop; then it is cancelled. Ctrl-C
+#: is to end a run within 5 s, and nothing durable is lost by it.
+_STOP = 1.0
+
+
+def evaluated_at(run: Run) -> At:
+    """Where the versions of a run are evaluated.
+
+    Raises:
+        Misfit: the place asked for has no data.
+    """
+    has_test = type(run.task).test is not Task.test
+    at = run.evaluate.at
+    if at == "central" and not has_test:
+        msg = f"evaluate is central, but task {type(run.task).__name__} has no test(); add it, or evaluate at the workers"
+        raise Misfit(msg)
+    if at == "workers" and run.validate == 0.0:
+        msg = "evaluate is at the workers, but validate is 0, so they hold nothing back; set it, to 0.2 say"
+        raise Misfit(msg)
+    if at is not None:
+        return at
+    if has_test:
+        return "central"
+    return "workers" if run.validate else "nowhere"
+
+
+def graph_of(
+    run: Run,
+    identity: str,
+    on_row: Callable[[dict[str, Any]], None],
+    on_finished: Callable[[Finished], None],
+) -> ActorGraph:
+    """The graph of a run.
+
+    A root supervisor, one for the aggregator's group, one for the pool of workers. Supervisors and
+    the monitor live in the launcher, so the death of an aggregator takes no worker along.
+
+    Args:
+        run: what is to be learned.
+        identity: of this run, the same over all its starts.
+        on_row: called in the launcher with each line of the metrics.
+        on_finished: called in the launcher at the end.
+    """
+    if not isinstance(run.topology, Star):
+        msg = f"a {type(run.topology).__name__} cannot be run yet; use Star"
+        raise Misfit(msg)
+    text, base = run.to_toml(), str(run.base)
+    strategy = run.supervision.strategy()
+    graph = ActorGraph(run.name)
+    with graph.supervisor("root", strategy):
+        monitor = graph.actor("monitor", Monitor, on_row=on_row, on_finished=on_finished)
+        with graph.supervisor("aggregators", strategy):
+            evaluator = graph.actor(
+                "evaluator", Evaluator, place=Process("evaluator"), stop_timeout=_STOP,
+                run=text, base=base,
+            )  # fmt: skip
+            aggregator = graph.actor(
+                "aggregator", Aggregator, place=Process("aggregator"), stop_timeout=_STOP,
+                plan=plan_of(run, identity, evaluated_at(run)), evaluator=evaluator,
+                monitor=monitor,
+            )  # fmt: skip
+        with graph.supervisor("workers", strategy, place=Process()):
+            for index, name in enumerate(run.topology.names):
+                graph.actor(
+                    name, Worker, stop_timeout=_STOP, name=name, index=index, run=text, base=base,
+                    identity=identity, aggregator=aggregator,
+                )  # fmt: skip
+    return graph

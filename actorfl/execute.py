@@ -1,0 +1,258 @@
+"""Carries a run out: directory, graph, events, result."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import json
+import os
+import secrets
+import signal
+from collections.abc import Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from actorfl.compiling import graph_of
+from actorfl.errors import MissingExtra, RunFailed
+from actorfl.exitcodes import ExitCode
+from actorfl.protocol import Finished
+from actorfl.rundir import RunDirectory
+from actorfl.runlog import RunLog
+from actors import (
+    Deployment,
+    FileStorage,
+    GaveUp,
+    Inline,
+    Live,
+    World,
+    loop_factory,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from actorfl.run import Run
+
+OnRow = Callable[[Mapping[str, Any]], None]
+
+
+@dataclass(frozen=True)
+class Result:
+    """How a run ended.
+
+    Attributes:
+        accuracy: of the final model; None where the task measures none.
+        sha256: of the final model's file, in hexadecimal.
+        rounds: clocks of the root that were closed, over all starts of the run.
+        restarts: actors restarted after an exception plus processes restarted after their death,
+            in this start.
+        directory: what the run left.
+        metrics: of the final model, by name.
+    """
+
+    accuracy: float | None
+    sha256: str
+    rounds: int
+    restarts: int
+    directory: Path
+    metrics: Mapping[str, float] = field(default_factory=dict)
+
+
+class Running:
+    """A run under way; what tests and demonstrations look at and disturb.
+
+    Attributes:
+        directory: of the run.
+        live: its graph: actors, processes, event stream.
+        log: counts restarts.
+    """
+
+    def __init__(
+        self, directory: RunDirectory, live: Live, log: RunLog, finished: asyncio.Future[Finished]
+    ) -> None:
+        self.directory = directory
+        self.live = live
+        self.log = log
+        self._finished = finished
+
+    async def result(self) -> Result:
+        """Wait for the end.
+
+        Raises:
+            RunFailed: a supervisor gave up.
+        """
+        try:
+            finished: Finished = await self.live.until(self._finished)
+        except GaveUp as error:
+            gave_up = self.log.gave_up
+            who = gave_up.child.rpartition("/")[2] if gave_up else "the run"
+            reason = gave_up.error if gave_up else str(error)
+            restarts = gave_up.restarts if gave_up else 0
+            raise RunFailed(who, reason, restarts, error.remote_traceback) from None
+        result = Result(
+            finished.accuracy,
+            finished.sha256,
+            finished.rounds,
+            self.log.restarts,
+            self.directory.path,
+            finished.metrics,
+        )
+        self.directory.write(self.directory.result, _as_json(result))
+        return result
+
+    def __repr__(self) -> str:
+        return f"<Running {self.directory.path.name} restarts={self.log.restarts}>"
+
+
+@asynccontextmanager
+async def running(
+    run: Run,
+    on: Deployment | None = None,
+    *,
+    resume: Path | None = None,
+    out: Path = Path("runs"),
+    on_row: OnRow | None = None,
+    debug: bool = False,
+) -> AsyncIterator[Running]:
+    """Start a run; leaving the block ends it, finished or not.
+
+    Args:
+        run: what to do.
+        on: where; in this process if not given.
+        resume: directory of an earlier start to continue.
+        out: where a new directory is made.
+        on_row: called with each line of the metrics, and with ``{"event": sentence}`` for each
+            failure and restart.
+        debug: have the processes log at debug level.
+
+    Raises:
+        ConfigError: refused before anything started.
+        RunDirectoryError: the directory cannot be used.
+    """
+    for module in ("torch", "safetensors"):
+        if importlib.util.find_spec(module) is None:
+            raise MissingExtra(module, "torch", "training")
+    # Built once before any directory is made, so that what does not fit leaves nothing behind.
+    graph_of(run, "", lambda _: None, lambda _: None).validate(on or Inline())
+    directory = RunDirectory.create(out, run.name) if resume is None else RunDirectory.open(resume)
+    with directory:
+        directory.begin(run)
+        identity, starts = _count_start(directory)
+        loop = asyncio.get_running_loop()
+        finished: asyncio.Future[Finished] = loop.create_future()
+        log = RunLog(directory.path, on_row)
+
+        def on_finished(message: Finished) -> None:
+            if not finished.done():
+                finished.set_result(message)
+
+        graph = graph_of(run, identity, log.row, on_finished)
+        storage = FileStorage(directory.path, durability=run.durability)
+        try:
+            async with graph.start(
+                on,
+                world=World(storage=storage),
+                cluster=f"{run.name}-{identity}",
+                storage=directory.path,
+                durability=run.durability,
+                pass_fds=(directory.lock_fd,),
+                # Later starts of the run come after all incarnations of this one.
+                generation=starts << 20,
+                on_line=log.line,
+                debug=debug,
+                before=log.attach,
+            ) as live:
+                log.on_progress = live.progressed
+                yield Running(directory, live, log, finished)
+        finally:
+            await storage.close()
+            log.close()
+
+
+async def on(
+    run: Run,
+    deployment: Deployment | None = None,
+    *,
+    resume: Path | None = None,
+    out: Path = Path("runs"),
+    on_row: OnRow | None = None,
+) -> Result:
+    """Carry a run out within a running loop; see ``Run.on``."""
+    async with running(run, deployment, resume=resume, out=out, on_row=on_row) as under_way:
+        return await under_way.result()
+
+
+def start(
+    run: Run,
+    *,
+    on: Deployment | None = None,
+    resume: Path | None = None,
+    out: Path = Path("runs"),
+    on_row: OnRow | None = None,
+    debug: bool = False,
+) -> Result:
+    """Carry a run out from a script; see ``Run.start``.
+
+    Ctrl-C (and SIGTERM) ends it in order within 5 s, nothing durable is lost; a second one ends
+    this process at once, and its processes with it.
+    """
+
+    async def main() -> Result:
+        loop = asyncio.get_running_loop()
+        task = asyncio.current_task()
+        assert task is not None
+        interrupts = 0
+
+        def interrupted() -> None:
+            nonlocal interrupts
+            interrupts += 1
+            if interrupts == 1:
+                task.cancel()
+            else:
+                os._exit(ExitCode.INTERRUPTED)
+
+        signals = (signal.SIGINT, signal.SIGTERM)
+        try:
+            for number in signals:
+                loop.add_signal_handler(number, interrupted)
+        except (NotImplementedError, RuntimeError, ValueError):
+            pass  # Windows, or not in the main thread: Ctrl-C raises KeyboardInterrupt as usual
+        try:
+            async with running(
+                run, on, resume=resume, out=out, on_row=on_row, debug=debug
+            ) as under_way:
+                return await under_way.result()
+        except asyncio.CancelledError:
+            if interrupts:
+                raise KeyboardInterrupt from None
+            raise
+
+    with asyncio.Runner(loop_factory=loop_factory()) as runner:
+        return runner.run(main())
+
+
+def _count_start(directory: RunDirectory) -> tuple[str, int]:
+    """The identity of the run, drawn at its first start, and the number of this start."""
+    file = directory.path / "starts.json"
+    identity, starts = secrets.token_hex(6), 0
+    if file.is_file():
+        known = json.loads(file.read_bytes())
+        identity, starts = str(known["identity"]), int(known["starts"])
+    starts += 1
+    directory.write(file, json.dumps({"identity": identity, "starts": starts}).encode())
+    return identity, starts
+
+
+def _as_json(result: Result) -> bytes:
+    return json.dumps(
+        {
+            "accuracy": result.accuracy,
+            "sha256": result.sha256,
+            "rounds": result.rounds,
+            "restarts": result.restarts,
+            "metrics": dict(result.metrics),
+        },
+        indent=2,
+    ).encode()

@@ -1,0 +1,95 @@
+"""What an aggregator needs of a run: all but the task, whose code may import torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+
+from actorfl import config
+from actorfl.algorithm import Algorithm
+from actorfl.config import Place
+from actorfl.registry import SLOTS
+from actorfl.run import Run
+from actorfl.sync import Sync
+from actorfl.until import Until
+
+At = Literal["central", "workers", "nowhere"]
+
+
+class PlanText(msgspec.Struct, frozen=True):
+    """A plan as it travels: each slot as TOML holds it.
+
+    Attributes:
+        algorithm, sync, until: tables of the slots.
+        base: directory that relative code paths start from.
+        roster: names of the workers.
+        every: rounds between two evaluations.
+        at: where versions are evaluated.
+        landing: buffers in which updates land.
+        identity: of the run.
+    """
+
+    algorithm: dict[str, Any]
+    sync: dict[str, Any]
+    until: dict[str, Any]
+    base: str
+    roster: tuple[str, ...]
+    every: int
+    at: At
+    landing: int
+    identity: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A plan in an aggregator's hands; attributes as in ``PlanText``."""
+
+    algorithm: Algorithm
+    sync: Sync
+    until: Until
+    roster: tuple[str, ...]
+    every: int
+    at: At
+    landing: int
+    identity: str
+
+    @classmethod
+    def read(cls, text: PlanText) -> Plan:
+        """Build what the tables name."""
+        base = Path(text.base)
+
+        def slot(key: str, table: dict[str, Any]) -> Any:
+            return config.build(SLOTS[key], table, Place("the plan", (key,)), base)
+
+        return cls(
+            slot("algorithm", text.algorithm),
+            slot("sync", text.sync),
+            slot("until", text.until),
+            text.roster,
+            text.every,
+            text.at,
+            text.landing,
+            text.identity,
+        )
+
+
+def plan_of(run: Run, identity: str, at: At) -> PlanText:
+    """The plan of a run."""
+
+    def table(key: str) -> Any:
+        return config.describe_slot(SLOTS[key], getattr(run, key), run.base)
+
+    return PlanText(
+        algorithm=table("algorithm"),
+        sync=table("sync"),
+        until=table("until"),
+        base=str(run.base),
+        roster=run.topology.names,
+        every=run.evaluate.every,
+        at=at,
+        landing=run.landing,
+        identity=identity,
+    )

@@ -1,0 +1,220 @@
+"""What workers, aggregators and the evaluator tell each other. All are tells; only workers retry.
+
+``Ready(c) -> Go(c) | Wait | Done``, ``Put(c) -> Ack(c) | Refused(c)``. A ``Go(c)`` while a worker
+asks for another clock tells it the current one. An aggregator that was restarted re-enters its
+clock with empty sums and workers put again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from actorfl.grid import Grid
+from actorfl.layout import Layout, Vector
+from actorfl.mean import Mean
+from actorfl.terms import TermsHeader
+from actors import ActorRef, Message
+from transports import Weights
+
+_MODEL = "model"
+_INTEGER = "integer/"
+_DOWN = "down/"
+
+
+class Stamp(msgspec.Struct, frozen=True, array_like=True):
+    """What every message of a run carries, so that late, doubled and foreign ones are known.
+
+    Attributes:
+        run: identity of the run; another run's messages are dropped.
+        clock: clocks are counted from 0; a clock is one round of an aggregator.
+        version: of the model that goes down, or that an update was made from.
+    """
+
+    run: str
+    clock: int
+    version: int
+
+
+class Ready(Message[None]):
+    """Worker to aggregator: I wait for this clock.
+
+    Attributes:
+        stamp: of the clock that it waits for.
+        worker: its name.
+        incarnation: grows with each restart; what an older one sent is fenced.
+        examples: size of its training data, the weight of its updates.
+        me: where to answer.
+    """
+
+    stamp: Stamp
+    worker: str
+    incarnation: int
+    examples: int
+    me: ActorRef
+
+
+class Go(Message[None]):
+    """Aggregator to worker: compute this clock from this model.
+
+    Attributes:
+        stamp: clock and version.
+        train: False for the closing clock, in which the final model is only evaluated.
+        evaluate: whether the model is to be evaluated on the worker's validation data.
+        grid: the grid of the clock's sums.
+        weights: the model, see ``pack``.
+    """
+
+    stamp: Stamp
+    train: bool
+    evaluate: bool
+    grid: Grid
+    weights: Weights
+
+
+class Wait(Message[None]):
+    """Aggregator to worker: your part of this clock is in; ask again later."""
+
+    stamp: Stamp
+
+
+class Done(Message[None]):
+    """Aggregator to worker: the run is over."""
+
+    stamp: Stamp
+
+
+class Put(Message[None]):
+    """Worker to aggregator: my part of this clock.
+
+    Attributes:
+        stamp: of the ``Go`` it answers.
+        worker: its name.
+        incarnation: see ``Ready``.
+        metrics: of the model that went down, on the worker's validation data.
+        loss: mean training loss.
+        header: of the terms; None in a clock that only evaluates.
+        weights: their arrays.
+        me: where to answer.
+    """
+
+    stamp: Stamp
+    worker: str
+    incarnation: int
+    metrics: dict[str, Mean]
+    loss: Mean
+    header: TermsHeader | None
+    weights: Weights | None
+    me: ActorRef
+
+
+class Ack(Message[None]):
+    """Aggregator to worker: your part of this clock is taken, or was before."""
+
+    stamp: Stamp
+
+
+class Refused(Message[None]):
+    """Aggregator to worker: your part of this clock is not taken.
+
+    Attributes:
+        stamp: of the clock.
+        reason: one word, such as "non-finite".
+        sentence: the reason for people.
+    """
+
+    stamp: Stamp
+    reason: str
+    sentence: str
+
+
+class Build(Message[None]):
+    """Aggregator to evaluator: build the initial model."""
+
+    run: str
+    me: ActorRef
+
+
+class Initial(Message[None]):
+    """Evaluator to aggregator: the initial model and its layout."""
+
+    run: str
+    layout: Layout
+    weights: Weights
+
+
+class Evaluate(Message[None]):
+    """Aggregator to evaluator: evaluate this version on the test data."""
+
+    stamp: Stamp
+    weights: Weights
+    me: ActorRef
+
+
+class Evaluated(Message[None]):
+    """Evaluator to aggregator."""
+
+    stamp: Stamp
+    metrics: dict[str, Mean]
+
+
+class Row(Message[None]):
+    """Aggregator to monitor: a line of the metrics, already written.
+
+    Attributes:
+        round: rounds completed.
+        json: the line.
+    """
+
+    round: int
+    json: str
+
+
+class Finished(Message[None]):
+    """Aggregator to monitor: the final model is written.
+
+    Attributes:
+        rounds: clocks closed.
+        sha256: of the model's file.
+        accuracy: of the final model; None where the task measures none.
+        metrics: of the final model.
+    """
+
+    rounds: int
+    sha256: str
+    accuracy: float | None
+    metrics: dict[str, float]
+
+
+Integers = Mapping[str, npt.NDArray[Any]]
+
+
+def pack(
+    vector: Vector, integers: Integers, down: Mapping[str, npt.NDArray[Any]] | None = None
+) -> Weights:
+    """A model as it travels: ``model``, ``integer/<name>`` and ``down/<name>``."""
+    arrays: dict[str, npt.NDArray[Any]] = {_MODEL: vector}
+    arrays.update({_INTEGER + name: array for name, array in integers.items()})
+    arrays.update({_DOWN + name: array for name, array in (down or {}).items()})
+    return Weights.of(arrays)
+
+
+def unpack(
+    weights: Weights,
+) -> tuple[Vector, dict[str, npt.NDArray[Any]], dict[str, npt.NDArray[Any]]]:
+    """The vector, the integer buffers and the algorithm's extras; read-only views.
+
+    Raises:
+        ValueError: there is no float32 vector named ``model``.
+    """
+    names = weights.names()
+    if _MODEL not in names or weights[_MODEL].dtype != np.float32:
+        msg = f"what came down holds no float32 vector named {_MODEL!r} but {', '.join(names)}"
+        raise ValueError(msg)
+    integers = {n[len(_INTEGER) :]: weights[n] for n in names if n.startswith(_INTEGER)}
+    down = {n[len(_DOWN) :]: weights[n] for n in names if n.startswith(_DOWN)}
+    return weights[_MODEL], integers, down

@@ -1,0 +1,133 @@
+"""Who is in the open clock of an aggregator: a pure state machine, events in, answers out."""
+
+from __future__ import annotations
+
+import enum
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from actorfl.sync import Sync
+
+
+class Answer(enum.Enum):
+    """What a worker that asks is told."""
+
+    GATHER = "its examples are noted; others are still missing"
+    GO = "compute the open clock"
+    WAIT = "its part is in, or the clock is closing"
+    DONE = "the run is over"
+    FENCED = "a later incarnation of it has been heard of"
+    UNKNOWN = "it is not in the roster"
+
+
+class Verdict(enum.Enum):
+    """What becomes of a part that was put."""
+
+    FOLD = "to be checked and added"
+    AGAIN = "added, refused or merged before: acknowledge it once more"
+    EARLY = "of a clock that is not open here: tell the current one"
+    FENCED = "from an incarnation that has been replaced"
+    UNKNOWN = "from somebody who is not in the roster"
+
+
+class Phase(enum.Enum):
+    """Where the aggregator is."""
+
+    GATHERING = "waiting for the roster"
+    OPEN = "a clock is open"
+    CLOSING = "all parts are in"
+    FINISHED = "the run is over"
+
+
+@dataclass
+class Rounds:
+    """The roster and the open clock.
+
+    Attributes:
+        roster: names of all workers.
+        sync: when the clock closes.
+        clock: the open clock.
+        examples: training examples by worker, as far as they are known.
+        incarnations: the latest one heard of, by worker.
+        arrived: whose part is added.
+        refused: whose part was refused, and why.
+        dropped: messages that changed nothing, by reason.
+        phase: see ``Phase``.
+    """
+
+    roster: tuple[str, ...]
+    sync: Sync
+    clock: int = 0
+    examples: dict[str, int] = field(default_factory=dict)
+    incarnations: dict[str, int] = field(default_factory=dict)
+    arrived: set[str] = field(default_factory=set)
+    refused: dict[str, str] = field(default_factory=dict)
+    dropped: Counter[str] = field(default_factory=Counter)
+    phase: Phase = Phase.GATHERING
+
+    def ready(self, worker: str, incarnation: int, examples: int) -> Answer:
+        """A worker asks for a clock; which one it believes to be next does not matter."""
+        known = self._heard(worker, incarnation)
+        if known is not None:
+            return Answer.UNKNOWN if known is Verdict.UNKNOWN else Answer.FENCED
+        self.examples.setdefault(worker, examples)
+        if self.phase is Phase.GATHERING:
+            return Answer.GATHER
+        if self.phase is Phase.FINISHED:
+            return Answer.DONE
+        if self.phase is Phase.CLOSING or worker in self.arrived or worker in self.refused:
+            return Answer.WAIT
+        return Answer.GO
+
+    def put(self, worker: str, incarnation: int, clock: int, version: int) -> Verdict:
+        """A worker puts its part of a clock, made from a version (equal to the clock under BSP)."""
+        known = self._heard(worker, incarnation)
+        if known is not None:
+            return known
+        if clock < self.clock or self.phase is Phase.FINISHED:
+            return self._drop(Verdict.AGAIN, "late")
+        if clock > self.clock or version != clock or self.phase is Phase.GATHERING:
+            return self._drop(Verdict.EARLY, "early")
+        if worker in self.arrived or worker in self.refused or self.phase is Phase.CLOSING:
+            return self._drop(Verdict.AGAIN, "duplicate")
+        return Verdict.FOLD
+
+    def _heard(self, worker: str, incarnation: int) -> Verdict | None:
+        if worker not in self.roster:
+            return self._drop(Verdict.UNKNOWN, "foreign")
+        latest = self.incarnations.get(worker, -1)
+        if incarnation < latest:
+            return self._drop(Verdict.FENCED, "fenced")
+        self.incarnations[worker] = incarnation
+        return None
+
+    def _drop(self, verdict: Verdict, reason: str) -> Verdict:
+        self.dropped[reason] += 1
+        return verdict
+
+    @property
+    def gathered(self) -> bool:
+        """Whether the examples of all the roster are known."""
+        return all(name in self.examples for name in self.roster)
+
+    @property
+    def total(self) -> int:
+        """Examples of the roster; at least one each, so that terms of weight 1 fit the grid."""
+        return sum(max(1, self.examples[name]) for name in self.roster)
+
+    def open(self, clock: int) -> None:
+        """Open a clock; nobody is in it."""
+        self.clock = clock
+        self.phase = Phase.OPEN
+        self.arrived.clear()
+        self.refused.clear()
+
+    def complete(self, now: float = 0.0) -> bool:
+        """Whether the open clock closes: everyone is in, or was refused."""
+        here = self.arrived | self.refused.keys()
+        return self.phase is Phase.OPEN and self.sync.closes(here, frozenset(self.roster), now)
+
+    def absent(self) -> Mapping[str, str]:
+        """Who is not in the clock, and why."""
+        return dict(self.refused)

@@ -1,0 +1,131 @@
+"""What a run leaves for people: events, log, and the lines of its metrics as they come."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import structlog
+
+from actors import (
+    ActorFailure,
+    ActorRestarted,
+    ActorSystem,
+    Custom,
+    DeadLetter,
+    Event,
+    NodeDied,
+    NodeStarted,
+    SupervisorGaveUp,
+)
+
+#: Dead letters beyond this many are counted, not written: a worker that talks to a dead
+#: aggregator makes some each second.
+_DEAD_LETTERS = 1_000
+
+
+class RunLog:
+    """Listens to the launcher's event stream.
+
+    ``events.msgpack`` is a stream of MessagePack maps, ``log.txt`` the same for people, with
+    remote tracebacks and what the processes printed.
+
+    Args:
+        directory: of the run.
+        on_row: called with each line of the metrics, with the restarts so far, and with
+            ``{"event": sentence}`` for failures and restarts.
+
+    Attributes:
+        restarts: actors restarted after an exception plus processes restarted after their death.
+        gave_up: the event of the first supervisor that gave up.
+        on_progress: called when a round is complete.
+    """
+
+    def __init__(self, directory: Path, on_row: Callable[[Mapping[str, Any]], None] | None) -> None:
+        self.restarts = 0
+        self.gave_up: SupervisorGaveUp | None = None
+        self.on_progress: Callable[[], None] | None = None
+        self._on_row = on_row
+        self._events = (directory / "events.msgpack").open("ab", buffering=0)
+        self._text = (directory / "log.txt").open("a", encoding="utf-8", errors="replace")
+        self._encoder = msgspec.msgpack.Encoder()
+        self._dead_letters = 0
+        self._log = structlog.wrap_logger(
+            structlog.WriteLogger(self._text),
+            processors=[
+                structlog.processors.TimeStamper(fmt="iso"),
+                structlog.dev.ConsoleRenderer(colors=False, sort_keys=False),
+            ],
+        )
+
+    def attach(self, system: ActorSystem) -> None:
+        """Listen to a system's events."""
+        system.events.subscribe(Event, self._event)
+
+    def row(self, row: dict[str, Any]) -> None:
+        """A line of the metrics."""
+        if self.on_progress is not None:
+            self.on_progress()
+        self._record({"event": "round", "round": row["round"]})
+        if self._on_row is not None:
+            self._on_row({**row, "restarts": self.restarts})
+
+    def line(self, node: str, line: str) -> None:
+        """A process printed a line."""
+        self._log.msg(line, node=node)
+        self._text.flush()
+
+    def _event(self, event: Event) -> None:
+        if isinstance(event, DeadLetter):
+            self._dead_letters += 1
+            if self._dead_letters > _DEAD_LETTERS:
+                return
+        fields = msgspec.to_builtins(event)
+        self._record(fields)
+        traceback = fields.pop("traceback", "")
+        self._log.msg(fields.pop("event"), **fields)
+        if traceback:
+            self._text.write(traceback.rstrip() + "\n")
+        self._text.flush()
+        sentence = self._sentence(event)
+        if sentence and self._on_row is not None:
+            self._on_row({"event": sentence})
+
+    def _record(self, fields: dict[str, Any]) -> None:
+        self._events.write(self._encoder.encode({"time": time.time(), **fields}))
+
+    def _sentence(self, event: Event) -> str:
+        match event:
+            case NodeStarted(node=node, pid=pid, starts=starts) if starts > 1:
+                self.restarts += 1
+                return f"process {node} restarted (pid {pid})"
+            case NodeDied(node=node, pid=pid, reason=reason):
+                return f"process {node} (pid {pid}) died: {reason}"
+            case ActorRestarted(path=path, outside=False, error=error):
+                self.restarts += 1
+                return f"{_name(path)} restarted after {error}"
+            case ActorFailure(path=path, error=error, outside=False):
+                return f"{_name(path)} failed: {error}"
+            case SupervisorGaveUp():
+                if self.gave_up is None:
+                    self.gave_up = event
+            case Custom(kind="refused" | "warning", fields=fields):
+                return str(fields["sentence"])
+            case _:
+                pass
+        return ""
+
+    def close(self) -> None:
+        """Close the files."""
+        self._events.close()
+        self._text.close()
+
+    def __repr__(self) -> str:
+        return f"<RunLog restarts={self.restarts} dead_letters={self._dead_letters}>"
+
+
+def _name(path: str) -> str:
+    return path.rpartition("/")[2]

@@ -1,0 +1,64 @@
+"""Where a worker is in its clocks: a pure state machine."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import Generic, TypeVar
+
+P = TypeVar("P")
+
+#: Parts of this many clocks are kept, so that an aggregator that was restarted, and re-enters the
+#: clock before, is answered without computing again.
+_KEPT = 2
+
+
+class Stepping(Generic[P]):
+    """Asks for a clock, puts its part until that is settled, asks for the next.
+
+    ``P`` is whatever is put. Events come in as calls; what is to be done is their result.
+
+    Attributes:
+        clock: the clock that the worker waits for or has put its part of.
+        putting: what is to be put again until it is answered; None while asking.
+    """
+
+    def __init__(self) -> None:
+        self.clock = 0
+        self.putting: P | None = None
+        self._kept: OrderedDict[tuple[int, int], P] = OrderedDict()
+
+    def go(self, clock: int, version: int) -> P | None:
+        """The aggregator says: this clock, this version.
+
+        Returns:
+            What was computed for it before, to be put again; None: compute it.
+        """
+        self.clock = clock
+        kept = self._kept.get((clock, version))
+        self.putting = kept
+        return kept
+
+    def computed(self, part: P, clock: int, version: int) -> None:
+        """The part of a clock is there."""
+        self._kept[clock, version] = part
+        while len(self._kept) > _KEPT:
+            self._kept.popitem(last=False)
+        self.clock = clock
+        self.putting = part
+
+    def settled(self, clock: int) -> bool:
+        """The part of a clock was taken or refused; whether that is news."""
+        if self.putting is None or clock != self.clock:
+            return False
+        self.putting = None
+        self.clock = clock + 1
+        return True
+
+    def told(self, clock: int) -> None:
+        """Wait: the clock that will come next is this one."""
+        if self.putting is None:
+            self.clock = max(self.clock, clock)
+
+    def __repr__(self) -> str:
+        doing = "putting" if self.putting is not None else "asking for"
+        return f"<Stepping {doing} clock {self.clock} kept={[c for c, _ in self._kept]}>"

@@ -1,0 +1,254 @@
+"""The worker: asks for a clock, computes it in the training lane, puts its part, asks for the next."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import numpy as np
+
+from actorfl.algorithm import Ctx
+from actorfl.lane import shared_lane
+from actorfl.mean import Mean
+from actorfl.partition import worker_data
+from actorfl.protocol import Ack, Done, Go, Put, Ready, Refused, Stamp, Wait, unpack
+from actorfl.run import Run
+from actorfl.seeds import seed_for
+from actorfl.stepping import Stepping
+from actorfl.task import Who
+from actors import Actor, ActorRef, Message
+from transports import TensorSpec, Transfer, Weights
+
+if TYPE_CHECKING:
+    from actorfl.algorithm import Mine
+    from actorfl.task import Dataset
+
+#: Seconds until what was not answered is said again. Idempotent and a few bytes (an update goes
+#: again only when its transfer has ended), so the bound is how soon a restarted aggregator hears
+#: of its workers, not the load: 1,000 workers are 4,000 messages a second at the worst.
+RETRY = 0.25
+
+
+class _Retry(Message[None]):
+    pass
+
+
+@dataclass(frozen=True)
+class _Data:
+    train: Dataset
+    validation: Dataset | None
+    examples: int
+
+
+class Worker(Actor):
+    """Holds one worker's data and computes its clocks.
+
+    A step is a pure function of the state before it and of what came down; what it draws depends
+    on (run seed, worker, clock, purpose). So a worker that is killed computes the same bits again.
+
+    Args:
+        name: of the worker.
+        index: its place in the roster.
+        run: the resolved configuration as TOML.
+        base: directory that its relative paths start from.
+        identity: of the run.
+        aggregator: whom it works for.
+    """
+
+    def __init__(
+        self, name: str, index: int, run: str, base: str, identity: str, aggregator: ActorRef
+    ) -> None:
+        self._name = name
+        self._run = Run.from_table(tomllib.loads(run), Path(base))
+        self._task = self._run.task.resolved(self._run.base)
+        self._who = Who(name, index, len(self._run.topology.names))
+        self._identity = identity
+        self._aggregator = aggregator
+        self._lane = shared_lane()
+        self._steps: Stepping[Put] = Stepping()
+        self._transfer: Transfer | None = None
+        self._data: _Data | None = None
+        self._mine: dict[int, Mine] = {}
+        # Grows with each restart of the process and, within one, of the actor.
+        self._incarnation = (self.system.generation << 20) | self.restarts
+
+    async def on_start(self) -> None:
+        """Load the data and what an algorithm keeps here, then ask for the first clock."""
+        seed = seed_for(self._run.seed, self._name, 0, "load")
+        self._data = await self._lane.run(self._load, seed=seed)
+        await self._restore()
+        self._ask()
+        self.timers.start("retry", _Retry(), after=RETRY, every=RETRY)
+
+    def _load(self) -> _Data:
+        from actorfl import batches
+
+        run = self._run
+        data = worker_data(self._task, self._who, run.partition, run.seed)
+        if run.validate == 0.0:
+            return _Data(data, None, batches.size_of(data))
+        seed = seed_for(run.seed, self._name, 0, "split")
+        train, held_back = batches.split(data, run.validate, seed)
+        return _Data(train, held_back, batches.size_of(train))
+
+    # -- the protocol ----------------------------------------------------------------------------
+
+    async def go(self, message: Go) -> None:
+        """Compute a clock, or put again what was computed for it."""
+        stamp = message.stamp
+        if stamp.run != self._identity:
+            return
+        again = self._steps.go(stamp.clock, stamp.version)
+        if again is not None:
+            self._put(again)
+            return
+        put = await self._compute(message)
+        self._steps.computed(put, stamp.clock, stamp.version)
+        self._put(put)
+
+    def ack(self, message: Ack) -> None:
+        """My part is in: on to the next clock."""
+        if message.stamp.run == self._identity and self._steps.settled(message.stamp.clock):
+            self._ask()
+
+    def refused(self, message: Refused) -> None:
+        """My part is not taken: the clock goes on without me."""
+        if message.stamp.run == self._identity and self._steps.settled(message.stamp.clock):
+            self._ask()
+
+    def wait(self, message: Wait) -> None:
+        """The others are not ready yet; the retry asks again."""
+        if message.stamp.run == self._identity:
+            self._steps.told(message.stamp.clock)
+
+    def done(self, message: Done) -> None:
+        """The run is over."""
+        if message.stamp.run == self._identity:
+            self.timers.cancel("retry")
+
+    def retry(self, message: _Retry) -> None:
+        """Say again what was not answered; never while an update is on its way."""
+        if self._steps.putting is not None:
+            if self._transfer is None or self._transfer.done.done():
+                self._put(self._steps.putting)
+        else:
+            self._ask()
+
+    def _ask(self) -> None:
+        assert self._data is not None
+        stamp = Stamp(self._identity, self._steps.clock, 0)
+        self._aggregator.tell(
+            Ready(stamp, self._name, self._incarnation, self._data.examples, self.ref)
+        )
+
+    def _put(self, put: Put) -> None:
+        self._transfer = self._aggregator.send(put)
+
+    # -- computing -------------------------------------------------------------------------------
+
+    async def _compute(self, go: Go) -> Put:
+        stamp = go.stamp
+        self.publish("fit", worker=self._name, clock=stamp.clock, version=stamp.version)
+        mine = self._mine.get(stamp.clock, {})
+        put, after = await self._lane.run(
+            self._step, go, mine, seed=seed_for(self._run.seed, self._name, stamp.clock, "step")
+        )
+        if after:
+            # Durable before the terms leave: a repeated request for this clock starts from `mine`.
+            await self._keep(stamp.clock + 1, after)
+        return put
+
+    def _step(self, go: Go, mine: Mine) -> tuple[Put, Mine]:
+        """One clock, in the training lane."""
+        from actorfl import fit, model
+
+        assert self._data is not None
+        run, stamp = self._run, go.stamp
+        start, integers, extras = unpack(go.weights)
+        metrics: dict[str, Mean] = {}
+        if go.evaluate and self._data.validation is not None:
+            module = self._task.model()
+            model.load(module, start, integers)
+            metrics = fit.evaluate(self._task, module, self._data.validation)
+        if not go.train:
+            put = Put(stamp, self._name, self._incarnation, metrics, Mean(), None, None, self.ref)
+            return put, mine
+        algorithm = run.algorithm
+        layout = model.layout_of(self._task.model())
+        down = {"model": start, **extras}
+        context = Ctx(
+            layout, self._name, stamp.clock, start, start, down, mine,
+            self._data.examples, 0, run.local.lr,
+        )  # fmt: skip
+        steps = 0
+
+        def hook(gradient: Any, weights: Any) -> Any:
+            nonlocal steps
+            steps += 1
+            return algorithm.grad(_at(context, weights, steps - 1), gradient)
+
+        result = fit.fit(
+            self._task,
+            self._data.train,
+            start,
+            integers,
+            local=run.local,
+            seed=seed_for(run.seed, self._name, stamp.clock, "fit"),
+            hook=hook if algorithm.corrects_gradients else None,
+        )
+        terms, after = algorithm.up(_at(context, result.vector, result.steps), mine)
+        terms = terms.stated(
+            worker=self._name,
+            clock=stamp.clock,
+            examples=result.examples,
+            layout=layout,
+            integers=result.buffers,
+        )
+        header, arrays = terms.to_wire()
+        put = Put(
+            stamp, self._name, self._incarnation, metrics, result.loss, header,
+            Weights.of(arrays), self.ref,
+        )  # fmt: skip
+        return put, after
+
+    # -- what an algorithm keeps here --------------------------------------------------------------
+
+    async def _keep(self, clock: int, mine: Mine) -> None:
+        """Make the state from which ``clock`` starts durable, beside the one before it."""
+        self._mine[clock] = mine
+        for old in [c for c in self._mine if c < clock - 1]:
+            del self._mine[old]
+        arrays = {}
+        scalars: dict[str, dict[str, Any]] = {}
+        for of, state in self._mine.items():
+            scalars[str(of)] = {n: v for n, v in state.items() if not isinstance(v, np.ndarray)}
+            arrays.update({f"{of}/{n}": v for n, v in state.items() if isinstance(v, np.ndarray)})
+        packed = Weights.of(arrays)
+        header = _Kept(scalars, packed.layout)
+        await self.snapshots(f"snapshots/worker-{self._name}").save(
+            clock, msgspec.msgpack.encode(header), [packed.buffer]
+        )
+
+    async def _restore(self) -> None:
+        kept = await self.snapshots(f"snapshots/worker-{self._name}").latest()
+        if kept is None:
+            return
+        header = msgspec.msgpack.decode(kept.header, type=_Kept)
+        packed = Weights(header.layout, kept.arrays[0])
+        for of, scalars in header.scalars.items():
+            arrays = {n.partition("/")[2]: packed[n] for n in packed if n.startswith(f"{of}/")}
+            self._mine[int(of)] = {**arrays, **scalars}
+
+
+def _at(context: Ctx, weights: Any, steps: int) -> Ctx:
+    return replace(context, weights=weights, steps=steps)
+
+
+class _Kept(msgspec.Struct, frozen=True, array_like=True):
+    """The scalars of a worker's states by clock, and the layout of their arrays."""
+
+    scalars: dict[str, dict[str, Any]]
+    layout: tuple[TensorSpec, ...]

@@ -1,0 +1,144 @@
+"""The base class of actors."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from actors.message import Message
+from actors.ref import ActorRef
+from actors.signals import Failure
+
+if TYPE_CHECKING:
+    from actors.cell import Cell
+    from actors.snapshot import Snapshots
+    from actors.storage import Storage
+    from actors.system import ActorSystem
+    from actors.timers import Timers
+    from transports import Clock, Rng
+
+T = TypeVar("T")
+
+
+class Actor:
+    """Private state, one mailbox, one message at a time.
+
+    A handler is a method with one parameter annotated by a message type; its return annotation
+    is what the message names as reply::
+
+        class Greeter(Actor):
+            async def greet(self, message: Greet) -> str:
+                return f"hello {message.name}"
+
+    Handlers may be ``async def`` or ``def``. Awaiting inside one blocks this mailbox only.
+    A handler that raises fails the actor: the asker and the supervisor learn of it.
+    The constructor may take any arguments; where the actor is placed in another process they must
+    be annotated and encodable. Everything below is available in the constructor too.
+    """
+
+    _cell: Cell
+
+    # -- hooks ---------------------------------------------------------------------------------
+
+    async def on_start(self) -> None:
+        """Called before the first message, of every incarnation."""
+
+    async def on_stop(self) -> None:
+        """Called after the last message; also on an instance that failed, before a restart."""
+
+    # -- who and where -------------------------------------------------------------------------
+
+    @property
+    def ref(self) -> ActorRef:
+        """This actor's address."""
+        return self._cell.ref
+
+    @property
+    def system(self) -> ActorSystem:
+        """The system of this node."""
+        return self._cell.system
+
+    @property
+    def clock(self) -> Clock:
+        """The node's clock; actors read no other."""
+        return self._cell.system.world.clock
+
+    @property
+    def rng(self) -> Rng:
+        """The node's randomness; actors use no other."""
+        return self._cell.system.world.rng
+
+    @property
+    def storage(self) -> Storage:
+        """The node's storage.
+
+        Raises:
+            UsageError: the system was started without one.
+        """
+        return self._cell.system.storage
+
+    @property
+    def timers(self) -> Timers:
+        """Keyed timers, which end with this incarnation."""
+        return self._cell.timers
+
+    @property
+    def restarts(self) -> int:
+        """How often this actor has been restarted within its process."""
+        return self._cell.restarts
+
+    # -- children and watching ------------------------------------------------------------------
+
+    async def spawn(self, name: str, cls: type[Actor], /, **arguments: Any) -> ActorRef:
+        """Make a child on this node and wait until it has started.
+
+        A child that fails is stopped, unless this actor is a ``Supervisor``.
+
+        Raises:
+            SpawnFailed: its constructor or ``on_start`` raised.
+            UsageError: the name is taken or not a name.
+        """
+        return await self._cell.spawn(name, cls, arguments)
+
+    def stop(self, ref: ActorRef | None = None) -> None:
+        """Stop a child, or this actor after the current message."""
+        (ref or self.ref).stop()
+
+    def watch(self, ref: ActorRef) -> None:
+        """Have one ``Terminated`` delivered when that actor is gone, at once if it already is.
+
+        Raises:
+            UsageError: this class has no handler for ``Terminated``.
+        """
+        self._cell.watch(ref)
+
+    def unwatch(self, ref: ActorRef) -> None:
+        """No longer care."""
+        self._cell.unwatch(ref)
+
+    # -- durable state --------------------------------------------------------------------------
+
+    def snapshots(self, name: str | None = None) -> Snapshots:
+        """The durable snapshots of this actor, by default under its path."""
+        return self._cell.snapshots(name)
+
+    def publish(self, kind: str, **fields: Any) -> None:
+        """Publish an event by name; it reaches the launcher's event stream too."""
+        self._cell.system.report(self._cell.path, kind, fields)
+
+    def pipe_to_self(self, work: Awaitable[T], done: Callable[[T], Message[Any]]) -> None:
+        """Await something beside the mailbox and receive the outcome as a message.
+
+        If the work raises, this actor fails. It is cancelled with this incarnation.
+        """
+        self._cell.pipe_to_self(work, done)
+
+    def child_failed(self, child: ActorRef, failure: Failure) -> None:
+        """Called when a child failed: it is stopped. Supervisors decide otherwise."""
+        child.stop()
+
+    def child_stopped(self, child: ActorRef, reason: str) -> None:
+        """Called when a child is gone."""
+
+    def child_started(self, child: ActorRef) -> None:
+        """Called when a child has started or restarted."""

@@ -1,0 +1,623 @@
+"""The cell: what keeps an actor alive, its mailbox, its life cycle and its one task."""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+import inspect
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import msgspec
+
+from actors import item as wire
+from actors.actor import Actor
+from actors.errors import SpawnFailed, UsageError
+from actors.events import ActorFailure, ActorStopped
+from actors.handlers import Handlers, handlers_of
+from actors.item import Item, Refusal
+from actors.message import Message
+from actors.ref import ActorRef
+from actors.signals import (
+    AnySignal,
+    Failed,
+    Failure,
+    RefParts,
+    Restart,
+    Started,
+    Stop,
+    Stopped,
+    Terminated,
+    Unwatch,
+    Watch,
+)
+from actors.timers import Tick, Timers
+from transports import Link, LinkClosed, LinkFull, Weights
+
+if TYPE_CHECKING:
+    from actors.snapshot import Snapshots
+    from actors.system import ActorSystem
+
+T = TypeVar("T")
+_log = logging.getLogger("actors.cell")
+
+#: The cell whose code is running, for the sender of a message and the chain of an ask.
+CURRENT: ContextVar[Cell | None] = ContextVar("actors_current_cell", default=None)
+
+#: Messages handled before other tasks get a turn: enough to be cheap, few enough to be fair.
+_TURN = 64
+#: Seconds beyond its own limit that a child is waited for when its parent stops.
+_CHILD_GRACE = 2.0
+
+
+class State(enum.Enum):
+    """Where an actor is in its life."""
+
+    STARTING = "starting"
+    RUNNING = "running"
+    FAILED = "failed"
+    STOPPING = "stopping"
+    STOPPED = "stopped"
+
+
+class Envelope:
+    """A message that came with arrays or wants a reply."""
+
+    __slots__ = ("arrays", "cancelled", "expires", "item", "link")
+
+    def __init__(
+        self, item: Item, arrays: list[Weights], link: Link[Item] | None, expires: float
+    ) -> None:
+        self.item = item
+        self.arrays = arrays
+        self.link = link
+        self.expires = expires
+        self.cancelled = False
+
+
+class CellStatistics(msgspec.Struct, frozen=True):
+    """What a cell tells about itself.
+
+    Attributes:
+        path: of the actor.
+        kind: its class.
+        state: starting, running, failed, stopping or stopped.
+        mailbox: messages waiting.
+        bound: most that may wait.
+        handled: messages handled, of all incarnations.
+        restarts: within this process.
+        failures: times that its code raised.
+        children: living children.
+        watchers: actors that watch it.
+    """
+
+    path: str
+    kind: str
+    state: str
+    mailbox: int
+    bound: int
+    handled: int
+    restarts: int
+    failures: int
+    children: int
+    watchers: int
+
+
+class Cell:
+    """One actor of this node. Made by the system; user code sees ``Actor`` and ``ActorRef``."""
+
+    __slots__ = (
+        "__weakref__", "_actor", "_busy", "_children", "_children_gone", "_current", "_factory",
+        "_handlers", "_interrupted", "_mailbox", "_restart_wanted", "_stop_wanted", "_tasks",
+        "_wakeup", "_watchers", "_watching", "bound", "cls", "failures", "handled", "overflow",
+        "parent", "path", "ref", "restarts", "started", "state", "stop_timeout", "stopped",
+        "system", "task", "timers", "uid",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        system: ActorSystem,
+        ref: ActorRef,
+        parent: RefParts,
+        cls: type[Actor],
+        factory: Callable[[Actor], None],
+        *,
+        bound: int,
+        overflow: str,
+        stop_timeout: float,
+    ) -> None:
+        self.system = system
+        self.ref = ref
+        self.uid = ref.uid
+        self.path = ref.path
+        self.parent = parent
+        self.cls = cls
+        self.bound = bound
+        self.overflow = overflow
+        self.stop_timeout = stop_timeout
+        self.state = State.STARTING
+        self.handled = 0
+        self.restarts = 0
+        self.failures = 0
+        self.timers = Timers(system.world.clock, self.deliver)
+        loop = asyncio.get_running_loop()
+        self.started: asyncio.Future[None] = loop.create_future()
+        self.started.add_done_callback(_retrieved)
+        self.stopped: asyncio.Future[str] = loop.create_future()
+        self._handlers: Handlers = handlers_of(cls)
+        self._factory = factory
+        self._actor: Actor | None = None
+        self._mailbox: deque[Any] = deque()
+        self._wakeup: asyncio.Future[None] | None = None
+        self._stop_wanted = False
+        self._restart_wanted = False
+        self._interrupted = False
+        self._busy = False
+        self._current: Envelope | None = None
+        self._children: dict[int, ActorRef] = {}
+        self._children_gone: asyncio.Future[None] | None = None
+        self._watchers: dict[int, RefParts] = {}
+        self._watching: dict[int, ActorRef] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.task = loop.create_task(self._run(), name=f"actor {self.path}")
+
+    @property
+    def chain(self) -> tuple[int, ...]:
+        """The actors that wait for what is being handled."""
+        return self._current.item.chain if self._current is not None else ()
+
+    # -- mailbox -------------------------------------------------------------------------------
+
+    def deliver(self, entry: Any) -> None:
+        """Put an ``Item``, an ``Envelope``, a ``Tick`` or a local ``Message`` into the mailbox."""
+        if len(self._mailbox) >= self.bound and not self._make_room(entry):
+            return
+        self._mailbox.append(entry)
+        waiter = self._wakeup
+        if waiter is not None:
+            self._wakeup = None
+            if not waiter.done():
+                waiter.set_result(None)
+
+    def _make_room(self, entry: Any) -> bool:
+        if self.overflow == "drop_oldest":
+            self._refuse(self._mailbox.popleft(), "mailbox full")
+            return True
+        self._refuse(entry, "mailbox full")
+        return False
+
+    def _refuse(self, entry: Any, reason: str) -> None:
+        """Account for a message that will not be handled."""
+        if isinstance(entry, Tick):
+            return
+        self.system.dead_letter(self.path, entry, reason)
+
+    def cancel_ask(self, ask: int, link: Link[Item]) -> None:
+        """The asker no longer waits: drop the message, or cancel its handler."""
+        current = self._current
+        if current is not None and current.item.ask == ask and current.link is link:
+            current.cancelled = True
+            if self._busy:
+                self.task.cancel()
+            return
+        for entry in self._mailbox:
+            if isinstance(entry, Envelope) and entry.item.ask == ask and entry.link is link:
+                entry.cancelled = True
+
+    # -- the loop ------------------------------------------------------------------------------
+
+    async def _run(self) -> None:
+        CURRENT.set(self)
+        reason = "stopped"
+        try:
+            await self._start()
+            turn = 0
+            while not self._stop_wanted:
+                if self._restart_wanted:
+                    self._restart_wanted = False
+                    await self._restart()
+                elif self.state is State.RUNNING and self._mailbox:
+                    await self._handle(self._mailbox.popleft())
+                    turn += 1
+                    if turn >= _TURN:
+                        turn = 0
+                        await asyncio.sleep(0)
+                else:
+                    turn = 0
+                    self._wakeup = asyncio.get_running_loop().create_future()
+                    await self._wakeup
+            await self._shut_down()
+        except asyncio.CancelledError:
+            reason = "the node's loop was ended"
+            raise
+        finally:
+            self._finish(reason)
+
+    async def _start(self) -> None:
+        self.state = State.STARTING
+        try:
+            actor = self.cls.__new__(self.cls)
+            actor._cell = self  # noqa: SLF001  (the cell and its actor are one unit)
+            self._factory(actor)
+            self._actor = actor
+            self._busy = True
+            await actor.on_start()
+        except BaseException as error:
+            self._busy = False
+            if self._ended_by(error):
+                return
+            self.fail(Failure.of(error, "start"))
+            return
+        self._busy = False
+        if self._stop_wanted:
+            return
+        self.state = State.RUNNING
+        if not self.started.done():
+            self.started.set_result(None)
+        self.system.signal(self.parent, Started(self.ref.parts))
+
+    async def _handle(self, entry: Any) -> None:
+        envelope: Envelope | None = None
+        message: Any
+        if type(entry) is Item:
+            item, arrays = entry, ()
+        elif type(entry) is Envelope:
+            envelope, item, arrays = entry, entry.item, entry.arrays  # type: ignore[assignment]
+            if envelope.cancelled or (
+                envelope.expires and self.system.world.clock.now() > envelope.expires
+            ):
+                self.system.dead_letter(self.path, entry, "the asker gave up")
+                return
+        elif type(entry) is Tick:
+            if not self.timers.take(entry):
+                return
+            item, message = None, entry.message
+        else:
+            item, message = None, entry
+        if item is not None:
+            union = self._handlers.union
+            try:
+                if union is None:
+                    raise msgspec.DecodeError("it handles no messages")
+                message = self.system.codec.decode(union, item.body, arrays)
+            except (msgspec.DecodeError, ValueError, TypeError, RecursionError) as error:
+                self.system.dead_letter(self.path, entry, f"not understood: {error}")
+                return
+        function = self._handlers.by_type.get(type(message))
+        if function is None:
+            self.system.dead_letter(self.path, entry, "no handler for it")
+            return
+        actor = self._actor
+        self._current = envelope
+        try:
+            result = function(actor, message)
+            if inspect.iscoroutine(result):
+                self._busy = True
+                result = await result
+            self._busy = False
+            if envelope is not None and envelope.item.kind == wire.ASK:
+                await self._reply(envelope, message, result)
+            self.handled += 1
+        except BaseException as error:
+            self._busy = False
+            if envelope is not None and envelope.cancelled and self._uncancelled(error):
+                return
+            if self._ended_by(error):
+                return
+            failure = Failure.of(error, "handler", type(message).__name__)
+            if envelope is not None and envelope.item.kind == wire.ASK:
+                sentence = f"{self.path} failed on {type(message).__name__}: {failure}"
+                self._answer(envelope, wire.FAILED, Refusal("failed", sentence, failure.traceback))
+            self.fail(failure)
+        finally:
+            self._current = None
+
+    async def _reply(self, envelope: Envelope, message: Message[Any], result: Any) -> None:
+        body, arrays = self.system.codec.encode(result)
+        link = envelope.link
+        assert link is not None
+        item = Item(0, self.uid, wire.REPLY, body, envelope.item.ask)
+        while True:
+            try:
+                self.system.put(link, item, arrays)
+            except LinkFull:
+                await link.drain()
+            except LinkClosed:
+                return
+            else:
+                return
+
+    def _answer(self, envelope: Envelope, kind: int, refusal: Refusal) -> None:
+        self.system.answer(envelope, kind, refusal)
+
+    def _uncancelled(self, error: BaseException) -> bool:
+        if isinstance(error, asyncio.CancelledError) and self.task.cancelling():
+            self.task.uncancel()
+            return True
+        return False
+
+    def _ended_by(self, error: BaseException) -> bool:
+        """Whether a cancellation came from a stop that ran out of patience; loop's end re-raises."""
+        if not isinstance(error, asyncio.CancelledError) or not self.task.cancelling():
+            return False
+        if self._interrupted:
+            self.task.uncancel()
+            _log.warning(
+                "%s was still busy %.3g s after stop; cancelled", self.path, self.stop_timeout
+            )
+            return True
+        raise error
+
+    # -- failure and restart --------------------------------------------------------------------
+
+    def fail(self, failure: Failure) -> None:
+        """The actor failed: suspended until its supervisor's verdict."""
+        if self.state is State.FAILED or self._stop_wanted:
+            return
+        self.failures += 1
+        self.state = State.FAILED
+        self.timers.cancel_all()
+        self._cancel_tasks()
+        self.system.events.publish(
+            ActorFailure(
+                path=self.path,
+                node=self.system.node.name,
+                error=str(failure),
+                traceback=failure.traceback,
+            )
+        )
+        if not self.started.done():
+            text = f"{self.path} did not start: {failure}"
+            self.started.set_exception(SpawnFailed(text, failure.traceback))
+        self.system.signal(self.parent, Failed(self.ref.parts, failure))
+
+    async def _restart(self) -> None:
+        await self._stop_children()
+        await self._stop_hook()
+        if self._stop_wanted:
+            return
+        self.restarts += 1
+        await self._start()
+
+    async def _stop_hook(self) -> None:
+        actor, self._actor = self._actor, None
+        if actor is None:
+            return
+        self._busy = True
+        try:
+            async with asyncio.timeout(self.stop_timeout):
+                await actor.on_stop()
+        except TimeoutError:
+            _log.warning("%s hung in on_stop for %.3g s; left", self.path, self.stop_timeout)
+        except BaseException as error:
+            if not self._ended_by(error):
+                failure = Failure.of(error, "stop")
+                self.system.events.publish(
+                    ActorFailure(
+                        path=self.path,
+                        node=self.system.node.name,
+                        error=f"on_stop raised {failure}",
+                        traceback=failure.traceback,
+                    )
+                )
+        finally:
+            self._busy = False
+
+    # -- stopping ------------------------------------------------------------------------------
+
+    @property
+    def stopping(self) -> bool:
+        """Whether it has been asked to stop."""
+        return self._stop_wanted
+
+    def _want_stop(self) -> None:
+        if self._stop_wanted:
+            return
+        self._stop_wanted = True
+        self._wake()
+        if self._busy:
+            self.system.world.clock.call_later(self.stop_timeout, self._interrupt)
+
+    def _interrupt(self) -> None:
+        if self._busy and self.state is not State.STOPPED:
+            self._interrupted = True
+            self.task.cancel()
+
+    def _wake(self) -> None:
+        waiter, self._wakeup = self._wakeup, None
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
+
+    async def _shut_down(self) -> None:
+        self.state = State.STOPPING
+        self.timers.cancel_all()
+        await self._stop_children()
+        await self._stop_hook()
+
+    async def _stop_children(self) -> None:
+        """Stop them in reverse order of their start, all under way at once, and wait."""
+        if not self._children:
+            return
+        self._children_gone = asyncio.get_running_loop().create_future()
+        for child in reversed(list(self._children.values())):
+            child.stop()
+        limit = self.stop_timeout + _CHILD_GRACE
+        try:
+            async with asyncio.timeout(limit):
+                await self._children_gone
+        except TimeoutError:
+            left = ", ".join(c.path for c in self._children.values())
+            _log.warning(
+                "%s waited %.3g s for its children to stop; left: %s", self.path, limit, left
+            )
+            self._children.clear()
+        finally:
+            self._children_gone = None
+
+    def _finish(self, reason: str) -> None:
+        self.state = State.STOPPED
+        self.timers.cancel_all()
+        self._cancel_tasks()
+        self.system.forget(self)
+        while self._mailbox:
+            self._refuse(self._mailbox.popleft(), "stopped")
+        for target in self._watching.values():
+            self.system.signal(target.parts, Unwatch(self.ref.parts))
+        self._watching.clear()
+        if not self.started.done():
+            self.started.set_exception(
+                SpawnFailed(f"{self.path} was stopped before it had started")
+            )
+        gone = Stopped(self.ref.parts, reason)
+        for watcher in self._watchers.values():
+            self.system.signal(watcher, gone)
+        if self.parent[2] not in self._watchers:
+            self.system.signal(self.parent, gone)
+        self.system.events.publish(
+            ActorStopped(path=self.path, node=self.system.node.name, reason=reason)
+        )
+        if not self.stopped.done():
+            self.stopped.set_result(reason)
+
+    def _cancel_tasks(self) -> None:
+        for task in tuple(self._tasks):
+            task.cancel()
+
+    # -- signals -------------------------------------------------------------------------------
+
+    def signal(self, signal: AnySignal) -> None:
+        """A system signal: taken at once, whatever the mailbox holds."""
+        match signal:
+            case Stop():
+                self._want_stop()
+            case Restart():
+                if self.state is State.FAILED:
+                    self._restart_wanted = True
+                    self._wake()
+            case Watch(watcher):
+                self._watchers[watcher[2]] = watcher
+            case Unwatch(watcher):
+                self._watchers.pop(watcher[2], None)
+            case Failed(child, failure):
+                self._child(lambda a: a.child_failed(self.system.ref(child), failure))
+            case Started(child):
+                self._child(lambda a: a.child_started(self.system.ref(child)))
+            case Stopped(actor, reason):
+                self._stopped(self.system.ref(actor), reason)
+            case _:
+                _log.warning("%s: signal %r is not for an actor", self.path, signal)
+
+    def _child(self, react: Callable[[Actor], None]) -> None:
+        """Let the actor react to a child's news; with no instance (restarting) there is nobody."""
+        actor = self._actor
+        if actor is None or self.state is State.STOPPING:
+            return
+        try:
+            react(actor)
+        except Exception as error:  # noqa: BLE001  (the reaction is user code)
+            if self.state is State.RUNNING:
+                self.fail(Failure.of(error, "supervision"))
+
+    def _stopped(self, actor: ActorRef, reason: str) -> None:
+        if self._children.pop(actor.uid, None) is not None:
+            self._child(lambda a: a.child_stopped(actor, reason))
+            if not self._children and self._children_gone is not None:
+                if not self._children_gone.done():
+                    self._children_gone.set_result(None)
+        if self._watching.pop(actor.uid, None) is not None:
+            self.deliver(Terminated(actor.path, actor.uid, reason))
+
+    def node_died(self, node: str, reason: str) -> None:
+        """The process of some children or watched actors is gone."""
+        for child in [c for c in self._children.values() if c.node == node]:
+            failure = Failure("NodeDied", reason, "", "process", "", outside=True)
+            if self._children_gone is not None:
+                self._stopped(child, reason)
+            else:
+                self._child(lambda a, c=child: a.child_failed(c, failure))  # type: ignore[misc]
+        for target in [w for w in self._watching.values() if w.node == node]:
+            if target.uid not in self._children:
+                self._stopped(target, reason)
+
+    # -- what the actor may do -------------------------------------------------------------------
+
+    async def spawn(self, name: str, cls: type[Actor], arguments: dict[str, Any]) -> ActorRef:
+        """Make a child here."""
+        if any(c.name == name for c in self._children.values()):
+            msg = f"{self.path} has a child named {name!r} already; choose another name"
+            raise UsageError(msg)
+        child = self.system.make(name, cls, arguments, parent=self.ref)
+        self.adopt(child.ref)
+        await child.started
+        return child.ref
+
+    def adopt(self, child: ActorRef) -> None:
+        """Count an actor among the children: its failures are this actor's to decide."""
+        self._children[child.uid] = child
+
+    def disown(self, child: ActorRef) -> None:
+        """No longer a child."""
+        self._children.pop(child.uid, None)
+
+    def watch(self, ref: ActorRef) -> None:
+        """See ``Actor.watch``."""
+        if Terminated not in self._handlers.by_type:
+            msg = (
+                f"{self.cls.__qualname__} watches {ref.path} but has no handler for Terminated; "
+                "add `async def gone(self, message: Terminated) -> None`"
+            )
+            raise UsageError(msg)
+        self._watching[ref.uid] = ref
+        self.system.signal(ref.parts, Watch(self.ref.parts))
+
+    def unwatch(self, ref: ActorRef) -> None:
+        """See ``Actor.unwatch``."""
+        if self._watching.pop(ref.uid, None) is not None:
+            self.system.signal(ref.parts, Unwatch(self.ref.parts))
+
+    def snapshots(self, name: str | None) -> Snapshots:
+        """See ``Actor.snapshots``."""
+        from actors.snapshot import Snapshots
+
+        label = name or self.path.strip("/").replace("/", ".")
+        return Snapshots(self.system.storage, label, self.system.generation)
+
+    def pipe_to_self(self, work: Awaitable[T], done: Callable[[T], Message[Any]]) -> None:
+        """See ``Actor.pipe_to_self``."""
+
+        async def await_it() -> None:
+            try:
+                outcome = done(await work)
+            except asyncio.CancelledError:
+                raise
+            except BaseException as error:  # noqa: BLE001  (user code; it fails the actor)
+                if self.state is State.RUNNING:
+                    self.fail(Failure.of(error, "background work"))
+                return
+            self.deliver(outcome)
+
+        task = asyncio.get_running_loop().create_task(await_it(), name=f"pipe {self.path}")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def statistics(self) -> CellStatistics:
+        """Its state as a frozen record."""
+        return CellStatistics(
+            self.path, self.cls.__qualname__, self.state.value, len(self._mailbox), self.bound,
+            self.handled, self.restarts, self.failures, len(self._children), len(self._watchers),
+        )  # fmt: skip
+
+    def __repr__(self) -> str:
+        return (
+            f"<Cell {self.path} {self.state.value} mailbox={len(self._mailbox)}/{self.bound} "
+            f"restarts={self.restarts}>"
+        )
+
+
+def _retrieved(future: asyncio.Future[None]) -> None:
+    """Nobody may be waiting for a start that failed; the failure is an event anyway."""
+    if not future.cancelled():
+        future.exception()

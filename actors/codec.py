@@ -1,0 +1,105 @@
+"""Encoding of messages, replies and constructor arguments for one actor system."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import msgspec
+
+from actors.errors import CannotEncode
+from transports import Weights
+
+RefParts = tuple[str, str, int]
+
+
+class Codec:
+    """Turns values into bytes plus the arrays that travel beside them, and back.
+
+    References to actors are encoded as (node, path, uid) and come back bound to this system.
+    ``Weights`` are taken out of line: the bytes hold their index.
+
+    Args:
+        ref_type: the class of actor references.
+        parts: gives a reference's (node, path, uid).
+        bind: makes a reference of this system from (node, path, uid).
+    """
+
+    def __init__(
+        self,
+        ref_type: type[Any],
+        parts: Callable[[Any], RefParts],
+        bind: Callable[[str, str, int], Any],
+    ) -> None:
+        self._ref_type = ref_type
+        self._parts = parts
+        self._bind = bind
+        self._out: list[Weights] = []
+        self._in: Sequence[Weights] = ()
+        self._encoder = msgspec.msgpack.Encoder(enc_hook=self._enc_hook)
+        self._decoders: dict[Any, msgspec.msgpack.Decoder[Any]] = {}
+
+    def encode(self, value: Any) -> tuple[bytes, list[Weights]]:
+        """The value's bytes and the ``Weights`` found in it, in order of their index.
+
+        Raises:
+            CannotEncode: some part of it is of a type that does not travel.
+        """
+        self._out = arrays = []
+        try:
+            return self._encoder.encode(value), arrays
+        except (TypeError, ValueError, OverflowError, RecursionError, NotImplementedError) as error:
+            msg = (
+                f"{type(value).__qualname__} cannot be encoded: {error}; messages and arguments "
+                "hold numbers, text, bytes, containers, msgspec structures, dataclasses, actor "
+                "references and Weights"
+            )
+            raise CannotEncode(msg) from error
+
+    def decode(self, kind: Any, body: bytes, arrays: Sequence[Weights] = ()) -> Any:
+        """The value of type ``kind`` (a class, a union or any annotation) that ``body`` encodes.
+
+        Raises:
+            msgspec.DecodeError: the bytes are no MessagePack, or do not fit ``kind``.
+        """
+        return self.decode_with(self.decoder(kind), body, arrays)
+
+    def decode_with(
+        self, decoder: msgspec.msgpack.Decoder[Any], body: bytes, arrays: Sequence[Weights]
+    ) -> Any:
+        """As :meth:`decode`, with a decoder at hand."""
+        self._in = arrays
+        return decoder.decode(body)
+
+    def decoder(self, kind: Any) -> msgspec.msgpack.Decoder[Any]:
+        """The (cached) decoder for a type; there are as many as types in the program."""
+        try:
+            return self._decoders[kind]
+        except KeyError:
+            made = msgspec.msgpack.Decoder(kind, dec_hook=self._dec_hook)
+            self._decoders[kind] = made
+            return made
+
+    def _enc_hook(self, value: Any) -> Any:
+        if isinstance(value, self._ref_type):
+            return self._parts(value)
+        if isinstance(value, Weights):
+            self._out.append(value)
+            return len(self._out) - 1
+        hint = ""
+        if type(value).__name__ in {"ndarray", "Tensor", "Parameter"}:
+            hint = " (arrays travel inside Weights.of({...}))"
+        msg = f"a {type(value).__module__}.{type(value).__qualname__} does not travel{hint}"
+        raise NotImplementedError(msg)
+
+    def _dec_hook(self, kind: type[Any], value: Any) -> Any:
+        if kind is self._ref_type:
+            node, path, uid = msgspec.convert(value, tuple[str, str, int])
+            return self._bind(node, path, uid)
+        if kind is Weights:
+            if not isinstance(value, int) or not 0 <= value < len(self._in):
+                msg = f"array {value!r} is not among the {len(self._in)} that came along"
+                raise ValueError(msg)
+            return self._in[value]
+        msg = f"values of type {kind!r} do not travel"
+        raise NotImplementedError(msg)

@@ -1,0 +1,129 @@
+"""What happens in a system, for whoever wants to know."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+_log = logging.getLogger("actors.events")
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="event"):
+    """Base of all events."""
+
+
+class DeadLetter(Event, tag="dead_letter"):
+    """A message that no actor handled.
+
+    Attributes:
+        to: path or uid of the receiver.
+        message: name of the message type where it is known.
+        reason: "no such actor", "mailbox full", "unreachable", "stopped", "cannot decode", …
+    """
+
+    to: str
+    message: str
+    reason: str
+
+
+class ActorFailure(Event, tag="actor_failed"):
+    """An actor's constructor, hook or handler raised, or its process died."""
+
+    path: str
+    node: str
+    error: str
+    traceback: str = ""
+    outside: bool = False
+
+
+class ActorRestarted(Event, tag="actor_restarted"):
+    """A supervisor had an actor restarted."""
+
+    path: str
+    node: str
+    restarts: int
+    error: str
+    outside: bool = False
+
+
+class ActorStopped(Event, tag="actor_stopped"):
+    """An actor is gone."""
+
+    path: str
+    node: str
+    reason: str
+
+
+class SupervisorGaveUp(Event, tag="gave_up"):
+    """A child failed more often than its supervisor's intensity allows."""
+
+    supervisor: str
+    child: str
+    restarts: int
+    error: str
+
+
+class NodeStarted(Event, tag="node_started"):
+    """A process came up and its node is reachable."""
+
+    node: str
+    incarnation: int
+    pid: int
+    starts: int
+
+
+class NodeDied(Event, tag="node_died"):
+    """A node's process ended."""
+
+    node: str
+    incarnation: int
+    pid: int
+    reason: str
+    lines: list[str]
+
+
+class Custom(Event, tag="custom"):
+    """An event that an actor published by name."""
+
+    source: str
+    kind: str
+    fields: dict[str, Any]
+
+
+class EventStream:
+    """Synchronous publish and subscribe within one system."""
+
+    def __init__(self) -> None:
+        self._subscribers: list[tuple[type[Event], Callable[[Any], None]]] = []
+        self._published = 0
+
+    def subscribe(self, kind: type[Event], callback: Callable[[Any], None]) -> Callable[[], None]:
+        """Call back on every event of that class.
+
+        Returns:
+            A function that ends the subscription.
+        """
+        entry = (kind, callback)
+        self._subscribers.append(entry)
+
+        def unsubscribe() -> None:
+            if entry in self._subscribers:
+                self._subscribers.remove(entry)
+
+        return unsubscribe
+
+    def publish(self, event: Event) -> None:
+        """Hand the event to its subscribers; one that raises is logged and does not stop the rest."""
+        self._published += 1
+        for kind, callback in tuple(self._subscribers):
+            if isinstance(event, kind):
+                try:
+                    callback(event)
+                except Exception:
+                    _log.exception("a subscriber to %s raised", type(event).__name__)
+
+    def __repr__(self) -> str:
+        return f"<EventStream {len(self._subscribers)} subscribers, {self._published} published>"

@@ -1,0 +1,119 @@
+"""Messages: frozen typed structures that name their reply."""
+
+from __future__ import annotations
+
+import sys
+import types
+import typing
+from pathlib import Path
+from typing import Any, ClassVar, Generic, Literal, TypeVar, dataclass_transform
+
+import msgspec
+
+from transports import Weights
+
+R = TypeVar("R")
+Lane = Literal["control", "bulk"]
+
+#: Modules that ``actors.code`` loads from a file carry this prefix; see ``_home``.
+FILE_MODULE_PREFIX = "_actorfl_file_"
+
+
+def _home(module: str) -> str:
+    """The name under which every process knows this module's messages.
+
+    A script is ``__main__`` where it was started and a privately named module where a node loaded
+    it from its file, so messages defined in one are tagged by the file's name.
+    """
+    if module == "__main__" or module.startswith(FILE_MODULE_PREFIX):
+        file = getattr(sys.modules.get(module), "__file__", None)
+        if file:
+            return Path(file).name
+    return module
+
+
+@dataclass_transform(frozen_default=True, field_specifiers=(msgspec.field,))
+class _MessageMeta(type(msgspec.Struct)):  # type: ignore[misc]  # msgspec does not export StructMeta's type
+    """Makes each subclass frozen, array-like (new fields go at the end) and tagged by its home."""
+
+    def __new__(
+        mcls, name: str, bases: tuple[type, ...], namespace: dict[str, Any], **options: Any
+    ) -> Any:
+        options.setdefault("frozen", True)
+        options.setdefault("array_like", True)
+        options.setdefault("tag", f"{_home(namespace['__module__'])}:{namespace['__qualname__']}")
+        return super().__new__(mcls, name, bases, namespace, **options)
+
+
+class Message(msgspec.Struct, Generic[R], metaclass=_MessageMeta):
+    """Base of all messages: ``class Greet(Message[str])`` is answered by a ``str``.
+
+    Fields are declared as in a dataclass; new ones go at the end, with a default, so that older
+    nodes still understand. A message is immutable. One that is only ever told is ``Message[None]``.
+
+    Arrays travel only inside a frozen :class:`transports.Weights`; a type that has one among its
+    fields travels on the bulk lane, every other on the control lane. The order of messages from
+    one actor to another is kept per lane.
+    """
+
+    #: Set by hand to move a type to the bulk lane that carries no arrays.
+    lane: ClassVar[Lane | None] = None
+
+
+def reply_type(message: type[Message[Any]]) -> Any:
+    """The ``R`` of ``Message[R]``.
+
+    Raises:
+        TypeError: the class names no reply.
+    """
+    for cls in message.__mro__:
+        for base in getattr(cls, "__orig_bases__", ()):
+            origin = typing.get_origin(base)
+            if origin is not None and isinstance(origin, type) and issubclass(origin, Message):
+                (reply,) = typing.get_args(base)
+                if isinstance(reply, TypeVar):
+                    continue
+                return _resolve(reply, cls)
+    msg = (
+        f"{message.__qualname__} does not say what answers it; write "
+        f"`class {message.__name__}(Message[Reply])`, or Message[None] for one that is only told"
+    )
+    raise TypeError(msg)
+
+
+def _resolve(reply: Any, cls: type) -> Any:
+    if isinstance(reply, typing.ForwardRef):
+        scope = vars(sys.modules[cls.__module__])
+        return typing.get_type_hints(
+            type("_", (), {"__annotations__": {"r": reply.__forward_arg__}}), scope
+        )["r"]
+    return type(None) if reply is None else reply
+
+
+_lanes: dict[Any, Lane] = {}
+
+
+def lane_of(kind: Any) -> Lane:
+    """The lane of a message type or of a reply type: bulk where it can carry ``Weights``."""
+    try:
+        return _lanes[kind]
+    except (KeyError, TypeError):
+        declared = getattr(kind, "lane", None)
+        lane: Lane = declared or ("bulk" if _carries_weights(kind, set()) else "control")
+        if isinstance(kind, type):
+            _lanes[kind] = lane
+        return lane
+
+
+def _carries_weights(kind: Any, seen: set[Any]) -> bool:
+    if kind is Weights:
+        return True
+    if isinstance(kind, typing.TypeAliasType if sys.version_info >= (3, 12) else ()):
+        return _carries_weights(kind.__value__, seen)
+    if typing.get_origin(kind) is not None or isinstance(kind, types.UnionType):
+        return any(_carries_weights(a, seen) for a in typing.get_args(kind))
+    if isinstance(kind, type) and issubclass(kind, msgspec.Struct) and kind not in seen:
+        seen.add(kind)
+        hints = typing.get_type_hints(kind)
+        return any(_carries_weights(hints[f], seen) for f in kind.__struct_fields__)
+    return False

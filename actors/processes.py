@@ -1,0 +1,334 @@
+"""The processes of a launcher: each holds a node; started, seen to die, killed before a successor starts."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import msgspec
+
+from actors.errors import NodeStartFailed, UsageError
+from actors.events import NodeDied, NodeStarted
+from actors.signals import AnySignal, Dial, NodeDown, NodeReady, NodeUp
+from actors.spawner import Child, ProcessSpec
+from actors.system import NODE_UID, ActorSystem
+from transports import NodeId
+
+_log = logging.getLogger("actors.processes")
+
+#: Seconds for a process to come up. Importing torch on a loaded machine has taken 20.
+START_LIMIT = 120.0
+#: Lines of a dead process's output that go into its failure.
+_LINES = 12
+
+
+class NodeConfig(msgspec.Struct, frozen=True):
+    """What a node's process is told at its start.
+
+    Attributes:
+        name: of the node.
+        incarnation: of the node.
+        generation: how many processes of that name came before, over all resumed runs.
+        cluster: of the launcher.
+        launcher: name and incarnation of the launcher.
+        launcher_address: where it listens.
+        listen: where the node is to listen.
+        storage: root of its storage, or None.
+        durability: of its storage.
+        uvloop: whether to use uvloop where it is installed.
+        debug: log at debug level.
+    """
+
+    name: str
+    incarnation: int
+    generation: int
+    cluster: str
+    launcher: NodeId
+    launcher_address: str
+    listen: str
+    storage: str | None
+    durability: str
+    uvloop: bool
+    debug: bool = False
+
+
+@dataclass
+class _Process:
+    name: str
+    env: dict[str, str]
+    child: Child | None = None
+    node: NodeId | None = None
+    starts: int = 0
+    ready: asyncio.Future[None] | None = None
+    starting: asyncio.Task[None] | None = None
+    lines: list[str] = field(default_factory=list)
+
+
+class ProcessStatistics(msgspec.Struct, frozen=True):
+    """What the manager knows of one process.
+
+    Attributes:
+        name: of its node.
+        pid: of the running process; None while there is none.
+        starts: how often it was started.
+        state: "down", "starting" or "up".
+    """
+
+    name: str
+    pid: int | None
+    starts: int
+    state: str
+
+
+class Processes:
+    """The child processes of one launcher.
+
+    Args:
+        system: the launcher's own.
+        storage: root directory of the children's storage, or None.
+        durability: "process" or "machine", see ``FileStorage``.
+        pass_fds: descriptors that every child keeps open (a lock that must outlive the launcher).
+        generation: of the first start of each node; a resumed run continues the count.
+        on_line: called with (node, line) of their standard output.
+        cwd: working directory of the children.
+    """
+
+    def __init__(
+        self,
+        system: ActorSystem,
+        *,
+        storage: Path | None = None,
+        durability: str = "process",
+        pass_fds: tuple[int, ...] = (),
+        generation: int = 0,
+        on_line: Callable[[str, str], None] | None = None,
+        cwd: Path | None = None,
+        uvloop: bool = True,
+        debug: bool = False,
+    ) -> None:
+        self._system = system
+        self._storage = storage
+        self._durability = durability
+        self._pass_fds = pass_fds
+        self._generation = generation
+        self._on_line = on_line
+        self._cwd = cwd
+        self._uvloop = uvloop
+        self._debug = debug
+        self._processes: dict[str, _Process] = {}
+        self._directory: Path | None = None
+        self._address = ""
+        self._closing = False
+        self._watchers: set[asyncio.Task[None]] = set()
+        system.on_node_signal = self._signalled
+        system.ensure_node = self.ensure
+
+    async def open(self) -> None:
+        """Listen for the children, on sockets in a private directory."""
+        self._directory = Path(tempfile.mkdtemp(prefix="actorfl-"))
+        self._address = await self._system.router.endpoint.listen(
+            f"ipc://{self._directory}/{self._system.name[:16]}-*"
+        )
+
+    def declare(self, name: str, env: Mapping[str, str] | None = None) -> None:
+        """Name a process that may be started, with what is laid over its environment."""
+        if name in self._processes or name == self._system.name:
+            msg = f"a node named {name!r} is declared already; choose another name"
+            raise UsageError(msg)
+        self._processes[name] = _Process(name, dict(env or {}))
+
+    async def ensure(self, name: str) -> None:
+        """Have the node's process running: returns once its runtime is up.
+
+        Raises:
+            NodeStartFailed: it did not come up; its last lines are in the sentence.
+            UsageError: it was not declared.
+        """
+        process = self._processes.get(name)
+        if process is None:
+            msg = f"no process named {name!r} is declared; there are {', '.join(sorted(self._processes)) or 'none'}"
+            raise UsageError(msg)
+        if process.starting is None:
+            if process.child is not None and process.child.alive:
+                return
+            process.starting = asyncio.get_running_loop().create_task(
+                self._start(process), name=f"start {name}"
+            )
+            process.starting.add_done_callback(lambda _t: setattr(process, "starting", None))
+        await asyncio.shield(process.starting)
+
+    async def _start(self, process: _Process) -> None:
+        if self._closing:
+            msg = f"{process.name} is not started: the system is closing"
+            raise NodeStartFailed(msg)
+        if process.child is not None:
+            # Fencing: whatever is left of the predecessor cannot act any more.
+            process.child.kill()
+            await process.child.wait()
+        system = self._system
+        node = NodeId(process.name, system.world.rng.bits(48))
+        generation = self._generation + process.starts
+        config = NodeConfig(
+            name=process.name,
+            incarnation=node.incarnation,
+            generation=generation,
+            cluster=system.cluster,
+            launcher=system.node,
+            launcher_address=self._address,
+            listen=f"ipc://{self._directory}/{process.name[:24]}-{node.incarnation:012x}",
+            storage=str(self._storage) if self._storage else None,
+            durability=self._durability,
+            uvloop=self._uvloop,
+            debug=self._debug,
+        )
+        process.node = node
+        process.ready = asyncio.get_running_loop().create_future()
+        system.router.expect(node)
+        child = await system.world.spawner.spawn(
+            ProcessSpec(
+                name=process.name,
+                module="actors.node",
+                config=msgspec.msgpack.encode(config),
+                args=(process.name,),
+                env=process.env,
+                pass_fds=self._pass_fds,
+                cwd=str(self._cwd) if self._cwd else None,
+                on_line=self._line(process.name),
+            )
+        )
+        process.child = child
+        process.starts += 1
+        watcher = asyncio.get_running_loop().create_task(
+            self._watch(process, child, node), name=f"watch {process.name}"
+        )
+        self._watchers.add(watcher)
+        watcher.add_done_callback(self._watchers.discard)
+        try:
+            async with asyncio.timeout(START_LIMIT):
+                await process.ready
+        except TimeoutError:
+            child.kill()
+            lines = " | ".join(child.last_lines(_LINES))
+            msg = f"process {process.name} (pid {child.pid}) did not come up within {START_LIMIT:g} s; its last lines: {lines or 'none'}"
+            raise NodeStartFailed(msg) from None
+        system.events.publish(
+            NodeStarted(
+                node=process.name,
+                incarnation=node.incarnation,
+                pid=child.pid,
+                starts=process.starts,
+            )
+        )
+
+    def _line(self, name: str) -> Callable[[str], None]:
+        def on_line(line: str) -> None:
+            if self._on_line is not None:
+                self._on_line(name, line)
+            else:
+                _log.info("%s: %s", name, line)
+
+        return on_line
+
+    async def _watch(self, process: _Process, child: Child, node: NodeId) -> None:
+        """One process until its end."""
+        ended = await child.wait()
+        lines = child.last_lines(_LINES)
+        reason = ended.describe()
+        if process.ready is not None and process.node == node and not process.ready.done():
+            shown = " | ".join(lines)
+            process.ready.set_exception(
+                NodeStartFailed(
+                    f"process {process.name} ended before it was up: {reason}; its last lines: {shown or 'none'}"
+                )
+            )
+        if not self._closing:
+            self._system.events.publish(
+                NodeDied(
+                    node=process.name,
+                    incarnation=node.incarnation,
+                    pid=child.pid,
+                    reason=reason,
+                    lines=lines,
+                )
+            )
+        self._tell_others(NodeDown(node.name, node.incarnation, reason), but=node.name)
+        self._system.node_died(node, reason)
+
+    # -- what nodes tell ---------------------------------------------------------------------------
+
+    def _signalled(self, peer: NodeId, signal: AnySignal) -> None:
+        process = self._processes.get(peer.name)
+        if process is None or process.node != peer:
+            return
+        match signal:
+            case NodeReady(address):
+                self._system.router.node_up(peer, address)
+                up = NodeUp(peer.name, peer.incarnation, address)
+                for name, (node, other) in self._system.router.directory.items():
+                    if name != peer.name:
+                        self._system.router.signal(
+                            peer.name, NODE_UID, NodeUp(node.name, node.incarnation, other)
+                        )
+                self._tell_others(up, but=peer.name)
+                if process.ready is not None and not process.ready.done():
+                    process.ready.set_result(None)
+            case Dial(who, _):
+                self._system.router.signal(who, NODE_UID, signal)
+            case _:
+                _log.warning("%s sent %r, which is not for a launcher", peer, signal)
+
+    def _tell_others(self, signal: AnySignal, *, but: str) -> None:
+        for name in tuple(self._system.router.directory):
+            if name != but:
+                self._system.router.signal(name, NODE_UID, signal)
+
+    # -- looking and ending ------------------------------------------------------------------------
+
+    def pid(self, name: str) -> int | None:
+        """Process id of a node's running process."""
+        child = self._processes[name].child
+        return child.pid if child is not None and child.alive else None
+
+    def kill(self, name: str) -> None:
+        """SIGKILL a node's process, as a crash would end it."""
+        child = self._processes[name].child
+        if child is not None:
+            child.kill()
+
+    def statistics(self) -> tuple[ProcessStatistics, ...]:
+        """One frozen record per declared process."""
+        return tuple(
+            ProcessStatistics(
+                p.name,
+                self.pid(p.name),
+                p.starts,
+                "starting" if p.starting else "up" if self.pid(p.name) else "down",
+            )
+            for p in self._processes.values()
+        )
+
+    async def close(self) -> None:
+        """Kill what still runs, wait for its end, and remove the sockets.
+
+        The actors have been stopped before, so nothing is lost by it.
+        """
+        self._closing = True
+        children = [p.child for p in self._processes.values() if p.child is not None]
+        for child in children:
+            child.kill()
+        for child in children:
+            await child.wait()
+        for task in tuple(self._watchers):
+            await task
+        await self._system.world.spawner.close()
+        if self._directory is not None:
+            shutil.rmtree(self._directory, ignore_errors=True)
+
+    def __repr__(self) -> str:
+        up = sum(1 for p in self._processes.values() if p.child is not None and p.child.alive)
+        return f"<Processes {up}/{len(self._processes)} up>"

@@ -1,0 +1,103 @@
+"""References: how an actor is addressed, from anywhere."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from actors.message import Message
+
+if TYPE_CHECKING:
+    from actors.signals import RefParts
+    from actors.system import ActorSystem
+    from transports import Transfer
+
+R = TypeVar("R")
+
+
+class ActorRef:
+    """The address of an actor: node, path and uid.
+
+    A reference stays valid over restarts of the actor and of its process. An actor that was
+    stopped and spawned anew has another uid; messages to the old one become dead letters.
+    References can be sent in messages and passed as constructor arguments.
+    """
+
+    __slots__ = ("_system", "node", "path", "uid")
+
+    def __init__(self, system: ActorSystem, node: str, path: str, uid: int) -> None:
+        self._system = system
+        #: Name of the node that the actor lives on.
+        self.node = node
+        #: Names from the root down, separated by ``/``.
+        self.path = path
+        #: Random 63-bit number that no other actor has.
+        self.uid = uid
+
+    @property
+    def name(self) -> str:
+        """The last part of the path."""
+        return self.path.rsplit("/", 1)[-1]
+
+    def tell(self, message: Message[Any]) -> None:
+        """Send and forget; at most once, in order per pair of actors and lane.
+
+        A message that cannot be delivered becomes a ``DeadLetter`` on the event stream.
+
+        Raises:
+            CannotEncode: the message holds something that does not travel.
+            transports.LinkFull: the link's byte window is full; ``await drain()`` waits for room.
+        """
+        self._system._tell(self, message)  # noqa: SLF001  (one unit: the reference is the system's handle)
+
+    def send(self, message: Message[Any]) -> Transfer | None:
+        """As :meth:`tell`; returns the transfer of a message that carries arrays, to see its progress.
+
+        Returns:
+            The transfer, whose ``done`` is resolved when the receiver has all of it; None where
+            the message is a small one or cannot be delivered.
+        """
+        return self._system._tell(self, message)  # noqa: SLF001
+
+    async def ask(self, message: Message[R], *, timeout: float) -> R:
+        """Send and wait for the reply.
+
+        Args:
+            message: a ``Message[R]``.
+            timeout: seconds until :class:`AskTimeout`.
+
+        Returns:
+            What the handler returned.
+
+        Raises:
+            ActorFailed: the handler raised.
+            NotStarted: known not to have been handled (mailbox full, unreachable, no such actor).
+            AskTimeout: no reply in time, or the node died meanwhile: the outcome is unknown.
+            CannotEncode: the message holds something that does not travel.
+        """
+        return await self._system._ask(self, message, timeout)  # noqa: SLF001
+
+    async def drain(self) -> None:
+        """Wait until the link to the actor's node has room."""
+        await self._system._drain(self)  # noqa: SLF001
+
+    def stop(self) -> None:
+        """Ask the actor to finish its current message and stop."""
+        self._system._stop(self)  # noqa: SLF001
+
+    @property
+    def parts(self) -> RefParts:
+        """(node, path, uid), which is what travels."""
+        return (self.node, self.path, self.uid)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, ActorRef) and self.uid == other.uid
+
+    def __hash__(self) -> int:
+        return hash(self.uid)
+
+    def __reduce__(self) -> Any:
+        msg = f"{self!r} cannot be pickled; send it inside a message or as a constructor argument"
+        raise TypeError(msg)
+
+    def __repr__(self) -> str:
+        return f"<ActorRef {self.node}{self.path} {self._system.describe(self)}>"

@@ -1,0 +1,252 @@
+"""Where nodes are, and how items get to them and come in."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from actors import item as wire
+from actors.item import Item, Refusal
+from actors.signalling import Signalling
+from actors.signals import AnySignal, Dial
+from transports import (
+    Endpoint,
+    LandingPool,
+    Link,
+    LinkClosed,
+    LinkFull,
+    Lost,
+    NodeId,
+    Transfer,
+    Weights,
+)
+
+if TYPE_CHECKING:
+    from actors.system import ActorSystem
+
+_log = logging.getLogger("actors.router")
+_signal_encoder = msgspec.msgpack.Encoder()
+_signal_decoder: msgspec.msgpack.Decoder[AnySignal] = msgspec.msgpack.Decoder(AnySignal)  # type: ignore[arg-type]  # a union is what it decodes
+
+
+class Router:
+    """The links of one node by node name; the transports' handler.
+
+    Who dials: a node dials its launcher; of two others the one with the lower name does, and is
+    told to through the launcher when the other needs it.
+    """
+
+    def __init__(self, system: ActorSystem, endpoint_args: dict[str, object]) -> None:
+        self._system = system
+        self.node: NodeId = system.node
+        self.endpoint: Endpoint[Item] = Endpoint(
+            system.node,
+            item=Item,
+            handler=self,
+            **endpoint_args,  # type: ignore[arg-type]  # checked where it is built
+        )
+        #: Name of a node to its current incarnation and address.
+        self.directory: dict[str, tuple[NodeId, str]] = {}
+        self.launcher: str | None = None
+        self._links: dict[str, Link[Item]] = {}
+        self._signalling: dict[NodeId, Signalling] = {}
+        self._acks: set[NodeId] = set()
+        self.pool = LandingPool()
+
+    # -- out -----------------------------------------------------------------------------------
+
+    def link_to(self, node: str) -> Link[Item] | None:
+        """The link to a node by name, made where it is missing; None for an unknown node."""
+        if node == self.node.name:
+            return self.endpoint.local
+        link = self._links.get(node)
+        if link is not None and link.state != "closed":
+            return link
+        entry = self.directory.get(node)
+        if entry is None:
+            return None
+        peer, address = entry
+        if node == self.launcher or (self.launcher is not None and self.node.name < node):
+            link = self.endpoint.dial(peer, address)
+        else:
+            link = self.endpoint.expect(peer)
+            if self.launcher is not None:
+                self.signal(self.launcher, 0, Dial(node, self.node.name))
+        self._links[node] = link
+        return link
+
+    def put(
+        self, link: Link[Item], item: Item, arrays: list[Weights], *, bulk: bool
+    ) -> Transfer | None:
+        """Hand an item to a link.
+
+        Returns:
+            The transfer, on the bulk lane.
+
+        Raises:
+            LinkFull: the window is full.
+            LinkClosed: the link has ended.
+        """
+        size = len(item.body) + wire.OVERHEAD
+        if not bulk and not arrays:
+            link.send(item, size)
+            return None
+        transfer = link.transfer(item, arrays, size, pair=(item.sender, item.to))
+        transfer.done.add_done_callback(lambda f: self._transferred(f, transfer, item))
+
+    def _transferred(self, future: asyncio.Future[None], _transfer: Transfer, item: Item) -> None:
+        if future.cancelled():
+            return
+        error = future.exception()
+        if error is None:
+            return
+        if item.kind == wire.ASK:
+            self._system.asks.refused(item.ask, Refusal("unreachable", str(error)))
+        else:
+            self._system.dead_letter(f"uid {item.to:x}", item, str(error))
+
+    def signal(self, node: str, to: int, signal: AnySignal) -> None:
+        """Send a system signal to an actor (or, with 0, the node itself) of another node."""
+        link = self.link_to(node)
+        if link is None:
+            _log.debug("%s: no node %s for %r", self.node, node, signal)
+            return
+        channel = self._channel(link.peer)
+        body = _signal_encoder.encode(signal)
+        number = channel.send(to, body)
+        self._send_signal(link, number, body, to)
+
+    def _send_signal(self, link: Link[Item], number: int, body: bytes, to: int) -> None:
+        try:
+            link.send(Item(to, 0, wire.SIGNAL, body, number), len(body) + wire.OVERHEAD)
+        except (LinkFull, LinkClosed):
+            # Kept by the channel; sent again when the link is up or the next acknowledgement comes.
+            pass
+
+    def _channel(self, peer: NodeId) -> Signalling:
+        channel = self._signalling.get(peer)
+        if channel is None:
+            channel = self._signalling[peer] = Signalling()
+        return channel
+
+    # -- the directory ---------------------------------------------------------------------------
+
+    def node_up(self, peer: NodeId, address: str) -> None:
+        """A node is there; an older incarnation of it is dead."""
+        known = self.directory.get(peer.name)
+        if known is not None and known[0] != peer:
+            self.node_down(known[0], "replaced by a new incarnation")
+        self.directory[peer.name] = (peer, address)
+
+    def node_down(self, peer: NodeId, reason: str) -> None:
+        """That incarnation is dead: nothing of it is taken any more."""
+        known = self.directory.get(peer.name)
+        if known is not None and known[0] == peer:
+            del self.directory[peer.name]
+        link = self._links.get(peer.name)
+        if link is not None and link.peer == peer:
+            del self._links[peer.name]
+            self._system.asks.lost(link, reason)
+        self._signalling.pop(peer, None)
+        self.endpoint.fence(peer, reason)
+
+    def expect(self, peer: NodeId) -> None:
+        """That incarnation of a node is about to connect."""
+        self._links[peer.name] = self.endpoint.expect(peer)
+
+    # -- in: the transports' handler ---------------------------------------------------------------
+
+    def admit(self, peer: NodeId) -> str | None:
+        """Any incarnation that is not known to be dead may connect."""
+        known = self.directory.get(peer.name)
+        if known is not None and known[0] != peer:
+            return f"{peer.name} is known here as {known[0]}, not as {peer}"
+        return None
+
+    def on_up(self, link: Link[Item]) -> None:
+        """Connected, for the first time or again: what may have been lost of the signals goes again."""
+        if link is not self.endpoint.local:
+            self._links[link.peer.name] = link
+        for number, body, to in self._channel(link.peer).to_resend():
+            self._send_signal(link, number, body, to)
+        self._system.link_up(link.peer)
+
+    def on_down(self, link: Link[Item], reason: str, lost: Lost) -> None:
+        """The connection is gone; the transports reconnect unless it is closed for good."""
+        self._system.asks.lost(link, reason)
+        self._system.link_down(link.peer, reason, closed=link.state == "closed")
+        if link.state == "closed" and self._links.get(link.peer.name) is link:
+            del self._links[link.peer.name]
+
+    def landing(self, link: Link[Item], item: Item, nbytes: int) -> LandingPool:
+        """Where arrays land: the receiving actor's pool, or the node's."""
+        return self._system.landing(item.to)
+
+    def on_items(self, link: Link[Item], items: list[Item]) -> None:
+        """A batch from the control lane."""
+        dispatch = self._system.dispatch
+        for item in items:
+            if item.kind == wire.TELL:
+                dispatch(link, item, ())
+            else:
+                self._other(link, item)
+
+    def on_transfer(self, link: Link[Item], item: Item, weights: list[Weights]) -> None:
+        """An item of the bulk lane with its arrays."""
+        if item.kind == wire.REPLY:
+            self._system.asks.replied(item.ask, item.body, weights)
+        else:
+            self._system.dispatch(link, item, weights)
+
+    def _other(self, link: Link[Item], item: Item) -> None:
+        kind = item.kind
+        if kind == wire.ASK:
+            self._system.dispatch(link, item, ())
+        elif kind == wire.REPLY:
+            self._system.asks.replied(item.ask, item.body, [])
+        elif kind == wire.SIGNAL:
+            self._signalled(link, item)
+        elif kind == wire.SIGNAL_ACK:
+            self._channel(link.peer).acknowledged(item.ask)
+        elif kind == wire.CANCEL:
+            self._system.cancelled(link, item)
+        elif kind in (wire.FAILED, wire.REFUSED):
+            try:
+                refusal = msgspec.msgpack.decode(item.body, type=Refusal)
+            except msgspec.DecodeError as error:
+                refusal = Refusal("garbled", f"the refusal itself cannot be read: {error}")
+            if kind == wire.FAILED:
+                self._system.asks.failed(item.ask, refusal)
+            else:
+                self._system.asks.refused(item.ask, refusal)
+        else:
+            _log.warning("%s sent an item of unknown kind %d; ignored", link.peer, kind)
+
+    def _signalled(self, link: Link[Item], item: Item) -> None:
+        channel = self._channel(link.peer)
+        if channel.receive(item.ask):
+            try:
+                signal = _signal_decoder.decode(item.body)
+            except msgspec.DecodeError as error:
+                _log.warning("%s sent a signal that cannot be read: %s", link.peer, error)
+            else:
+                self._system.signalled(link.peer, item.to, signal)
+        if link.peer not in self._acks:
+            self._acks.add(link.peer)
+            asyncio.get_running_loop().call_soon(self._acknowledge, link)
+
+    def _acknowledge(self, link: Link[Item]) -> None:
+        self._acks.discard(link.peer)
+        channel = self._signalling.get(link.peer)
+        if channel is None:
+            return
+        try:
+            link.send(Item(0, 0, wire.SIGNAL_ACK, b"", channel.received), wire.OVERHEAD)
+        except (LinkFull, LinkClosed):
+            pass  # the peer sends again and is then acknowledged
+
+    def __repr__(self) -> str:
+        return f"<Router {self.node} knows {sorted(self.directory)} links={sorted(self._links)}>"

@@ -1,0 +1,189 @@
+"""System signals: what nodes, supervisors and watchers tell each other, ahead of all messages."""
+
+from __future__ import annotations
+
+import traceback
+from typing import Any
+
+import msgspec
+
+from actors.message import Message
+
+RefParts = tuple[str, str, int]
+
+#: A remote traceback is cut to this many characters: a recursion error's can be megabytes.
+MAX_TRACEBACK = 16_000
+
+
+class Failure(msgspec.Struct, frozen=True, array_like=True):
+    """Why an actor failed.
+
+    Attributes:
+        kind: the exception's class name, or "NodeDied" where its process ended.
+        message: the exception's text.
+        traceback: as text, from where it happened.
+        during: "start", "handler", "stop" or "process".
+        handling: name of the message type that was being handled, if any.
+        outside: the death came from outside (process killed, node cut off), not from the code.
+    """
+
+    kind: str
+    message: str
+    traceback: str = ""
+    during: str = "handler"
+    handling: str = ""
+    outside: bool = False
+
+    @classmethod
+    def of(cls, error: BaseException, during: str, handling: str = "") -> Failure:
+        """The failure that this exception is."""
+        text = "".join(traceback.format_exception(error))
+        if len(text) > MAX_TRACEBACK:
+            text = text[: MAX_TRACEBACK // 2] + "\n...\n" + text[-MAX_TRACEBACK // 2 :]
+        return cls(type(error).__name__, str(error)[:2000], text, during, handling)
+
+    def __str__(self) -> str:
+        return f"{self.kind}: {self.message}" if self.message else self.kind
+
+
+class ActorSpec(msgspec.Struct, frozen=True, array_like=True):
+    """How to make an actor on any node.
+
+    Attributes:
+        name: last part of its path.
+        code: import path, ``module:Class`` or ``/absolute/file.py:Class``.
+        sha256: of the source file, where the code is a file.
+        args: encoded constructor arguments by name.
+        mailbox: bound of the mailbox, messages.
+        overflow: what a full mailbox does: "reject", "drop_oldest", "drop_new".
+        stop_timeout: seconds that a running handler is given at stop.
+    """
+
+    name: str
+    code: str
+    sha256: str | None
+    args: dict[str, bytes]
+    mailbox: int = 10_000
+    overflow: str = "reject"
+    stop_timeout: float = 5.0
+
+
+class Signal(msgspec.Struct, frozen=True, array_like=True, tag_field="signal"):
+    """Base of the system signals."""
+
+
+class Spawn(Signal, tag="spawn"):
+    """Parent to node: make this actor."""
+
+    uid: int
+    path: str
+    spec: ActorSpec
+    parent: RefParts
+
+
+class Started(Signal, tag="started"):
+    """Child to parent: the constructor and ``on_start`` went through."""
+
+    child: RefParts
+
+
+class Failed(Signal, tag="failed"):
+    """Child to parent: suspended until the verdict comes."""
+
+    child: RefParts
+    failure: Failure
+
+
+class Restart(Signal, tag="restart"):
+    """Parent to child: take a fresh instance."""
+
+
+class Stop(Signal, tag="stop"):
+    """Parent, owner or the actor itself: finish the current message and stop."""
+
+
+class Stopped(Signal, tag="stopped"):
+    """Child to parent and to watchers: the actor is gone."""
+
+    actor: RefParts
+    reason: str
+    failure: Failure | None = None
+
+
+class Watch(Signal, tag="watch"):
+    """Watcher to watched."""
+
+    watcher: RefParts
+
+
+class Unwatch(Signal, tag="unwatch"):
+    """Watcher to watched."""
+
+    watcher: RefParts
+
+
+class NodeUp(Signal, tag="node_up"):
+    """Launcher to nodes: where a node is."""
+
+    name: str
+    incarnation: int
+    address: str
+
+
+class NodeDown(Signal, tag="node_down"):
+    """Launcher to nodes: that incarnation is dead."""
+
+    name: str
+    incarnation: int
+    reason: str
+
+
+class Dial(Signal, tag="dial"):
+    """Node to launcher to node: `wants` waits for `who` to connect to it."""
+
+    who: str
+    wants: str
+
+
+class NodeReady(Signal, tag="node_ready"):
+    """Node to launcher: the runtime is up and listens here."""
+
+    address: str
+
+
+class Reported(Signal, tag="reported"):
+    """Node to launcher: an event for the launcher's event stream."""
+
+    kind: str
+    fields: dict[str, Any]
+
+
+AnySignal = (
+    Spawn
+    | Started
+    | Failed
+    | Restart
+    | Stop
+    | Stopped
+    | Watch
+    | Unwatch
+    | NodeUp
+    | NodeDown
+    | Dial
+    | NodeReady
+    | Reported
+)
+
+
+class Terminated(Message[None]):
+    """Delivered once to a watcher when the watched actor is gone.
+
+    Attributes:
+        path: of the actor that is gone.
+        uid: of the actor that is gone.
+        reason: "stopped", "failed: …", "killed by signal 9 (SIGKILL)", "unreachable", …
+    """
+
+    path: str
+    uid: int
+    reason: str

@@ -1,0 +1,638 @@
+"""The actor system: one per node; it makes actors, finds them, and carries their messages."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+import typing
+from collections.abc import Awaitable, Callable, Sequence
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+import msgspec
+
+from actors import item as wire
+from actors.actor import Actor
+from actors.asks import Asks
+from actors.cell import CURRENT, Cell, CellStatistics, Envelope
+from actors.code import CodeRef, load
+from actors.codec import Codec
+from actors.errors import Unreachable, UsageError, WouldDeadlock
+from actors.events import Custom, DeadLetter, EventStream
+from actors.item import Item, Refusal
+from actors.message import Message, lane_of, reply_type
+from actors.ref import ActorRef
+from actors.router import Router
+from actors.signals import (
+    ActorSpec,
+    AnySignal,
+    Dial,
+    Failed,
+    Failure,
+    NodeDown,
+    NodeReady,
+    NodeUp,
+    RefParts,
+    Reported,
+    Spawn,
+    Started,
+    Stop,
+    Stopped,
+    Watch,
+)
+from actors.storage import Storage
+from actors.timers import Tick
+from actors.world import World
+from transports import LandingPool, Link, LinkClosed, LinkFull, NodeId, Transfer, Weights
+
+R = TypeVar("R")
+_log = logging.getLogger("actors.system")
+
+#: uid of the node itself, and of the guardian that is parent of all top-level actors.
+NODE_UID = 0
+GUARDIAN_UID = 1
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}\Z")
+_MAX_CHAIN = 16
+
+_encoder = msgspec.msgpack.Encoder()
+
+
+class SystemStatistics(msgspec.Struct, frozen=True):
+    """What a system tells about itself.
+
+    Attributes:
+        node: name of the node.
+        incarnation: of the node.
+        actors: one record per living actor.
+        asks: asks that wait for their answer.
+        dead_letters: messages that nobody handled.
+    """
+
+    node: str
+    incarnation: int
+    actors: tuple[CellStatistics, ...]
+    asks: int
+    dead_letters: int
+
+
+class ActorSystem:
+    """The actors of one node.
+
+    Used as ``async with ActorSystem("demo") as system``; leaving it stops all actors in reverse
+    order and closes the endpoint.
+
+    Args:
+        name: of the node; letters, digits, ``_``, ``-`` and ``.``.
+        world: clock, randomness, storage and processes; the real ones by default.
+        cluster: nodes of different clusters refuse each other.
+        incarnation: of the node; drawn where not given.
+        generation: counts the starts of this node; orders the snapshots of its incarnations.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        world: World | None = None,
+        cluster: str = "local",
+        incarnation: int | None = None,
+        generation: int = 0,
+    ) -> None:
+        _check_name(name)
+        self.name = name
+        self.world = world or World()
+        self.cluster = cluster
+        self.generation = generation
+        self.node = NodeId(name, incarnation or self.world.rng.bits(62) + 1)
+        self.events = EventStream()
+        self.codec = Codec(ActorRef, lambda r: r.parts, self._bind)
+        self.asks = Asks(self.world.clock, self.codec)
+        self.router = Router(
+            self,
+            {
+                "cluster": cluster,
+                "clock": self.world.clock,
+                "rng": self.world.rng,
+                "limits": self.world.limits,
+            },
+        )
+        #: Resolved with the reason when a top-level actor fails for good.
+        self.failure: asyncio.Future[Failure] = asyncio.get_running_loop().create_future()
+        self._cells: dict[int, Cell] = {}
+        self._top: dict[int, ActorRef] = {}
+        self._pools: dict[int, LandingPool] = {}
+        self._dead_letters = 0
+        self._last_failures: dict[int, Failure] = {}
+        self._waiting_for_stop: dict[int, list[asyncio.Future[str]]] = {}
+        self._started = False
+        self._closed = False
+        #: Set by the process manager on a launcher; handles what nodes tell their launcher.
+        self.on_node_signal: Callable[[NodeId, AnySignal], None] | None = None
+        #: Set by the process manager on a launcher; returns when that node is up.
+        self.ensure_node: Callable[[str], Awaitable[None]] | None = None
+
+    # -- life ----------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Open the node's endpoint."""
+        if not self._started:
+            self._started = True
+            await self.router.endpoint.open()
+
+    async def stop_all(self) -> None:
+        """Stop all top-level actors in reverse order of their start."""
+        for ref in reversed(list(self._top.values())):
+            if ref.node == self.node.name:
+                await self.stop(ref)
+            else:
+                ref.stop()
+
+    async def close(self, linger: float = 1.0) -> None:
+        """Stop all actors in reverse order of their start, then close the endpoint."""
+        if self._closed:
+            return
+        await self.stop_all()
+        self._closed = True
+        await self.router.endpoint.close(linger)
+        if not self.failure.done():
+            self.failure.cancel()
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self,
+        _kind: type[BaseException] | None,
+        _error: BaseException | None,
+        _traceback: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    @property
+    def storage(self) -> Storage:
+        """The node's storage.
+
+        Raises:
+            UsageError: there is none.
+        """
+        if self.world.storage is None:
+            msg = f"node {self.name} was started without storage; give ActorSystem a World(storage=FileStorage(…))"
+            raise UsageError(msg)
+        return self.world.storage
+
+    # -- making actors ---------------------------------------------------------------------------
+
+    async def spawn(self, name: str, cls: type[Actor], /, **arguments: Any) -> ActorRef:
+        """Make a top-level actor on this node and wait until it has started.
+
+        One that fails is stopped; a ``Supervisor`` restarts its children.
+
+        Raises:
+            SpawnFailed: its constructor or ``on_start`` raised.
+            HandlerError: its handlers do not fit its messages.
+            UsageError: the name is taken, or not a name.
+        """
+        if any(ref.name == name for ref in self._top.values()):
+            msg = f"node {self.name} has a top-level actor named {name!r} already; choose another name"
+            raise UsageError(msg)
+        cell = self.make(name, cls, arguments)
+        self._top[cell.uid] = cell.ref
+        await cell.started
+        return cell.ref
+
+    def new_ref(
+        self, name: str, node: str | None = None, parent: ActorRef | None = None
+    ) -> ActorRef:
+        """The reference of an actor that is yet to be made."""
+        _check_name(name)
+        path = f"{parent.path if parent else ''}/{name}"
+        return ActorRef(self, node or self.name, path, self.world.rng.bits(62) + 2)
+
+    def make(
+        self,
+        name: str,
+        cls: type[Actor],
+        arguments: dict[str, Any],
+        *,
+        parent: ActorRef | None = None,
+        ref: ActorRef | None = None,
+        options: ActorSpec | None = None,
+    ) -> Cell:
+        """Make an actor on this node, without waiting for it to start."""
+        if self._closed:
+            msg = f"node {self.name} is closed; {name} cannot be made any more"
+            raise UsageError(msg)
+        if not (isinstance(cls, type) and issubclass(cls, Actor)):
+            msg = f"{cls!r} is not an actor class; derive it from actors.Actor"
+            raise UsageError(msg)
+        ref = ref or self.new_ref(name, parent=parent)
+        above = parent.parts if parent else self.guardian
+        return self._cell(ref, above, cls, lambda actor: actor.__init__(**arguments), options)  # type: ignore[misc]  # the instance is made by the cell
+
+    def _cell(
+        self,
+        ref: ActorRef,
+        parent: RefParts,
+        cls: type[Actor],
+        factory: Callable[[Actor], None],
+        options: ActorSpec | None,
+    ) -> Cell:
+        cell = Cell(
+            self,
+            ref,
+            parent,
+            cls,
+            factory,
+            bound=options.mailbox if options else 10_000,
+            overflow=options.overflow if options else "reject",
+            stop_timeout=options.stop_timeout if options else 5.0,
+        )
+        self._cells[ref.uid] = cell
+        return cell
+
+    def spawn_at(self, ref: ActorRef, spec: ActorSpec, parent: ActorRef) -> None:
+        """Have the actor of ``ref`` made on its node; ``parent`` hears of its start or failure."""
+        signal = Spawn(ref.uid, ref.path, spec, parent.parts)
+        if ref.node == self.name:
+            self._spawn(signal)
+        else:
+            self.router.signal(ref.node, NODE_UID, signal)
+
+    def _spawn(self, order: Spawn) -> None:
+        ref = ActorRef(self, self.name, order.path, order.uid)
+        if order.uid in self._cells:
+            return
+        try:
+            cls = load(CodeRef(order.spec.code, order.spec.sha256))
+            if not (isinstance(cls, type) and issubclass(cls, Actor)):
+                raise UsageError(f"{order.spec.code} is not an actor class")  # noqa: TRY301
+            arguments = self.decode_arguments(cls, order.spec.args)
+            self._cell(
+                ref,
+                order.parent,
+                cls,
+                lambda a: a.__init__(**arguments),
+                order.spec,  # type: ignore[misc]
+            )
+        except Exception as error:
+            _log.exception("%s cannot be made", order.path)
+            self.signal(order.parent, Failed(ref.parts, Failure.of(error, "start")))
+
+    def encode_arguments(self, cls: type[Actor], arguments: dict[str, Any]) -> dict[str, bytes]:
+        """Constructor arguments as bytes, to cross to another node.
+
+        Raises:
+            UsageError: an argument the constructor does not have, or one without annotation.
+            CannotEncode: a value that does not travel.
+        """
+        hints = _constructor_hints(cls)
+        encoded = {}
+        for name, value in arguments.items():
+            if name not in hints:
+                msg = f"{cls.__qualname__}.__init__ has no annotated parameter {name!r}, so it cannot be placed in another process; annotate it"
+                raise UsageError(msg)
+            body, arrays = self.codec.encode(value)
+            if arrays:
+                msg = f"{name!r} of {cls.__qualname__} holds Weights, which travel in messages only"
+                raise UsageError(msg)
+            encoded[name] = body
+        return encoded
+
+    def decode_arguments(self, cls: type[Actor], encoded: dict[str, bytes]) -> dict[str, Any]:
+        """The reverse of :meth:`encode_arguments`, bound to this system."""
+        hints = _constructor_hints(cls)
+        return {name: self.codec.decode(hints[name], body) for name, body in encoded.items()}
+
+    # -- finding and stopping ---------------------------------------------------------------------
+
+    @property
+    def guardian(self) -> RefParts:
+        """The parent of all top-level actors."""
+        return (self.name, "/", GUARDIAN_UID)
+
+    def _bind(self, node: str, path: str, uid: int) -> ActorRef:
+        return ActorRef(self, node, path, uid)
+
+    def ref(self, parts: RefParts) -> ActorRef:
+        """The reference of this system for (node, path, uid)."""
+        return ActorRef(self, *parts)
+
+    def cell(self, ref: ActorRef) -> Cell | None:
+        """The cell of an actor of this node."""
+        return self._cells.get(ref.uid)
+
+    async def stop(self, ref: ActorRef) -> str:
+        """Stop an actor and wait until it is gone.
+
+        Returns:
+            Why it is gone: "stopped" where the stop worked.
+        """
+        waiter: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self._waiting_for_stop.setdefault(ref.uid, []).append(waiter)
+        self.signal(ref.parts, Watch(self.guardian))
+        ref.stop()
+        return await waiter
+
+    def _stop(self, ref: ActorRef) -> None:
+        self.signal(ref.parts, Stop())
+
+    def describe(self, ref: ActorRef) -> str:
+        """What a reference's ``repr`` tells of the actor."""
+        cell = self._cells.get(ref.uid)
+        if cell is None:
+            return "elsewhere" if ref.node != self.name else "gone"
+        s = cell.statistics()
+        return f"{s.state} mailbox={s.mailbox}/{s.bound} restarts={s.restarts}"
+
+    def set_landing_pool(self, ref: ActorRef, pool: LandingPool) -> None:
+        """Have the arrays of messages to this actor land in a pool of its own."""
+        self._pools[ref.uid] = pool
+
+    def landing(self, uid: int) -> LandingPool:
+        """The pool for messages to this actor."""
+        return self._pools.get(uid, self.router.pool)
+
+    # -- sending ---------------------------------------------------------------------------------
+
+    def _tell(self, ref: ActorRef, message: Message[Any]) -> Transfer | None:
+        body, arrays = self.codec.encode(message)
+        sender = CURRENT.get()
+        item = Item(ref.uid, sender.uid if sender is not None else 0, wire.TELL, body)
+        link = self.router.link_to(ref.node)
+        if link is not None:
+            try:
+                return self.router.put(link, item, arrays, bulk=lane_of(type(message)) == "bulk")
+            except LinkClosed:
+                pass
+        self.dead_letter(ref.path, item, "unreachable")
+        return None
+
+    async def _ask(self, ref: ActorRef, message: Message[R], timeout: float) -> R:
+        reply = reply_type(type(message))
+        body, arrays = self.codec.encode(message)
+        name = type(message).__name__
+        sender = CURRENT.get()
+        chain: tuple[int, ...] = ()
+        uid = 0
+        if sender is not None:
+            uid = sender.uid
+            if asyncio.current_task() is sender.task:
+                chain = (*sender.chain, uid)
+        if ref.uid in chain:
+            msg = f"{ref.path} waits for this ask of {name} itself, directly or through others; tell it, or ask from pipe_to_self"
+            raise WouldDeadlock(msg)
+        if len(chain) > _MAX_CHAIN:
+            msg = f"{len(chain)} actors wait for each other in a row; break the chain with tell"
+            raise WouldDeadlock(msg)
+        link = self.router.link_to(ref.node)
+        if link is None:
+            msg = f"{ref.path} cannot be asked: node {ref.node} is not known or dead"
+            raise Unreachable(msg)
+        number, future = self.asks.open(ref, name, reply, timeout)
+        item = Item(ref.uid, uid, wire.ASK, body, number, timeout, chain)
+        try:
+            while True:
+                try:
+                    self.router.put(link, item, arrays, bulk=lane_of(type(message)) == "bulk")
+                    break
+                except LinkFull:
+                    async with asyncio.timeout(timeout):
+                        await link.drain()
+            self.asks.sent(number, link)
+            return await future  # type: ignore[no-any-return]  # the decoder is built from Message[R]
+        except (LinkClosed, TimeoutError) as error:
+            if isinstance(error, TimeoutError) and future.done():
+                raise
+            msg = f"{ref.path} cannot be asked: {error or 'the link stayed full'}"
+            raise Unreachable(msg) from error
+        finally:
+            if self.asks.close(number):
+                self._cancel_remote(link, ref, number)
+
+    def _cancel_remote(self, link: Link[Item], ref: ActorRef, number: int) -> None:
+        try:
+            link.send(Item(ref.uid, 0, wire.CANCEL, b"", number), wire.OVERHEAD)
+        except (LinkFull, LinkClosed):
+            pass  # then its reply finds nobody
+
+    async def _drain(self, ref: ActorRef) -> None:
+        link = self.router.link_to(ref.node)
+        if link is not None:
+            await link.drain()
+
+    def put(self, link: Link[Item], item: Item, arrays: list[Weights]) -> None:
+        """Send a reply; on the bulk lane if it has arrays."""
+        self.router.put(link, item, arrays, bulk=bool(arrays))
+
+    def answer(self, envelope: Envelope, kind: int, refusal: Refusal) -> None:
+        """Tell an asker that it gets no reply."""
+        if envelope.link is not None:
+            self._refuse(envelope.link, envelope.item, kind, refusal)
+
+    def _refuse(self, link: Link[Item], item: Item, kind: int, refusal: Refusal) -> None:
+        try:
+            link.send(
+                Item(NODE_UID, item.to, kind, _encoder.encode(refusal), item.ask),
+                wire.OVERHEAD + len(refusal.sentence) + len(refusal.traceback),
+            )
+        except (LinkFull, LinkClosed):
+            pass  # the asker's deadline tells it
+
+    # -- receiving -------------------------------------------------------------------------------
+
+    def dispatch(self, link: Link[Item], item: Item, arrays: Sequence[Weights]) -> None:
+        """A tell or an ask for an actor of this node."""
+        cell = self._cells.get(item.to)
+        if item.kind == wire.TELL and not arrays and cell is not None:
+            cell.deliver(item)
+            return
+        expires = self.world.clock.now() + item.remaining if item.kind == wire.ASK else 0.0
+        envelope = Envelope(item, list(arrays), link, expires)
+        if cell is None:
+            self.dead_letter(f"uid {item.to:x} on {self.name}", envelope, "no such actor")
+        elif item.to in item.chain:
+            self.answer(
+                envelope,
+                wire.REFUSED,
+                Refusal(
+                    "would deadlock", f"{cell.path} waits for this ask itself; tell it instead"
+                ),
+            )
+        else:
+            cell.deliver(envelope)
+
+    def cancelled(self, link: Link[Item], item: Item) -> None:
+        """An asker gave up."""
+        cell = self._cells.get(item.to)
+        if cell is not None:
+            cell.cancel_ask(item.ask, link)
+
+    def dead_letter(self, to: str, entry: Any, reason: str) -> None:
+        """Account for a message that will not be handled; its asker is told."""
+        self._dead_letters += 1
+        item = entry.item if isinstance(entry, Envelope) else entry
+        name = type(entry.message).__name__ if isinstance(entry, Tick) else type(entry).__name__
+        if isinstance(item, Item):
+            name = _tag_of(item.body)
+            if isinstance(entry, Envelope) and item.kind == wire.ASK:
+                short = (
+                    reason
+                    if reason in _REASONS
+                    else "no such actor"
+                    if reason == "stopped"
+                    else reason
+                )
+                sentence = f"{to} did not handle {name}: {reason}"
+                self.answer(entry, wire.REFUSED, Refusal(short, sentence))
+        self.events.publish(DeadLetter(to=to, message=name, reason=reason))
+
+    def forget(self, cell: Cell) -> None:
+        """A cell has ended."""
+        self._cells.pop(cell.uid, None)
+        self._pools.pop(cell.uid, None)
+
+    # -- signals ---------------------------------------------------------------------------------
+
+    def signal(self, to: RefParts, signal: AnySignal) -> None:
+        """Send a system signal to an actor, its guardian or a node."""
+        node, _path, uid = to
+        if node == self.name:
+            self._signalled_here(uid, signal, to)
+        elif self.router.link_to(node) is None:
+            self._answer_for_dead(to, signal, f"node {node} is gone")
+        else:
+            self.router.signal(node, uid, signal)
+
+    def signalled(self, peer: NodeId, uid: int, signal: AnySignal) -> None:
+        """A signal came from another node."""
+        match signal:
+            case Spawn():
+                self._spawn(signal)
+            case NodeUp(name, incarnation, address):
+                if name != self.name:
+                    self.router.node_up(NodeId(name, incarnation), address)
+            case NodeDown(name, incarnation, reason):
+                self.node_died(NodeId(name, incarnation), reason)
+            case Dial(who, wants) if who == self.name:
+                self.router.link_to(wants)
+            case NodeReady() | Dial():
+                if self.on_node_signal is not None:
+                    self.on_node_signal(peer, signal)
+            case Reported(kind, fields):
+                self.events.publish(Custom(source=peer.name, kind=kind, fields=fields))
+            case _:
+                self._signalled_here(uid, signal, (self.name, "?", uid))
+
+    def _signalled_here(self, uid: int, signal: AnySignal, to: RefParts) -> None:
+        if uid == GUARDIAN_UID:
+            self._guard(signal)
+            return
+        cell = self._cells.get(uid)
+        if cell is not None:
+            cell.signal(signal)
+        else:
+            self._answer_for_dead(to, signal, "no such actor")
+
+    def _answer_for_dead(self, to: RefParts, signal: AnySignal, why: str) -> None:
+        """A signal to an actor that is not there: a watcher is told so at once."""
+        if isinstance(signal, Watch):
+            self.signal(signal.watcher, Stopped(to, why))
+        elif isinstance(signal, Stop):
+            # Whoever has it among its children or watches it learns that it is gone.
+            for cell in tuple(self._cells.values()):
+                cell.signal(Stopped(to, why))
+            self._guard(Stopped(to, why))
+
+    def _guard(self, signal: AnySignal) -> None:
+        """The guardian: a top-level actor that fails is stopped, and the system says why."""
+        match signal:
+            case Failed(child, failure):
+                self._last_failures[child[2]] = failure
+                self.signal(child, Stop())
+                if not self.failure.done():
+                    self.failure.set_result(failure)
+            case Stopped(actor, reason):
+                self._top.pop(actor[2], None)
+                self._last_failures.pop(actor[2], None)
+                for waiter in self._waiting_for_stop.pop(actor[2], ()):
+                    if not waiter.done():
+                        waiter.set_result(reason)
+            case Started():
+                pass
+            case _:
+                _log.warning("signal %r is not for a guardian", signal)
+
+    def report(self, source: str, kind: str, fields: dict[str, Any]) -> None:
+        """Publish an event here and, on a node with a launcher, there too."""
+        event = Custom(source=source, kind=kind, fields=fields)
+        self.events.publish(event)
+        if self.router.launcher is not None:
+            self.router.signal(
+                self.router.launcher, NODE_UID, Reported(kind, {"source": source, **fields})
+            )
+
+    # -- nodes -----------------------------------------------------------------------------------
+
+    def link_up(self, peer: NodeId) -> None:
+        """A link is connected."""
+        _log.debug("%s: link to %s is up", self.name, peer)
+
+    def link_down(self, peer: NodeId, reason: str, *, closed: bool) -> None:
+        """A link has lost its connection."""
+        _log.debug("%s: link to %s is down: %s (closed: %s)", self.name, peer, reason, closed)
+
+    def node_died(self, peer: NodeId, reason: str) -> None:
+        """An incarnation of a node is known to be dead."""
+        known = self.router.directory.get(peer.name)
+        if known is not None and known[0] != peer:
+            return
+        self.router.node_down(peer, reason)
+        for cell in tuple(self._cells.values()):
+            cell.node_died(peer.name, reason)
+
+    def statistics(self) -> SystemStatistics:
+        """The state of the node as a frozen record."""
+        return SystemStatistics(
+            self.name,
+            self.node.incarnation,
+            tuple(cell.statistics() for cell in self._cells.values()),
+            len(self.asks),
+            self._dead_letters,
+        )
+
+    def __repr__(self) -> str:
+        state = "closed" if self._closed else "running" if self._started else "new"
+        return f"<ActorSystem {self.node} {state} actors={len(self._cells)}>"
+
+
+_REASONS = frozenset({"mailbox full", "no such actor", "unreachable"})
+
+
+def _check_name(name: str) -> None:
+    if not _NAME.match(name):
+        msg = f"{name!r} is not a name: use up to 64 letters, digits, '_', '-' and '.', starting with a letter or digit"
+        raise UsageError(msg)
+
+
+def _constructor_hints(cls: type[Actor]) -> dict[str, Any]:
+    try:
+        hints = typing.get_type_hints(cls.__init__)
+    except NameError as error:
+        msg = f"the annotations of {cls.__qualname__}.__init__ cannot be read ({error}); import the names outside TYPE_CHECKING"
+        raise UsageError(msg) from None
+    hints.pop("return", None)
+    return hints
+
+
+def _tag_of(body: bytes) -> str:
+    """The message type's name, read from the tag at the head of its encoding."""
+    try:
+        head = msgspec.msgpack.decode(body)
+    except msgspec.DecodeError:
+        return "?"
+    if isinstance(head, list) and head and isinstance(head[0], str):
+        return head[0].rpartition(":")[2]
+    return "?"
