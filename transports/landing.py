@@ -52,7 +52,13 @@ class LandingStatistics:
 
 
 class LandingRequest:
-    """A place in the queue for a buffer; ``withdraw()`` leaves it."""
+    """A place in the queue for a buffer; ``withdraw()`` leaves it.
+
+    Args:
+        nbytes: bytes needed.
+        give: called with a writable view of exactly ``nbytes`` bytes, 64-byte aligned. The buffer
+            is free again when this view and all views made from it are gone.
+    """
 
     __slots__ = ("_give", "nbytes")
 
@@ -104,29 +110,25 @@ class LandingPool:
         self._landed = 0
         self._allocated = 0
 
-    def request(
-        self, nbytes: int, give: Callable[[memoryview], None], wake: Callable[[], None]
-    ) -> LandingRequest:
+    def request(self, request: LandingRequest, wake: Callable[[], None]) -> None:
         """Ask for a buffer; it is given at once, or when one comes back, in order of asking.
 
         Args:
-            nbytes: bytes needed, at most ``max_bytes``.
-            give: called with a writable view of exactly ``nbytes`` bytes, 64-byte aligned. The
-                buffer is free again when this view and all views made from it are gone.
+            request: how many bytes, at most ``max_bytes``, and who gets them.
             wake: called from any thread when a buffer came back; must see to it that ``serve`` is
                 called on the thread that made the request.
 
         Raises:
             ValueError: more than ``max_bytes``.
         """
-        if nbytes > self.max_bytes:
-            raise ValueError(f"{nbytes} bytes exceed the {self.max_bytes} of this landing pool")
-        request = LandingRequest(nbytes, give)
+        if request.nbytes > self.max_bytes:
+            raise ValueError(
+                f"{request.nbytes} bytes exceed the {self.max_bytes} of this landing pool"
+            )
         self._waiting.append(request)
         self._wake = wake
         # After the request is visible: a buffer that comes back in between is seen here or wakes.
         self.serve()
-        return request
 
     def serve(self) -> None:
         """Give free buffers to those who wait."""

@@ -82,13 +82,16 @@ def layout_nbytes(layout: Sequence[TensorSpec]) -> int:
     return max((_aligned(spec.offset + spec.nbytes) for spec in layout), default=0)
 
 
-def check_layout(layout: Sequence[TensorSpec], nbytes: int, max_arrays: int = MAX_ARRAYS) -> None:
-    """Refuse a layout that does not describe a buffer of ``nbytes`` bytes.
+def check_layout(layout: Sequence[TensorSpec], nbytes: int, max_arrays: int = MAX_ARRAYS) -> int:
+    """Refuse a layout that does not fit into a buffer of ``nbytes`` bytes.
 
     Args:
         layout: specs in buffer order, as they came from the wire.
         nbytes: size of the buffer.
         max_arrays: most arrays that are taken.
+
+    Returns:
+        Bytes that the layout takes, as ``layout_nbytes`` does.
 
     Raises:
         LayoutError: too many arrays, bad name, unknown dtype, bad shape, overlap, a start that is
@@ -126,6 +129,9 @@ def check_layout(layout: Sequence[TensorSpec], nbytes: int, max_arrays: int = MA
         end = spec.offset + spec.nbytes
         if end > nbytes:
             raise LayoutError(f"array {shown} ends at byte {end} of a buffer of {nbytes} bytes")
+    if _aligned(end) > nbytes:
+        raise LayoutError(f"a buffer of {nbytes} bytes lacks the padding behind its last array")
+    return _aligned(end)
 
 
 def aligned_empty(nbytes: int) -> npt.NDArray[np.uint8]:
@@ -152,7 +158,12 @@ class Weights:
     __hash__ = None  # type: ignore[assignment]  # equal by content, which is too large to hash
 
     def __init__(self, layout: Layout, buffer: memoryview) -> None:
-        """Take over a buffer that nobody writes to any more; the layout has been checked."""
+        """Take over a buffer that nobody writes to any more; the layout has been checked.
+
+        Args:
+            layout: specs in buffer order.
+            buffer: bytes of ``layout_nbytes(layout)``, starting at a multiple of 64.
+        """
         self._layout = layout
         self._buffer: memoryview | None = buffer.toreadonly()
         self._index = {spec.name: spec for spec in layout}
