@@ -139,6 +139,47 @@ def test_the_process_itself_ends_with_the_code_and_leaves_the_line_on_standard_e
     assert ended.stderr.startswith("actorfl: cannot read nowhere.toml")
 
 
+# --- runs -----------------------------------------------------------------------------------------
+
+
+def test_a_run_ends_with_one_line_of_json_and_leaves_one_directory(tmp_path: Path) -> None:
+    ended = process("run", DIGITS, "--set", "until.rounds=2", "--json", "--out", tmp_path / "runs")
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stdout.count("\n") == 1
+    result = json.loads(ended.stdout)
+    assert list(result) == ["accuracy", "sha256", "rounds", "restarts", "run"]
+    assert result["accuracy"] > 0.5
+    assert re.fullmatch("[0-9a-f]{64}", result["sha256"])
+    assert (result["rounds"], result["restarts"]) == (2, 0)
+    directory = Path(result["run"])
+    assert directory == tmp_path / "runs" / "digits-1"
+    left = {file.name for file in directory.iterdir()}
+    assert left >= {"run.toml", "metrics.jsonl", "snapshots", "model.safetensors", "result.json"}
+    assert [line for line in ended.stderr.splitlines() if line.startswith("round")] == [
+        line for line in actorfl("show", directory).stdout.splitlines() if line.startswith("round")
+    ]
+    assert len((directory / "metrics.jsonl").read_text().splitlines()) == 2
+
+
+def test_a_run_that_is_resumed_with_a_later_end_is_the_run_that_had_it_at_once(
+    tmp_path: Path,
+) -> None:
+    def run(*arguments: str) -> dict[str, Any]:
+        result = actorfl("run", DIGITS, "--json", "--out", tmp_path, *arguments)
+        assert result.exit_code == 0, result.output
+        read = json.loads(result.stdout)
+        assert isinstance(read, dict)
+        return read
+
+    at_once = run("--set", "until.rounds=3")
+    first = run("--set", "until.rounds=1")
+    resumed = run("--set", "until.rounds=3", "--resume")
+    assert resumed["run"] == first["run"] != at_once["run"]
+    assert resumed["sha256"] == at_once["sha256"] != first["sha256"]
+    rows = (Path(resumed["run"]) / "metrics.jsonl").read_text()
+    assert rows == (Path(at_once["run"]) / "metrics.jsonl").read_text()
+
+
 # --- exit codes -----------------------------------------------------------------------------------
 
 

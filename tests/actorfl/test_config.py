@@ -105,7 +105,7 @@ runs = st.builds(
     topology=st.integers(1, 1000).map(Star) | st.just(Star(2, named=("north", "south"))),
     local=locals_,
     until=st.integers(1, 10**9).map(Rounds),
-    validate=st.floats(0.001, 1, exclude_max=True),
+    validate=st.floats(0, 1, exclude_max=True),
     evaluate=st.builds(Every, st.integers(1, 99), st.sampled_from(["central", "workers", None])),
     seed=st.integers(0, 2**63 - 1),
     name=st.none() | st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", fullmatch=True),
@@ -392,27 +392,6 @@ def test_a_class_of_another_slot_is_refused(folder: Path) -> None:
 def test_an_algorithm_that_merges_pairs_does_not_fit_a_star() -> None:
     with pytest.raises(Misfit, match="Pairs merges pairs of models, which needs a gossip topology"):
         run_of(algorithm=Pairs())
-
-
-def test_evaluation_happens_where_there_is_something_to_evaluate_on(folder: Path) -> None:
-    own = folder / "run.toml"  # a task without test()
-    assert run_of().evaluated_at == "central"
-    assert run_of(validate=0.2).evaluated_at == "central"
-    assert run_of(validate=0.2, evaluate=Every(at="workers")).evaluated_at == "workers"
-    assert Run.from_toml(own, ["validate=0.2"]).evaluated_at == "workers"
-    assert Run.from_toml(own).evaluated_at is None
-
-
-@pytest.mark.parametrize(
-    ("at", "sentence"),
-    [("workers", "set `validate` above 0"), ("central", r"define test() in Spam")],
-)
-def test_an_evaluation_without_data_to_evaluate_on_is_refused(
-    folder: Path, at: str, sentence: str
-) -> None:
-    error = refused(folder, f"evaluate.at={at}")
-    assert isinstance(error, Misfit)
-    assert sentence in str(error)
 
 
 def test_a_class_that_no_other_process_could_import_is_refused_when_it_is_written() -> None:
