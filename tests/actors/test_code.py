@@ -162,7 +162,7 @@ def test_a_relative_file_is_taken_from_the_folder_of_the_text(tmp_path: Path) ->
     "text",
     [
         *("", ":", "module", "module:", ":Name", "task.py", "a b:C", "a:B C", "a:B..C", "a..b:C"),
-        *("a:1", "a:b()", "a\0.py:B", "x" * 5000 + ":B"),
+        *("a:1", "a:b()", "a\0.py:B", "a\n.py:B", "x" * 5000 + ":B"),
     ],
 )
 def test_a_text_of_another_form_is_refused_with_the_two_forms(text: str) -> None:
@@ -189,8 +189,12 @@ def test_a_file_that_is_not_there_is_named_with_its_nearest(tmp_path: Path) -> N
         parse("tsk.py:Task", tmp_path)
     with pytest.raises(NoSuchCode, match=r"no file .*/far/tsk\.py$"):
         parse("far/tsk.py:Task", tmp_path)
-    with pytest.raises(NoSuchCode, match="there is no file /dev/zero"):
-        parse("/dev/zero:Task")
+    (tmp_path / "circle.py").symlink_to("circle.py")
+    for path in ("/dev/zero", f"{tmp_path}/circle.py"):
+        with pytest.raises(NoSuchCode, match=f"there is no file {path}"):
+            parse(f"{path}:Task")
+    with pytest.raises(NoSuchCode, match="cannot be read: File name too long"):
+        parse("x" * 300 + ".py:Task")
 
 
 def test_a_file_too_large_for_source_is_not_read(tmp_path: Path) -> None:
