@@ -15,7 +15,7 @@ import zlib
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Protocol, TypeVar
+from typing import TYPE_CHECKING, Literal, Protocol, TypeVar, get_args
 
 import msgspec
 
@@ -124,10 +124,17 @@ class FileStorage:
     Args:
         root: the folder.
         durability: what a finished write survives.
+
+    Raises:
+        StorageError: there is no such durability.
     """
 
     def __init__(self, root: str | os.PathLike[str], *, durability: Durability = "process") -> None:
         self._root = Path(os.path.abspath(root))  # noqa: PTH100  (a link stays a link)
+        if durability not in get_args(Durability):
+            raise StorageError(
+                f"durability must be one of {', '.join(get_args(Durability))}, got {durability!r}"
+            )
         self._sync = durability == "machine"
         self._writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="storage")
         self._opened = self._closed = False

@@ -264,6 +264,11 @@ async def test_durability_machine_syncs_file_and_folder_and_process_does_not(
         await storage.close()
 
 
+def test_an_unknown_durability_is_refused_with_the_known_ones(tmp_path: Path) -> None:
+    with pytest.raises(StorageError, match="one of process, machine, got 'disk'"):
+        FileStorage(tmp_path, durability="disk")  # type: ignore[arg-type]  # is what is tested
+
+
 async def test_a_cancelled_write_lets_go_of_its_parts_before_it_ends(files: FileStorage) -> None:
     begun, go_on = threading.Event(), threading.Event()
     ended = []
