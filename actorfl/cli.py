@@ -197,7 +197,8 @@ def row_line(row: Mapping[str, Any]) -> str:
         if row.get(key) is not None:
             parts.append(f"{key} {form.format(row[key])}")
     if row.get("refused"):
-        parts.append(f"refused {row['refused']}")
+        reasons = (f"{worker} ({reason})" for worker, reason in row["refused"].items())
+        parts.append(f"refused {', '.join(reasons)}")
     if row.get("restarts") is not None:
         parts.append(f"restarts {row['restarts']}")
     if row.get("bytes") is not None:

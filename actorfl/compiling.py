@@ -15,7 +15,8 @@ from actorfl.run import Run
 from actorfl.task import Task
 from actorfl.topology import Star
 from actorfl.worker import Worker
-from actors import ActorGraph, Process
+from actorfl.supervision import Supervision
+from actors import ActorGraph, Backoff, Process, Strategy, one_for_one
 
 #: Seconds that a fit, a merge or an evaluation may go on after stop; then it is cancelled. Ctrl-C
 #: is to end a run within 5 s, and nothing durable is lost by it.
@@ -64,7 +65,7 @@ def graph_of(
         msg = f"a {type(run.topology).__name__} cannot be run yet; use Star"
         raise Misfit(msg)
     text, base = run.to_toml(), str(run.base)
-    strategy = run.supervision.strategy()
+    strategy = strategy_of(run.supervision)
     graph = ActorGraph(run.name)
     with graph.supervisor("root", strategy):
         monitor = graph.actor("monitor", Monitor, on_row=on_row, on_finished=on_finished)
@@ -85,3 +86,13 @@ def graph_of(
                     identity=identity, aggregator=aggregator,
                 )  # fmt: skip
     return graph
+
+
+def strategy_of(supervision: Supervision) -> Strategy:
+    """The runtime's words for a run's supervision."""
+    return one_for_one(
+        supervision.intensity,
+        per=supervision.per,
+        outside=supervision.outside,
+        backoff=Backoff(initial=supervision.backoff, maximum=supervision.backoff_max),
+    )

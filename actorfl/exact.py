@@ -26,6 +26,7 @@ from actorfl.quotient import Quotient, Units
 BLOCK = 1 << 15
 
 _WORD = 1 << 64
+_FEW = 4
 
 
 class Unfoldable(ActorflError):  # noqa: N818  (the sentence is the name, as in the field's APIs)
@@ -283,12 +284,15 @@ class ExactSum:
         magnitudes = np.abs(block, out=self._narrow[:size])
         if not magnitudes.max() <= segment.limit:  # NaN compares false
             raise self._refusal(segment, block)
-        if magnitudes.min() >= segment.exact:
+        small = np.less(magnitudes, segment.exact, out=self._flags[:size])
+        count = int(np.count_nonzero(small))
+        if count == 0:
             return 0
-        self._round_to_grid(segment, block)
-        wide = self._wide[:size]
-        np.subtract(wide, segment.magic, out=wide)
-        return int(np.count_nonzero(np.not_equal(wide, block, out=self._flags[:size])))
+        # Gathering costs three times as much per value as working through the block in order.
+        values = block[small] if count < size // _FEW else block
+        bits = self._round_to_grid(segment, values)
+        rounded = np.subtract(bits.view(np.float64), segment.magic, out=bits.view(np.float64))
+        return int(np.count_nonzero(np.not_equal(rounded, values, out=self._flags[: values.size])))
 
     def _refusal(self, segment: _Segment, block: Vector) -> Unfoldable:
         part = self.layout.parts[segment.part]

@@ -15,22 +15,6 @@ from actors import Storage
 
 MODEL: Final = "model.safetensors"
 
-#: The format's names of the dtypes that a layout may hold.
-_NAMES: Final = {
-    "float32": "float32",
-    "float16": "float16",
-    "bfloat16": "bfloat16",
-    "bool": "bool",
-    "int8": "int8",
-    "int16": "int16",
-    "int32": "int32",
-    "int64": "int64",
-    "uint8": "uint8",
-    "uint16": "uint16",
-    "uint32": "uint32",
-    "uint64": "uint64",
-}
-
 
 async def write(
     storage: Storage, layout: Layout, vector: Vector, buffers: Mapping[str, npt.NDArray[Any]]
@@ -39,7 +23,8 @@ async def write(
 
     Args:
         storage: of the run's directory.
-        layout: names the parts; each is written in the dtype that it has in the model.
+        layout: names the parts; each is written in the dtype that it has in the model, bfloat16
+            as float32 (numpy has none; ``load_state_dict`` converts).
         vector: float32, of the layout's size.
         buffers: integer buffers by name.
 
@@ -57,31 +42,12 @@ async def write(
 def encode(layout: Layout, vector: Vector, buffers: Mapping[str, npt.NDArray[Any]]) -> bytes:
     """The bytes of the file."""
     try:
-        import safetensors
+        from safetensors.numpy import save
     except ImportError as error:
         raise MissingExtra("safetensors", "torch", "writing the model") from error
-    tensors: dict[str, dict[str, Any]] = {}
+    tensors: dict[str, npt.NDArray[Any]] = {}
     for part in layout:
-        values = vector[part.slice]
-        if part.origin == "float16":
-            data = values.astype(np.float16).tobytes()
-        elif part.origin == "bfloat16":
-            data = _bfloat16(values).tobytes()
-        else:
-            data = values.tobytes()
-        tensors[part.name] = {"dtype": part.origin, "shape": list(part.shape), "data": data}
-    for name, array in buffers.items():
-        tensors[name] = {
-            "dtype": _NAMES[array.dtype.name],
-            "shape": list(array.shape),
-            "data": np.ascontiguousarray(array).tobytes(),
-        }
-    return bytes(safetensors.serialize(tensors, None))
-
-
-def _bfloat16(values: Vector) -> npt.NDArray[np.uint16]:
-    """The upper halves of float32, rounded half to even, as torch's copy does."""
-    bits = values.view(np.uint32)
-    rounded = (bits + 0x7FFF + ((bits >> 16) & 1)) >> 16
-    # A NaN must stay one: adding could carry it into infinity.
-    return np.where(np.isnan(values), np.uint32(0x7FC0), rounded).astype(np.uint16)
+        values = vector[part.slice].reshape(part.shape)
+        tensors[part.name] = values.astype(np.float16) if part.origin == "float16" else values
+    tensors.update({name: np.ascontiguousarray(array) for name, array in buffers.items()})
+    return bytes(save(tensors))

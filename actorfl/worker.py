@@ -70,6 +70,7 @@ class Worker(Actor):
         self._lane = shared_lane()
         self._steps: Stepping[Put] = Stepping()
         self._transfer: Transfer | None = None
+        self._said = 0.0
         self._data: _Data | None = None
         self._mine: dict[int, Mine] = {}
         # Grows with each restart of the process and, within one, of the actor.
@@ -131,6 +132,8 @@ class Worker(Actor):
 
     def retry(self, message: _Retry) -> None:
         """Say again what was not answered; never while an update is on its way."""
+        if self.clock.now() - self._said < RETRY / 2:
+            return  # this tick waited in the mailbox while a clock was computed
         if self._steps.putting is not None:
             if self._transfer is None or self._transfer.done.done():
                 self._put(self._steps.putting)
@@ -139,12 +142,14 @@ class Worker(Actor):
 
     def _ask(self) -> None:
         assert self._data is not None
+        self._said = self.clock.now()
         stamp = Stamp(self._identity, self._steps.clock, 0)
         self._aggregator.tell(
             Ready(stamp, self._name, self._incarnation, self._data.examples, self.ref)
         )
 
     def _put(self, put: Put) -> None:
+        self._said = self.clock.now()
         self._transfer = self._aggregator.send(put)
 
     # -- computing -------------------------------------------------------------------------------

@@ -44,6 +44,7 @@ class _ActorNode:
     restart: RestartType
     mailbox: int
     stop_timeout: float
+    above: str
     ref: ActorRef | None = None
     node: str = ""
 
@@ -53,6 +54,7 @@ class _SupervisorNode:
     name: str
     strategy: Strategy
     place: Process | None
+    above: str
     children: list[_SupervisorNode | _ActorNode] = field(default_factory=list)
     ref: ActorRef | None = None
 
@@ -101,7 +103,7 @@ class ActorGraph:
         self._take(name, "supervisor")
         above = self._stack[-1] if self._stack else None
         node = _SupervisorNode(
-            name, strategy or one_for_one(), place or (above.place if above else None)
+            name, strategy or one_for_one(), place or (above.place if above else None), self._path()
         )
         if above is None:
             self._roots.append(node)
@@ -143,7 +145,13 @@ class ActorGraph:
         self._take(name, "actor")
         handle = Handle(name, cls)
         node = _ActorNode(
-            handle, arguments, place or self._stack[-1].place, restart, mailbox, stop_timeout
+            handle,
+            arguments,
+            place or self._stack[-1].place,
+            restart,
+            mailbox,
+            stop_timeout,
+            self._path(),
         )
         self._stack[-1].children.append(node)
         self._actors[name] = node
@@ -157,6 +165,9 @@ class ActorGraph:
             )
             raise GraphError(msg)
         return [self.actor(pattern.format(i), cls, **options) for i in range(count)]
+
+    def _path(self) -> str:
+        return "".join(f"/{supervisor.name}" for supervisor in self._stack)
 
     def _take(self, name: str, kind: str) -> None:
         if name in self._names:
@@ -276,7 +287,7 @@ class ActorGraph:
                 for place in sorted(places):
                     manager.declare(place, self._environment(on, place))
             for node in self._actors.values():
-                node.ref = system.new_ref(node.handle.name, node.node)
+                node.ref = system.new_ref(node.handle.name, node.node, node.above)
             if manager is not None:
                 async with asyncio.TaskGroup() as group:
                     for place in sorted(places):
@@ -313,7 +324,7 @@ class ActorGraph:
         made = []
         for node in supervisor.children:
             if isinstance(node, _SupervisorNode):
-                node.ref = node.ref or system.new_ref(node.name)
+                node.ref = node.ref or system.new_ref(node.name, above=node.above)
                 arguments = {
                     "strategy": node.strategy,
                     "children": partial(self._children, system, node),

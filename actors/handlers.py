@@ -1,4 +1,7 @@
-"""One handler method per message type, found by its parameter's annotation."""
+"""One handler method per message type, found by its parameter's annotation.
+
+Methods whose name begins with an underscore are helpers, never handlers.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +41,7 @@ def handlers_of(cls: type) -> Handlers:
     """
     found: dict[type[Message[Any]], Callable[[Any, Any], Any]] = {}
     for name, function in inspect.getmembers(cls, inspect.isfunction):
-        if getattr(Actor, name, None) is function:
+        if name.startswith("_") or getattr(Actor, name, None) is function:
             continue
         parameters = list(inspect.signature(function).parameters.values())[1:]
         if len(parameters) != 1 or parameters[0].annotation is inspect.Parameter.empty:
@@ -46,8 +49,6 @@ def handlers_of(cls: type) -> Handlers:
         try:
             hints = typing.get_type_hints(function)
         except (NameError, TypeError) as error:
-            if name.startswith("_"):
-                continue
             msg = (
                 f"the annotations of {cls.__qualname__}.{name} cannot be read ({error}); import "
                 "the names they use at the top of the module, outside TYPE_CHECKING"

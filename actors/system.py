@@ -203,12 +203,10 @@ class ActorSystem:
         await cell.started
         return cell.ref
 
-    def new_ref(
-        self, name: str, node: str | None = None, parent: ActorRef | None = None
-    ) -> ActorRef:
-        """The reference of an actor that is yet to be made."""
+    def new_ref(self, name: str, node: str | None = None, above: str = "") -> ActorRef:
+        """The reference of an actor that is yet to be made, below the path ``above``."""
         _check_name(name)
-        path = f"{parent.path if parent else ''}/{name}"
+        path = f"{above}/{name}"
         return ActorRef(self, node or self.name, path, self.world.rng.bits(62) + 2)
 
     def make(
@@ -228,7 +226,7 @@ class ActorSystem:
         if not (isinstance(cls, type) and issubclass(cls, Actor)):
             msg = f"{cls!r} is not an actor class; derive it from actors.Actor"
             raise UsageError(msg)
-        ref = ref or self.new_ref(name, parent=parent)
+        ref = ref or self.new_ref(name, above=parent.path if parent else "")
         above = parent.parts if parent else self.guardian
         return self._cell(ref, above, cls, lambda actor: actor.__init__(**arguments), options)  # type: ignore[misc]  # the instance is made by the cell
 
