@@ -24,7 +24,7 @@ class Quotient:
         self._quotients = np.empty(size, dtype=np.int64)
         self._products = np.empty(size, dtype=np.int64)
         self._magnitudes = np.empty(size, dtype=np.float32)
-        self._inexact = np.empty(size, dtype=np.bool_)
+        self._flags = np.empty(size, dtype=np.bool_)
 
     def write(self, sums: Units, divisor: int, exponent: int, out: Vector) -> None:
         """Write sums * 2^exponent / divisor, rounded half to even, to ``out``.
@@ -47,18 +47,14 @@ class Quotient:
         if divisor != 1:
             quotients = np.floor_divide(sums, divisor, out=self._quotients[:size])
             products = np.multiply(quotients, divisor, out=self._products[:size])
-            inexact = np.not_equal(products, sums, out=self._inexact[:size])
+            inexact = np.not_equal(products, sums, out=self._flags[:size])
             np.bitwise_or(quotients, inexact, out=quotients)
         np.copyto(out, quotients, casting="unsafe")
         magnitudes = np.abs(out, out=self._magnitudes[:size])
-        enough = max(_ENOUGH, 2.0 ** (-125 - exponent))
-        scale = np.float32(2.0**exponent)
-        if magnitudes.min() >= enough:
-            np.multiply(out, scale, out=out)
-            return
-        few = np.flatnonzero((magnitudes < enough) & (sums != 0))
-        np.multiply(out, scale, out=out)
-        if few.size:
+        enough = np.float32(max(_ENOUGH, 2.0 ** (-125 - exponent)))
+        np.multiply(out, np.float32(2.0**exponent), out=out)
+        if magnitudes.min() < enough:
+            few = np.flatnonzero(np.less(magnitudes, enough, out=self._flags[:size]))
             out[few] = _rounded_few(sums[few], divisor, exponent)
 
 
