@@ -64,7 +64,10 @@ class Place:
     def origin(self) -> str:
         """Say which file, or the command line, the value comes from."""
         below = (self.path[:length] for length in range(len(self.path) + 1))
-        return "of --set" if any(path in self.settings for path in below) else f"of {self.source}"
+        if any(path in self.settings for path in below):
+            return "of --set"
+        partly = any(path[: len(self.path)] == self.path for path in self.settings)
+        return f"of {self.source} with --set" if partly and self.path else f"of {self.source}"
 
     def __str__(self) -> str:
         return f"`{'.'.join(self.path)}` {self.origin}" if self.path else self.source

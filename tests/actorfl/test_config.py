@@ -320,6 +320,13 @@ def test_a_value_out_of_range_is_refused_with_the_range(
     assert sentence in str(error)
 
 
+def test_a_table_that_the_file_and_the_command_line_made_together_names_both(folder: Path) -> None:
+    place = f"`topology` of {folder / 'run.toml'}"
+    assert str(refused(folder, "topology.workers=0")).startswith(f"{place} with --set: workers")
+    (folder / "run.toml").write_text(MINIMAL.replace("workers = 3", "workers = 0"))
+    assert str(refused(folder, "seed=1")).startswith(f"{place}: workers")
+
+
 def test_a_missing_file_is_refused_by_name(tmp_path: Path) -> None:
     with pytest.raises(MissingFile, match=r"cannot read .*nowhere\.toml: no such file"):
         Run.from_toml(tmp_path / "nowhere.toml")
