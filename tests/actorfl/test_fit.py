@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -369,6 +370,7 @@ def digest() -> str:
 async def test_the_lanes_of_two_processes_compute_the_same_bits() -> None:
     other = subprocess.run(  # noqa: ASYNC221  (this loop has nothing else to do)
         [sys.executable, "-c", DIGEST],
+        cwd=Path(__file__).parents[2],
         env={**os.environ, "PYTHONHASHSEED": "3"},
         capture_output=True,
         text=True,
