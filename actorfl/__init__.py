@@ -1,1 +1,111 @@
 """Distributed learning with actors: what is learned, who aggregates, who talks to whom, when."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from actorfl.algorithm import Algorithm, Closed, Ctx, ServerState
+    from actorfl.algorithms.fedavg import FedAvg
+    from actorfl.errors import ActorflError, ConfigError, RunDirectoryError, RunFailed
+    from actorfl.every import Every
+    from actorfl.execute import Result, Running, running
+    from actorfl.exitcodes import ExitCode
+    from actorfl.local import SGD
+    from actorfl.mean import Mean
+    from actorfl.partition import Iid, Partitioner
+    from actorfl.run import Run
+    from actorfl.supervision import Supervision
+    from actorfl.sync import BSP, Sync
+    from actorfl.task import Task, Who
+    from actorfl.terms import Sum, Terms
+    from actorfl.topology import Star, Topology
+    from actorfl.until import Rounds, Until
+    from actors.deploy import Inline, Processes
+
+# Where each public name lives; it is loaded when it is first used, so that a node's process
+# can attach to its launcher, and a command line answer, before anything heavy is imported.
+_HOMES = {
+    "ActorflError": "actorfl.errors",
+    "Algorithm": "actorfl.algorithm",
+    "BSP": "actorfl.sync",
+    "Closed": "actorfl.algorithm",
+    "ConfigError": "actorfl.errors",
+    "Ctx": "actorfl.algorithm",
+    "Every": "actorfl.every",
+    "ExitCode": "actorfl.exitcodes",
+    "FedAvg": "actorfl.algorithms.fedavg",
+    "Iid": "actorfl.partition",
+    "Inline": "actors.deploy",
+    "Mean": "actorfl.mean",
+    "Partitioner": "actorfl.partition",
+    "Processes": "actors.deploy",
+    "Result": "actorfl.execute",
+    "Rounds": "actorfl.until",
+    "Run": "actorfl.run",
+    "RunDirectoryError": "actorfl.errors",
+    "RunFailed": "actorfl.errors",
+    "Running": "actorfl.execute",
+    "SGD": "actorfl.local",
+    "ServerState": "actorfl.algorithm",
+    "Star": "actorfl.topology",
+    "Sum": "actorfl.terms",
+    "Supervision": "actorfl.supervision",
+    "Sync": "actorfl.sync",
+    "Task": "actorfl.task",
+    "Terms": "actorfl.terms",
+    "Topology": "actorfl.topology",
+    "Until": "actorfl.until",
+    "Who": "actorfl.task",
+    "running": "actorfl.execute",
+}
+
+__all__ = [
+    "BSP",
+    "SGD",
+    "ActorflError",
+    "Algorithm",
+    "Closed",
+    "ConfigError",
+    "Ctx",
+    "Every",
+    "ExitCode",
+    "FedAvg",
+    "Iid",
+    "Inline",
+    "Mean",
+    "Partitioner",
+    "Processes",
+    "Result",
+    "Rounds",
+    "Run",
+    "RunDirectoryError",
+    "RunFailed",
+    "Running",
+    "ServerState",
+    "Star",
+    "Sum",
+    "Supervision",
+    "Sync",
+    "Task",
+    "Terms",
+    "Topology",
+    "Until",
+    "Who",
+    "running",
+]
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOMES.get(name)
+    if home is None:
+        msg = f"module {__name__!r} has no attribute {name!r}"
+        raise AttributeError(msg)
+    value = getattr(importlib.import_module(home), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,4 +1,4 @@
-"""The aggregator: owns the clock, merges what workers put, keeps the model durable. Knows no torch."""
+"""The aggregator: owns the clock, merges what workers put, keeps the model durable; no torch."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ class Aggregator(Actor):
         self._pending: PendingRow | None = None
         self._evaluated: dict[str, Mean] | None = None
         self._last: tuple[int, str] | None = None
-        self._metrics: dict[str, float] = {}
+        self._metrics: dict[str, float | None] = {}
         self._loss: dict[str, Mean] = {}
         self._worker_metrics: dict[str, dict[str, Mean]] = {}
         self._bytes = 0
@@ -304,7 +304,7 @@ class Aggregator(Actor):
         return self._plan.until.reached(Progress(self._rounds.clock))
 
     async def _open(self) -> None:
-        """The checkpoint is durable: let the clock's ``Go`` leave, and have its version evaluated."""
+        """The checkpoint is durable: let the clock's ``Go`` leave, have its version evaluated."""
         assert self._state is not None
         assert self._layout is not None
         extras = self._plan.algorithm.down(self._state)

@@ -202,7 +202,7 @@ class Algorithm:
         """The arrays that go down to the workers; ``"model"`` is what they start from."""
         return {"model": state.weights}
 
-    def grad(self, ctx: Ctx, g: Vector) -> Vector:  # noqa: ARG002  (the default corrects nothing)
+    def grad(self, ctx: Ctx, g: Vector) -> Vector:
         """Correct a gradient before the optimiser sees it.
 
         Args:

@@ -55,7 +55,7 @@ class Header(msgspec.Struct, frozen=True, array_like=True):
     pending: PendingRow | None
     last: tuple[int, str] | None
     finished: bool
-    metrics: dict[str, float]
+    metrics: dict[str, float | None]
 
 
 class Checkpoint(msgspec.Struct, frozen=True):

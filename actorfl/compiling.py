@@ -12,10 +12,10 @@ from actorfl.monitor import Monitor
 from actorfl.plan import At, plan_of
 from actorfl.protocol import Finished
 from actorfl.run import Run
+from actorfl.supervision import Supervision
 from actorfl.task import Task
 from actorfl.topology import Star
 from actorfl.worker import Worker
-from actorfl.supervision import Supervision
 from actors import ActorGraph, Backoff, Process, Strategy, one_for_one
 
 #: Seconds that a fit, a merge or an evaluation may go on after stop; then it is cancelled. Ctrl-C
@@ -32,10 +32,16 @@ def evaluated_at(run: Run) -> At:
     has_test = type(run.task).test is not Task.test
     at = run.evaluate.at
     if at == "central" and not has_test:
-        msg = f"evaluate is central, but task {type(run.task).__name__} has no test(); add it, or evaluate at the workers"
+        msg = (
+            f"evaluate is central, but task {type(run.task).__name__} has no test(); add it, "
+            "or evaluate at the workers"
+        )
         raise Misfit(msg)
     if at == "workers" and run.validate == 0.0:
-        msg = "evaluate is at the workers, but validate is 0, so they hold nothing back; set it, to 0.2 say"
+        msg = (
+            "evaluate is at the workers, but validate is 0, so they hold nothing back; set "
+            "it, to 0.2 say"
+        )
         raise Misfit(msg)
     if at is not None:
         return at

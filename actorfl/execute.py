@@ -57,7 +57,7 @@ class Result:
     rounds: int
     restarts: int
     directory: Path
-    metrics: Mapping[str, float] = field(default_factory=dict)
+    metrics: Mapping[str, float | None] = field(default_factory=dict)
 
 
 class Running:

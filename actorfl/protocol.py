@@ -187,7 +187,7 @@ class Finished(Message[None]):
     rounds: int
     sha256: str
     accuracy: float | None
-    metrics: dict[str, float]
+    metrics: dict[str, float | None]
 
 
 Integers = Mapping[str, npt.NDArray[Any]]

@@ -46,6 +46,6 @@ class BSP(Sync):
         """Nobody is behind the clock that is asked for."""
         return clock <= min(clocks.values())
 
-    def closes(self, arrived: AbstractSet[str], expected: AbstractSet[str], now: float) -> bool:  # noqa: ARG002  (no deadline here)
+    def closes(self, arrived: AbstractSet[str], expected: AbstractSet[str], now: float) -> bool:
         """Everyone selected is in."""
         return expected <= arrived

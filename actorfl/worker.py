@@ -1,4 +1,4 @@
-"""The worker: asks for a clock, computes it in the training lane, puts its part, asks for the next."""
+"""The worker: asks for a clock, computes it in the training lane, puts its part, asks again."""
 
 from __future__ import annotations
 
@@ -59,7 +59,14 @@ class Worker(Actor):
     """
 
     def __init__(
-        self, name: str, index: int, run: str, base: str, identity: str, aggregator: ActorRef
+        self,
+        *,
+        name: str,
+        index: int,
+        run: str,
+        base: str,
+        identity: str,
+        aggregator: ActorRef,
     ) -> None:
         self._name = name
         self._run = Run.from_table(tomllib.loads(run), Path(base))
@@ -188,13 +195,6 @@ class Worker(Actor):
             layout, self._name, stamp.clock, start, start, down, mine,
             self._data.examples, 0, run.local.lr,
         )  # fmt: skip
-        steps = 0
-
-        def hook(gradient: Any, weights: Any) -> Any:
-            nonlocal steps
-            steps += 1
-            return algorithm.grad(_at(context, weights, steps - 1), gradient)
-
         result = fit.fit(
             self._task,
             self._data.train,
@@ -202,9 +202,11 @@ class Worker(Actor):
             integers,
             local=run.local,
             seed=seed_for(run.seed, self._name, stamp.clock, "fit"),
-            hook=hook if algorithm.corrects_gradients else None,
+            hook=fit.gradient_hook(algorithm, context),
         )
-        terms, after = algorithm.up(_at(context, result.vector, result.steps), mine)
+        terms, after = algorithm.up(
+            replace(context, weights=result.vector, steps=result.steps), mine
+        )
         terms = terms.stated(
             worker=self._name,
             clock=stamp.clock,
@@ -246,10 +248,6 @@ class Worker(Actor):
         for of, scalars in header.scalars.items():
             arrays = {n.partition("/")[2]: packed[n] for n in packed if n.startswith(f"{of}/")}
             self._mine[int(of)] = {**arrays, **scalars}
-
-
-def _at(context: Ctx, weights: Any, steps: int) -> Ctx:
-    return replace(context, weights=weights, steps=steps)
 
 
 class _Kept(msgspec.Struct, frozen=True, array_like=True):

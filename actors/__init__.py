@@ -1,53 +1,128 @@
 """The actor runtime: system, refs, mailboxes, supervision, processes; knows nothing of learning."""
 
-from actors.actor import Actor
-from actors.deploy import Deployment, Inline, Process, Processes
-from actors.errors import (
-    ActorError,
-    ActorFailed,
-    AskError,
-    AskTimeout,
-    CannotEncode,
-    CodeTravelError,
-    GaveUp,
-    GraphError,
-    HandlerError,
-    MailboxFull,
-    NodeError,
-    NodeStartFailed,
-    NoSuchActor,
-    NotStarted,
-    PeerLost,
-    SpawnFailed,
-    StorageError,
-    Unreachable,
-    UsageError,
-    WouldDeadlock,
-)
-from actors.events import (
-    ActorFailure,
-    ActorRestarted,
-    ActorStopped,
-    Custom,
-    DeadLetter,
-    Event,
-    EventStream,
-    NodeDied,
-    NodeStarted,
-    SupervisorGaveUp,
-)
-from actors.graph import ActorGraph, Handle, Live
-from actors.message import Message
-from actors.ref import ActorRef
-from actors.runner import loop_factory, run
-from actors.signals import Failure, Terminated
-from actors.snapshot import Snapshot, Snapshots
-from actors.storage import FileStorage, MemoryStorage, Storage
-from actors.supervision import Backoff, Strategy, one_for_one
-from actors.supervisor import Supervisor
-from actors.system import ActorSystem
-from actors.timers import Timers
-from actors.world import World
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from actors.actor import Actor
+    from actors.code import CodeRef
+    from actors.deploy import Deployment, Inline, Process, Processes
+    from actors.errors import (
+        ActorError,
+        ActorFailed,
+        AskError,
+        AskTimeout,
+        CannotEncode,
+        CodeTravelError,
+        GaveUp,
+        GraphError,
+        HandlerError,
+        MailboxFull,
+        NodeError,
+        NodeStartFailed,
+        NoSuchActor,
+        NotStarted,
+        PeerLost,
+        SpawnFailed,
+        StorageError,
+        Unreachable,
+        UsageError,
+        WouldDeadlock,
+    )
+    from actors.events import (
+        ActorFailure,
+        ActorRestarted,
+        ActorStopped,
+        Custom,
+        DeadLetter,
+        Event,
+        EventStream,
+        NodeDied,
+        NodeStarted,
+        SupervisorGaveUp,
+    )
+    from actors.exits import Exit
+    from actors.graph import ActorGraph, Handle, Live
+    from actors.message import Message
+    from actors.ref import ActorRef
+    from actors.runner import loop_factory, run
+    from actors.signals import Failure, Terminated
+    from actors.snapshot import Snapshot, Snapshots
+    from actors.spawner import PopenSpawner, ProcessSpec, Spawner
+    from actors.storage import FileStorage, MemoryStorage, Storage
+    from actors.supervision import Backoff, Strategy, one_for_one
+    from actors.supervisor import Supervisor
+    from actors.system import ActorSystem
+    from actors.timers import Timers
+    from actors.world import World
+
+# Where each public name lives; it is loaded when it is first used, so that a node's process
+# can attach to its launcher, and a command line answer, before anything heavy is imported.
+_HOMES = {
+    "Actor": "actors.actor",
+    "ActorError": "actors.errors",
+    "ActorFailed": "actors.errors",
+    "ActorFailure": "actors.events",
+    "ActorGraph": "actors.graph",
+    "ActorRef": "actors.ref",
+    "ActorRestarted": "actors.events",
+    "ActorStopped": "actors.events",
+    "ActorSystem": "actors.system",
+    "AskError": "actors.errors",
+    "AskTimeout": "actors.errors",
+    "Backoff": "actors.supervision",
+    "CannotEncode": "actors.errors",
+    "CodeRef": "actors.code",
+    "CodeTravelError": "actors.errors",
+    "Custom": "actors.events",
+    "DeadLetter": "actors.events",
+    "Deployment": "actors.deploy",
+    "Event": "actors.events",
+    "EventStream": "actors.events",
+    "Exit": "actors.exits",
+    "Failure": "actors.signals",
+    "FileStorage": "actors.storage",
+    "GaveUp": "actors.errors",
+    "GraphError": "actors.errors",
+    "Handle": "actors.graph",
+    "HandlerError": "actors.errors",
+    "Inline": "actors.deploy",
+    "Live": "actors.graph",
+    "MailboxFull": "actors.errors",
+    "MemoryStorage": "actors.storage",
+    "Message": "actors.message",
+    "NoSuchActor": "actors.errors",
+    "NodeDied": "actors.events",
+    "NodeError": "actors.errors",
+    "NodeStartFailed": "actors.errors",
+    "NodeStarted": "actors.events",
+    "NotStarted": "actors.errors",
+    "PeerLost": "actors.errors",
+    "PopenSpawner": "actors.spawner",
+    "Process": "actors.deploy",
+    "ProcessSpec": "actors.spawner",
+    "Processes": "actors.deploy",
+    "Snapshot": "actors.snapshot",
+    "Snapshots": "actors.snapshot",
+    "SpawnFailed": "actors.errors",
+    "Spawner": "actors.spawner",
+    "Storage": "actors.storage",
+    "StorageError": "actors.errors",
+    "Strategy": "actors.supervision",
+    "Supervisor": "actors.supervisor",
+    "SupervisorGaveUp": "actors.events",
+    "Terminated": "actors.signals",
+    "Timers": "actors.timers",
+    "Unreachable": "actors.errors",
+    "UsageError": "actors.errors",
+    "World": "actors.world",
+    "WouldDeadlock": "actors.errors",
+    "loop_factory": "actors.runner",
+    "one_for_one": "actors.supervision",
+    "run": "actors.runner",
+}
 
 __all__ = [
     "Actor",
@@ -63,12 +138,14 @@ __all__ = [
     "AskTimeout",
     "Backoff",
     "CannotEncode",
+    "CodeRef",
     "CodeTravelError",
     "Custom",
     "DeadLetter",
     "Deployment",
     "Event",
     "EventStream",
+    "Exit",
     "Failure",
     "FileStorage",
     "GaveUp",
@@ -87,11 +164,14 @@ __all__ = [
     "NodeStarted",
     "NotStarted",
     "PeerLost",
+    "PopenSpawner",
     "Process",
+    "ProcessSpec",
     "Processes",
     "Snapshot",
     "Snapshots",
     "SpawnFailed",
+    "Spawner",
     "Storage",
     "StorageError",
     "Strategy",
@@ -107,3 +187,17 @@ __all__ = [
     "one_for_one",
     "run",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOMES.get(name)
+    if home is None:
+        msg = f"module {__name__!r} has no attribute {name!r}"
+        raise AttributeError(msg)
+    value = getattr(importlib.import_module(home), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -32,7 +32,7 @@ _REASONS: dict[str, type[NotStarted]] = {
 
 
 class _Ask:
-    __slots__ = ("future", "link", "message", "ref", "reply", "timer", "timeout")
+    __slots__ = ("future", "link", "message", "ref", "reply", "timeout", "timer")
 
     def __init__(
         self, future: asyncio.Future[Any], ref: ActorRef, message: str, reply: Any, timeout: float
@@ -115,13 +115,19 @@ class Asks:
         for number in [n for n, a in self._open.items() if a.link is link]:
             ask = self._take(number)
             if ask is not None:
-                text = f"{ask.ref.node} was lost ({why}) while {ask.ref.path} had {ask.message}; whether it was handled is unknown"
+                text = (
+                    f"{ask.ref.node} was lost ({why}) while {ask.ref.path} had {ask.message}; "
+                    "whether it was handled is unknown"
+                )
                 ask.future.set_exception(PeerLost(text))
 
     def _expired(self, number: int) -> None:
         ask = self._take(number)
         if ask is not None:
-            text = f"{ask.ref.path} did not answer {ask.message} within {ask.timeout:g} s; whether it was handled is unknown"
+            text = (
+                f"{ask.ref.path} did not answer {ask.message} within {ask.timeout:g} s; "
+                "whether it was handled is unknown"
+            )
             error: AskError = AskTimeout(text)
             ask.future.set_exception(error)
 

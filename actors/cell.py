@@ -245,7 +245,7 @@ class Cell:
             self._actor = actor
             self._busy = True
             await actor.on_start()
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001  (whatever user code raises fails the actor)
             self._busy = False
             if self._ended_by(error):
                 return
@@ -301,7 +301,7 @@ class Cell:
             if envelope is not None and envelope.item.kind == wire.ASK:
                 await self._reply(envelope, message, result)
             self.handled += 1
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001  (whatever user code raises fails the actor)
             self._busy = False
             if envelope is not None and envelope.cancelled and self._uncancelled(error):
                 return
@@ -340,7 +340,7 @@ class Cell:
         return False
 
     def _ended_by(self, error: BaseException) -> bool:
-        """Whether a cancellation came from a stop that ran out of patience; loop's end re-raises."""
+        """Whether a stop ran out of patience; another cancellation ends the loop and is raised."""
         if not isinstance(error, asyncio.CancelledError) or not self.task.cancelling():
             return False
         if self._interrupted:
@@ -392,7 +392,7 @@ class Cell:
                 await actor.on_stop()
         except TimeoutError:
             _log.warning("%s hung in on_stop for %.3g s; left", self.path, self.stop_timeout)
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001  (whatever user code raises fails the actor)
             if not self._ended_by(error):
                 failure = Failure.of(error, "stop")
                 self.system.events.publish(
@@ -502,7 +502,7 @@ class Cell:
             case Unwatch(watcher):
                 self._watchers.pop(watcher[2], None)
             case Failed(child, failure):
-                self._child(lambda a: a.child_failed(self.system.ref(child), failure))
+                self._child_failed(self.system.ref(child), failure)
             case Started(child):
                 self._child(lambda a: a.child_started(self.system.ref(child)))
             case Stopped(actor, reason):
@@ -521,23 +521,26 @@ class Cell:
             if self.state is State.RUNNING:
                 self.fail(Failure.of(error, "supervision"))
 
+    def _child_failed(self, child: ActorRef, failure: Failure) -> None:
+        self._child(lambda actor: actor.child_failed(child, failure))
+
     def _stopped(self, actor: ActorRef, reason: str) -> None:
         if self._children.pop(actor.uid, None) is not None:
             self._child(lambda a: a.child_stopped(actor, reason))
-            if not self._children and self._children_gone is not None:
-                if not self._children_gone.done():
-                    self._children_gone.set_result(None)
+            gone = self._children_gone
+            if not self._children and gone is not None and not gone.done():
+                gone.set_result(None)
         if self._watching.pop(actor.uid, None) is not None:
             self.deliver(Terminated(actor.path, actor.uid, reason))
 
     def node_died(self, node: str, reason: str) -> None:
         """The process of some children or watched actors is gone."""
+        failure = Failure("NodeDied", reason, "", "process", "", outside=True)
         for child in [c for c in self._children.values() if c.node == node]:
-            failure = Failure("NodeDied", reason, "", "process", "", outside=True)
             if self._children_gone is not None:
                 self._stopped(child, reason)
             else:
-                self._child(lambda a, c=child: a.child_failed(c, failure))  # type: ignore[misc]
+                self._child_failed(child, failure)
         for target in [w for w in self._watching.values() if w.node == node]:
             if target.uid not in self._children:
                 self._stopped(target, reason)
@@ -593,7 +596,7 @@ class Cell:
                 outcome = done(await work)
             except asyncio.CancelledError:
                 raise
-            except BaseException as error:  # noqa: BLE001  (user code; it fails the actor)
+            except BaseException as error:  # noqa: BLE001  (as in a handler)
                 if self.state is State.RUNNING:
                     self.fail(Failure.of(error, "background work"))
                 return

@@ -45,7 +45,8 @@ class Codec:
         Raises:
             CannotEncode: some part of it is of a type that does not travel.
         """
-        self._out = arrays = []
+        arrays: list[Weights] = []
+        self._out = arrays
         try:
             return self._encoder.encode(value), arrays
         except (TypeError, ValueError, OverflowError, RecursionError, NotImplementedError) as error:

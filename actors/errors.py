@@ -81,19 +81,19 @@ class NotStarted(AskError):  # noqa: N818
     """Known: the message was not handled and will not be."""
 
 
-class MailboxFull(NotStarted):  # noqa: N818
+class MailboxFull(NotStarted):
     """The receiver's mailbox is at its bound."""
 
 
-class Unreachable(NotStarted):  # noqa: N818
+class Unreachable(NotStarted):
     """The message could not leave this node."""
 
 
-class NoSuchActor(NotStarted):  # noqa: N818
+class NoSuchActor(NotStarted):
     """The receiver does not exist, or no longer."""
 
 
-class WouldDeadlock(NotStarted):  # noqa: N818
+class WouldDeadlock(NotStarted):
     """The ask leads back into an actor that waits for its answer."""
 
 

@@ -15,7 +15,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="event"):
     """Base of all events."""
 
 
-class DeadLetter(Event, tag="dead_letter"):
+class DeadLetter(Event, frozen=True, kw_only=True, tag="dead_letter"):
     """A message that no actor handled.
 
     Attributes:
@@ -29,7 +29,7 @@ class DeadLetter(Event, tag="dead_letter"):
     reason: str
 
 
-class ActorFailure(Event, tag="actor_failed"):
+class ActorFailure(Event, frozen=True, kw_only=True, tag="actor_failed"):
     """An actor's constructor, hook or handler raised, or its process died."""
 
     path: str
@@ -39,7 +39,7 @@ class ActorFailure(Event, tag="actor_failed"):
     outside: bool = False
 
 
-class ActorRestarted(Event, tag="actor_restarted"):
+class ActorRestarted(Event, frozen=True, kw_only=True, tag="actor_restarted"):
     """A supervisor had an actor restarted."""
 
     path: str
@@ -49,7 +49,7 @@ class ActorRestarted(Event, tag="actor_restarted"):
     outside: bool = False
 
 
-class ActorStopped(Event, tag="actor_stopped"):
+class ActorStopped(Event, frozen=True, kw_only=True, tag="actor_stopped"):
     """An actor is gone."""
 
     path: str
@@ -57,7 +57,7 @@ class ActorStopped(Event, tag="actor_stopped"):
     reason: str
 
 
-class SupervisorGaveUp(Event, tag="gave_up"):
+class SupervisorGaveUp(Event, frozen=True, kw_only=True, tag="gave_up"):
     """A child failed more often than its supervisor's intensity allows."""
 
     supervisor: str
@@ -66,7 +66,7 @@ class SupervisorGaveUp(Event, tag="gave_up"):
     error: str
 
 
-class NodeStarted(Event, tag="node_started"):
+class NodeStarted(Event, frozen=True, kw_only=True, tag="node_started"):
     """A process came up and its node is reachable."""
 
     node: str
@@ -75,7 +75,7 @@ class NodeStarted(Event, tag="node_started"):
     starts: int
 
 
-class NodeDied(Event, tag="node_died"):
+class NodeDied(Event, frozen=True, kw_only=True, tag="node_died"):
     """A node's process ended."""
 
     node: str
@@ -85,7 +85,7 @@ class NodeDied(Event, tag="node_died"):
     lines: list[str]
 
 
-class Custom(Event, tag="custom"):
+class Custom(Event, frozen=True, kw_only=True, tag="custom"):
     """An event that an actor published by name."""
 
     source: str
@@ -116,13 +116,13 @@ class EventStream:
         return unsubscribe
 
     def publish(self, event: Event) -> None:
-        """Hand the event to its subscribers; one that raises is logged and does not stop the rest."""
+        """Hand the event to its subscribers; one that raises is logged, the rest still hear."""
         self._published += 1
         for kind, callback in tuple(self._subscribers):
             if isinstance(event, kind):
                 try:
                     callback(event)
-                except Exception:
+                except Exception:  # noqa: BLE001  (it is user code, and logged)
                     _log.exception("a subscriber to %s raised", type(event).__name__)
 
     def __repr__(self) -> str:

@@ -171,7 +171,10 @@ class ActorGraph:
 
     def _take(self, name: str, kind: str) -> None:
         if name in self._names:
-            msg = f"graph {self.name!r} has a {self._names[name]} named {name!r} already; choose another name"
+            msg = (
+                f"graph {self.name!r} has a {self._names[name]} named {name!r} already; "
+                "choose another name"
+            )
             raise GraphError(msg)
         self._names[name] = kind
 
@@ -192,16 +195,18 @@ class ActorGraph:
         self._place(on)
         for node in self._actors.values():
             handle = node.handle
-            if not (isinstance(handle.cls, type) and issubclass(handle.cls, Actor)):
-                msg = (
-                    f"{handle.name!r} is declared with {handle.cls!r}, which is not an actor class"
-                )
+            declared: Any = handle.cls
+            if not (isinstance(declared, type) and issubclass(declared, Actor)):
+                msg = f"{handle.name!r} is declared with {declared!r}, which is not an actor class"
                 raise GraphError(msg)
             handlers_of(handle.cls)
             for linked in _handles(node.arguments):
                 known = self._actors.get(linked.name)
                 if known is None or known.handle is not linked:
-                    msg = f"{handle.name!r} is linked to {linked.name!r}, which graph {self.name!r} does not have"
+                    msg = (
+                        f"{handle.name!r} is linked to {linked.name!r}, which graph "
+                        f"{self.name!r} does not have"
+                    )
                     raise GraphError(msg)
             try:
                 inspect.signature(handle.cls).bind(**node.arguments)
@@ -215,7 +220,10 @@ class ActorGraph:
             for name in on.env:
                 if name not in self._actors and name not in places:
                     known_names = ", ".join(sorted(places | set(self._actors)))
-                    msg = f"env= names {name!r}, which is neither a process nor an actor; there are {known_names}"
+                    msg = (
+                        f"env= names {name!r}, which is neither a process nor an actor; there "
+                        f"are {known_names}"
+                    )
                     raise GraphError(msg)
 
     def _place(self, on: Deployment) -> None:
@@ -372,7 +380,8 @@ class ActorGraph:
         return value
 
     def __repr__(self) -> str:
-        return f"<ActorGraph {self.name} {len(self._actors)} actors, {len(self._names) - len(self._actors)} supervisors>"
+        supervisors = len(self._names) - len(self._actors)
+        return f"<ActorGraph {self.name} {len(self._actors)} actors, {supervisors} supervisors>"
 
 
 def _maker(

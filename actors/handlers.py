@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import functools
 import inspect
+import operator
 import typing
+import weakref
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -31,7 +33,6 @@ class Handlers:
     union: Any
 
 
-@functools.cache
 def handlers_of(cls: type) -> Handlers:
     """The handlers of an actor class.
 
@@ -39,6 +40,9 @@ def handlers_of(cls: type) -> Handlers:
         HandlerError: two methods take the same message type, or a method's return annotation
             disagrees with the ``R`` of ``Message[R]``.
     """
+    known = _known.get(cls)
+    if known is not None:
+        return known
     found: dict[type[Message[Any]], Callable[[Any, Any], Any]] = {}
     for name, function in inspect.getmembers(cls, inspect.isfunction):
         if name.startswith("_") or getattr(Actor, name, None) is function:
@@ -59,13 +63,21 @@ def handlers_of(cls: type) -> Handlers:
             continue
         if message in found:
             other = found[message].__name__
-            msg = f"{cls.__qualname__} handles {message.__name__} twice, in {other} and {name}; keep one"
+            msg = (
+                f"{cls.__qualname__} handles {message.__name__} twice, in {other} and {name}; "
+                "keep one"
+            )
             raise HandlerError(msg)
         _check_reply(cls, name, message, hints)
         found[message] = function
-    wire = [m for m in found if m is not Terminated]
-    union = functools.reduce(lambda a, b: a | b, wire) if wire else None
-    return Handlers(found, union)
+    wire: list[Any] = [m for m in found if m is not Terminated]
+    union: Any = functools.reduce(operator.or_, wire) if wire else None
+    made = _known[cls] = Handlers(found, union)
+    return made
+
+
+#: As many as there are actor classes in the program; a class that goes takes its entry along.
+_known: weakref.WeakKeyDictionary[type, Handlers] = weakref.WeakKeyDictionary()
 
 
 def _check_reply(cls: type, name: str, message: type[Message[Any]], hints: dict[str, Any]) -> None:
@@ -76,7 +88,10 @@ def _check_reply(cls: type, name: str, message: type[Message[Any]], hints: dict[
         raise HandlerError(msg) from None
     returned = hints.get("return", inspect.Parameter.empty)
     if returned is inspect.Parameter.empty:
-        msg = f"{cls.__qualname__}.{name} needs a return annotation: {_text(expected)}, as {message.__name__} says"
+        msg = (
+            f"{cls.__qualname__}.{name} needs a return annotation: {_text(expected)}, as "
+            f"{message.__name__} says"
+        )
         raise HandlerError(msg)
     if returned != expected:
         msg = (

@@ -33,7 +33,7 @@ def _home(module: str) -> str:
 
 
 @dataclass_transform(frozen_default=True, field_specifiers=(msgspec.field,))
-class _MessageMeta(type(msgspec.Struct)):  # type: ignore[misc]  # msgspec does not export StructMeta's type
+class _MessageMeta(msgspec.StructMeta):
     """Makes each subclass frozen, array-like (new fields go at the end) and tagged by its home."""
 
     def __new__(
@@ -108,8 +108,9 @@ def lane_of(kind: Any) -> Lane:
 def _carries_weights(kind: Any, seen: set[Any]) -> bool:
     if kind is Weights:
         return True
-    if isinstance(kind, typing.TypeAliasType if sys.version_info >= (3, 12) else ()):
-        return _carries_weights(kind.__value__, seen)
+    aliased = getattr(kind, "__value__", None)  # a `type X = ...` of Python 3.12
+    if aliased is not None and not isinstance(kind, type):
+        return _carries_weights(aliased, seen)
     if typing.get_origin(kind) is not None or isinstance(kind, types.UnionType):
         return any(_carries_weights(a, seen) for a in typing.get_args(kind))
     if isinstance(kind, type) and issubclass(kind, msgspec.Struct) and kind not in seen:

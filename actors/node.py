@@ -1,4 +1,4 @@
-"""A node in a process of its own: ``python -m actors.node``, started by a launcher, never by hand."""
+"""A node in a process of its own, ``python -m actors.node``: started by a launcher only."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The processes of a launcher: each holds a node; started, seen to die, killed before a successor starts."""
+"""A launcher's processes, each with a node: started, seen to die, killed before a successor."""
 
 from __future__ import annotations
 
@@ -151,7 +151,10 @@ class Processes:
         """
         process = self._processes.get(name)
         if process is None:
-            msg = f"no process named {name!r} is declared; there are {', '.join(sorted(self._processes)) or 'none'}"
+            msg = (
+                f"no process named {name!r} is declared; there are "
+                f"{', '.join(sorted(self._processes)) or 'none'}"
+            )
             raise UsageError(msg)
         if process.starting is None:
             if process.child is not None and process.child.alive:
@@ -214,7 +217,10 @@ class Processes:
         except TimeoutError:
             child.kill()
             lines = " | ".join(child.last_lines(_LINES))
-            msg = f"process {process.name} (pid {child.pid}) did not come up within {START_LIMIT:g} s; its last lines: {lines or 'none'}"
+            msg = (
+                f"process {process.name} (pid {child.pid}) did not come up within "
+                f"{START_LIMIT:g} s; its last lines: {lines or 'none'}"
+            )
             raise NodeStartFailed(msg) from None
         system.events.publish(
             NodeStarted(
@@ -240,12 +246,11 @@ class Processes:
         lines = child.last_lines(_LINES)
         reason = ended.describe()
         if process.ready is not None and process.node == node and not process.ready.done():
-            shown = " | ".join(lines)
-            process.ready.set_exception(
-                NodeStartFailed(
-                    f"process {process.name} ended before it was up: {reason}; its last lines: {shown or 'none'}"
-                )
+            msg = (
+                f"process {process.name} ended before it was up: {reason}; "
+                f"its last lines: {' | '.join(lines) or 'none'}"
             )
+            process.ready.set_exception(NodeStartFailed(msg))
         if not self._closing:
             self._system.events.publish(
                 NodeDied(

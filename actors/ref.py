@@ -47,10 +47,10 @@ class ActorRef:
             CannotEncode: the message holds something that does not travel.
             transports.LinkFull: the link's byte window is full; ``await drain()`` waits for room.
         """
-        self._system._tell(self, message)  # noqa: SLF001  (one unit: the reference is the system's handle)
+        self._system._tell(self, message)  # noqa: SLF001  (the reference is its system's handle)
 
     def send(self, message: Message[Any]) -> Transfer | None:
-        """As :meth:`tell`; returns the transfer of a message that carries arrays, to see its progress.
+        """As :meth:`tell`; gives the transfer of a message with arrays, to see its progress.
 
         Returns:
             The transfer, whose ``done`` is resolved when the receiver has all of it; None where

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from typing import TYPE_CHECKING
 
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("actors.router")
 _signal_encoder = msgspec.msgpack.Encoder()
-_signal_decoder: msgspec.msgpack.Decoder[AnySignal] = msgspec.msgpack.Decoder(AnySignal)  # type: ignore[arg-type]  # a union is what it decodes
+_signal_decoder: msgspec.msgpack.Decoder[AnySignal] = msgspec.msgpack.Decoder(AnySignal)
 
 
 class Router:
@@ -95,9 +96,10 @@ class Router:
             link.send(item, size)
             return None
         transfer = link.transfer(item, arrays, size, pair=(item.sender, item.to))
-        transfer.done.add_done_callback(lambda f: self._transferred(f, transfer, item))
+        transfer.done.add_done_callback(lambda future: self._transferred(future, item))
+        return transfer
 
-    def _transferred(self, future: asyncio.Future[None], _transfer: Transfer, item: Item) -> None:
+    def _transferred(self, future: asyncio.Future[None], item: Item) -> None:
         if future.cancelled():
             return
         error = future.exception()
@@ -120,11 +122,9 @@ class Router:
         self._send_signal(link, number, body, to)
 
     def _send_signal(self, link: Link[Item], number: int, body: bytes, to: int) -> None:
-        try:
-            link.send(Item(to, 0, wire.SIGNAL, body, number), len(body) + wire.OVERHEAD)
-        except (LinkFull, LinkClosed):
+        with contextlib.suppress(LinkFull, LinkClosed):
             # Kept by the channel; sent again when the link is up or the next acknowledgement comes.
-            pass
+            link.send(Item(to, 0, wire.SIGNAL, body, number), len(body) + wire.OVERHEAD)
 
     def _channel(self, peer: NodeId) -> Signalling:
         channel = self._signalling.get(peer)
@@ -167,7 +167,7 @@ class Router:
         return None
 
     def on_up(self, link: Link[Item]) -> None:
-        """Connected, for the first time or again: what may have been lost of the signals goes again."""
+        """Connected, the first time or again: signals that may have been lost go again."""
         if link is not self.endpoint.local:
             self._links[link.peer.name] = link
         for number, body, to in self._channel(link.peer).to_resend():
@@ -243,10 +243,8 @@ class Router:
         channel = self._signalling.get(link.peer)
         if channel is None:
             return
-        try:
+        with contextlib.suppress(LinkFull, LinkClosed):  # then the peer sends again
             link.send(Item(0, 0, wire.SIGNAL_ACK, b"", channel.received), wire.OVERHEAD)
-        except (LinkFull, LinkClosed):
-            pass  # the peer sends again and is then acknowledged
 
     def __repr__(self) -> str:
         return f"<Router {self.node} knows {sorted(self.directory)} links={sorted(self._links)}>"

@@ -21,7 +21,7 @@ def run(main: Coroutine[Any, Any, T], *, use_uvloop: bool = True) -> T:
 
 
 def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    """uvloop's loop, or None (asyncio's default) where it is not installed."""
+    """Uvloop's loop, or None (asyncio's default) where it is not installed."""
     try:
         import uvloop
     except ImportError:

@@ -1,4 +1,4 @@
-"""Reliable order for system signals between two nodes: numbered, acknowledged, resent, deduplicated.
+"""System signals between two nodes, reliably in order: numbered, acknowledged, resent.
 
 Pure: it is told what to send and what came, and says what has to be on the wire.
 """
@@ -63,4 +63,5 @@ class Signalling:
         return self._received
 
     def __repr__(self) -> str:
-        return f"<Signalling sent={self._next} open={len(self._unacknowledged)} received={self._received}>"
+        waiting = len(self._unacknowledged)
+        return f"<Signalling sent={self._next} open={waiting} received={self._received}>"

@@ -22,7 +22,7 @@ class Failure(msgspec.Struct, frozen=True, array_like=True):
         kind: the exception's class name, or "NodeDied" where its process ended.
         message: the exception's text.
         traceback: as text, from where it happened.
-        during: "start", "handler", "stop" or "process".
+        during: "make" (there is no actor yet), "start", "handler", "stop" or "process".
         handling: name of the message type that was being handled, if any.
         outside: the death came from outside (process killed, node cut off), not from the code.
     """
@@ -72,7 +72,7 @@ class Signal(msgspec.Struct, frozen=True, array_like=True, tag_field="signal"):
     """Base of the system signals."""
 
 
-class Spawn(Signal, tag="spawn"):
+class Spawn(Signal, frozen=True, tag="spawn"):
     """Parent to node: make this actor."""
 
     uid: int
@@ -81,28 +81,28 @@ class Spawn(Signal, tag="spawn"):
     parent: RefParts
 
 
-class Started(Signal, tag="started"):
+class Started(Signal, frozen=True, tag="started"):
     """Child to parent: the constructor and ``on_start`` went through."""
 
     child: RefParts
 
 
-class Failed(Signal, tag="failed"):
+class Failed(Signal, frozen=True, tag="failed"):
     """Child to parent: suspended until the verdict comes."""
 
     child: RefParts
     failure: Failure
 
 
-class Restart(Signal, tag="restart"):
+class Restart(Signal, frozen=True, tag="restart"):
     """Parent to child: take a fresh instance."""
 
 
-class Stop(Signal, tag="stop"):
+class Stop(Signal, frozen=True, tag="stop"):
     """Parent, owner or the actor itself: finish the current message and stop."""
 
 
-class Stopped(Signal, tag="stopped"):
+class Stopped(Signal, frozen=True, tag="stopped"):
     """Child to parent and to watchers: the actor is gone."""
 
     actor: RefParts
@@ -110,19 +110,19 @@ class Stopped(Signal, tag="stopped"):
     failure: Failure | None = None
 
 
-class Watch(Signal, tag="watch"):
+class Watch(Signal, frozen=True, tag="watch"):
     """Watcher to watched."""
 
     watcher: RefParts
 
 
-class Unwatch(Signal, tag="unwatch"):
+class Unwatch(Signal, frozen=True, tag="unwatch"):
     """Watcher to watched."""
 
     watcher: RefParts
 
 
-class NodeUp(Signal, tag="node_up"):
+class NodeUp(Signal, frozen=True, tag="node_up"):
     """Launcher to nodes: where a node is."""
 
     name: str
@@ -130,7 +130,7 @@ class NodeUp(Signal, tag="node_up"):
     address: str
 
 
-class NodeDown(Signal, tag="node_down"):
+class NodeDown(Signal, frozen=True, tag="node_down"):
     """Launcher to nodes: that incarnation is dead."""
 
     name: str
@@ -138,20 +138,20 @@ class NodeDown(Signal, tag="node_down"):
     reason: str
 
 
-class Dial(Signal, tag="dial"):
+class Dial(Signal, frozen=True, tag="dial"):
     """Node to launcher to node: `wants` waits for `who` to connect to it."""
 
     who: str
     wants: str
 
 
-class NodeReady(Signal, tag="node_ready"):
+class NodeReady(Signal, frozen=True, tag="node_ready"):
     """Node to launcher: the runtime is up and listens here."""
 
     address: str
 
 
-class Reported(Signal, tag="reported"):
+class Reported(Signal, frozen=True, tag="reported"):
     """Node to launcher: an event for the launcher's event stream."""
 
     kind: str

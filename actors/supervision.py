@@ -34,7 +34,10 @@ class Backoff:
 
     def __post_init__(self) -> None:
         if self.initial < 0 or self.factor < 1 or self.maximum < 0 or not 0 <= self.jitter <= 1:
-            msg = f"{self!r} cannot be: initial and maximum are at least 0 s, factor at least 1, jitter from 0 to 1"
+            msg = (
+                f"{self!r} cannot be: initial and maximum are at least 0 s, factor at least "
+                "1, jitter from 0 to 1"
+            )
             raise UsageError(msg)
 
     def delay(self, attempt: int, draw: float) -> float:

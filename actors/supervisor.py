@@ -147,7 +147,7 @@ class Supervisor(Actor):
         await self.clock.sleep(delay)
         if child.ref.uid not in self._known:
             return
-        if failure.outside:
+        if failure.outside or failure.during == "make":
             try:
                 await self._start(child)
             except NodeError as error:

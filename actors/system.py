@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import re
 import typing
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -179,7 +181,10 @@ class ActorSystem:
             UsageError: there is none.
         """
         if self.world.storage is None:
-            msg = f"node {self.name} was started without storage; give ActorSystem a World(storage=FileStorage(…))"
+            msg = (
+                f"node {self.name} was started without storage; give ActorSystem a "
+                "World(storage=FileStorage(…))"
+            )
             raise UsageError(msg)
         return self.world.storage
 
@@ -196,7 +201,10 @@ class ActorSystem:
             UsageError: the name is taken, or not a name.
         """
         if any(ref.name == name for ref in self._top.values()):
-            msg = f"node {self.name} has a top-level actor named {name!r} already; choose another name"
+            msg = (
+                f"node {self.name} has a top-level actor named {name!r} already; choose "
+                "another name"
+            )
             raise UsageError(msg)
         cell = self.make(name, cls, arguments)
         self._top[cell.uid] = cell.ref
@@ -212,7 +220,7 @@ class ActorSystem:
     def make(
         self,
         name: str,
-        cls: type[Actor],
+        cls: Any,
         arguments: dict[str, Any],
         *,
         parent: ActorRef | None = None,
@@ -228,22 +236,23 @@ class ActorSystem:
             raise UsageError(msg)
         ref = ref or self.new_ref(name, above=parent.path if parent else "")
         above = parent.parts if parent else self.guardian
-        return self._cell(ref, above, cls, lambda actor: actor.__init__(**arguments), options)  # type: ignore[misc]  # the instance is made by the cell
+        return self._cell(ref, above, cls, arguments, options)
 
     def _cell(
         self,
         ref: ActorRef,
         parent: RefParts,
         cls: type[Actor],
-        factory: Callable[[Actor], None],
+        arguments: dict[str, Any],
         options: ActorSpec | None,
     ) -> Cell:
+        construct: Any = cls.__init__
         cell = Cell(
             self,
             ref,
             parent,
             cls,
-            factory,
+            partial(construct, **arguments),
             bound=options.mailbox if options else 10_000,
             overflow=options.overflow if options else "reject",
             stop_timeout=options.stop_timeout if options else 5.0,
@@ -266,18 +275,12 @@ class ActorSystem:
         try:
             cls = load(CodeRef(order.spec.code, order.spec.sha256))
             if not (isinstance(cls, type) and issubclass(cls, Actor)):
-                raise UsageError(f"{order.spec.code} is not an actor class")  # noqa: TRY301
+                raise UsageError(f"{order.spec.code} is not an actor class")
             arguments = self.decode_arguments(cls, order.spec.args)
-            self._cell(
-                ref,
-                order.parent,
-                cls,
-                lambda a: a.__init__(**arguments),
-                order.spec,  # type: ignore[misc]
-            )
-        except Exception as error:
+            self._cell(ref, order.parent, cls, arguments, order.spec)
+        except Exception as error:  # noqa: BLE001  (loading runs user code)
             _log.exception("%s cannot be made", order.path)
-            self.signal(order.parent, Failed(ref.parts, Failure.of(error, "start")))
+            self.signal(order.parent, Failed(ref.parts, Failure.of(error, "make")))
 
     def encode_arguments(self, cls: type[Actor], arguments: dict[str, Any]) -> dict[str, bytes]:
         """Constructor arguments as bytes, to cross to another node.
@@ -290,7 +293,10 @@ class ActorSystem:
         encoded = {}
         for name, value in arguments.items():
             if name not in hints:
-                msg = f"{cls.__qualname__}.__init__ has no annotated parameter {name!r}, so it cannot be placed in another process; annotate it"
+                msg = (
+                    f"{cls.__qualname__}.__init__ has no annotated parameter {name!r}, so it "
+                    "cannot be placed in another process; annotate it"
+                )
                 raise UsageError(msg)
             body, arrays = self.codec.encode(value)
             if arrays:
@@ -380,7 +386,10 @@ class ActorSystem:
             if asyncio.current_task() is sender.task:
                 chain = (*sender.chain, uid)
         if ref.uid in chain:
-            msg = f"{ref.path} waits for this ask of {name} itself, directly or through others; tell it, or ask from pipe_to_self"
+            msg = (
+                f"{ref.path} waits for this ask of {name} itself, directly or through others; "
+                "tell it, or ask from pipe_to_self"
+            )
             raise WouldDeadlock(msg)
         if len(chain) > _MAX_CHAIN:
             msg = f"{len(chain)} actors wait for each other in a row; break the chain with tell"
@@ -411,10 +420,8 @@ class ActorSystem:
                 self._cancel_remote(link, ref, number)
 
     def _cancel_remote(self, link: Link[Item], ref: ActorRef, number: int) -> None:
-        try:
+        with contextlib.suppress(LinkFull, LinkClosed):  # then its reply finds nobody
             link.send(Item(ref.uid, 0, wire.CANCEL, b"", number), wire.OVERHEAD)
-        except (LinkFull, LinkClosed):
-            pass  # then its reply finds nobody
 
     async def _drain(self, ref: ActorRef) -> None:
         link = self.router.link_to(ref.node)
@@ -431,13 +438,9 @@ class ActorSystem:
             self._refuse(envelope.link, envelope.item, kind, refusal)
 
     def _refuse(self, link: Link[Item], item: Item, kind: int, refusal: Refusal) -> None:
-        try:
-            link.send(
-                Item(NODE_UID, item.to, kind, _encoder.encode(refusal), item.ask),
-                wire.OVERHEAD + len(refusal.sentence) + len(refusal.traceback),
-            )
-        except (LinkFull, LinkClosed):
-            pass  # the asker's deadline tells it
+        answer = Item(NODE_UID, item.to, kind, _encoder.encode(refusal), item.ask)
+        with contextlib.suppress(LinkFull, LinkClosed):  # the asker's deadline tells it then
+            link.send(answer, wire.OVERHEAD + len(answer.body))
 
     # -- receiving -------------------------------------------------------------------------------
 
@@ -611,7 +614,10 @@ _REASONS = frozenset({"mailbox full", "no such actor", "unreachable"})
 
 def _check_name(name: str) -> None:
     if not _NAME.match(name):
-        msg = f"{name!r} is not a name: use up to 64 letters, digits, '_', '-' and '.', starting with a letter or digit"
+        msg = (
+            f"{name!r} is not a name: use up to 64 letters, digits, '_', '-' and '.', "
+            "starting with a letter or digit"
+        )
         raise UsageError(msg)
 
 
@@ -619,7 +625,10 @@ def _constructor_hints(cls: type[Actor]) -> dict[str, Any]:
     try:
         hints = typing.get_type_hints(cls.__init__)
     except NameError as error:
-        msg = f"the annotations of {cls.__qualname__}.__init__ cannot be read ({error}); import the names outside TYPE_CHECKING"
+        msg = (
+            f"the annotations of {cls.__qualname__}.__init__ cannot be read ({error}); import "
+            "the names outside TYPE_CHECKING"
+        )
         raise UsageError(msg) from None
     hints.pop("return", None)
     return hints

@@ -1,4 +1,4 @@
-"""Frames between nodes over ZeroMQ: wire format, links, lanes, transfers; knows nothing of actors."""
+"""Frames between nodes over ZeroMQ: links, lanes, transfers; knows nothing of actors."""
 
 from transports.clock import Clock, LoopClock, Timer
 from transports.endpoint import Endpoint
@@ -21,7 +21,7 @@ from transports.lane import Lost
 from transports.limits import Limits
 from transports.link import Link
 from transports.rng import Rng, SeededRng, SystemRng
-from transports.bulk import Transfer
+from transports.transfer import Transfer
 from transports.weights import TensorSpec, Weights
 
 __all__ = [

@@ -84,7 +84,7 @@ class Bulk(Generic[I]):
         self._deliver = deliver
         self._refused = refused
         self._loop = asyncio.get_running_loop()
-        self._outbound: Outbound[I] = Outbound(limits)
+        self._outbound: Outbound[I] = Outbound(limits, self._hand_over)
         self._inbound: Inbound[I] = Inbound(limits)
         self._futures: dict[int, asyncio.Future[None]] = {}
         self._requests: dict[int, tuple[LandingPool, LandingRequest]] = {}
@@ -121,17 +121,20 @@ class Bulk(Generic[I]):
                 f"{len(self._outbound)} transfers to {self._peer} wait or are under way: wait for "
                 "one of them to be done"
             )
-        token: bytes | None = None
-        if self.same_process:
-            token = self._rng.bits(128).to_bytes(16, "big")
-            PROCESS.put(token, self._node, self._peer, weights, self._limits.max_handovers)
-        outgoing = self._outbound.add(item, weights, pair, token)
+        outgoing = self._outbound.add(item, weights, pair)
         done: asyncio.Future[None] = self._loop.create_future()
         self._futures[outgoing.number] = done
         self._sizes[outgoing.number] = size
         done.add_done_callback(partial(self._settled, outgoing))
         self.pump()
         return Transfer(outgoing, done)
+
+    def _hand_over(self, outgoing: Outgoing[I]) -> bytes | None:
+        if not self.same_process or len(PROCESS) >= self._limits.max_handovers:
+            return None
+        token = self._rng.bits(128).to_bytes(16, "big")
+        PROCESS.put(token, self._node, self._peer, outgoing.weights)
+        return token
 
     def _settled(self, outgoing: Outgoing[I], done: asyncio.Future[None]) -> None:
         self._futures.pop(outgoing.number, None)

@@ -19,7 +19,7 @@ from transports.identity import NodeId
 from transports.lane import Range, Receiving, Sending
 from transports.limits import Limits
 from transports.port import Port
-from transports.wire import VERSION, Batch, Bye, Chunk, Codec
+from transports.wire import MAX_BATCH, VERSION, Batch, Bye, Chunk, Codec
 
 T = TypeVar("T")
 
@@ -124,10 +124,10 @@ class Channel(Generic[T]):
             )
         self.enqueued += nbytes
         self.queue.append(item)
-        if self.state == "up":
+        if self.state == "up" and self.port is not None:
             if not self._in_tick:
                 self._in_tick = True
-                self._loop.call_soon(self._end_tick)
+                self.port.defer(self._end_tick)
             self.flush()
 
     def _end_tick(self) -> None:
@@ -208,7 +208,7 @@ class Channel(Generic[T]):
         if self._undeliverable is not None:
             self._loop.call_soon(self._undeliverable, items[0], why)
 
-    def _transmit(self, data: bytearray) -> bool:
+    def _transmit(self, data: bytes) -> bool:
         port = self.port
         if port is None or port.closed:
             return False
@@ -289,7 +289,7 @@ class Channel(Generic[T]):
         """
         items = batch.items
         count = len(items)
-        if count > self._limits.batch_messages:
+        if count > MAX_BATCH:
             raise ProtocolError("too large", f"{self.peer} sent {count} messages in one batch")
         if self._acknowledges and batch.ack > self.sending.acked:
             self.acknowledge(batch.ack)
@@ -367,7 +367,7 @@ class Channel(Generic[T]):
 
     # Connections
 
-    def greet(self, port: Port, hello: bytearray) -> bool:
+    def greet(self, port: Port, hello: bytes) -> bool:
         """A new connection was dialled: say hello on it and wait for the welcome."""
         self.port, self.route = port, None
         self.state = "greeting"

@@ -39,7 +39,7 @@ class Dialler:
         address: Address,
         context: zmq.Context[Socket],
         *,
-        hello: Callable[[int], bytearray],
+        hello: Callable[[int], bytes],
         receive: Callable[[Socket], int],
         gone: Callable[[str], None],
         clock: Clock,
@@ -71,7 +71,8 @@ class Dialler:
         self._disarm()
         if self._stopped:
             return
-        self.epoch += 1
+        # The channel's own is ahead where the peer dialled before us.
+        self.epoch = max(self.epoch, self._channel.epoch) + 1
         self.attempts += 1
         socket = self._context.socket(zmq.DEALER)
         configure(socket, self._limits)

@@ -390,10 +390,10 @@ class Endpoint(Generic[I]):
 
     # Hello
 
-    def _hello_of(self, link: Link[I], lane: Lane, token: bytes, epoch: int) -> bytearray:
+    def _hello_of(self, link: Link[I], lane: Lane, token: bytes, epoch: int) -> bytes:
         return self._hello(link, lane, epoch, token)
 
-    def _hello(self, link: Link[I], lane: Lane, epoch: int, token: bytes) -> bytearray:
+    def _hello(self, link: Link[I], lane: Lane, epoch: int, token: bytes) -> bytes:
         channel = link.channel(lane)
         return self._codecs[lane].encode(
             Hello(

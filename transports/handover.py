@@ -6,7 +6,6 @@ import secrets
 from collections.abc import Sequence
 from typing import Final
 
-from transports.errors import LinkFull
 from transports.identity import NodeId
 from transports.weights import Weights
 
@@ -18,23 +17,9 @@ class HandoverTable:
         self._waiting: dict[bytes, tuple[NodeId, NodeId, list[Weights]]] = {}
 
     def put(
-        self,
-        token: bytes,
-        source: NodeId,
-        target: NodeId,
-        weights: Sequence[Weights],
-        limit: int,
+        self, token: bytes, source: NodeId, target: NodeId, weights: Sequence[Weights]
     ) -> None:
-        """Leave arrays for ``target``; each gets an object of its own over the same memory.
-
-        Raises:
-            LinkFull: ``limit`` hand-overs wait already.
-        """
-        if len(self._waiting) >= limit:
-            raise LinkFull(
-                f"{len(self._waiting)} hand-overs of this process were not picked up yet: wait for "
-                "earlier transfers to be done"
-            )
+        """Leave arrays for ``target``; each gets an object of its own over the same memory."""
         self._waiting[token] = (source, target, [each.share() for each in weights])
 
     def take(self, token: bytes, source: NodeId, target: NodeId) -> list[Weights] | None:

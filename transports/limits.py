@@ -21,8 +21,8 @@ class Limits:
             always makes room for it. Models belong on the bulk lane.
         batch_bytes: bytes after which a tick's messages are sent without waiting for its end; one
             frame holds about this much. Larger frames add latency and no throughput (measured).
-        batch_messages: messages in one frame at most. Stops a peer from making one decode hold the
-            loop.
+        batch_messages: messages in one frame at most, up to ``wire.MAX_BATCH``; more would hold the
+            receiver's loop for milliseconds.
         max_frame: bytes of one frame that libzmq accepts from a peer; it cuts the connection of
             one that sends more. Stops a peer from making us allocate without end.
         ack_delay: seconds after which a receipt is acknowledged when nothing travels back.
@@ -35,7 +35,8 @@ class Limits:
         max_transfers: transfers a link may have waiting or under way, each way. Bounds the
             tables that a peer fills by opening transfers and never sending.
         max_arrays: arrays in one transfer. Stops layouts that are all header.
-        max_handovers: hand-overs of this process that were not picked up yet.
+        max_handovers: hand-overs of this process that were not picked up yet; beyond, arrays are
+            sent.
         max_links: peers one endpoint keeps links with. Stops a flood of hellos under ever new
             names.
         max_fenced: dead incarnations remembered; the oldest is forgotten first.

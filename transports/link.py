@@ -244,7 +244,9 @@ class Link(Generic[I]):
         items = control.receive(batch, size)
         if items:
             self._call(self._handler.on_items, self, items)
-            control.received(size)
+            # The handler may have ended this very link.
+            if control.state != "closed":
+                control.received(size)
 
     def on_bulk(self, batch: Batch[Any], size: int) -> None:
         """A batch of the bulk lane arrived.
@@ -256,11 +258,13 @@ class Link(Generic[I]):
         channel.check(batch.epoch, batch.to, self._node)
         items = channel.receive(batch, size)
         for event in items:
+            if channel.state == "closed":  # by the handler of an event before this one
+                return
             try:
                 self._bulk.on_event(event)
             except ProtocolError as error:
                 self.refuse(error)
-        if items and self.state != "closed":
+        if items and channel.state != "closed":
             channel.received(size)
 
     def on_chunk(self, chunk: Chunk, read: Callable[[memoryview], int]) -> None:

@@ -51,6 +51,7 @@ class Port:
         self._receive = receive
         self._loop = asyncio.get_running_loop()
         self._touched = False
+        self._deferred: list[Callable[[], None]] = []
         self._monitor: Socket | None = None
         self._on_ended = on_ended
         # pyzmq types every option as int | bytes.
@@ -68,12 +69,22 @@ class Port:
             self._loop.call_soon(self._on_monitor)
 
     def touched(self) -> None:
-        """Something was sent or connected: look for a swallowed signal at the end of this tick."""
+        """Something was sent: look for a swallowed signal at the end of this tick."""
         if not self._touched:
             self._touched = True
-            self._loop.call_soon(self._check)
+            self._loop.call_soon(self._end_tick)
 
-    def _check(self) -> None:
+    def defer(self, callback: Callable[[], None]) -> None:
+        """Call ``callback()`` at the end of this tick, before looking at the socket."""
+        self._deferred.append(callback)
+        self.touched()
+
+    def _end_tick(self) -> None:
+        deferred = self._deferred
+        if deferred:
+            self._deferred = []
+            for callback in deferred:
+                callback()
         self._touched = False
         self._on_readable()
 

@@ -37,7 +37,7 @@ class SystemRng:
         """A uniform float in ``[a, b]``."""
         return secrets.SystemRandom().uniform(a, b)
 
-    def derive(self, *purpose: str | int) -> SystemRng:  # noqa: ARG002  (the Rng protocol's shape)
+    def derive(self, *purpose: str | int) -> SystemRng:
         """Itself: there is nothing to reproduce."""
         return self
 

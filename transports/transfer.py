@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, Literal, TypeVar
 
@@ -30,7 +30,7 @@ class Outgoing(Generic[I]):
         item: the message the arrays belong to.
         weights: the arrays; their buffers travel one after the other.
         pair: transfers of equal pairs keep their order.
-        token: key of the hand-over within this process, or None.
+        token: key of the hand-over within this process, None where it is sent.
         state: "queued" until it begins, "opened" until the receiver grants credit, "streaming",
             "sent" when the last byte left, "ended" when the receiver answered or it was given up.
         offset: bytes that left.
@@ -130,10 +130,15 @@ class Outbound(Generic[I]):
 
     Args:
         limits: bounds of the endpoint.
+        hand_over: leaves a transfer's arrays for the peer within this process and returns the
+            token, or None where they must be sent. Asked when a transfer begins.
     """
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(
+        self, limits: Limits, hand_over: Callable[[Outgoing[I]], bytes | None] = lambda _: None
+    ) -> None:
         self._limits = limits
+        self._hand_over = hand_over
         self._window = limits.chunk * limits.chunk_window
         self._last = 0
         self._pairs: dict[Hashable, deque[Outgoing[I]]] = {}
@@ -147,12 +152,10 @@ class Outbound(Generic[I]):
         """Transfers that wait or are under way."""
         return self._queued + len(self._begun)
 
-    def add(
-        self, item: I, weights: Sequence[Weights], pair: Hashable, token: bytes | None
-    ) -> Outgoing[I]:
+    def add(self, item: I, weights: Sequence[Weights], pair: Hashable) -> Outgoing[I]:
         """Queue a transfer behind those of its pair."""
         self._last += 1
-        transfer = Outgoing(self._last, item, weights, pair, token)
+        transfer = Outgoing(self._last, item, weights, pair)
         queue = self._pairs.get(pair)
         if queue is None:
             self._pairs[pair] = deque((transfer,))
@@ -193,6 +196,8 @@ class Outbound(Generic[I]):
     def _begin(self, transfer: Outgoing[I]) -> Parcel[I] | Handover[I] | Open[I] | None:
         event: Parcel[I] | Handover[I] | Open[I]
         whole = True
+        if transfer.token is None:
+            transfer.token = self._hand_over(transfer)
         if transfer.token is not None:
             event = Handover(transfer.number, transfer.item, transfer.token)
         elif transfer.total <= self._limits.inline:
@@ -431,12 +436,14 @@ class Inbound(Generic[I]):
         """A new large transfer.
 
         Raises:
-            ProtocolError: reason "layout" or "too large".
+            ProtocolError: reason "layout", "too large" or "transfer".
         """
         if len(self._open) >= self._limits.max_transfers:
             raise ProtocolError(
                 "too large", f"more than {self._limits.max_transfers} transfers at a time"
             )
+        if event.total < 1:
+            raise ProtocolError("transfer", f"a large transfer of {event.total} bytes")
         layouts = check_layouts(event.layouts, event.total, self._limits)
         incoming = Incoming(event.transfer, event.item, layouts, event.total)
         self._open[event.transfer] = incoming

@@ -35,6 +35,6 @@ class FedAvg(Algorithm):
         """n_k times w_k; a worker keeps no state."""
         return Terms(model=Sum(ctx.result, ctx.examples)), mine
 
-    def close(self, state: ServerState, terms: Merged, closed: Closed) -> ServerState:  # noqa: ARG002  (the mean depends on the terms alone)
+    def close(self, state: ServerState, terms: Merged, closed: Closed) -> ServerState:
         """The weighted mean replaces the model."""
         return state.replaced(terms["model"].mean())
