@@ -18,7 +18,7 @@ from transports.errors import LinkClosed, LinkFull, MessageTooLarge, ProtocolErr
 from transports.identity import NodeId
 from transports.lane import Range, Receiving, Sending
 from transports.limits import Limits
-from transports.port import Port
+from transports.port import MORE, NOW, Port
 from transports.wire import MAX_BATCH, VERSION, Batch, Bye, Chunk, Codec
 
 T = TypeVar("T")
@@ -214,8 +214,8 @@ class Channel(Generic[T]):
             return False
         try:
             if self.route is not None:
-                port.socket.send(self.route, zmq.SNDMORE | zmq.NOBLOCK)
-            port.socket.send(data, zmq.NOBLOCK)
+                port.socket.send(self.route, MORE)
+            port.socket.send(data, NOW)
         except zmq.ZMQError as error:
             self._break(f"the connection to {self.peer} is gone ({error.strerror})")
             return False
@@ -236,9 +236,9 @@ class Channel(Generic[T]):
         data = self.codec.encode(chunk)
         try:
             if self.route is not None:
-                port.socket.send(self.route, zmq.SNDMORE | zmq.NOBLOCK)
-            port.socket.send(data, zmq.SNDMORE | zmq.NOBLOCK)
-            port.socket.send(piece, zmq.NOBLOCK, copy=False)
+                port.socket.send(self.route, MORE)
+            port.socket.send(data, MORE)
+            port.socket.send(piece, NOW, copy=False)
         except zmq.ZMQError as error:
             self._break(f"the connection to {self.peer} is gone ({error.strerror})")
             return False

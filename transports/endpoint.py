@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections import Counter, OrderedDict
+from collections import Counter
 from functools import partial
 from typing import Any, Generic, TypeVar
 
@@ -13,11 +13,12 @@ from transports.address import LANES, Address, Lane, prepare
 from transports.clock import Clock
 from transports.dialler import Dialler, configure
 from transports.errors import AddressError, AddressInUse, ProtocolError
+from transports.gate import Gate
 from transports.handover import PROCESS_TOKEN
 from transports.identity import NodeId
 from transports.limits import Limits
 from transports.link import Handler, Link
-from transports.port import Port, Socket
+from transports.port import MORE, NOW, Port, Socket
 from transports.rng import Rng
 from transports.statistics import Dropped, EndpointStatistics
 from transports.wire import (
@@ -94,9 +95,7 @@ class Endpoint(Generic[I]):
         self._local_ports: list[Port] = []
         self._local_token = rng.bits(128).to_bytes(16, "big")
         self._routes: dict[Lane, dict[bytes, Link[I]]] = {lane: {} for lane in LANES}
-        # Why the frames of a connection that once had a link are refused; bounded, oldest first.
-        self._retired: OrderedDict[bytes, str] = OrderedDict()
-        self._fenced: OrderedDict[NodeId, str] = OrderedDict()
+        self._gate = Gate(node, cluster, self._limits)
         self._refused: Counter[str] = Counter()
         self._handler_errors = 0
         self._ended = 0
@@ -191,17 +190,16 @@ class Endpoint(Generic[I]):
         Calling it again for a peer that is linked or dialled returns the same link.
 
         Raises:
-            AddressError: the address cannot be dialled.
+            AddressError: the address cannot be dialled, or no peer can have this name.
+            LinkClosed: this incarnation was declared dead.
         """
-        self._check_open()
         parsed = Address.parse(address)
-        link = self.link(peer) or self._make_link(peer)
-        if (
-            link.local
-            or peer in self._diallers
-            or any(link.channel(lane).state == "up" for lane in LANES)
-        ):
+        link = self.expect(peer)
+        up = any(link.channel(lane).state == "up" for lane in LANES)
+        if link.local or up or peer in self._diallers:
             return link
+        if parsed.scheme == "inproc":
+            link.share_memory()
         diallers = self._diallers[peer] = {}
         token = PROCESS_TOKEN if parsed.scheme == "inproc" else b""
         for lane in LANES:
@@ -221,8 +219,14 @@ class Endpoint(Generic[I]):
         return link
 
     def expect(self, peer: NodeId) -> Link[I]:
-        """The link to a peer that will dial; messages to it may queue at once."""
+        """The link to a peer that will dial; messages to it may queue at once.
+
+        Raises:
+            AddressError: no peer can have this name.
+            LinkClosed: this incarnation was declared dead.
+        """
         self._check_open()
+        self._gate.check_alive(peer)
         return self.link(peer) or self._make_link(peer)
 
     def link(self, peer: NodeId) -> Link[I] | None:
@@ -231,10 +235,7 @@ class Endpoint(Generic[I]):
 
     def fence(self, peer: NodeId, reason: str) -> None:
         """This incarnation is dead: end its link, refuse whatever still comes from it."""
-        self._fenced[peer] = reason
-        self._fenced.move_to_end(peer)
-        while len(self._fenced) > self._limits.max_fenced:
-            self._fenced.popitem(last=False)
+        self._gate.fence(peer, reason)
         link = self._links.get(peer)
         if link is not None:
             self._end(link, reason, code="fenced")
@@ -276,9 +277,7 @@ class Endpoint(Generic[I]):
 
     def _retire(self, lane: Lane, route: bytes, code: str) -> None:
         self._routes[lane].pop(route, None)
-        self._retired[lane[:1].encode() + route] = code
-        while len(self._retired) > self._limits.max_fenced:
-            self._retired.popitem(last=False)
+        self._gate.retire(lane, route, code)
 
     # Connections that end
 
@@ -310,15 +309,15 @@ class Endpoint(Generic[I]):
     # Frames
 
     def _receive_routed(self, lane: Lane, socket: Socket) -> int:
-        route = socket.recv(zmq.NOBLOCK)
+        route = socket.recv(NOW)
         if not socket.getsockopt(zmq.RCVMORE):
             self._count_refused("malformed")
             return 1
-        data = socket.recv(zmq.NOBLOCK)
+        data = socket.recv(NOW)
         return self._receive(lane, self._routes[lane].get(route), route, data, socket)
 
     def _receive_dialled(self, lane: Lane, link: Link[I], socket: Socket) -> int:
-        data = socket.recv(zmq.NOBLOCK)
+        data = socket.recv(NOW)
         return self._receive(lane, link, None, data, socket)
 
     def _receive(
@@ -359,7 +358,7 @@ class Endpoint(Generic[I]):
         if isinstance(frame, Hello) and route is not None and link is None:
             self._on_hello(lane, route, frame)
         elif link is None:
-            code = self._retired.get(lane[:1].encode() + (route or b""), "no hello")
+            code = self._gate.code(lane, route or b"")
             raise ProtocolError(code, "a connection sent a frame and has no link")
         elif isinstance(frame, Bye):
             link.channel(lane).check(frame.epoch, frame.to, self.node)
@@ -375,12 +374,22 @@ class Endpoint(Generic[I]):
         self, lane: Lane, link: Link[I] | None, route: bytes | None, error: ProtocolError
     ) -> None:
         _logger.info("%s refused a frame (%s): %s", self.node, error.reason, error)
-        if link is not None:
-            link.refuse(error)
-        else:
+        if link is None:
             self._count_refused(error.reason)
-            if route is not None and error.reason == "version":
-                self._answer(lane, route, Refused(VERSION, error.reason, str(error)))
+            if route is not None:
+                self._turn_away(lane, route, error)
+            return
+        link.refuse(error)
+        if lane == "bulk" and error.reason in {"malformed", "sequence"}:
+            # Transfers wait for each event: begin again on a new connection.
+            self._connection_gone(link, lane, f"{link.peer} was not understood: {error}")
+            if route is not None:
+                self._turn_away(lane, route, error)
+
+    def _turn_away(self, lane: Lane, route: bytes, error: ProtocolError) -> None:
+        """Tell a connection without a link so, once; a dialler then makes a new one."""
+        if self._gate.turn_away(lane, route):
+            self._answer(lane, route, Refused(VERSION, error.reason, str(error)[:MAX_SENTENCE]))
 
     def _count_refused(self, reason: str) -> None:
         self._refused[reason] += 1
@@ -448,23 +457,7 @@ class Endpoint(Generic[I]):
 
     def _admit(self, lane: Lane, hello: Hello) -> Link[I]:
         peer = hello.source
-        if hello.cluster != self.cluster:
-            raise ProtocolError(
-                "cluster",
-                f"{self.node} is of cluster {self.cluster!r}, not of {hello.cluster[:64]!r}",
-            )
-        if hello.lane != lane:
-            raise ProtocolError("lane", f"this is the {lane} lane of {self.node}")
-        if hello.target != self.node:
-            raise ProtocolError("target", f"{self.node} listens here, not {hello.target}")
-        try:
-            peer.check()
-        except AddressError as error:
-            raise ProtocolError("source", str(error)) from error
-        if peer == self.node:
-            raise ProtocolError("source", f"this is {self.node} itself")
-        if peer in self._fenced:
-            raise ProtocolError("fenced", f"{peer} was declared dead: {self._fenced[peer]}")
+        self._gate.check(lane, hello)
         link = self._links.get(peer)
         if link is None:
             if len(self._links) >= self._limits.max_links:
@@ -488,8 +481,8 @@ class Endpoint(Generic[I]):
     def _answer(self, lane: Lane, route: bytes, frame: Welcome | Refused) -> None:
         port = self._listeners[lane]
         try:
-            port.socket.send(route, zmq.SNDMORE | zmq.NOBLOCK)
-            port.socket.send(self._codecs[lane].encode(frame), zmq.NOBLOCK)
+            port.socket.send(route, MORE)
+            port.socket.send(self._codecs[lane].encode(frame), NOW)
         except zmq.ZMQError as error:
             _logger.debug("an answer to a hello found its connection gone: %s", error)
         port.touched()
@@ -518,6 +511,10 @@ class Endpoint(Generic[I]):
                 dialler.stop()
             return
         sentence = refused.sentence[:MAX_SENTENCE]
+        if link.channel(lane).state == "up" and refused.code != "fenced":
+            # Welcome once, so the peer has lost this connection: a new one may be welcome.
+            self._connection_gone(link, lane, f"{link.peer} lost the connection: {sentence}")
+            return
         self._end(
             link,
             f"{link.peer} refused the {lane} lane ({refused.code[:32]}): {sentence}",
@@ -576,7 +573,7 @@ class Endpoint(Generic[I]):
             links=tuple(link.statistics() for link in self._links.values()),
             refused=dict(self._refused),
             handler_errors=self._handler_errors,
-            fenced=len(self._fenced),
+            fenced=self._gate.fenced,
             ended=self._ended,
         )
 
@@ -584,15 +581,15 @@ class Endpoint(Generic[I]):
         up = sum(link.state == "up" for link in self._links.values())
         return (
             f"<Endpoint {self.node} {self._state} links={up}/{len(self._links)} "
-            f"fenced={len(self._fenced)} refused={sum(self._refused.values())}>"
+            f"fenced={self._gate.fenced} refused={sum(self._refused.values())}>"
         )
 
 
 def _discard(socket: Socket) -> int:
     """Nothing ever comes back on the node's link to itself."""
-    socket.recv(zmq.NOBLOCK)
+    socket.recv(NOW)
     return 1
 
 
 def _read_into(socket: Socket, memory: memoryview) -> int:
-    return socket.recv_into(memory, flags=zmq.NOBLOCK)
+    return socket.recv_into(memory, flags=NOW)

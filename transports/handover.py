@@ -16,9 +16,7 @@ class HandoverTable:
     def __init__(self) -> None:
         self._waiting: dict[bytes, tuple[NodeId, NodeId, list[Weights]]] = {}
 
-    def put(
-        self, token: bytes, source: NodeId, target: NodeId, weights: Sequence[Weights]
-    ) -> None:
+    def put(self, token: bytes, source: NodeId, target: NodeId, weights: Sequence[Weights]) -> None:
         """Leave arrays for ``target``; each gets an object of its own over the same memory."""
         self._waiting[token] = (source, target, [each.share() for each in weights])
 

@@ -16,6 +16,13 @@ DRAIN_BUDGET: Final = 256
 """Cost that one visit to a socket may run up before others get their turn; a small frame costs 1.
 """
 
+# Plain integers: arithmetic on pyzmq's enumerations costs as much as a send.
+NOW: Final = int(zmq.NOBLOCK)
+"""Flag of a call that must not block."""
+MORE: Final = int(zmq.NOBLOCK | zmq.SNDMORE)
+"""Flags of a part that is not the last."""
+_READABLE: Final = int(zmq.POLLIN)
+
 _MONITOR_NUMBERS: Final = itertools.count()
 
 _ENDED: Final = (
@@ -94,10 +101,10 @@ class Port:
         receive, socket = self._receive, self.socket
         option: Callable[[int], Any] = socket.getsockopt
         try:
-            if not option(zmq.EVENTS) & zmq.POLLIN:
+            if not option(zmq.EVENTS) & _READABLE:
                 return
             cost = receive(socket)
-            if not option(zmq.EVENTS) & zmq.POLLIN:
+            if not option(zmq.EVENTS) & _READABLE:
                 return
             while cost < DRAIN_BUDGET:
                 cost += receive(socket)
@@ -113,7 +120,7 @@ class Port:
         ended = False
         while self._monitor is not None:
             try:
-                message: Any = self._monitor.recv_multipart(zmq.NOBLOCK)
+                message: Any = self._monitor.recv_multipart(NOW)
             except zmq.Again:
                 break
             ended |= bool(parse_monitor_message(message)["event"] & _ENDED)
