@@ -12,7 +12,8 @@ import msgspec
 
 from transports import Weights
 
-R = TypeVar("R")
+# Covariant: where an object is wanted, as in print(await ref.ask(...)), a Message[str] is fine.
+R_co = TypeVar("R_co", covariant=True)
 Lane = Literal["control", "bulk"]
 
 #: Modules that ``actors.code`` loads from a file carry this prefix; see ``_home``.
@@ -45,7 +46,7 @@ class _MessageMeta(msgspec.StructMeta):
         return super().__new__(mcls, name, bases, namespace, **options)
 
 
-class Message(msgspec.Struct, Generic[R], metaclass=_MessageMeta):
+class Message(msgspec.Struct, Generic[R_co], metaclass=_MessageMeta):
     """Base of all messages: ``class Greet(Message[str])`` is answered by a ``str``.
 
     Fields are declared as in a dataclass; new ones go at the end, with a default, so that older
