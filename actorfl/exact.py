@@ -25,9 +25,9 @@ from actorfl.quotient import Quotient, Units
 # the cost of numpy's calls (0.5 us each), more by cache misses.
 BLOCK = 1 << 15
 
-# A block with more values near zero than a quarter (a sparse model) is worked through at once:
-# putting aside copies.
-_FEW = 4
+# A block with more than a sixteenth of its values near zero (a sparse model) is worked through at
+# once: from there on picking values out of it is slower.
+_FEW = 16
 
 _WORD = 1 << 64
 
@@ -298,20 +298,21 @@ class ExactSum:
             # Put aside, to look at those of all blocks at once: a call of numpy's costs 0.5 us.
             self._small.append((segment.magic, block[small]))
             return 0
-        return self._count_rounded(segment.magic, block)
-
-    def _count_rounded(self, magic: np.float64 | npt.NDArray[np.float64], values: Vector) -> int:
-        rounded = np.add(values, magic, dtype=np.float64)
-        np.subtract(rounded, magic, out=rounded)
-        return int(np.count_nonzero(rounded != values))
+        bits = self._round_to_grid(segment, block)
+        rounded = np.subtract(bits.view(np.float64), segment.magic, out=self._wide[:size])
+        return int(np.count_nonzero(np.not_equal(rounded, block, out=self._flags[:size])))
 
     def _count_small(self) -> int:
+        """How many of the values that were put aside are not on the grid."""
         if not self._small:
             return 0
-        magics = np.repeat([magic for magic, _ in self._small], [v.size for _, v in self._small])
-        rounded = self._count_rounded(magics, np.concatenate([v for _, v in self._small]))
+        values = np.concatenate([values for _, values in self._small])
+        sizes = [values.size for _, values in self._small]
+        magics = np.repeat([magic for magic, _ in self._small], sizes)
         self._small.clear()
-        return rounded
+        rounded = np.add(values, magics, dtype=np.float64)
+        np.subtract(rounded, magics, out=rounded)
+        return int(np.count_nonzero(rounded != values))
 
     def _refusal(self, segment: _Segment, block: Vector) -> Unfoldable:
         part = self.layout.parts[segment.part]
