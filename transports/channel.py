@@ -195,6 +195,7 @@ class Channel(Generic[T]):
             self.receiving.acked = self.receiving.last
             self._unacknowledged = 0
             self.batches_out += 1
+            self.bytes_out += len(data)
         else:
             self.queue.extend(items)
 
@@ -220,7 +221,6 @@ class Channel(Generic[T]):
             self._break(f"the connection to {self.peer} is gone ({error.strerror})")
             return False
         port.touched()
-        self.bytes_out += len(data)
         return True
 
     def send_chunk(self, chunk: Chunk, piece: memoryview) -> bool:

@@ -1,0 +1,379 @@
+"""What every transport must do, over each scheme and loop."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from tests.transports.world import LIMIT, Node, Note, World, arrays, finished
+from transports.errors import LinkClosed, LinkFull, MessageTooLarge, TransferRefused
+from transports.identity import NodeId
+from transports.limits import Limits
+from transports.link import Link
+from transports.weights import Weights
+
+SMALL = Limits(chunk=4096, chunk_window=2, inline=256)
+
+
+async def test_messages_arrive_once_and_in_order_both_ways(world: World) -> None:
+    one, two, there, back = await world.pair()
+    for number in range(5000):
+        there.send(Note(number), 10)
+        if number % 3 == 0:
+            back.send(Note(number), 10)
+        if number % 100 == 0:
+            await there.drain()
+    await two.recorder.until(lambda: len(two.recorder.items) == 5000)
+    await one.recorder.until(lambda: len(one.recorder.items) == 1667)
+    assert two.recorder.numbers == list(range(5000))
+    assert one.recorder.numbers == list(range(0, 5000, 3))
+
+
+async def test_a_dial_before_the_listener_is_there_connects_and_keeps_what_was_sent(
+    world: World,
+) -> None:
+    one, two = await world.node("a"), await world.node("b")
+    link = one.endpoint.dial(two.id, world.address("late"))
+    for number in range(10):
+        link.send(Note(number), 10)
+    transfer = link.transfer(Note(10), [arrays(100)], 10, pair=0)
+    assert "connecting" in repr(link)
+    await two.endpoint.listen(world.address("late"))
+    await two.recorder.until(lambda: len(two.recorder.items) == 10)
+    await finished(transfer.done)
+    assert two.recorder.numbers == list(range(10))
+    assert link.state == "up"
+
+
+async def test_dialling_again_gives_the_same_link(world: World) -> None:
+    one, two, there, back = await world.pair()
+    assert one.endpoint.dial(two.id, world.address("b")) is there
+    assert two.endpoint.dial(one.id, world.address("nowhere")) is back
+    assert one.endpoint.expect(two.id) is there
+    assert one.endpoint.link(two.id) is there
+    assert one.endpoint.link(NodeId("b", 10**9)) is None
+
+
+async def test_an_expected_peer_gets_what_had_queued(world: World) -> None:
+    one, two = await world.node("a"), await world.node("b")
+    queued = two.endpoint.expect(one.id)
+    for number in range(100):
+        queued.send(Note(number), 10)
+    address = await two.endpoint.listen(world.address("b"))
+    one.endpoint.dial(two.id, address)
+    await one.recorder.until(lambda: len(one.recorder.items) == 100)
+    assert one.recorder.numbers == list(range(100))
+    assert two.recorder.admitted == []
+
+
+async def test_the_first_message_of_a_tick_leaves_at_once_and_the_rest_in_one_batch(
+    world: World,
+) -> None:
+    _, two, there, _ = await world.pair()
+    for number in range(50):
+        there.send(Note(number), 10)
+    assert there.statistics().control.batches_out == 1
+    assert there.statistics().control.queued == 49
+    await there.drain()
+    assert there.statistics().control.batches_out == 2
+    assert there.statistics().control.queued == 0
+    await two.recorder.until(lambda: len(two.recorder.items) == 50)
+
+
+async def test_a_full_window_refuses_and_drain_waits_for_the_receiver(world: World) -> None:
+    limits = Limits(control_window=1000, max_message=500, batch_bytes=100)
+    _, two, there, _ = await world.pair(limits)
+    for sent in range(10):
+        there.send(Note(sent), 100)
+    with pytest.raises(LinkFull, match=r"await link\.drain"):
+        there.send(Note(10), 1)
+    statistics = there.statistics().control
+    assert (statistics.held, statistics.window) == (1000, 1000)
+    await asyncio.wait_for(there.drain(), LIMIT)
+    assert there.statistics().control.held <= 500
+    there.send(Note(10), 100)
+    await two.recorder.until(lambda: len(two.recorder.items) == 11)
+    assert two.recorder.numbers == list(range(11))
+
+
+async def test_a_message_that_no_window_holds_is_refused_before_it_is_queued(world: World) -> None:
+    limits = Limits(control_window=1000, max_message=500, batch_bytes=100)
+    _, _, there, _ = await world.pair(limits)
+    with pytest.raises(MessageTooLarge, match="501 bytes"):
+        there.send(Note(0), 501)
+    assert there.statistics().control.held == 0
+
+
+async def test_many_drainers_all_wake_up(world: World) -> None:
+    limits = Limits(control_window=1000, max_message=500, batch_bytes=100)
+    _, two, there, _ = await world.pair(limits)
+
+    async def produce(start: int) -> None:
+        for number in range(start, start + 50):
+            while True:
+                try:
+                    there.send(Note(number), 100)
+                    break
+                except LinkFull:
+                    await there.drain()
+
+    await asyncio.wait_for(asyncio.gather(*(produce(1000 * k) for k in range(5))), LIMIT)
+    await two.recorder.until(lambda: len(two.recorder.items) == 250)
+    for k in range(5):
+        mine = [n for n in two.recorder.numbers if n // 1000 == k]
+        assert mine == list(range(1000 * k, 1000 * k + 50))
+
+
+async def test_a_node_reaches_itself_through_its_own_endpoint(world: World) -> None:
+    node = await world.node("a")
+    local = node.endpoint.local
+    assert local.state == "up"
+    for number in range(1000):
+        local.send(Note(number), 10)
+    await node.recorder.until(lambda: len(node.recorder.items) == 1000)
+    assert node.recorder.numbers == list(range(1000))
+    statistics = local.statistics().control
+    assert (statistics.held, statistics.unacknowledged) == (0, 0)
+    assert node.endpoint.link(node.id) is local
+    assert node.endpoint.dial(node.id, "inproc://anywhere") is local
+
+
+async def test_the_local_window_fills_and_drains_too(world: World) -> None:
+    limits = Limits(control_window=1000, max_message=500, batch_bytes=100)
+    node = await world.node("a", limits)
+    for number in range(10):
+        node.endpoint.local.send(Note(number), 100)
+    with pytest.raises(LinkFull):
+        node.endpoint.local.send(Note(10), 1)
+    await asyncio.wait_for(node.endpoint.local.drain(), LIMIT)
+    assert node.endpoint.local.statistics().control.held <= 500
+
+
+async def test_transfers_arrive_whole_whatever_their_size(world: World) -> None:
+    _, two, there, _ = await world.pair(SMALL)
+    models = [
+        [],
+        [Weights.of({})],
+        [arrays(10)],
+        [arrays(256)],
+        [arrays(300)],
+        [arrays(4096)],
+        [arrays(100_000), arrays(0), arrays(5000)],
+        [arrays(300_000)],
+    ]
+    transfers = [
+        there.transfer(Note(number), weights, 10, pair="one")
+        for number, weights in enumerate(models)
+    ]
+    two.recorder.pool.buffers = len(models)
+    await finished(*(transfer.done for transfer in transfers))
+    received = two.recorder.transfers
+    assert [item.number for item, _ in received] == list(range(len(models)))
+    for (_, got), sent in zip(received, models, strict=True):
+        assert got == sent
+        for weights in got:
+            for name in weights:
+                assert weights[name].ctypes.data % 64 == 0 or not weights[name].size
+                assert not weights[name].flags.writeable
+    for transfer, sent in zip(transfers, models, strict=True):
+        assert transfer.progress == transfer.total == sum(weights.nbytes for weights in sent)
+
+
+async def test_pairs_take_turns_and_each_keeps_its_order(ipc_world: World) -> None:
+    _, two, there, _ = await ipc_world.pair(SMALL)
+    two.recorder.pool.buffers = 20
+    large = there.transfer(Note(0), [arrays(1_000_000)], 10, pair="large")
+    small = [there.transfer(Note(n), [arrays(100 * n)], 10, pair="small") for n in range(1, 8)]
+    await finished(*(transfer.done for transfer in small))
+    assert not large.done.done()
+    assert 0 < large.progress < large.total
+    await finished(large.done)
+    assert [item.number for item, _ in two.recorder.transfers] == [*range(1, 8), 0]
+
+
+async def test_a_transfer_waits_at_its_first_byte_until_a_landing_buffer_is_free(
+    ipc_world: World,
+) -> None:
+    _, two, there, _ = await ipc_world.pair(SMALL)
+    two.recorder.pool.buffers = 1
+    first = there.transfer(Note(1), [arrays(50_000, 1)], 10, pair=1)
+    second = there.transfer(Note(2), [arrays(50_000, 2)], 10, pair=2)
+    await finished(first.done)
+    # A round trip on the same lane: the second one has been asked for by now.
+    await finished(there.transfer(Note(3), [], 10, pair=3).done)
+    assert second.progress == 0
+    assert two.recorder.pool.statistics().waiting == 1
+    view = two.recorder.transfers[0][1][0]["first"]
+    two.recorder.transfers[0][1][0].release()
+    assert two.recorder.pool.statistics().leased == 1, "a view holds the buffer"
+    del view
+    await finished(second.done)
+    two.recorder.transfers[-1][1][0].release()
+    statistics = two.recorder.pool.statistics()
+    assert (statistics.landed, statistics.allocated) == (2, 1)
+
+
+async def test_a_transfer_over_the_limit_is_refused_to_its_sender(ipc_world: World) -> None:
+    _, two, there, _ = await ipc_world.pair(SMALL, Limits(max_transfer=20_000))
+    fits = there.transfer(Note(1), [arrays(19_000)], 10, pair=0)
+    too_large = there.transfer(Note(2), [arrays(30_000)], 10, pair=0)
+    after = there.transfer(Note(3), [arrays(100)], 10, pair=0)
+    with pytest.raises(TransferRefused, match="max_transfer = 20000"):
+        await asyncio.wait_for(too_large.done, LIMIT)
+    await finished(fits.done, after.done)
+    assert [item.number for item, _ in two.recorder.transfers] == [1, 3]
+    assert two.refused == {"too large": 1}
+    assert there.statistics().transfers_refused == 1
+
+
+async def test_a_pool_that_is_too_small_refuses(ipc_world: World) -> None:
+    _, two, there, _ = await ipc_world.pair(SMALL)
+    two.recorder.pool.max_bytes = 1000
+    with pytest.raises(TransferRefused, match="landing pool"):
+        await asyncio.wait_for(there.transfer(Note(1), [arrays(5000)], 10, pair=0).done, LIMIT)
+
+
+async def test_within_a_process_the_same_memory_is_handed_over(world: World) -> None:
+    if world.scheme != "inproc":
+        node = await world.node("alone")
+        link: Link[Note] = node.endpoint.local
+        receiver: Node = node
+    else:
+        _, receiver, link, _ = await world.pair()
+    weights = arrays(1_000_000)
+    await finished(link.transfer(Note(1), [weights], 10, pair=0).done)
+    ((_, (got,)),) = receiver.recorder.transfers
+    assert got["first"].ctypes.data == weights["first"].ctypes.data
+    got.release()
+    assert weights["first"].size == 500_000, "the receiver's release is its own"
+
+
+async def test_a_cancelled_transfer_frees_its_landing_buffer(ipc_world: World) -> None:
+    _, two, there, _ = await ipc_world.pair(SMALL)
+    two.recorder.pool.buffers = 1
+    held = there.transfer(Note(1), [arrays(50_000)], 10, pair=1)
+    await finished(held.done)
+    waiting = there.transfer(Note(2), [arrays(50_000)], 10, pair=2)
+    behind = there.transfer(Note(3), [arrays(60_000)], 10, pair=2)
+    await finished(there.transfer(Note(4), [], 10, pair=3).done)
+    waiting.done.cancel()
+    two.recorder.transfers[0][1][0].release()
+    await finished(behind.done)
+    assert [item.number for item, _ in two.recorder.transfers] == [1, 4, 3]
+
+
+async def test_too_many_transfers_fill_the_link(world: World) -> None:
+    one, two = await world.node("a", Limits(max_transfers=3)), await world.node("b")
+    link = one.endpoint.dial(two.id, world.address("b"))
+    for number in range(3):
+        link.transfer(Note(number), [arrays(10)], 10, pair=number)
+    with pytest.raises(LinkFull, match="3 transfers"):
+        link.transfer(Note(4), [arrays(10)], 10, pair=4)
+
+
+async def test_closing_says_goodbye_and_the_other_side_hears_it(world: World) -> None:
+    one, two, there, back = await world.pair()
+    there.send(Note(1), 10)
+    dropped = await one.endpoint.close()
+    assert not dropped
+    await two.recorder.until(lambda: two.recorder.downs)
+    assert two.recorder.numbers == [1], "what was sent before arrives before"
+    ((state, reason, lost),) = two.recorder.downs
+    assert state == "closed"
+    assert f"{one.id} closed" in reason
+    assert lost.messages == 0
+    assert two.endpoint.link(one.id) is None
+    with pytest.raises(LinkClosed, match=str(one.id)):
+        back.send(Note(2), 10)
+    with pytest.raises(LinkClosed):
+        await back.drain()
+    with pytest.raises(LinkClosed):
+        back.transfer(Note(3), [], 10, pair=0)
+
+
+async def test_closing_reports_what_never_left(world: World) -> None:
+    one, two = await world.node("a"), await world.node("b")
+    link = one.endpoint.dial(two.id, world.address("nobody"))
+    for number in range(5):
+        link.send(Note(number), 10)
+    transfer = link.transfer(Note(9), [arrays(10)], 10, pair=0)
+    dropped = await one.endpoint.close(linger=0.01)
+    assert dropped.unsent == 5
+    assert dropped.links == {two.id: 5}
+    with pytest.raises(LinkClosed, match="during a transfer"):
+        await transfer.done
+
+
+async def test_a_waiting_drain_ends_with_its_link(world: World) -> None:
+    one = await world.node("a", Limits(control_window=1000, max_message=500))
+    link = one.endpoint.dial(NodeId("gone", 1), world.address("nobody"))
+    for number in range(10):
+        link.send(Note(number), 100)
+    drain = asyncio.ensure_future(link.drain())
+    await asyncio.sleep(0)
+    one.endpoint.fence(NodeId("gone", 1), "its process ended")
+    with pytest.raises(LinkClosed, match="its process ended"):
+        await asyncio.wait_for(drain, LIMIT)
+
+
+async def test_a_fenced_peer_is_refused_and_counted_and_told_once(world: World) -> None:
+    one, two, there, back = await world.pair()
+    transfer = back.transfer(Note(1), [arrays(10)], 10, pair=0)
+    await finished(transfer.done)
+    two.endpoint.fence(one.id, "its process ended")
+    two.endpoint.fence(one.id, "its process ended")
+    ((state, reason, _),) = two.recorder.downs
+    assert (state, reason) == ("closed", "its process ended")
+    assert two.endpoint.link(one.id) is None
+    there.send(Note(1), 10)
+    await one.recorder.until(lambda: one.recorder.downs)
+    assert two.refused.get("fenced", 0) >= 1
+    assert two.recorder.items == []
+    assert one.recorder.downs[0][0] == "closed"
+    with pytest.raises(LinkClosed, match="declared dead"):
+        two.endpoint.expect(one.id)
+    again = one.endpoint.dial(two.id, world.address("b"))
+    await one.recorder.until(lambda: len(one.recorder.downs) == 2)
+    assert again.state == "closed"
+    assert "its process ended" in one.recorder.downs[1][1]
+
+
+async def test_an_exception_of_the_handler_is_counted_and_stops_nothing(world: World) -> None:
+    _, two, there, _ = await world.pair()
+
+    def fail(link: Link[Note], items: list[Note]) -> None:
+        raise ValueError("a fault of the floor above")
+
+    two.recorder.react = fail
+    there.send(Note(1), 10)
+    await two.recorder.until(lambda: two.recorder.items)
+    there.send(Note(2), 10)
+    await two.recorder.until(lambda: len(two.recorder.items) == 2)
+    assert two.endpoint.statistics().handler_errors == 2
+    await asyncio.wait_for(there.drain(), LIMIT)
+
+
+async def test_a_handler_may_end_the_link_it_is_called_for(world: World) -> None:
+    one, two, there, _ = await world.pair()
+    two.recorder.react = lambda link, items: two.endpoint.fence(link.peer, "enough")
+    for number in range(100):
+        there.send(Note(number), 10)
+    await one.recorder.until(lambda: one.recorder.downs)
+    assert two.endpoint.statistics().handler_errors == 0
+    assert two.recorder.downs[0][1] == "enough"
+
+
+async def test_representations_and_statistics_tell_the_state(world: World) -> None:
+    one, two, there, _ = await world.pair()
+    assert f"<Link {one.id} to {two.id} up epoch=" in repr(there)
+    assert repr(one.endpoint) == f"<Endpoint {one.id} open links=1/1 fenced=0 refused=0>"
+    there.send(Note(1), 10)
+    await two.recorder.until(lambda: two.recorder.items)
+    (mine,) = one.endpoint.statistics().links
+    (theirs,) = two.endpoint.statistics().links
+    assert mine.control.messages_out == theirs.control.messages_in == 1
+    assert mine.control.bytes_out == theirs.control.bytes_in > 0
+    await one.endpoint.close()
+    assert "closed links=0/0" in repr(one.endpoint)
+    assert one.endpoint.statistics().ended == 1
