@@ -40,7 +40,7 @@ from actorfl.rounds import Answer, Phase, Rounds, Verdict
 from actorfl.terms import Terms, TermsError
 from actorfl.until import Progress
 from actors import Actor, ActorRef, Message
-from transports import LandingPool, Weights
+from transports import LandingPool, Transfer, Weights
 
 _log = logging.getLogger("actorfl.aggregator")
 
@@ -88,6 +88,7 @@ class Aggregator(Actor):
         self._metrics: dict[str, float | None] = {}
         self._loss: dict[str, Mean] = {}
         self._worker_metrics: dict[str, dict[str, Mean]] = {}
+        self._going: dict[str, tuple[int, int, Transfer]] = {}
         self._bytes = 0
         self._opened = 0.0
 
@@ -181,7 +182,7 @@ class Aggregator(Actor):
             return
         self._workers[message.worker] = message.me
         if answer is Answer.GO:
-            self._go(message.me)
+            self._go(message.worker)
         elif answer is Answer.DONE:
             message.me.tell(Done(self._stamp()))
         else:
@@ -206,7 +207,7 @@ class Aggregator(Actor):
                 message.me.tell(Ack(message.stamp))
             elif verdict is Verdict.EARLY:
                 if self._rounds.phase is Phase.OPEN:
-                    self._go(message.me)
+                    self._go(message.worker)
             else:
                 self._fold(message)
         finally:
@@ -262,7 +263,7 @@ class Aggregator(Actor):
                 again = self._rounds.arrived - {worker}
                 self._rounds.arrived.clear()
                 for name in sorted(again):
-                    self._go(self._workers[name])
+                    self._go(name)
             else:
                 self._rounds.arrived.add(worker)
                 return
@@ -277,12 +278,20 @@ class Aggregator(Actor):
         )  # fmt: skip
         message.me.tell(Refused(message.stamp, reason, sentence))
 
-    def _go(self, worker: ActorRef) -> None:
+    def _go(self, name: str) -> None:
+        """Send the open clock to a worker, unless it is on its way there already."""
         assert self._down is not None
         assert self._grid is not None
+        going = self._going.get(name)
+        incarnation = self._rounds.incarnations.get(name, -1)
+        if going is not None:
+            clock, to, transfer = going
+            if (clock, to) == (self._rounds.clock, incarnation) and not transfer.done.done():
+                return
+        worker = self._workers[name]
         final = self._final
         pending = self._pending
-        worker.tell(
+        transfer_now = worker.send(
             Go(
                 self._stamp(),
                 not final,
@@ -292,6 +301,8 @@ class Aggregator(Actor):
             )
         )
         self._bytes += self._down.nbytes
+        if transfer_now is not None:
+            self._going[name] = (self._rounds.clock, incarnation, transfer_now)
 
     def _stamp(self) -> Stamp:
         return Stamp(self._plan.identity, self._rounds.clock, self._rounds.clock)
@@ -330,10 +341,8 @@ class Aggregator(Actor):
             self._merger = Merger(self._layout, self._grid, self._rounds.clock)
         else:
             self._merger.restart(self._grid, self._rounds.clock)
-        self._rounds.open(self._rounds.clock)
-        for name in self._plan.roster:
-            if name in self._workers:
-                self._go(self._workers[name])
+        for name in self._rounds.open(self._rounds.clock):
+            self._go(name)
         if central:
             self._evaluate()
 

@@ -52,6 +52,7 @@ class Rounds:
         incarnations: the latest one heard of, by worker.
         arrived: whose part is added.
         refused: whose part was refused, and why.
+        waiting: who has asked and was told to wait; told when the next clock opens.
         dropped: messages that changed nothing, by reason.
         phase: see ``Phase``.
     """
@@ -63,6 +64,7 @@ class Rounds:
     incarnations: dict[str, int] = field(default_factory=dict)
     arrived: set[str] = field(default_factory=set)
     refused: dict[str, str] = field(default_factory=dict)
+    waiting: set[str] = field(default_factory=set)
     dropped: Counter[str] = field(default_factory=Counter)
     phase: Phase = Phase.GATHERING
 
@@ -72,11 +74,13 @@ class Rounds:
         if known is not None:
             return Answer.UNKNOWN if known is Verdict.UNKNOWN else Answer.FENCED
         self.examples.setdefault(worker, examples)
-        if self.phase is Phase.GATHERING:
-            return Answer.GATHER
         if self.phase is Phase.FINISHED:
             return Answer.DONE
+        if self.phase is Phase.GATHERING:
+            self.waiting.add(worker)
+            return Answer.GATHER
         if self.phase is Phase.CLOSING or worker in self.arrived or worker in self.refused:
+            self.waiting.add(worker)
             return Answer.WAIT
         return Answer.GO
 
@@ -116,12 +120,20 @@ class Rounds:
         """Examples of the roster; at least one each, so that terms of weight 1 fit the grid."""
         return sum(max(1, self.examples[name]) for name in self.roster)
 
-    def open(self, clock: int) -> None:
-        """Open a clock; nobody is in it."""
+    def open(self, clock: int) -> tuple[str, ...]:
+        """Open a clock; nobody is in it.
+
+        Returns:
+            Who waits for it, in the order of the roster. The others ask when they have heard of
+            their last part, or retry: telling them now would send the model twice.
+        """
         self.clock = clock
         self.phase = Phase.OPEN
         self.arrived.clear()
         self.refused.clear()
+        told = tuple(name for name in self.roster if name in self.waiting)
+        self.waiting.clear()
+        return told
 
     def complete(self, now: float = 0.0) -> bool:
         """Whether the open clock closes: everyone is in, or was refused."""
