@@ -35,6 +35,7 @@ from actorfl.run import Run
 from actorfl.supervision import Supervision
 from actorfl.topology import Star
 from actorfl.until import Rounds
+from actors import code
 
 DIGITS = Path(__file__).parents[2] / "examples" / "digits" / "run.toml"
 
@@ -140,6 +141,15 @@ def test_the_example_is_the_same_run_in_toml_and_in_python() -> None:
     read = Run.from_toml(DIGITS)
     assert read == run_of()
     assert read.hash == run_of().hash
+
+
+def test_a_task_of_a_users_file_is_the_same_run_in_toml_and_in_python() -> None:
+    folder = DIGITS.parents[1] / "hospital"
+    hospital = code.load(code.parse("hospital.py:Hospital", folder))
+    written = run_of(task=hospital(), validate=0.2, seed=7, base=folder)
+    assert Run.from_toml(folder / "run.toml") == written
+    assert Run.from_toml(folder / "run.toml").hash == written.hash
+    assert run_of(task=hospital(), validate=0.2, seed=7, base="/elsewhere").hash == written.hash
 
 
 def test_what_the_file_leaves_out_is_written_out_resolved(folder: Path) -> None:
