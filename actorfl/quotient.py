@@ -25,7 +25,7 @@ class Quotient:
 
     def __init__(self, size: int) -> None:
         self._quotients = np.empty(size, dtype=np.int64)
-        self._products = np.empty(size, dtype=np.int64)
+        self._rest = np.empty(size, dtype=np.int64)
         self._shifted = np.empty(size, dtype=np.int64)
         self._shifting = False  # whether the last sums had too few bits where they were
         self._magnitudes = np.empty(size, dtype=np.float32)
@@ -74,9 +74,11 @@ class Quotient:
         quotients = sums
         if divisor != 1:
             quotients = np.floor_divide(sums, divisor, out=self._quotients[:size])
-            products = np.multiply(quotients, divisor, out=self._products[:size])
-            inexact = np.not_equal(products, sums, out=self._flags[:size])
-            np.bitwise_or(quotients, inexact, out=quotients)
+            rest = np.multiply(quotients, divisor, out=self._rest[:size])
+            np.subtract(rest, sums, out=rest)
+            # minus the remainder: its sign bit says that the quotient is not whole
+            np.right_shift(rest.view(np.uint64), 63, out=rest.view(np.uint64))
+            np.bitwise_or(quotients, rest, out=quotients)
         np.copyto(out, quotients, casting="unsafe")
         magnitudes = np.abs(out, out=self._magnitudes[:size])
         enough = np.float32(max(_ENOUGH, 2.0 ** (-125 - exponent)))
