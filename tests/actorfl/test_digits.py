@@ -1,6 +1,7 @@
 """The digits task: its data, its model, and the accuracy that federated averaging reaches."""
 
 import sys
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -16,6 +17,15 @@ from actorfl.local import SGD
 from actorfl.partition import Iid, worker_data
 from actorfl.seeds import seed_for
 from actorfl.task import Dataset, Who
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """As in the lane; on a busy machine two threads wait for each other at each step."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 def test_the_split_has_1437_and_360_examples_of_all_classes() -> None:
@@ -48,6 +58,7 @@ def test_without_scikit_learn_one_sentence_says_what_to_install(
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)
 def test_centralised_training_for_100_epochs_reaches_the_reference() -> None:
     task = Digits()
     start = model.initial(task, 0)

@@ -76,14 +76,17 @@ async def test_jobs_run_one_at_a_time_in_order_in_one_thread(lane: TrainingLane)
 
 async def test_two_lanes_of_one_process_never_compute_at_once(lane: TrainingLane) -> None:
     other = TrainingLane()
-    gate = Gate()
-    first = asyncio.create_task(lane.run(gate))
-    await gate.running()
-    second = asyncio.create_task(other.run(lambda: gate.release.is_set()))
-    await until(lambda: other.statistics().running)
-    gate.release.set()
-    assert await first == "through"
-    assert await second
+    met = threading.Barrier(2)
+
+    def meet() -> bool:
+        try:
+            met.wait(0.5)  # seconds that a job which runs at the same time has to come here
+        except threading.BrokenBarrierError:
+            return False
+        return True
+
+    await asyncio.gather(lane.run(int), other.run(int))  # both threads have all that they import
+    assert not any(await asyncio.gather(lane.run(meet), other.run(meet)))
     assert other.close(timeout=LIMIT)
 
 
