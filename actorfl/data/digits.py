@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import importlib.util
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -14,6 +18,8 @@ from actorfl.mean import Mean
 from actorfl.task import Batch, Dataset, Task
 
 Columns = tuple[Tensor, Tensor]
+
+_TEST = 0.2  # share of the examples to test on
 
 
 @dataclass(frozen=True)
@@ -51,15 +57,53 @@ class Digits(Task):
 
 @cache
 def _load() -> tuple[Columns, Columns]:
-    try:
-        from sklearn.datasets import load_digits
-        from sklearn.model_selection import train_test_split
-    except ImportError as error:
-        raise MissingExtra("scikit-learn", "torch", "the digits task") from error
-    pixels, labels = load_digits(return_X_y=True)
-    parts = train_test_split(pixels, labels, test_size=0.2, random_state=0, stratify=labels)
-    train_x, test_x, train_y, test_y = parts
-    return _columns(train_x, train_y), _columns(test_x, test_y)
+    # Read from where scikit-learn keeps it: importing scikit-learn takes longer than a whole run.
+    found = importlib.util.find_spec("sklearn")
+    if found is None or found.origin is None:
+        raise MissingExtra("scikit-learn", "torch", "the digits task")
+    table = np.loadtxt(
+        Path(found.origin).parent / "datasets" / "data" / "digits.csv.gz", delimiter=",", ndmin=2
+    )
+    pixels, labels = table[:, :-1], table[:, -1].astype(np.int64)
+    train, test = _split(labels)
+    return _columns(pixels[train], labels[train]), _columns(pixels[test], labels[test])
+
+
+def _split(labels: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+    """Indices to train and to test on, drawn as ``train_test_split`` of scikit-learn does.
+
+    Its StratifiedShuffleSplit with ``random_state=0`` and ``stratify=labels``; the tests compare.
+    """
+    rng = np.random.RandomState(0)  # scikit-learn's generator
+    counts = np.bincount(labels)
+    test_size = int(np.ceil(_TEST * len(labels)))
+    in_train = _shares(counts, len(labels) - test_size, rng)
+    in_test = _shares(counts - in_train, test_size, rng)
+    train: list[int] = []
+    test: list[int] = []
+    for label, count in enumerate(counts):
+        members = np.flatnonzero(labels == label)[rng.permutation(count)]
+        train.extend(members[: in_train[label]])
+        test.extend(members[in_train[label] : in_train[label] + in_test[label]])
+    return rng.permutation(np.array(train)), rng.permutation(np.array(test))
+
+
+def _shares(
+    counts: npt.NDArray[np.int64], drawn: int, rng: np.random.RandomState
+) -> npt.NDArray[np.int64]:
+    """How many of each class are among ``drawn``: in proportion, the largest remainders first."""
+    exact = counts / counts.sum() * drawn
+    shares: npt.NDArray[np.int64] = np.floor(exact).astype(np.int64)
+    missing = drawn - int(shares.sum())
+    remainders = exact - shares
+    for value in np.sort(np.unique(remainders))[::-1]:
+        if missing <= 0:
+            break
+        tied = np.flatnonzero(remainders == value)
+        chosen = rng.choice(tied, size=min(len(tied), missing), replace=False)
+        shares[chosen] += 1
+        missing -= len(chosen)
+    return shares
 
 
 def _columns(pixels: object, labels: object) -> Columns:

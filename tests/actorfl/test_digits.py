@@ -36,6 +36,17 @@ def test_the_split_has_1437_and_360_examples_of_all_classes() -> None:
     assert sorted(set(train[1].tolist())) == list(range(10))
 
 
+def test_the_split_is_the_one_that_scikit_learn_draws() -> None:
+    from sklearn.datasets import load_digits
+    from sklearn.model_selection import train_test_split
+
+    pixels, labels = load_digits(return_X_y=True)
+    parts = train_test_split(pixels, labels, test_size=0.2, random_state=0, stratify=labels)
+    ours = (*whole(Digits().pool()), *whole(Digits().test()))
+    for mine, theirs in zip(ours, (parts[0] / 16, parts[2], parts[1] / 16, parts[3]), strict=True):
+        assert torch.equal(mine, torch.tensor(theirs, dtype=mine.dtype))
+
+
 def test_pixels_are_float32_in_the_unit_interval_and_labels_are_integers() -> None:
     images, labels = whole(Digits().pool())
     assert (images.dtype, labels.dtype) == (torch.float32, torch.int64)
@@ -51,7 +62,7 @@ def test_the_model_is_softmax_regression() -> None:
 def test_without_scikit_learn_one_sentence_says_what_to_install(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
+    monkeypatch.setitem(sys.modules, "sklearn", None)
     digits._load.cache_clear()
     with pytest.raises(MissingExtra, match=r"the digits task needs `scikit-learn`.*pip install"):
         Digits().pool()
