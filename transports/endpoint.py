@@ -336,7 +336,7 @@ class Endpoint(Generic[I]):
                 cost = _CHUNK_COST
                 if not socket.getsockopt(zmq.RCVMORE):
                     raise ProtocolError("malformed", f"{link.peer} sent a piece without bytes")
-                link.on_chunk(frame, partial(_read_into, socket))
+                link.on_chunk(frame, len(data), partial(_read_into, socket))
             else:
                 self._receive_rare(lane, link, route, frame)
         except ProtocolError as error:

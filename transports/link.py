@@ -267,11 +267,12 @@ class Link(Generic[I]):
         if items and channel.state != "closed":
             channel.received(size)
 
-    def on_chunk(self, chunk: Chunk, read: Callable[[memoryview], int]) -> None:
+    def on_chunk(self, chunk: Chunk, size: int, read: Callable[[memoryview], int]) -> None:
         """A piece of a transfer is next in the socket.
 
         Args:
             chunk: its header.
+            size: bytes of the header.
             read: fills memory with it and returns its true size.
 
         Raises:
@@ -279,6 +280,7 @@ class Link(Generic[I]):
         """
         self._bulk.channel.check(chunk.epoch, chunk.to, self._node)
         incoming, memory = self._bulk.expect(chunk)
+        self._bulk.channel.bytes_in += size
         self._bulk.on_piece(incoming, read(memory))
 
     def came_up(self, lane: Lane) -> None:

@@ -240,7 +240,9 @@ class Weights:
         """
         buffer = self.buffer
         spec = self._index[name]
-        return np.ndarray(spec.shape, DTYPES[spec.dtype], buffer, spec.offset)
+        # frombuffer, because an array made over a view's exporter could be made writable again.
+        part = buffer[spec.offset : spec.offset + spec.nbytes]
+        return np.frombuffer(part, DTYPES[spec.dtype]).reshape(spec.shape)
 
     def __contains__(self, name: object) -> bool:
         return name in self._index
