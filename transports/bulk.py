@@ -229,6 +229,7 @@ class Bulk(Generic[I]):
             if known is None:
                 self._open(event)
             elif known.buffer is not None:
+                self._inbound.landed(known, known.buffer)
                 self._tell(Credit(number, known.received, known.allowed))
         elif isinstance(event, Parcel):
             layouts = check_layouts(event.layouts, len(event.body), self._limits)
@@ -289,7 +290,9 @@ class Bulk(Generic[I]):
             self._reject(number, error)
             return
         if not complete:
-            self._tell(Credit(number, incoming.received, incoming.allowed))
+            for each in self._inbound.pay(self.channel.peer_window):
+                self._tell(Credit(each.number, each.received, each.allowed))
+            self.channel.flush()
             return
         weights = incoming.weights()
         # From here on only the weights hold the buffer, so that releasing them frees it.
@@ -327,6 +330,7 @@ class Bulk(Generic[I]):
     def down(self) -> None:
         """The lane's connection is gone; what was under way will begin again."""
         self._outbound.cut()
+        self._inbound.cut()
         # Events of the old connection: those of transfers come again, credit is asked for anew.
         self.channel.discard_queue()
 

@@ -42,6 +42,7 @@ class Channel(Generic[T]):
         clock: for the timer of acknowledgements.
         limits: bounds of the endpoint.
         window: bytes that may be unacknowledged.
+        ack_delay: seconds after which a receipt is acknowledged when nothing travels back.
         broken: called, at most once per epoch and never from inside ``send``, when the connection
             turned out to be gone.
         undeliverable: told of each item that was dropped because no frame can hold it.
@@ -58,6 +59,7 @@ class Channel(Generic[T]):
         clock: Clock,
         limits: Limits,
         window: int,
+        ack_delay: float,
         broken: Callable[[str], None],
         undeliverable: Callable[[T, str], None] | None = None,
         acknowledges: bool = True,
@@ -85,10 +87,11 @@ class Channel(Generic[T]):
 
         self._clock = clock
         self._limits = limits
+        self._ack_delay = ack_delay
         self._broken = broken
         self._undeliverable = undeliverable
         self._acknowledges = acknowledges
-        self._peer_window = window
+        self.peer_window = window
         self._loop = asyncio.get_running_loop()
         self._in_tick = False
         self._unacknowledged = 0
@@ -307,10 +310,10 @@ class Channel(Generic[T]):
             self.acknowledge(self.receiving.last)
             return
         self._unacknowledged += size
-        if self._unacknowledged * 4 >= self._peer_window:
+        if self._unacknowledged * 4 >= self.peer_window:
             self._acknowledge_now()
         elif self._ack_timer is None:
-            self._ack_timer = self._clock.call_later(self._limits.ack_delay, self._ack_due)
+            self._ack_timer = self._clock.call_later(self._ack_delay, self._ack_due)
 
     def _ack_due(self) -> None:
         self._ack_timer = None
@@ -388,7 +391,7 @@ class Channel(Generic[T]):
         """
         self.receiving.resume(first)
         self.port, self.route, self.epoch = port, route, epoch
-        self._peer_window = max(window, 1)
+        self.peer_window = max(window, 1)
         self._unacknowledged = 0
         self.state = "up"
 

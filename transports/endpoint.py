@@ -38,9 +38,9 @@ I = TypeVar("I")  # noqa: E741  (the item type of the floor above)
 
 _logger = logging.getLogger("transports")
 
-_CHUNK_COST = 64
-"""A piece of 1 MiB against ``DRAIN_BUDGET``: four are read before others get their turn, about
-half a millisecond."""
+_CHUNK_COST = 256
+"""A piece of 1 MiB against ``DRAIN_BUDGET``: two are read before others get their turn, a third of
+a millisecond."""
 
 _PROBES = (0.0, 0.02, 0.2)
 """Seconds after a listener saw a connection end at which it looks whose it was. The event comes
@@ -178,7 +178,7 @@ class Endpoint(Generic[I]):
         self._local_ports.append(port)
         channel = link.channel(lane)
         channel.greet(port, self._hello(link, lane, 1, self._local_token))
-        channel.up(port, None, epoch=1, first=1, window=channel.window)
+        channel.up(port, None, epoch=1, first=1, window=self._window(lane))
         link.share_memory()
         link.came_up(lane)
 
@@ -413,10 +413,14 @@ class Endpoint(Generic[I]):
                 link.peer,
                 epoch,
                 channel.sending.last + 1,
-                channel.window,
+                self._window(lane),
                 token,
             )
         )
+
+    def _window(self, lane: Lane) -> int:
+        limits = self._limits
+        return limits.control_window if lane == "control" else limits.transfer_window
 
     def _on_hello(self, lane: Lane, route: bytes, hello: Hello) -> None:
         if hello.source == self.node and hello.process == self._local_token:
@@ -449,7 +453,7 @@ class Endpoint(Generic[I]):
             link.peer,
             hello.epoch,
             channel.sending.last + 1,
-            channel.window,
+            self._window(lane),
             PROCESS_TOKEN if same_process else b"",
         )
         self._answer(lane, route, welcome)

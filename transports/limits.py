@@ -29,8 +29,8 @@ class Limits:
         inline: bytes of a transfer's arrays up to which they travel inside its header.
         chunk: bytes of one piece of a larger transfer. 1 MiB reuses warm memory in libzmq; one
             large frame page-faults throughout (measured 2.5 times slower at 100 MB).
-        chunk_window: pieces a link may have unacknowledged. 4 reach full bandwidth (measured);
-            more only queue ahead of small transfers.
+        chunk_window: pieces a link may have unacknowledged, at least 2. 4 reach full bandwidth
+            (measured); more only queue ahead of small transfers.
         max_transfer: bytes of one transfer; a larger one is refused by its receiver.
         max_transfers: transfers a link may have waiting or under way, each way. Bounds the
             tables that a peer fills by opening transfers and never sending.
@@ -71,6 +71,10 @@ class Limits:
                 raise ValueError(
                     f"limit {field.name} = {getattr(self, field.name)} must be positive"
                 )
+        if self.chunk_window < 2:
+            raise ValueError(
+                f"chunk_window = {self.chunk_window} must be at least 2: credit comes by halves"
+            )
         if self.max_message * 2 > self.control_window:
             raise ValueError(
                 f"max_message = {self.max_message} must be at most half of control_window = "
@@ -81,3 +85,8 @@ class Limits:
                 f"max_frame = {self.max_frame} must exceed max_message, chunk and inline, or peers "
                 "are cut off for what they may send"
             )
+
+    @property
+    def transfer_window(self) -> int:
+        """Bytes of transfers that a link may have unacknowledged."""
+        return self.chunk * self.chunk_window

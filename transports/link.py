@@ -30,6 +30,11 @@ _UNLIMITED = 1 << 62
 """Window of the bulk lane's events; transfers are bounded by their own credit and count."""
 
 
+_EVENT_ACK_DELAY = 0.1
+"""Seconds. Transfers have answers of their own; acknowledging their events only lets the sender
+forget them, and sooner would wake both sides in the middle of a large one."""
+
+
 class Handler(Protocol[I]):
     """What the floor above gives an endpoint. Called on the loop's thread; must not block.
 
@@ -117,6 +122,7 @@ class Link(Generic[I]):
             clock=clock,
             limits=limits,
             window=limits.control_window,
+            ack_delay=limits.ack_delay,
             broken=lambda reason: broken(self, "control", reason),
             acknowledges=not self.local,
         )
@@ -127,6 +133,7 @@ class Link(Generic[I]):
             clock=clock,
             limits=limits,
             window=_UNLIMITED,
+            ack_delay=_EVENT_ACK_DELAY,
             broken=lambda reason: broken(self, "bulk", reason),
             undeliverable=self._undeliverable,
             acknowledges=not self.local,
@@ -221,8 +228,9 @@ class Link(Generic[I]):
 
     @property
     def idle(self) -> bool:
-        """Whether everything sent was acknowledged."""
-        return self._control.idle and not self._bulk.outgoing and self._bulk.channel.idle
+        """Whether all messages were acknowledged and all transfers answered."""
+        bulk = self._bulk
+        return self._control.idle and not bulk.outgoing and not bulk.channel.queue
 
     def share_memory(self) -> None:
         """The peer is in this process: arrays are handed over instead of sent."""

@@ -59,11 +59,12 @@ class Port:
         self._loop = asyncio.get_running_loop()
         self._touched = False
         self._deferred: list[Callable[[], None]] = []
+        self._visiting = False
         self._monitor: Socket | None = None
         self._on_ended = on_ended
         # pyzmq types every option as int | bytes.
         self._fd = cast("int", socket.getsockopt(zmq.FD))
-        self._loop.add_reader(self._fd, self._on_readable)
+        self._loop.add_reader(self._fd, self._visit)
         if on_ended is not None:
             # A name of our own: pyzmq's default is made from the descriptor, which is reused.
             address = f"inproc://transports-monitor-{next(_MONITOR_NUMBERS)}"
@@ -76,45 +77,57 @@ class Port:
             self._loop.call_soon(self._on_monitor)
 
     def touched(self) -> None:
-        """Something was sent: look for a swallowed signal at the end of this tick."""
-        if not self._touched:
+        """Something was sent: look for a swallowed signal at the end of this tick or visit."""
+        if not self._touched and not self._visiting:
             self._touched = True
             self._loop.call_soon(self._end_tick)
 
     def defer(self, callback: Callable[[], None]) -> None:
-        """Call ``callback()`` at the end of this tick, before looking at the socket."""
+        """Call ``callback()`` at the end of this tick, or of the visit that it comes from."""
         self._deferred.append(callback)
         self.touched()
 
-    def _end_tick(self) -> None:
-        deferred = self._deferred
-        if deferred:
-            self._deferred = []
+    def _run_deferred(self) -> None:
+        while self._deferred:
+            deferred, self._deferred = self._deferred, []
             for callback in deferred:
                 callback()
-        self._touched = False
-        self._on_readable()
 
-    def _on_readable(self) -> None:
-        # Asking first costs half of a recv that ends in EAGAIN; after two messages, more are
-        # likely and asking would only add up.
+    def _end_tick(self) -> None:
+        self._run_deferred()
+        self._touched = False
+        # Mostly there is nothing: asking costs half of a recv that ends in EAGAIN.
+        if not self.closed and self._readable():
+            self._visit()
+
+    def _readable(self) -> bool:
+        events: Any = self.socket.getsockopt(zmq.EVENTS)
+        return bool(events & _READABLE)
+
+    def _visit(self) -> None:
         receive, socket = self._receive, self.socket
-        option: Callable[[int], Any] = socket.getsockopt
+        again = False
+        self._visiting = True
         try:
-            if not option(zmq.EVENTS) & _READABLE:
-                return
             cost = receive(socket)
-            if not option(zmq.EVENTS) & _READABLE:
-                return
-            while cost < DRAIN_BUDGET:
-                cost += receive(socket)
+            # Before asking, so that one look covers what these send.
+            self._run_deferred()
+            # A lone message is likely; after a second, more are, and asking would only add up.
+            if self._readable():
+                while cost < DRAIN_BUDGET:
+                    cost += receive(socket)
+                again = True
         except zmq.Again:
-            return
+            pass
         except zmq.ZMQError:
-            if self.closed:  # by what was received
-                return
-            raise
-        self._loop.call_soon(self._on_readable)
+            if not self.closed:
+                raise
+            return  # closed by what was received
+        finally:
+            self._visiting = False
+        if again or self._deferred:
+            self.touched()  # others get their turn first
+            self._run_deferred()
 
     def _on_monitor(self) -> None:
         ended = False

@@ -7,8 +7,9 @@ its number, so that after a cut it goes on where the receiver has it, and none a
 from __future__ import annotations
 
 import asyncio
+from bisect import bisect_right
 from collections import deque
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, Literal, TypeVar
 
@@ -49,20 +50,21 @@ class Outgoing(Generic[I]):
     received: int = 0
     allowed: int = 0
     total: int = 0
-    _starts: list[tuple[int, memoryview]] = field(default_factory=list)
+    _starts: list[int] = field(default_factory=list)
+    _buffers: list[memoryview] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         for weights in self.weights:
-            self._starts.append((self.total, weights.buffer))
+            self._starts.append(self.total)
+            self._buffers.append(weights.buffer)
             self.total += weights.nbytes
 
     def piece(self, limit: int) -> memoryview:
         """The bytes from ``offset`` on, at most ``limit``, within one buffer."""
-        for start, buffer in reversed(self._starts):
-            if self.offset >= start and buffer.nbytes:
-                begin = self.offset - start
-                return buffer[begin : begin + limit]
-        return memoryview(b"")
+        # The last buffer that starts here or before; empty ones share their start with the next.
+        index = bisect_right(self._starts, self.offset) - 1
+        begin = self.offset - self._starts[index]
+        return self._buffers[index][begin : begin + limit]
 
     def layouts(self) -> list[list[Any]]:
         """Name, dtype, shape and offset of each array, per ``Weights``."""
@@ -70,11 +72,11 @@ class Outgoing(Generic[I]):
 
     def forget(self) -> None:
         """Let the buffers go: the transfer is over."""
-        self._starts.clear()
+        self._buffers.clear()
 
     def body(self) -> bytes:
         """All bytes, one buffer after the other."""
-        return b"".join(buffer for _, buffer in self._starts)
+        return b"".join(self._buffers)
 
 
 class Transfer:
@@ -139,7 +141,7 @@ class Outbound(Generic[I]):
     ) -> None:
         self._limits = limits
         self._hand_over = hand_over
-        self._window = limits.chunk * limits.chunk_window
+        self._window = limits.transfer_window
         self._last = 0
         self._pairs: dict[Hashable, deque[Outgoing[I]]] = {}
         # Pairs whose first transfer can do something, in turn.
@@ -410,10 +412,14 @@ class Inbound(Generic[I]):
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
+        self._window = limits.transfer_window
         self._open: dict[int, Incoming[I]] = {}
         # Numbers that were passed on, newest last: after a cut the sender may begin them again. As
         # many as a sender may have under way are enough.
         self._delivered: dict[int, None] = {}
+        # Transfers that received something since they were last granted credit, and how much.
+        self._owed: dict[int, Incoming[I]] = {}
+        self._owed_bytes = 0
 
     def __len__(self) -> int:
         """Transfers under way."""
@@ -428,6 +434,7 @@ class Inbound(Generic[I]):
     def delivered(self, number: int) -> None:
         """A transfer was passed on."""
         self._open.pop(number, None)
+        self._owed.pop(number, None)
         self._delivered[number] = None
         if len(self._delivered) > 2 * self._limits.max_transfers:
             del self._delivered[next(iter(self._delivered))]
@@ -450,13 +457,17 @@ class Inbound(Generic[I]):
         return incoming
 
     def landed(self, incoming: Incoming[I], buffer: memoryview) -> None:
-        """Memory was found: grant the first credit."""
+        """Memory was found, or a new connection goes on with it: grant credit."""
         incoming.buffer = buffer
         self._grant(incoming)
 
+    def cut(self) -> None:
+        """The connection is gone; credit is granted when the sender begins again."""
+        self._owed.clear()
+        self._owed_bytes = 0
+
     def _grant(self, incoming: Incoming[I]) -> None:
-        window = self._limits.chunk * self._limits.chunk_window
-        incoming.allowed = min(incoming.total, incoming.received + window)
+        incoming.allowed = min(incoming.total, incoming.received + self._window)
 
     def expect(self, number: int, offset: int) -> tuple[Incoming[I], memoryview]:
         """A piece is announced.
@@ -492,11 +503,32 @@ class Inbound(Generic[I]):
                 "transfer", f"a piece of {nbytes} bytes of transfer {incoming.number}"
             )
         incoming.received += nbytes
-        self._grant(incoming)
+        self._owed[incoming.number] = incoming
+        self._owed_bytes += nbytes
         return incoming.received == incoming.total
+
+    def pay(self, window: int) -> Iterable[Incoming[I]]:
+        """Grant credit anew, once half of a window was used.
+
+        A sender wakes up half as often as with credit for each piece. It cannot run dry: what it
+        may not send for want of room is more than the other half, which pays when it arrives.
+
+        Args:
+            window: bytes that the sender keeps unacknowledged over all its transfers.
+
+        Returns:
+            The transfers whose credit must be told.
+        """
+        if self._owed_bytes * 2 < min(window, self._window):
+            return ()
+        owed, self._owed, self._owed_bytes = self._owed, {}, 0
+        for incoming in owed.values():
+            self._grant(incoming)
+        return owed.values()
 
     def drop(self, number: int) -> Incoming[I] | None:
         """A transfer is refused or given up; its memory is free when this is forgotten."""
+        self._owed.pop(number, None)
         return self._open.pop(number, None)
 
     def close(self) -> list[Incoming[I]]:
