@@ -236,7 +236,8 @@ class Caller(Base):
     async def ask(self, word: str) -> float:
         assert self._link is not None
         self._asked += 1
-        reply = self._waiting[self._asked] = asyncio.get_running_loop().create_future()
+        reply: asyncio.Future[float] = asyncio.get_running_loop().create_future()
+        self._waiting[self._asked] = reply
         self._link.send(Item(word, self._asked), 32)
         return await reply
 
@@ -426,7 +427,7 @@ async def measure(repetitions: int, megabytes: int) -> list[Row]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", type=Path, help="write the rows to this file")
-    parser.add_argument("--repetitions", type=int, default=7, help="medians of so many (5 or more)")
+    parser.add_argument("--repetitions", type=int, default=11, help="at least 5; medians are taken")
     parser.add_argument("--megabytes", type=int, default=100, help="size of the model, 1e6 bytes")
     parser.add_argument("--peer", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
