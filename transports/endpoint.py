@@ -38,7 +38,7 @@ I = TypeVar("I")  # noqa: E741  (the item type of the floor above)
 
 _logger = logging.getLogger("transports")
 
-_CHUNK_COST = 256
+_CHUNK_COST = 128
 """A piece of 1 MiB against ``DRAIN_BUDGET``: two are read before others get their turn, a third of
 a millisecond."""
 
