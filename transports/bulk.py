@@ -111,10 +111,10 @@ class Bulk(Generic[I]):
             raise LinkClosed(f"the link to {self._peer} has ended: {self._closed_because}")
         arrays = sum(map(len, weights)) + len(weights)
         size = nbytes + 2 * _EVENT_BYTES * (arrays + 1)
-        if max(size, nbytes + self._limits.inline) > self._limits.max_message:
+        if 2 * (size + self._limits.inline) > self._limits.max_frame:
             raise MessageTooLarge(
                 f"a transfer to {self._peer} with an item of {nbytes} bytes and {arrays} arrays "
-                f"has a header over max_message = {self._limits.max_message}"
+                f"has a header that no frame of max_frame = {self._limits.max_frame} holds"
             )
         if len(self._outbound) >= self._limits.max_transfers:
             raise LinkFull(

@@ -42,6 +42,7 @@ class Channel(Generic[T]):
         clock: for the timer of acknowledgements.
         limits: bounds of the endpoint.
         window: bytes that may be unacknowledged.
+        max_message: bytes of one item at most.
         ack_delay: seconds after which a receipt is acknowledged when nothing travels back.
         broken: called, at most once per epoch and never from inside ``send``, when the connection
             turned out to be gone.
@@ -59,6 +60,7 @@ class Channel(Generic[T]):
         clock: Clock,
         limits: Limits,
         window: int,
+        max_message: int,
         ack_delay: float,
         broken: Callable[[str], None],
         undeliverable: Callable[[T, str], None] | None = None,
@@ -87,6 +89,7 @@ class Channel(Generic[T]):
 
         self._clock = clock
         self._limits = limits
+        self._max_message = max_message
         self._ack_delay = ack_delay
         self._broken = broken
         self._undeliverable = undeliverable
@@ -114,10 +117,10 @@ class Channel(Generic[T]):
         """Queue an item where a bound may be reached or a tick begins."""
         if self.state == "closed":
             raise LinkClosed(self._closed_sentence())
-        if nbytes > self._limits.max_message:
+        if nbytes > self._max_message:
             raise MessageTooLarge(
-                f"a message of {nbytes} bytes to {self.peer} exceeds the {self._limits.max_message}"
-                " of the control lane: send arrays as a transfer, or raise Limits.max_message"
+                f"a message of {nbytes} bytes to {self.peer} exceeds the {self._max_message} of "
+                "the control lane: send arrays as a transfer, or raise Limits.max_message"
             )
         held = self.enqueued - self.sending.acked_bytes
         if held + nbytes > self.window:
@@ -135,7 +138,8 @@ class Channel(Generic[T]):
 
     def _end_tick(self) -> None:
         self._in_tick = False
-        self.flush()
+        if self.queue:
+            self.flush()
         self.soft = _NEVER
 
     def flush(self) -> None:
@@ -146,14 +150,16 @@ class Channel(Generic[T]):
         if queue:
             self.queue = []
             nbytes = self.enqueued - self.sending.sent_bytes
-            parts = max(
-                -(-nbytes // (2 * self._limits.batch_bytes)),
-                -(-len(queue) // self._limits.batch_messages),
-            )
-            if parts == 1:
-                self._send_batch(queue, nbytes)
-            else:
+            parts = 1
+            if len(queue) > 1:
+                parts = max(
+                    -(-nbytes // (2 * self._limits.batch_bytes)),
+                    -(-len(queue) // self._limits.batch_messages),
+                )
+            if parts > 1:
                 self._send_parts(queue, nbytes, parts)
+            else:
+                self._send_batch(queue, nbytes)
         # Outside of a tick nobody would flush what is appended without care.
         if self._in_tick and self.state == "up":
             self.soft = min(
@@ -309,6 +315,8 @@ class Channel(Generic[T]):
         if not self._acknowledges:
             self.acknowledge(self.receiving.last)
             return
+        if self.receiving.acked == self.receiving.last:
+            return  # an answer took the acknowledgement along
         self._unacknowledged += size
         if self._unacknowledged * 4 >= self.peer_window:
             self._acknowledge_now()

@@ -310,10 +310,7 @@ class Endpoint(Generic[I]):
 
     def _receive_routed(self, lane: Lane, socket: Socket) -> int:
         route = socket.recv(NOW)
-        if not socket.getsockopt(zmq.RCVMORE):
-            self._count_refused("malformed")
-            return 1
-        data = socket.recv(NOW)
+        data = socket.recv(NOW)  # a ROUTER puts the route before at least one part
         return self._receive(lane, self._routes[lane].get(route), route, data, socket)
 
     def _receive_dialled(self, lane: Lane, link: Link[I], socket: Socket) -> int:

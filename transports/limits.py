@@ -24,7 +24,8 @@ class Limits:
         batch_messages: messages in one frame at most, up to ``wire.MAX_BATCH``; more would hold the
             receiver's loop for milliseconds.
         max_frame: bytes of one frame that libzmq accepts from a peer; it cuts the connection of
-            one that sends more. Stops a peer from making us allocate without end.
+            one that sends more. Stops a peer from making us allocate without end. Equal on all
+            nodes, and at least four times ``max_message``, ``chunk`` and ``inline``.
         ack_delay: seconds after which a receipt is acknowledged when nothing travels back.
         inline: bytes of a transfer's arrays up to which they travel inside its header.
         chunk: bytes of one piece of a larger transfer. 1 MiB reuses warm memory in libzmq; one
@@ -80,10 +81,10 @@ class Limits:
                 f"max_message = {self.max_message} must be at most half of control_window = "
                 f"{self.control_window}, or drain() never makes room for it"
             )
-        if max(self.max_message, self.chunk, self.inline) >= self.max_frame:
+        if 4 * max(self.max_message, self.chunk, self.inline) > self.max_frame:
             raise ValueError(
-                f"max_frame = {self.max_frame} must exceed max_message, chunk and inline, or peers "
-                "are cut off for what they may send"
+                f"max_frame = {self.max_frame} must be at least four times max_message, chunk and "
+                "inline, or peers are cut off for what they may send"
             )
 
     @property

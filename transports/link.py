@@ -27,7 +27,7 @@ I = TypeVar("I")  # noqa: E741  (the item type of the floor above)
 _logger = logging.getLogger("transports")
 
 _UNLIMITED = 1 << 62
-"""Window of the bulk lane's events; transfers are bounded by their own credit and count."""
+"""Bound of the bulk lane's events, together and each: transfers have bounds of their own."""
 
 
 _EVENT_ACK_DELAY = 0.1
@@ -122,6 +122,7 @@ class Link(Generic[I]):
             clock=clock,
             limits=limits,
             window=limits.control_window,
+            max_message=limits.max_message,
             ack_delay=limits.ack_delay,
             broken=lambda reason: broken(self, "control", reason),
             acknowledges=not self.local,
@@ -133,6 +134,7 @@ class Link(Generic[I]):
             clock=clock,
             limits=limits,
             window=_UNLIMITED,
+            max_message=_UNLIMITED,
             ack_delay=_EVENT_ACK_DELAY,
             broken=lambda reason: broken(self, "bulk", reason),
             undeliverable=self._undeliverable,
@@ -189,7 +191,7 @@ class Link(Generic[I]):
 
         Raises:
             LinkFull: ``Limits.max_transfers`` are waiting or under way; nothing was sent.
-            MessageTooLarge: the item and the arrays' names do not fit into one message.
+            MessageTooLarge: the item and the arrays' names do not fit into one frame.
             LinkClosed: the link has ended.
         """
         return self._bulk.transfer(item, weights, nbytes, pair)
