@@ -23,6 +23,10 @@ MORE: Final = int(zmq.NOBLOCK | zmq.SNDMORE)
 """Flags of a part that is not the last."""
 _READABLE: Final = int(zmq.POLLIN)
 
+_POSTPONED: Final = 4
+"""Ticks by which a look for a swallowed signal is put off while every tick sends: the look takes
+several times as long as a send. More would delay what waits to be read."""
+
 _MONITOR_NUMBERS: Final = itertools.count()
 
 _ENDED: Final = (
@@ -38,7 +42,7 @@ class Port:
     """A socket whose frames are handed to ``receive`` as they come.
 
     The socket's descriptor is edge-triggered and a send may swallow its signal, so it is drained
-    to EAGAIN, and ``touched`` must be called once per loop tick in which something was sent.
+    to EAGAIN, and ``touched`` must be called after each send.
 
     Args:
         socket: bound or connected; the port closes it.
@@ -60,6 +64,8 @@ class Port:
         self._touched = False
         self._deferred: list[Callable[[], None]] = []
         self._visiting = False
+        self._sent = False
+        self._postponed = 0
         self._monitor: Socket | None = None
         self._on_ended = on_ended
         # pyzmq types every option as int | bytes.
@@ -77,7 +83,8 @@ class Port:
             self._loop.call_soon(self._on_monitor)
 
     def touched(self) -> None:
-        """Something was sent: look for a swallowed signal at the end of this tick or visit."""
+        """Something was sent: look for a swallowed signal soon, or at the end of this visit."""
+        self._sent = True
         if not self._touched and not self._visiting:
             self._touched = True
             self._loop.call_soon(self._end_tick)
@@ -95,7 +102,14 @@ class Port:
 
     def _end_tick(self) -> None:
         self._run_deferred()
-        self._touched = False
+        if self._sent and self._postponed < _POSTPONED:
+            # Who sent in this tick may send in the next one too.
+            self._sent = False
+            self._postponed += 1
+            self._loop.call_soon(self._end_tick)
+            return
+        self._touched = self._sent = False
+        self._postponed = 0
         # Mostly there is nothing: asking costs half of a recv that ends in EAGAIN.
         if not self.closed and self._readable():
             self._visit()
@@ -125,8 +139,11 @@ class Port:
             return  # closed by what was received
         finally:
             self._visiting = False
-        if again or self._deferred:
+        if again:
             self.touched()  # others get their turn first
+            self._postponed = _POSTPONED
+        if self._deferred:
+            self.touched()
             self._run_deferred()
 
     def _on_monitor(self) -> None:
