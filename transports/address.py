@@ -109,10 +109,17 @@ def prepare(address: Address) -> None:
             "other users could connect"
         )
     for lane in LANES:
-        _clear(address, address.endpoint(lane).removeprefix("ipc://"))
+        _remove_stale(address, address.endpoint(lane).removeprefix("ipc://"))
 
 
-def _clear(address: Address, path: str) -> None:
+def clear(address: Address) -> None:
+    """Remove the sockets of an address that this node listens at; libzmq leaves them behind."""
+    if address.scheme == "ipc":
+        for lane in LANES:
+            Path(address.endpoint(lane).removeprefix("ipc://")).unlink(missing_ok=True)
+
+
+def _remove_stale(address: Address, path: str) -> None:
     try:
         mode = Path(path).lstat().st_mode
     except FileNotFoundError:

@@ -9,7 +9,7 @@ from typing import Any, Generic, TypeVar
 
 import zmq
 
-from transports.address import LANES, Address, Lane, prepare
+from transports.address import LANES, Address, Lane, clear, prepare
 from transports.clock import Clock
 from transports.dialler import Dialler, configure
 from transports.errors import AddressError, AddressInUse, ProtocolError
@@ -548,6 +548,11 @@ class Endpoint(Generic[I]):
         ]
         if self._local is not None:
             self._local.close(f"{self.node} closed")
+        for address in self._addresses:
+            # While it is still listened at, so that no successor's sockets can be in the place.
+            clear(address)
+            for lane in LANES:
+                self._listeners[lane].socket.unbind(address.endpoint(lane))
         for port in (*self._local_ports, *self._listeners.values()):
             port.close(left)
         return Dropped(
