@@ -19,6 +19,7 @@ from transports.landing import LandingPool
 from transports.lane import Lost
 from transports.limits import Limits
 from transports.link import Link
+from transports.port import Port
 from transports.rng import SeededRng
 from transports.weights import Weights
 
@@ -110,6 +111,7 @@ class World:
         self.scheme = scheme
         self.context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self.nodes: list[Node] = []
+        self.opened: list[Port] = []
 
     async def node(self, name: str, limits: Limits | None = None, cluster: str = "test") -> Node:
         incarnation = next(_incarnations)
@@ -149,6 +151,8 @@ class World:
     async def close(self) -> None:
         for node in self.nodes:
             await node.endpoint.close(linger=0.0)
+        for port in self.opened:
+            port.close()
         self.context.destroy(linger=0)
 
 
@@ -163,3 +167,12 @@ def arrays(nbytes: int, seed: int = 0) -> Weights:
 async def finished(*futures: asyncio.Future[None]) -> None:
     """Wait for futures, with a limit."""
     await asyncio.wait_for(asyncio.gather(*futures), LIMIT)
+
+
+async def eventually(condition: Callable[[], object]) -> None:
+    """Wait for what nothing announces, with a limit."""
+    for _ in range(round(LIMIT * 1000)):
+        if condition():
+            return
+        await asyncio.sleep(0.001)
+    raise TimeoutError
