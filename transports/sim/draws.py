@@ -1,0 +1,38 @@
+"""Numbers drawn in bulk from one seed: the same on every machine and under every Python."""
+
+from __future__ import annotations
+
+import random
+from collections import deque
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+class Draws:
+    """A stream of numbers that only ``random.Random.getrandbits`` decides.
+
+    ``shuffle`` and ``uniform`` of the standard library may change from one version of Python to
+    the next; the generator behind ``getrandbits`` may not.
+
+    Args:
+        seed: of the stream.
+    """
+
+    __slots__ = ("_bits",)
+
+    def __init__(self, seed: int) -> None:
+        self._bits = random.Random(seed).getrandbits
+
+    def below(self, bound: int) -> int:
+        """An integer in ``[0, bound)``, uniform up to one part in 2**32; ``bound`` >= 1."""
+        return self._bits(32 + bound.bit_length()) % bound
+
+    def shuffle(self, items: deque[T]) -> None:
+        """Put the items into a uniformly drawn order (Fisher and Yates)."""
+        drawn = list(items)
+        for last in range(len(drawn) - 1, 0, -1):
+            other = self.below(last + 1)
+            drawn[last], drawn[other] = drawn[other], drawn[last]
+        items.clear()
+        items.extend(drawn)

@@ -1,0 +1,570 @@
+"""The simulated loop: asyncio in virtual time, where one seed decides what runs when."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import heapq
+import logging
+import math
+import sys
+import threading
+import weakref
+from asyncio import events
+from collections import deque
+from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Iterator
+from contextvars import Context
+from dataclasses import dataclass
+from typing import Any, Final, TypeVar, TypeVarTuple
+
+from transports.rng import derive_seed
+from transports.sim.draws import Draws
+from transports.sim.errors import RealWorldError, SimulatedDeadlock, SimulationRunaway
+from transports.sim.tasks import SimTask, describe
+from transports.sim.unreal import UnrealLoop
+
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
+
+_logger = logging.getLogger("asyncio")
+
+SECOND: Final = 1_000_000_000
+"""Nanoseconds of a second."""
+
+_MAX_STEPS: Final = 100_000_000
+"""Default budget: minutes of real time, so that a loop that spins ends a test run by itself."""
+
+_MAX_SECONDS: Final = 10 * 365 * 86_400.0
+"""Default limit of virtual time: a periodic timer alone reaches it in no time, training never."""
+
+_TEARDOWN_STEPS: Final = 1_000_000
+_TEARDOWN_SECONDS: Final = 3600.0
+"""What a runaway simulation gets on top, so that its tasks can be cancelled."""
+
+_CANCELLED: Final = 100
+"""Cancelled timers from which on the heap is made anew once they are most of it: a busy node sets
+and cancels a time-out for each request."""
+
+_NAMED: Final = 20
+"""Tasks that the sentence about a deadlock names at most; thousands would bury the first."""
+
+
+@dataclass(frozen=True, slots=True)
+class LoopStatistics:
+    """What a simulated loop did.
+
+    Attributes:
+        seconds: virtual time, from 0.
+        steps: callbacks run.
+        timers: timers that were set.
+        fired: timers that came due and were not cancelled.
+        jumps: times that nothing was ready and virtual time moved on.
+        ready: callbacks that wait for their turn now.
+        waiting: timers that are set now.
+    """
+
+    seconds: float
+    steps: int
+    timers: int
+    fired: int
+    jumps: int
+    ready: int
+    waiting: int
+
+
+class SimLoop(UnrealLoop):
+    """An event loop whose time is virtual: it jumps to the next timer when nothing is ready.
+
+    Time is an integer number of nanoseconds from 0. Timers run in the order of (time, order of
+    setting them), so equal deadlines are first in, first out. Callbacks that are ready run first
+    in, first out, or, with ``shuffle``, each round of them in an order drawn from the seed: every
+    such order may happen on a real machine where the callbacks belong to different nodes, and code
+    that relies on another order than asyncio promises shows it.
+
+    Whatever a seed cannot decide (sockets, threads, processes, signals) raises ``RealWorldError``.
+
+    Args:
+        seed: decides the order of ready callbacks; unused without ``shuffle``.
+        shuffle: whether that order is drawn.
+        max_steps: callbacks after which the simulation is ended as a runaway; >= 1.
+        max_seconds: virtual seconds after which it is ended.
+        trace: called as ``trace(nanoseconds, handle)`` before each callback.
+
+    Raises:
+        ValueError: a limit is not positive.
+    """
+
+    def __init__(
+        self,
+        seed: int = 0,
+        *,
+        shuffle: bool = False,
+        max_steps: int = _MAX_STEPS,
+        max_seconds: float = _MAX_SECONDS,
+        trace: Callable[[int, asyncio.Handle], object] | None = None,
+    ) -> None:
+        if max_steps < 1 or not max_seconds > 0:
+            raise ValueError(
+                f"a simulation of {max_steps} steps and {max_seconds} s does nothing: give both "
+                "a positive limit"
+            )
+        self._draws = Draws(derive_seed(seed, "order of callbacks")) if shuffle else None
+        self._max_steps = max_steps
+        self._max_ns = _nanoseconds(max_seconds)
+        self._trace = trace
+        self._ns = 0
+        self._ready: deque[asyncio.Handle] = deque()
+        self._timers: list[tuple[int, int, asyncio.TimerHandle]] = []
+        self._timer_count = 0
+        self._task_count = 0
+        self._cancelled = 0
+        self._steps = 0
+        self._fired = 0
+        self._jumps = 0
+        self._stopping = False
+        self._closed = False
+        self._debug = False
+        self._thread = threading.get_ident()
+        self._running = False
+        self._task_factory: Callable[..., Any] | None = None
+        self._exception_handler: Callable[..., object] | None = None
+        # A dictionary, because it remembers the order.
+        self._asyncgens: weakref.WeakKeyDictionary[AsyncGenerator[Any, Any], None] = (
+            weakref.WeakKeyDictionary()
+        )
+
+    # Time
+
+    @property
+    def now_ns(self) -> int:
+        """Virtual nanoseconds since the loop was made."""
+        return self._ns
+
+    def time(self) -> float:
+        """Virtual seconds since the loop was made."""
+        return self._ns / SECOND
+
+    # Callbacks and timers
+
+    def call_soon(
+        self, callback: Callable[[*Ts], object], *args: *Ts, context: Context | None = None
+    ) -> asyncio.Handle:
+        """Run ``callback(*args)`` in the next round.
+
+        Raises:
+            RuntimeError: the loop is closed.
+        """
+        self._check_closed()
+        if self._debug:
+            self._check_thread("call_soon")
+        handle = asyncio.Handle(callback, args, self, context)
+        self._ready.append(handle)
+        return handle
+
+    def call_soon_threadsafe(
+        self, callback: Callable[[*Ts], object], *args: *Ts, context: Context | None = None
+    ) -> asyncio.Handle:
+        """``call_soon``, for the loop's own thread only.
+
+        Raises:
+            RealWorldError: called from another thread: when it comes is not the seed's to decide.
+            RuntimeError: the loop is closed.
+        """
+        self._check_thread("call_soon_threadsafe")
+        return self.call_soon(callback, *args, context=context)
+
+    def call_later(
+        self,
+        delay: float,
+        callback: Callable[[*Ts], object],
+        *args: *Ts,
+        context: Context | None = None,
+    ) -> asyncio.TimerHandle:
+        """Run ``callback(*args)`` after ``delay`` virtual seconds, rounded to nanoseconds.
+
+        A positive delay is at least 1 ns, so waiting for the rest of an interval always ends.
+
+        Raises:
+            ValueError: ``delay`` is not a number.
+            RuntimeError: the loop is closed.
+        """
+        if math.isinf(delay) and delay > 0:
+            return self._never(callback, args, context)
+        ns = _nanoseconds(delay)
+        if ns <= 0:
+            ns = 1 if delay > 0 else 0
+        return self.call_at_ns(self._ns + ns, callback, *args, context=context)
+
+    def call_at(
+        self,
+        when: float,
+        callback: Callable[[*Ts], object],
+        *args: *Ts,
+        context: Context | None = None,
+    ) -> asyncio.TimerHandle:
+        """Run ``callback(*args)`` when ``time()`` is ``when``, rounded to nanoseconds.
+
+        Raises:
+            ValueError: ``when`` is not a number.
+            RuntimeError: the loop is closed.
+        """
+        if math.isinf(when) and when > 0:
+            return self._never(callback, args, context)
+        ns = max(_nanoseconds(when), self._ns)
+        if ns == self._ns and when > self.time():
+            ns += 1
+        return self.call_at_ns(ns, callback, *args, context=context)
+
+    def call_at_ns(
+        self, ns: int, callback: Callable[[*Ts], object], *args: *Ts, context: Context | None = None
+    ) -> asyncio.TimerHandle:
+        """Run ``callback(*args)`` when ``now_ns`` is ``ns``; a time that has passed means now.
+
+        Raises:
+            RuntimeError: the loop is closed.
+        """
+        self._check_closed()
+        ns = max(ns, self._ns)
+        timer = asyncio.TimerHandle(ns / SECOND, callback, args, self, context)
+        self._timer_count += 1
+        heapq.heappush(self._timers, (ns, self._timer_count, timer))
+        timer._scheduled = True  # type: ignore[attr-defined]  # noqa: SLF001  # asyncio's own mark, without which it does not report a cancellation
+        return timer
+
+    def _never(
+        self, callback: Callable[[*Ts], object], args: tuple[*Ts], context: Context | None
+    ) -> asyncio.TimerHandle:
+        self._check_closed()
+        return asyncio.TimerHandle(math.inf, callback, args, self, context)
+
+    def _timer_handle_cancelled(self, handle: asyncio.TimerHandle) -> None:
+        # asyncio calls this for each timer that is cancelled, before it says so itself.
+        if handle._scheduled:  # type: ignore[attr-defined]  # noqa: SLF001  # asyncio's own mark
+            self._cancelled += 1
+
+    # Futures and tasks
+
+    def create_future(self) -> asyncio.Future[Any]:
+        """A future of this loop."""
+        return asyncio.Future(loop=self)
+
+    def create_task(
+        self,
+        coro: Generator[Any, None, T] | Coroutine[Any, Any, T],
+        *,
+        name: str | None = None,
+        context: Context | None = None,
+        **kwargs: Any,
+    ) -> asyncio.Task[T]:
+        """A task that runs ``coro``.
+
+        Args:
+            coro: the coroutine.
+            name: of the task, for people.
+            context: to run in; default is a copy of the current one.
+            **kwargs: what later versions of asyncio pass on to ``asyncio.Task``.
+
+        Raises:
+            RuntimeError: the loop is closed.
+        """
+        self._check_closed()
+        if self._task_factory is None:
+            self._task_count += 1
+            return SimTask(self._task_count, coro, self, name=name, context=context, **kwargs)
+        if context is not None:
+            kwargs["context"] = context
+        task: asyncio.Task[T] = self._task_factory(self, coro, **kwargs)
+        if name is not None:
+            task.set_name(name)
+        return task
+
+    def set_task_factory(self, factory: Callable[..., Any] | None) -> None:
+        """Make tasks by ``factory(loop, coro, **kwargs)``; None means ``asyncio.Task``."""
+        self._task_factory = factory
+
+    def get_task_factory(self) -> Callable[..., Any] | None:
+        """The task factory, None for the default."""
+        return self._task_factory
+
+    # Running
+
+    def run_until_complete(self, future: Any) -> Any:
+        """Run until ``future`` is done.
+
+        Args:
+            future: a future of this loop, or a coroutine.
+
+        Returns:
+            Its result.
+
+        Raises:
+            SimulatedDeadlock: nothing is ready and no timer is set.
+            SimulationRunaway: the budget of steps or virtual time is used up.
+            RuntimeError: the loop is closed or runs already.
+        """
+        self._check_closed()
+        self._check_not_running()
+        is_new = not asyncio.isfuture(future)
+        future = asyncio.ensure_future(future, loop=self)
+        future.add_done_callback(self._stop_with)
+        try:
+            self._run()
+        except BaseException:
+            if is_new and future.done() and not future.cancelled():
+                future.exception()  # the caller sees the error of the loop instead
+            raise
+        finally:
+            future.remove_done_callback(self._stop_with)
+        if not future.done():
+            raise RuntimeError("the loop was stopped before the future was done")
+        return future.result()
+
+    def run_forever(self) -> None:
+        """Run until ``stop`` is called.
+
+        Raises:
+            SimulatedDeadlock: nothing is ready and no timer is set: it would never end.
+            SimulationRunaway: the budget of steps or virtual time is used up.
+            RuntimeError: the loop is closed or runs already.
+        """
+        self._check_closed()
+        self._check_not_running()
+        self._run()
+
+    def stop(self) -> None:
+        """End the run after this round of callbacks."""
+        self._stopping = True
+
+    def is_running(self) -> bool:
+        """Whether the loop runs."""
+        return self._running
+
+    def is_closed(self) -> bool:
+        """Whether the loop was closed."""
+        return self._closed
+
+    def close(self) -> None:
+        """Forget all callbacks and timers.
+
+        Raises:
+            RuntimeError: the loop runs.
+        """
+        if self._running:
+            raise RuntimeError("a running loop cannot be closed: stop it first")
+        self._closed = True
+        self._ready.clear()
+        self._timers.clear()
+
+    def _stop_with(self, future: asyncio.Future[Any]) -> None:
+        if not future.cancelled():
+            error = future.exception()
+            if isinstance(error, SystemExit | KeyboardInterrupt):
+                return  # it ends the run by itself
+        self._stopping = True
+
+    def _run(self) -> None:
+        with self._current():
+            while True:
+                self._run_round()
+                if self._stopping:
+                    return
+
+    @contextlib.contextmanager
+    def _current(self) -> Iterator[None]:
+        hooks = sys.get_asyncgen_hooks()
+        depth = sys.get_coroutine_origin_tracking_depth()
+        self._thread = threading.get_ident()
+        self._running = True
+        sys.set_asyncgen_hooks(firstiter=self._begin, finalizer=self._finalize)
+        if self._debug:
+            sys.set_coroutine_origin_tracking_depth(10)
+        events._set_running_loop(self)  # noqa: SLF001  (documented for authors of loops)
+        try:
+            yield
+        finally:
+            events._set_running_loop(None)  # noqa: SLF001  (documented for authors of loops)
+            sys.set_coroutine_origin_tracking_depth(depth)
+            sys.set_asyncgen_hooks(*hooks)
+            self._running = False
+            self._stopping = False
+
+    def _run_round(self) -> None:
+        if self._cancelled > _CANCELLED and self._cancelled * 2 > len(self._timers):
+            self._timers = [entry for entry in self._timers if not entry[2].cancelled()]
+            heapq.heapify(self._timers)
+            self._cancelled = 0
+        ready, timers = self._ready, self._timers
+        while timers and timers[0][2].cancelled():
+            heapq.heappop(timers)
+            self._cancelled -= 1
+        if not ready and not self._stopping:
+            if not timers:
+                raise SimulatedDeadlock(self._deadlock())
+            if timers[0][0] > self._ns:
+                self._jump(timers[0][0])
+        while timers and timers[0][0] <= self._ns:
+            timer = heapq.heappop(timers)[2]
+            timer._scheduled = False  # type: ignore[attr-defined]  # noqa: SLF001  # as asyncio does
+            if timer.cancelled():
+                self._cancelled -= 1
+            else:
+                self._fired += 1
+                ready.append(timer)
+        count = len(ready)
+        if self._draws is not None and count > 1:
+            self._draws.shuffle(ready)
+        trace = self._trace
+        for _ in range(count):
+            handle = ready.popleft()
+            if handle.cancelled():
+                continue
+            self._steps += 1
+            if self._steps > self._max_steps:
+                ready.appendleft(handle)
+                self._run_away(f"{self._steps - 1} steps")
+            if trace is not None:
+                trace(self._ns, handle)
+            handle._run()  # noqa: SLF001  # how every loop runs a handle; asyncio has no public way
+
+    def _jump(self, ns: int) -> None:
+        if ns > self._max_ns:
+            self._run_away(f"{self._max_ns / SECOND:.9g} virtual seconds")
+        self._ns = ns
+        self._jumps += 1
+
+    def _run_away(self, limit: str) -> None:
+        steps, now = self._steps, self.time()
+        self._max_steps = steps + _TEARDOWN_STEPS
+        self._max_ns = self._ns + _nanoseconds(_TEARDOWN_SECONDS)
+        raise SimulationRunaway(
+            f"the simulation used up its {limit} (step {steps} at {now:.9g} s): something repeats "
+            f"without end, or it needs more; waiting: {self._waiting()}"
+        )
+
+    def _deadlock(self) -> str:
+        return (
+            f"deadlock in simulated time: at {self.time():.9g} s nothing is ready and no timer is "
+            f"set, so nothing will ever wake: {self._waiting()}"
+        )
+
+    def _waiting(self) -> str:
+        tasks = sorted(map(describe, asyncio.all_tasks(self)))
+        more = f" and {len(tasks) - _NAMED} more" if len(tasks) > _NAMED else ""
+        return (", ".join(tasks[:_NAMED]) + more) or "no task"
+
+    # Checks
+
+    def _check_closed(self) -> None:
+        if self._closed:
+            raise RuntimeError(f"{self!r} is closed: make a new one")
+
+    def _check_not_running(self) -> None:
+        if self._running:
+            raise RuntimeError(f"{self!r} runs already")
+        try:
+            other = asyncio.get_running_loop()
+        except RuntimeError:
+            return
+        raise RuntimeError(f"{other!r} runs in this thread: give a simulation a thread of its own")
+
+    def _check_thread(self, name: str) -> None:
+        if threading.get_ident() != self._thread:
+            raise RealWorldError(
+                f"loop.{name}() was called from another thread: in simulated time everything runs "
+                "on the loop's thread, so that the seed decides the order"
+            )
+
+    # Asynchronous generators, and what asyncio.Runner calls at the end
+
+    def _begin(self, generator: AsyncGenerator[Any, Any]) -> None:
+        self._asyncgens[generator] = None
+
+    def _finalize(self, generator: AsyncGenerator[Any, Any]) -> None:
+        self._asyncgens.pop(generator, None)
+        if not self._closed:
+            self.call_soon(self.create_task, generator.aclose())
+
+    async def shutdown_asyncgens(self) -> None:
+        """Close all asynchronous generators that are not finished."""
+        closing = list(self._asyncgens)
+        self._asyncgens.clear()
+        results = await asyncio.gather(*(each.aclose() for each in closing), return_exceptions=True)
+        for result, generator in zip(results, closing, strict=True):
+            if isinstance(result, Exception):
+                self.call_exception_handler(
+                    {
+                        "message": f"an error while {generator!r} was closed",
+                        "exception": result,
+                        "asyncgen": generator,
+                    }
+                )
+
+    async def shutdown_default_executor(self, timeout: float | None = None) -> None:
+        """There is none."""
+
+    # Errors that nobody awaits
+
+    def get_exception_handler(self) -> Callable[..., object] | None:
+        """What is called with errors that nobody awaits, None for the default."""
+        return self._exception_handler
+
+    def set_exception_handler(self, handler: Callable[..., object] | None) -> None:
+        """Call ``handler(loop, context)`` with errors that nobody awaits."""
+        self._exception_handler = handler
+
+    def default_exception_handler(self, context: dict[str, Any]) -> None:
+        """Log the error as asyncio does."""
+        lines = [context.get("message") or "Unhandled exception in event loop"]
+        lines += [
+            f"{key}: {value!r}"
+            for key, value in sorted(context.items())
+            if key not in {"message", "exception", "source_traceback", "handle_traceback"}
+        ]
+        _logger.error("\n".join(lines), exc_info=context.get("exception"))
+
+    def call_exception_handler(self, context: dict[str, Any]) -> None:
+        """Pass an error that nobody awaits to the exception handler."""
+        if self._exception_handler is None:
+            self.default_exception_handler(context)
+            return
+        try:
+            self._exception_handler(self, context)
+        except Exception:
+            _logger.exception("the exception handler failed on %r", context)
+
+    # Debugging
+
+    def get_debug(self) -> bool:
+        """Whether debug mode is on."""
+        return self._debug
+
+    def set_debug(self, enabled: bool) -> None:
+        """Record where coroutines are made, and check the thread of ``call_soon``."""
+        self._debug = enabled
+
+    def statistics(self) -> LoopStatistics:
+        """What the loop did and holds."""
+        return LoopStatistics(
+            seconds=self.time(),
+            steps=self._steps,
+            timers=self._timer_count,
+            fired=self._fired,
+            jumps=self._jumps,
+            ready=len(self._ready),
+            waiting=len(self._timers) - self._cancelled,
+        )
+
+    def __repr__(self) -> str:
+        state = "closed" if self._closed else "running" if self._running else "idle"
+        return (
+            f"<SimLoop {state} at {self.time():.9g} s steps={self._steps} "
+            f"ready={len(self._ready)} timers={len(self._timers) - self._cancelled}>"
+        )
+
+
+def _nanoseconds(seconds: float) -> int:
+    if math.isnan(seconds):
+        raise ValueError("a time of nan seconds never comes")
+    if math.isinf(seconds):
+        return sys.maxsize if seconds > 0 else -sys.maxsize
+    return round(seconds * SECOND)

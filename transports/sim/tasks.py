@@ -1,0 +1,42 @@
+"""The tasks of a simulated loop."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine, Generator
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+class SimTask(asyncio.Task[T]):
+    """A task whose hash is its number: asyncio's task groups and waits keep tasks in sets.
+
+    The default hash is the address in memory, so the order in which a task group cancels its tasks
+    would change from process to process.
+    """
+
+    def __init__(
+        self,
+        number: int,
+        coro: Generator[Any, None, T] | Coroutine[Any, Any, T],
+        loop: asyncio.AbstractEventLoop,
+        **kwargs: Any,
+    ) -> None:
+        self._number = number
+        super().__init__(coro, loop=loop, **kwargs)
+
+    def __hash__(self) -> int:
+        return self._number
+
+    def __eq__(self, other: object) -> bool:
+        return self is other
+
+
+def describe(task: asyncio.Task[Any]) -> str:
+    """A task's name and the innermost line of its own that it waits at."""
+    coroutine: Any = task.get_coro()
+    name = getattr(coroutine, "__qualname__", type(coroutine).__name__)
+    stack = task.get_stack(limit=1)
+    where = f" at {stack[-1].f_code.co_filename}:{stack[-1].f_lineno}" if stack else ""
+    return f"{task.get_name()} ({name}{where})"
