@@ -72,9 +72,13 @@ class Line:
     async def close(self) -> None:
         for server in self._servers:
             server.close()
-        self.cut()
-        while self._tasks:
-            await asyncio.wait(self._tasks, timeout=LIMIT)
+        # A connection may be in the making, so once is not enough.
+        for _ in range(round(LIMIT * 100)):
+            self.cut()
+            if not self._tasks:
+                return
+            await asyncio.wait(self._tasks, timeout=0.01)
+        raise TimeoutError
 
 
 @pytest.fixture
