@@ -32,16 +32,17 @@ class Address:
     """A parsed address.
 
     Attributes:
-        scheme: "inproc" or "ipc".
-        rest: the name after inproc://, or the absolute path after ipc://, without lane suffix.
+        scheme: "inproc", "ipc" or "sim".
+        rest: the name after inproc:// or sim://, or the absolute path after ipc://, without lane
+            suffix.
     """
 
-    scheme: Literal["inproc", "ipc"]
+    scheme: Literal["inproc", "ipc", "sim"]
     rest: str
 
     @staticmethod
     def parse(text: str, node: NodeId | None = None) -> Address:
-        """Read "inproc://name" or "ipc:///directory/base".
+        """Read "inproc://name", "ipc:///directory/base" or "sim://name".
 
         Args:
             text: the address. A base that ends in "*" gets the incarnation of ``node`` there.
@@ -52,9 +53,10 @@ class Address:
         """
         scheme, separator, rest = text.partition("://")
         shown = text if len(text) <= MAX_ADDRESS_BYTES else text[:64] + "..."
-        if not separator or scheme not in {"inproc", "ipc"}:
+        if not separator or scheme not in {"inproc", "ipc", "sim"}:
             raise AddressError(
-                f"address {shown!r} is neither inproc://name nor ipc:///directory/base"
+                f"address {shown!r} is neither inproc://name nor ipc:///directory/base, nor "
+                "sim://name in a simulation"
             )
         if node is not None and rest.endswith("*"):
             rest = f"{rest[:-1]}{node.incarnation:06x}"
@@ -65,6 +67,8 @@ class Address:
             )
         if scheme == "inproc":
             return Address("inproc", rest)
+        if scheme == "sim":
+            return Address("sim", rest)
         length = len(os.fsencode(rest)) + max(map(len, _SUFFIX.values()))
         if not rest.startswith("/"):
             raise AddressError(f"address {shown!r} needs an absolute path: ipc:///directory/base")

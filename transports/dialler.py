@@ -11,8 +11,9 @@ from transports.address import Address, Lane
 from transports.channel import Channel
 from transports.clock import Clock, Timer
 from transports.limits import Limits
-from transports.port import Port, Socket
+from transports.port import Port
 from transports.rng import Rng
+from transports.sockets import Context, Socket
 
 
 class Dialler:
@@ -37,7 +38,7 @@ class Dialler:
         self,
         channel: Channel[Any],
         address: Address,
-        context: zmq.Context[Socket],
+        context: Context,
         *,
         hello: Callable[[int], bytes],
         receive: Callable[[Socket], int],
@@ -78,7 +79,7 @@ class Dialler:
         configure(socket, self._limits)
         socket.setsockopt(zmq.RECONNECT_IVL, -1)
         # Connections within a process have no monitor; their end shows as a send that fails.
-        ended = self._ended if self._address.scheme == "ipc" else None
+        ended = self._ended if self._address.scheme != "inproc" else None
         self._port = Port(socket, self._receive, ended)
         try:
             socket.connect(self._address.endpoint(self.lane))

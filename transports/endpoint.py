@@ -18,8 +18,9 @@ from transports.handover import PROCESS_TOKEN
 from transports.identity import NodeId
 from transports.limits import Limits
 from transports.link import Handler, Link
-from transports.port import MORE, NOW, Port, Socket
+from transports.port import MORE, NOW, Port
 from transports.rng import Rng
+from transports.sockets import Context, Socket
 from transports.statistics import Dropped, EndpointStatistics
 from transports.wire import (
     MAX_SENTENCE,
@@ -72,7 +73,7 @@ class Endpoint(Generic[I]):
         clock: Clock,
         rng: Rng,
         limits: Limits | None = None,
-        context: zmq.Context[Socket] | None = None,
+        context: Context | None = None,
     ) -> None:
         node.check()
         self.node = node

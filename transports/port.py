@@ -1,16 +1,14 @@
-"""One ZeroMQ socket on the event loop, read in batches and never awaited."""
+"""One socket on the event loop, read in batches and never awaited."""
 
 from __future__ import annotations
 
 import asyncio
-import itertools
 from collections.abc import Callable
-from typing import Any, Final, cast
+from typing import Any, Final
 
 import zmq
-from zmq.utils.monitor import parse_monitor_message
 
-Socket = zmq.Socket[bytes]
+from transports.sockets import Socket, watch
 
 DRAIN_BUDGET: Final = 256
 """Cost that one visit to a socket may run up before others get their turn; a small frame costs 1.
@@ -26,16 +24,6 @@ _READABLE: Final = int(zmq.POLLIN)
 _POSTPONED: Final = 4
 """Ticks by which a look for a swallowed signal is put off while every tick sends: the look takes
 several times as long as a send. More would delay what waits to be read."""
-
-_MONITOR_NUMBERS: Final = itertools.count()
-
-_ENDED: Final = (
-    zmq.EVENT_CLOSED
-    | zmq.EVENT_DISCONNECTED
-    | zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL
-    | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
-    | zmq.EVENT_HANDSHAKE_FAILED_AUTH
-)
 
 
 class Port:
@@ -66,21 +54,7 @@ class Port:
         self._visiting = False
         self._sent = False
         self._postponed = 0
-        self._monitor: Socket | None = None
-        self._on_ended = on_ended
-        # pyzmq types every option as int | bytes.
-        self._fd = cast("int", socket.getsockopt(zmq.FD))
-        self._loop.add_reader(self._fd, self._visit)
-        if on_ended is not None:
-            # A name of our own: pyzmq's default is made from the descriptor, which is reused.
-            address = f"inproc://transports-monitor-{next(_MONITOR_NUMBERS)}"
-            socket.monitor(address, _ENDED)
-            self._monitor = socket.context.socket(zmq.PAIR)
-            self._monitor.linger = 0
-            self._monitor.connect(address)
-            self._monitor_fd = cast("int", self._monitor.getsockopt(zmq.FD))
-            self._loop.add_reader(self._monitor_fd, self._on_monitor)
-            self._loop.call_soon(self._on_monitor)
+        self._signals = watch(socket, self._visit, on_ended)
 
     def touched(self) -> None:
         """Something was sent: look for a swallowed signal soon, or at the end of this visit."""
@@ -146,17 +120,6 @@ class Port:
             self.touched()
             self._run_deferred()
 
-    def _on_monitor(self) -> None:
-        ended = False
-        while self._monitor is not None:
-            try:
-                message: Any = self._monitor.recv_multipart(NOW)
-            except zmq.Again:
-                break
-            ended |= bool(parse_monitor_message(message)["event"] & _ENDED)
-        if ended and self._on_ended is not None:
-            self._on_ended()
-
     def close(self, linger: float = 0.0) -> None:
         """Stop reading and close.
 
@@ -166,10 +129,5 @@ class Port:
         if self.closed:
             return
         self.closed = True
-        self._loop.remove_reader(self._fd)
-        if self._monitor is not None:
-            self._loop.remove_reader(self._monitor_fd)
-            self.socket.disable_monitor()
-            self._monitor.close()
-            self._monitor = None
-        self.socket.close(linger=int(linger * 1000))
+        self._signals.stop()
+        self.socket.close(int(linger * 1000))

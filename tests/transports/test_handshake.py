@@ -14,7 +14,8 @@ from transports.address import Address, Lane
 from transports.gate import Gate
 from transports.identity import NodeId
 from transports.limits import Limits
-from transports.port import Port, Socket
+from transports.port import Port
+from transports.sockets import Socket
 from transports.weights import TensorSpec
 from transports.wire import (
     VERSION,

@@ -29,9 +29,6 @@ class SimTask(asyncio.Task[T]):
     def __hash__(self) -> int:
         return self._number
 
-    def __eq__(self, other: object) -> bool:
-        return self is other
-
 
 def describe(task: asyncio.Task[Any]) -> str:
     """A task's name and the innermost line of its own that it waits at."""

@@ -1,0 +1,174 @@
+"""What the transports need of ZeroMQ, as protocols: real sockets and simulated ones fit them."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Callable
+from typing import Any, Final, Protocol, cast
+
+import zmq
+from zmq.utils.monitor import parse_monitor_message
+
+_MONITOR_NUMBERS: Final = itertools.count()
+
+_ENDED: Final = (
+    zmq.EVENT_CLOSED
+    | zmq.EVENT_DISCONNECTED
+    | zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL
+    | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
+    | zmq.EVENT_HANDSHAKE_FAILED_AUTH
+)
+
+
+class Socket(Protocol):
+    """The calls of ``zmq.Socket`` that the transports make; nothing blocks.
+
+    Numbers of options and flags, and errors, are those of ZeroMQ.
+    """
+
+    @property
+    def closed(self) -> bool:
+        """Whether the socket was closed."""
+        ...
+
+    def setsockopt(self, option: int, optval: int, /) -> None:
+        """Set an option."""
+        ...
+
+    def getsockopt(self, option: int, /) -> int | bytes:
+        """Read ``EVENTS`` or ``RCVMORE``."""
+        ...
+
+    def bind(self, addr: str, /) -> object:
+        """Listen at an address.
+
+        Raises:
+            zmq.ZMQError: EADDRINUSE, or another reason why not.
+        """
+        ...
+
+    def unbind(self, addr: str, /) -> object:
+        """Listen there no longer."""
+        ...
+
+    def connect(self, addr: str, /) -> object:
+        """Connect to an address; whether it succeeds shows later."""
+        ...
+
+    def send(self, data: Any, /, flags: int = ..., copy: bool = ...) -> object:
+        """Send a part of a message.
+
+        Raises:
+            zmq.Again: there is no connection.
+            zmq.ZMQError: EHOSTUNREACH, from a ROUTER whose first part names no connection.
+        """
+        ...
+
+    def recv(self, flags: int = ..., /) -> bytes:
+        """The next part of a message.
+
+        Raises:
+            zmq.Again: there is none.
+        """
+        ...
+
+    def recv_into(self, buffer: Any, /, *, flags: int = ...) -> int:
+        """Write the next part into memory and give its true size, which may exceed the memory's.
+
+        Raises:
+            zmq.Again: there is none.
+        """
+        ...
+
+    def close(self, linger: int | None = ..., /) -> object:
+        """Close; ``linger`` milliseconds may pass until what was sent has left."""
+        ...
+
+
+class Signals(Protocol):
+    """A running watch over a socket."""
+
+    def stop(self) -> None:
+        """Watch no longer; called before the socket is closed."""
+        ...
+
+
+class Watched(Socket, Protocol):
+    """A socket that calls back by itself instead of through a descriptor."""
+
+    def watch(self, readable: Callable[[], None], ended: Callable[[], None] | None) -> Signals:
+        """Call back on the loop as ``watch`` of this module says."""
+        ...
+
+
+class Context(Protocol):
+    """Where sockets come from: ``zmq.Context``, or a node of a simulated network."""
+
+    def socket(self, socket_type: int, /) -> Socket:
+        """A new ``Socket`` of type ``zmq.DEALER`` or ``zmq.ROUTER``."""
+        ...
+
+
+def watch(
+    socket: Socket, readable: Callable[[], None], ended: Callable[[], None] | None
+) -> Signals:
+    """Have the running loop call back when something happens to a socket.
+
+    Args:
+        socket: real or simulated.
+        readable: called when there is something to read after there was nothing; like the
+            descriptor of ZeroMQ, once, until a read ends in ``zmq.Again`` or ``EVENTS`` says that
+            nothing is left, and not at all when a send swallowed the signal.
+        ended: called when a connection of the socket ended or could not be made, if given.
+    """
+    if isinstance(socket, zmq.Socket):
+        return _Descriptors(socket, readable, ended)
+    return cast("Watched", socket).watch(readable, ended)
+
+
+class _Descriptors:
+    """Signals of a real socket, and of its monitor if the end of connections matters."""
+
+    def __init__(
+        self,
+        socket: zmq.Socket[bytes],
+        readable: Callable[[], None],
+        ended: Callable[[], None] | None,
+    ) -> None:
+        self._socket = socket
+        self._ended = ended
+        self._loop = asyncio.get_running_loop()
+        self._monitor: zmq.Socket[bytes] | None = None
+        # pyzmq types every option as int | bytes.
+        self._fd = cast("int", socket.getsockopt(zmq.FD))
+        self._loop.add_reader(self._fd, readable)
+        if ended is not None:
+            # A name of our own: pyzmq's default is made from the descriptor, which is reused.
+            address = f"inproc://transports-monitor-{next(_MONITOR_NUMBERS)}"
+            socket.monitor(address, _ENDED)
+            self._monitor = socket.context.socket(zmq.PAIR)
+            self._monitor.linger = 0
+            self._monitor.connect(address)
+            self._monitor_fd = cast("int", self._monitor.getsockopt(zmq.FD))
+            self._loop.add_reader(self._monitor_fd, self._on_monitor)
+            self._loop.call_soon(self._on_monitor)
+
+    def _on_monitor(self) -> None:
+        ended = False
+        while self._monitor is not None:
+            try:
+                message: Any = self._monitor.recv_multipart(zmq.NOBLOCK)
+            except zmq.Again:
+                break
+            ended |= bool(parse_monitor_message(message)["event"] & _ENDED)
+        if ended and self._ended is not None:
+            self._ended()
+
+    def stop(self) -> None:
+        self._loop.remove_reader(self._fd)
+        if self._monitor is not None:
+            self._loop.remove_reader(self._monitor_fd)
+            self._socket.disable_monitor()
+            self._monitor.close()
+            self._monitor = None
