@@ -291,7 +291,9 @@ class Link(Generic[I]):
         self._bulk.channel.check(chunk.epoch, chunk.to, self._node)
         incoming, memory = self._bulk.expect(chunk)
         self._bulk.channel.bytes_in += size
-        self._bulk.on_piece(incoming, read(memory))
+        nbytes = read(memory)
+        del memory  # or the landing buffer would not be free when the handler releases it
+        self._bulk.on_piece(incoming, nbytes)
 
     def came_up(self, lane: Lane) -> None:
         """A lane's channel is up: send what has queued, and tell the floor above."""

@@ -214,6 +214,22 @@ async def test_a_transfer_waits_at_its_first_byte_until_a_landing_buffer_is_free
     assert (statistics.landed, statistics.allocated) == (2, 1)
 
 
+async def test_releasing_within_the_handler_frees_the_buffer_there_and_then(
+    ipc_world: World,
+) -> None:
+    _, two, there, _ = await ipc_world.pair(SMALL)
+    leased: list[int] = []
+
+    def on_transfer(link: Link[Note], item: Note, weights: list[Weights]) -> None:
+        for each in weights:
+            each.release()
+        leased.append(two.recorder.pool.statistics().leased)
+
+    two.recorder.on_transfer = on_transfer  # type: ignore[method-assign]  # a handler of its own
+    await finished(there.transfer(Note(1), [arrays(50_000)], 10, pair=1).done)
+    assert leased == [0]
+
+
 async def test_a_transfer_over_the_limit_is_refused_to_its_sender(ipc_world: World) -> None:
     _, two, there, _ = await ipc_world.pair(SMALL, Limits(max_transfer=20_000))
     fits = there.transfer(Note(1), [arrays(19_000)], 10, pair=0)
@@ -258,9 +274,12 @@ async def test_a_cancelled_transfer_frees_its_landing_buffer(ipc_world: World) -
     behind = there.transfer(Note(3), [arrays(60_000)], 10, pair=2)
     await finished(there.transfer(Note(4), [], 10, pair=3).done)
     waiting.done.cancel()
+    await asyncio.sleep(0)  # the cancellation is told in the next tick
+    await finished(there.transfer(Note(5), [], 10, pair=3).done)
     two.recorder.transfers[0][1][0].release()
     await finished(behind.done)
-    assert [item.number for item, _ in two.recorder.transfers] == [1, 4, 3]
+    assert [item.number for item, _ in two.recorder.transfers] == [1, 4, 5, 3]
+    assert two.recorder.pool.statistics().landed == 2, "the cancelled one had left the queue"
 
 
 async def test_too_many_transfers_fill_the_link(world: World) -> None:

@@ -10,7 +10,7 @@ import pytest
 import zmq
 
 from tests.transports.world import LIMIT, Node, Note, World, arrays, eventually, finished
-from transports.address import Address, Lane
+from transports.address import LANES, Address, Lane
 from transports.gate import Gate
 from transports.identity import NodeId
 from transports.limits import Limits
@@ -227,6 +227,62 @@ async def test_an_epoch_counts_once(world: World, listener: Node) -> None:
     first.send(Batch(VERSION, 1, listener.id.incarnation, 1, 0, [Note(1)]))
     assert await first.refusal() == "epoch"
     assert listener.recorder.items == []
+
+
+@pytest.mark.parametrize("lane", ["control", "bulk"])
+async def test_frames_of_another_epoch_or_for_another_incarnation_are_refused(
+    world: World, listener: Node, lane: Lane
+) -> None:
+    stranger = strangers(world)[lane == "bulk"]
+    await stranger.greet(listener.id)
+    to = listener.id.incarnation
+    item: Any = Note(1) if lane == "control" else Parcel(1, Note(1), [], b"")
+    stranger.send(Batch(VERSION, 2, to, 1, 0, [item]))
+    stranger.send(Batch(VERSION, 1, to + 1, 1, 0, [item]))
+    stranger.send(Bye(VERSION, 1, to + 1, "for another"))
+    stranger.send(Batch(VERSION, 1, to, 1, 0, [item]))
+    await listener.recorder.until(lambda: listener.recorder.items or listener.recorder.transfers)
+    assert listener.refused == {"epoch": 1, "target": 2}
+    assert len(listener.recorder.items) + len(listener.recorder.transfers) == 1
+
+
+async def test_receipts_are_acknowledged_when_a_quarter_of_the_senders_window_is_used(
+    world: World,
+) -> None:
+    listener = await world.node("b", Limits(ack_delay=3600.0))
+    await listener.endpoint.listen(world.address("b"))
+    control, _ = strangers(world)
+    await control.greet(listener.id)  # with a window of 1000 bytes
+    for number in range(1, 4):
+        control.send(Batch(VERSION, 1, listener.id.incarnation, number, 0, [Note(1, bytes(90))]))
+    acknowledgement = await control.receive()
+    assert isinstance(acknowledgement, Batch)
+    assert (acknowledgement.items, acknowledgement.ack) == ([], 3)
+
+
+async def test_who_is_told_that_dials_crossed_waits_for_the_other_side(world: World) -> None:
+    node = await world.node("b")
+    await node.endpoint.listen(world.address("b"))
+    elsewhere = Address.parse(world.address("s"))
+    routers: list[zmq.Socket[bytes]] = []
+    for lane in LANES:
+        router = world.context.socket(zmq.ROUTER)
+        router.bind(elsewhere.endpoint(lane))
+        routers.append(router)
+    link = node.endpoint.dial(STRANGER, str(elsewhere))
+    await eventually(lambda: routers[0].poll(0))
+    route, hello = routers[0].recv_multipart()
+    assert CODECS["control"].decode(hello).source == node.id
+    routers[0].send_multipart(
+        [route, CODECS["control"].encode(Refused(VERSION, "crossed", "I dial you"))]
+    )
+    control, _ = strangers(world)
+    await eventually(lambda: node.refused == {"crossed": 1})
+    await control.greet(node.id)
+    assert link.state == "up"
+    assert node.recorder.downs == []
+    for router in routers:
+        router.close(linger=0)
 
 
 GARBAGE: list[list[bytes]] = [
