@@ -251,7 +251,7 @@ class Endpoint(Generic[I]):
             clock=self._clock,
             rng=self._rng,
             limits=self._limits,
-            broken=self._broken,
+            broken=self._connection_gone,
             count_refused=self._count_refused,
             count_error=self._count_error,
         )
@@ -281,9 +281,6 @@ class Endpoint(Generic[I]):
         self._gate.retire(lane, route, code)
 
     # Connections that end
-
-    def _broken(self, link: Link[I], lane: Lane, reason: str) -> None:
-        self._connection_gone(link, lane, reason)
 
     def _connection_gone(self, link: Link[I], lane: Lane, reason: str) -> None:
         if link.state == "closed":

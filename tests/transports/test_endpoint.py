@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 
 import pytest
 
-from tests.transports.world import LIMIT, Node, Note, World, arrays, finished
+from tests.transports.world import LIMIT, Node, Note, World, arrays, eventually, finished
 from transports.errors import LinkClosed, LinkFull, MessageTooLarge, TransferRefused
 from transports.identity import NodeId
 from transports.limits import Limits
@@ -381,6 +382,28 @@ async def test_a_handler_may_end_the_link_it_is_called_for(world: World) -> None
     await one.recorder.until(lambda: one.recorder.downs)
     assert two.endpoint.statistics().handler_errors == 0
     assert two.recorder.downs[0][1] == "enough"
+
+
+async def test_closing_gives_every_descriptor_back(world: World) -> None:
+    def descriptors() -> int:
+        return len(list(Path("/proc/self/fd").iterdir()))
+
+    async def traffic() -> None:
+        one, two, there, _ = await world.pair()
+        there.send(Note(1), 10)
+        await finished(there.transfer(Note(2), [arrays(200_000)], 10, pair=0).done)
+        await one.endpoint.close()
+        await two.endpoint.close()
+
+    await traffic()
+    # libzmq closes in its own time: what is open when nothing changed for a while is the base.
+    samples = [descriptors()]
+    while len(samples) < 50 or len(set(samples[-50:])) > 1:
+        await asyncio.sleep(0.001)
+        samples.append(descriptors())
+    for _ in range(3):
+        await traffic()
+        await eventually(lambda: descriptors() <= samples[-1])
 
 
 async def test_representations_and_statistics_tell_the_state(world: World) -> None:
