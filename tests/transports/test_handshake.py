@@ -43,7 +43,7 @@ class Stranger:
 
     def __init__(self, world: World, lane: Lane) -> None:
         self.lane: Lane = lane
-        self.socket = world.context.socket(zmq.DEALER)
+        self.socket = world.context("stranger").socket(zmq.DEALER)
         self.socket.connect(Address.parse(world.address("b")).endpoint(lane))
         self._answers: asyncio.Queue[bytes] = asyncio.Queue()
         self._port = Port(self.socket, self._read)
@@ -57,7 +57,9 @@ class Stranger:
         self.send_raw([CODECS[self.lane].encode(frame), *more])
 
     def send_raw(self, parts: list[bytes]) -> None:
-        self.socket.send_multipart(parts)
+        for part in parts[:-1]:
+            self.socket.send(part, zmq.SNDMORE)
+        self.socket.send(parts[-1])
         self._port.touched()
 
     async def receive(self) -> Any:
@@ -264,25 +266,24 @@ async def test_who_is_told_that_dials_crossed_waits_for_the_other_side(world: Wo
     node = await world.node("b")
     await node.endpoint.listen(world.address("b"))
     elsewhere = Address.parse(world.address("s"))
-    routers: list[zmq.Socket[bytes]] = []
+    routers: list[Socket] = []
     for lane in LANES:
-        router = world.context.socket(zmq.ROUTER)
+        router = world.context("stranger").socket(zmq.ROUTER)
         router.bind(elsewhere.endpoint(lane))
         routers.append(router)
     link = node.endpoint.dial(STRANGER, str(elsewhere))
-    await eventually(lambda: routers[0].poll(0))
-    route, hello = routers[0].recv_multipart()
+    await eventually(lambda: int(routers[0].getsockopt(zmq.EVENTS)) & zmq.POLLIN)
+    route, hello = routers[0].recv(zmq.NOBLOCK), routers[0].recv(zmq.NOBLOCK)
     assert CODECS["control"].decode(hello).source == node.id
-    routers[0].send_multipart(
-        [route, CODECS["control"].encode(Refused(VERSION, "crossed", "I dial you"))]
-    )
+    routers[0].send(route, zmq.SNDMORE)
+    routers[0].send(CODECS["control"].encode(Refused(VERSION, "crossed", "I dial you")))
     control, _ = strangers(world)
     await eventually(lambda: node.refused == {"crossed": 1})
     await control.greet(node.id)
     assert link.state == "up"
     assert node.recorder.downs == []
     for router in routers:
-        router.close(linger=0)
+        router.close(0)
 
 
 GARBAGE: list[list[bytes]] = [

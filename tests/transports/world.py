@@ -12,7 +12,7 @@ import msgspec
 import numpy as np
 import zmq
 
-from transports.clock import LoopClock
+from transports.clock import Clock, LoopClock
 from transports.endpoint import Endpoint
 from transports.identity import NodeId
 from transports.landing import LandingPool
@@ -21,6 +21,7 @@ from transports.limits import Limits
 from transports.link import Link
 from transports.port import Port
 from transports.rng import SeededRng
+from transports.sockets import Context
 from transports.weights import Weights
 
 LIMIT = 10.0
@@ -109,9 +110,17 @@ class World:
     def __init__(self, directory: Path, scheme: str) -> None:
         self.directory = directory
         self.scheme = scheme
-        self.context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self.nodes: list[Node] = []
         self.opened: list[Port] = []
+        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+
+    def context(self, name: str) -> Context:
+        """Where the sockets of a node come from."""
+        return self._context
+
+    def clock(self) -> Clock:
+        """What time it is for a node."""
+        return LoopClock()
 
     async def node(self, name: str, limits: Limits | None = None, cluster: str = "test") -> Node:
         incarnation = next(_incarnations)
@@ -121,10 +130,10 @@ class World:
             cluster=cluster,
             item=Note,
             handler=recorder,
-            clock=LoopClock(),
+            clock=self.clock(),
             rng=SeededRng(incarnation),
             limits=limits,
-            context=self.context,
+            context=self.context(name),
         )
         await endpoint.open()
         node = Node(endpoint, recorder)
@@ -132,9 +141,9 @@ class World:
         return node
 
     def address(self, name: str) -> str:
-        if self.scheme == "inproc":
-            return f"inproc://{name}"
-        return f"ipc://{self.directory}/{name}"
+        if self.scheme == "ipc":
+            return f"ipc://{self.directory}/{name}"
+        return f"{self.scheme}://{name}"
 
     async def pair(
         self, limits: Limits | None = None, other_limits: Limits | None = None
@@ -153,7 +162,7 @@ class World:
             await node.endpoint.close(linger=0.0)
         for port in self.opened:
             port.close()
-        self.context.destroy(linger=0)
+        self._context.destroy(linger=0)
 
 
 def arrays(nbytes: int, seed: int = 0) -> Weights:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from collections import deque
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -28,11 +27,8 @@ class Draws:
         """An integer in ``[0, bound)``, uniform up to one part in 2**32; ``bound`` >= 1."""
         return self._bits(32 + bound.bit_length()) % bound
 
-    def shuffle(self, items: deque[T]) -> None:
+    def shuffle(self, items: list[T]) -> None:
         """Put the items into a uniformly drawn order (Fisher and Yates)."""
-        drawn = list(items)
-        for last in range(len(drawn) - 1, 0, -1):
+        for last in range(len(items) - 1, 0, -1):
             other = self.below(last + 1)
-            drawn[last], drawn[other] = drawn[other], drawn[last]
-        items.clear()
-        items.extend(drawn)
+            items[last], items[other] = items[other], items[last]

@@ -20,6 +20,7 @@ from typing import Any, Final, TypeVar, TypeVarTuple
 from transports.rng import derive_seed
 from transports.sim.draws import Draws
 from transports.sim.errors import RealWorldError, SimulatedDeadlock, SimulationRunaway
+from transports.sim.owner import OWNER
 from transports.sim.tasks import SimTask, describe
 from transports.sim.unreal import UnrealLoop
 
@@ -60,6 +61,7 @@ class LoopStatistics:
         fired: timers that came due and were not cancelled.
         jumps: times that nothing was ready and virtual time moved on.
         ready: callbacks that wait for their turn now.
+        held: callbacks that wait because their node is frozen.
         waiting: timers that are set now.
     """
 
@@ -69,6 +71,7 @@ class LoopStatistics:
     fired: int
     jumps: int
     ready: int
+    held: int
     waiting: int
 
 
@@ -77,15 +80,15 @@ class SimLoop(UnrealLoop):
 
     Time is an integer number of nanoseconds from 0. Timers run in the order of (time, order of
     setting them), so equal deadlines are first in, first out. Callbacks that are ready run first
-    in, first out, or, with ``shuffle``, each round of them in an order drawn from the seed: every
-    such order may happen on a real machine where the callbacks belong to different nodes, and code
-    that relies on another order than asyncio promises shows it.
+    in, first out. With ``shuffle`` the callbacks of different nodes take turns in an order drawn
+    from the seed, as processes do on a machine, while each node keeps its own order, as asyncio
+    promises. What was started under ``owned(name)`` belongs to that node.
 
     Whatever a seed cannot decide (sockets, threads, processes, signals) raises ``RealWorldError``.
 
     Args:
-        seed: decides the order of ready callbacks; unused without ``shuffle``.
-        shuffle: whether that order is drawn.
+        seed: decides how the nodes take turns; unused without ``shuffle``.
+        shuffle: whether that is drawn.
         max_steps: callbacks after which the simulation is ended as a runaway; >= 1.
         max_seconds: virtual seconds after which it is ended.
         trace: called as ``trace(nanoseconds, handle)`` before each callback.
@@ -108,12 +111,13 @@ class SimLoop(UnrealLoop):
                 f"a simulation of {max_steps} steps and {max_seconds} s does nothing: give both "
                 "a positive limit"
             )
-        self._draws = Draws(derive_seed(seed, "order of callbacks")) if shuffle else None
+        self._draws = Draws(derive_seed(seed, "turns of nodes")) if shuffle else None
         self._max_steps = max_steps
         self._max_ns = _nanoseconds(max_seconds)
         self._trace = trace
         self._ns = 0
         self._ready: deque[asyncio.Handle] = deque()
+        self._held: dict[str, list[asyncio.Handle]] = {}
         self._timers: list[tuple[int, int, asyncio.TimerHandle]] = []
         self._timer_count = 0
         self._task_count = 0
@@ -270,7 +274,9 @@ class SimLoop(UnrealLoop):
         self._check_closed()
         if self._task_factory is None:
             self._task_count += 1
-            return SimTask(self._task_count, coro, self, name=name, context=context, **kwargs)
+            owner = OWNER.get() if context is None else context.get(OWNER)
+            number = self._task_count
+            return SimTask(number, owner, coro, self, name=name, context=context, **kwargs)
         if context is not None:
             kwargs["context"] = context
         task: asyncio.Task[T] = self._task_factory(self, coro, **kwargs)
@@ -343,6 +349,28 @@ class SimLoop(UnrealLoop):
         """Whether the loop was closed."""
         return self._closed
 
+    def freeze(self, owner: str) -> None:
+        """Run no callback of a node until ``thaw``, as a process under SIGSTOP runs none.
+
+        Time goes on for it: timers that come due wait too.
+        """
+        self._held.setdefault(owner, [])
+
+    def thaw(self, owner: str) -> None:
+        """Let a node go on; what has waited runs next, in its order."""
+        self._ready.extend(self._held.pop(owner, ()))
+
+    def tasks(self, owner: str | None) -> list[asyncio.Task[Any]]:
+        """The tasks of a node that are not done, in the order they were made."""
+        return sorted(
+            (
+                task
+                for task in asyncio.all_tasks(self)
+                if isinstance(task, SimTask) and task.owner == owner
+            ),
+            key=hash,
+        )
+
     def close(self) -> None:
         """Forget all callbacks and timers.
 
@@ -353,6 +381,7 @@ class SimLoop(UnrealLoop):
             raise RuntimeError("a running loop cannot be closed: stop it first")
         self._closed = True
         self._ready.clear()
+        self._held.clear()
         self._timers.clear()
 
     def _stop_with(self, future: asyncio.Future[Any]) -> None:
@@ -410,14 +439,18 @@ class SimLoop(UnrealLoop):
             else:
                 self._fired += 1
                 ready.append(timer)
-        count = len(ready)
-        if self._draws is not None and count > 1:
-            self._draws.shuffle(ready)
-        trace = self._trace
-        for _ in range(count):
+        if self._draws is not None:
+            self._take_turns(self._draws)
+        trace, held = self._trace, self._held
+        for _ in range(len(ready)):
             handle = ready.popleft()
             if handle.cancelled():
                 continue
+            if held:
+                waiting = held.get(_owner(handle) or "")
+                if waiting is not None:
+                    waiting.append(handle)
+                    continue
             self._steps += 1
             if self._steps > self._max_steps:
                 ready.appendleft(handle)
@@ -425,6 +458,18 @@ class SimLoop(UnrealLoop):
             if trace is not None:
                 trace(self._ns, handle)
             handle._run()  # noqa: SLF001  # how every loop runs a handle; asyncio has no public way
+
+    def _take_turns(self, draws: Draws) -> None:
+        """Merge the queues of the nodes into one, every merge equally likely."""
+        ready = self._ready
+        owners = list(map(_owner, ready))
+        queues: dict[str | None, deque[asyncio.Handle]] = {}
+        for owner, handle in zip(owners, ready, strict=True):
+            queues.setdefault(owner, deque()).append(handle)
+        if len(queues) > 1:
+            draws.shuffle(owners)
+            ready.clear()
+            ready.extend(queues[owner].popleft() for owner in owners)
 
     def _jump(self, ns: int) -> None:
         if ns > self._max_ns:
@@ -442,9 +487,10 @@ class SimLoop(UnrealLoop):
         )
 
     def _deadlock(self) -> str:
+        frozen = f" (frozen: {', '.join(self._held)})" if self._held else ""
         return (
             f"deadlock in simulated time: at {self.time():.9g} s nothing is ready and no timer is "
-            f"set, so nothing will ever wake: {self._waiting()}"
+            f"set, so nothing will ever wake: {self._waiting()}{frozen}"
         )
 
     def _waiting(self) -> str:
@@ -551,6 +597,7 @@ class SimLoop(UnrealLoop):
             fired=self._fired,
             jumps=self._jumps,
             ready=len(self._ready),
+            held=sum(map(len, self._held.values())),
             waiting=len(self._timers) - self._cancelled,
         )
 
@@ -560,6 +607,11 @@ class SimLoop(UnrealLoop):
             f"<SimLoop {state} at {self.time():.9g} s steps={self._steps} "
             f"ready={len(self._ready)} timers={len(self._timers) - self._cancelled}>"
         )
+
+
+def _owner(handle: asyncio.Handle) -> str | None:
+    context: Context = handle._context  # type: ignore[attr-defined]  # noqa: SLF001  # public since 3.12
+    return context.get(OWNER)
 
 
 def _nanoseconds(seconds: float) -> int:

@@ -14,15 +14,24 @@ class SimTask(asyncio.Task[T]):
 
     The default hash is the address in memory, so the order in which a task group cancels its tasks
     would change from process to process.
+
+    Args:
+        number: of the task on its loop.
+        owner: the node that it belongs to.
+        coro: what it runs.
+        loop: on which.
+        **kwargs: for ``asyncio.Task``.
     """
 
     def __init__(
         self,
         number: int,
+        owner: str | None,
         coro: Generator[Any, None, T] | Coroutine[Any, Any, T],
         loop: asyncio.AbstractEventLoop,
         **kwargs: Any,
     ) -> None:
+        self.owner = owner
         self._number = number
         super().__init__(coro, loop=loop, **kwargs)
 

@@ -1,0 +1,6 @@
+"""The conformance suite of all transports, over sim://."""
+
+from __future__ import annotations
+
+from tests.transports.test_endpoint import *  # noqa: F403
+from tests.transports.test_handshake import *  # noqa: F403

@@ -1,0 +1,69 @@
+"""A record of what arrived where and when, whose digest tells two simulations apart."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import deque
+from dataclasses import astuple, dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One thing that happened on the simulated network.
+
+    Attributes:
+        ns: virtual nanoseconds at which it arrived, was refused or ended.
+        source: name of the node it came from.
+        target: name of the node it went to.
+        label: lane and what it is, e.g. "control batch", "bulk chunk", "control connect",
+            "control refuse", "bulk end", "bulk cut"; "local" instead of the lane within a node.
+        number: of the message on its connection and direction, or of the connection.
+        size: bytes of the message's parts.
+    """
+
+    ns: int
+    source: str
+    target: str
+    label: str
+    number: int
+    size: int
+
+
+class Trace:
+    """A running SHA-256 over all events, and the last of them.
+
+    Equal digests mean the same messages at the same times, whatever the machine, the process or
+    ``PYTHONHASHSEED``.
+
+    Args:
+        keep: events to hold on to; a long simulation has more than fit into memory.
+    """
+
+    def __init__(self, keep: int = 0) -> None:
+        self._digest = hashlib.sha256()
+        self._events: deque[Event] = deque(maxlen=keep)
+        self._count = 0
+
+    def record(self, event: Event) -> None:
+        """Add an event."""
+        self._count += 1
+        # Lengths before texts, so that no two lists of events give the same bytes.
+        fields = (f"{len(str(field))}:{field}" for field in astuple(event))
+        self._digest.update(",".join(fields).encode() + b"\n")
+        self._events.append(event)
+
+    @property
+    def events(self) -> tuple[Event, ...]:
+        """The last events, oldest first."""
+        return tuple(self._events)
+
+    def __len__(self) -> int:
+        """Events recorded, kept or not."""
+        return self._count
+
+    def hexdigest(self) -> str:
+        """The SHA-256 of all events so far, in hexadecimal."""
+        return self._digest.hexdigest()
+
+    def __repr__(self) -> str:
+        return f"<Trace events={self._count} digest={self.hexdigest()[:12]}>"
