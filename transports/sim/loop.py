@@ -5,14 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import heapq
-import logging
 import math
 import sys
 import threading
-import weakref
 from asyncio import events
 from collections import deque
-from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Iterator
+from collections.abc import Callable, Coroutine, Generator, Iterator
 from contextvars import Context
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar, TypeVarTuple
@@ -21,13 +19,11 @@ from transports.rng import derive_seed
 from transports.sim.draws import Draws
 from transports.sim.errors import RealWorldError, SimulatedDeadlock, SimulationRunaway
 from transports.sim.owner import OWNER
+from transports.sim.quiet import QuietLoop
 from transports.sim.tasks import SimTask, describe
-from transports.sim.unreal import UnrealLoop
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
-
-_logger = logging.getLogger("asyncio")
 
 SECOND: Final = 1_000_000_000
 """Nanoseconds of a second."""
@@ -75,7 +71,7 @@ class LoopStatistics:
     waiting: int
 
 
-class SimLoop(UnrealLoop):
+class SimLoop(QuietLoop):
     """An event loop whose time is virtual: it jumps to the next timer when nothing is ready.
 
     Time is an integer number of nanoseconds from 0. Timers run in the order of (time, order of
@@ -111,6 +107,7 @@ class SimLoop(UnrealLoop):
                 f"a simulation of {max_steps} steps and {max_seconds} s does nothing: give both "
                 "a positive limit"
             )
+        super().__init__()
         self._draws = Draws(derive_seed(seed, "turns of nodes")) if shuffle else None
         self._max_steps = max_steps
         self._max_ns = _nanoseconds(max_seconds)
@@ -118,6 +115,7 @@ class SimLoop(UnrealLoop):
         self._ns = 0
         self._ready: deque[asyncio.Handle] = deque()
         self._held: dict[str, list[asyncio.Handle]] = {}
+        self._discarded: dict[str, None] = {}
         self._timers: list[tuple[int, int, asyncio.TimerHandle]] = []
         self._timer_count = 0
         self._task_count = 0
@@ -127,15 +125,8 @@ class SimLoop(UnrealLoop):
         self._jumps = 0
         self._stopping = False
         self._closed = False
-        self._debug = False
         self._thread = threading.get_ident()
         self._running = False
-        self._task_factory: Callable[..., Any] | None = None
-        self._exception_handler: Callable[..., object] | None = None
-        # A dictionary, because it remembers the order.
-        self._asyncgens: weakref.WeakKeyDictionary[AsyncGenerator[Any, Any], None] = (
-            weakref.WeakKeyDictionary()
-        )
 
     # Time
 
@@ -274,23 +265,17 @@ class SimLoop(UnrealLoop):
         self._check_closed()
         if self._task_factory is None:
             self._task_count += 1
-            owner = OWNER.get() if context is None else context.get(OWNER)
             number = self._task_count
-            return SimTask(number, owner, coro, self, name=name, context=context, **kwargs)
+            # asyncio's own names count the tasks of all loops of the process.
+            kwargs |= {"name": name or f"Task-{number}", "context": context}
+            owner = OWNER.get() if context is None else context.get(OWNER)
+            return SimTask(number, owner, coro, self, **kwargs)
         if context is not None:
             kwargs["context"] = context
         task: asyncio.Task[T] = self._task_factory(self, coro, **kwargs)
         if name is not None:
             task.set_name(name)
         return task
-
-    def set_task_factory(self, factory: Callable[..., Any] | None) -> None:
-        """Make tasks by ``factory(loop, coro, **kwargs)``; None means ``asyncio.Task``."""
-        self._task_factory = factory
-
-    def get_task_factory(self) -> Callable[..., Any] | None:
-        """The task factory, None for the default."""
-        return self._task_factory
 
     # Running
 
@@ -359,6 +344,17 @@ class SimLoop(UnrealLoop):
     def thaw(self, owner: str) -> None:
         """Let a node go on; what has waited runs next, in its order."""
         self._ready.extend(self._held.pop(owner, ()))
+
+    def discard(self, owner: str) -> None:
+        """Run nothing of a node ever again: its callbacks and timers are dropped.
+
+        Its tasks should be done: one that is not stays so, and is never told.
+        """
+        self._discarded[owner] = None
+        self._held.pop(owner, None)
+        for _, _, timer in self._timers:
+            if _owner(timer) == owner:
+                timer.cancel()
 
     def tasks(self, owner: str | None) -> list[asyncio.Task[Any]]:
         """The tasks of a node that are not done, in the order they were made."""
@@ -441,16 +437,11 @@ class SimLoop(UnrealLoop):
                 ready.append(timer)
         if self._draws is not None:
             self._take_turns(self._draws)
-        trace, held = self._trace, self._held
+        trace = self._trace
         for _ in range(len(ready)):
             handle = ready.popleft()
-            if handle.cancelled():
+            if handle.cancelled() or self._withheld(handle):
                 continue
-            if held:
-                waiting = held.get(_owner(handle) or "")
-                if waiting is not None:
-                    waiting.append(handle)
-                    continue
             self._steps += 1
             if self._steps > self._max_steps:
                 ready.appendleft(handle)
@@ -458,6 +449,15 @@ class SimLoop(UnrealLoop):
             if trace is not None:
                 trace(self._ns, handle)
             handle._run()  # noqa: SLF001  # how every loop runs a handle; asyncio has no public way
+
+    def _withheld(self, handle: asyncio.Handle) -> bool:
+        if not self._held and not self._discarded:
+            return False
+        owner = _owner(handle) or ""
+        if owner in self._held:
+            self._held[owner].append(handle)
+            return True
+        return owner in self._discarded
 
     def _take_turns(self, draws: Draws) -> None:
         """Merge the queues of the nodes into one, every merge equally likely."""
@@ -519,74 +519,6 @@ class SimLoop(UnrealLoop):
                 f"loop.{name}() was called from another thread: in simulated time everything runs "
                 "on the loop's thread, so that the seed decides the order"
             )
-
-    # Asynchronous generators, and what asyncio.Runner calls at the end
-
-    def _begin(self, generator: AsyncGenerator[Any, Any]) -> None:
-        self._asyncgens[generator] = None
-
-    def _finalize(self, generator: AsyncGenerator[Any, Any]) -> None:
-        self._asyncgens.pop(generator, None)
-        if not self._closed:
-            self.call_soon(self.create_task, generator.aclose())
-
-    async def shutdown_asyncgens(self) -> None:
-        """Close all asynchronous generators that are not finished."""
-        closing = list(self._asyncgens)
-        self._asyncgens.clear()
-        results = await asyncio.gather(*(each.aclose() for each in closing), return_exceptions=True)
-        for result, generator in zip(results, closing, strict=True):
-            if isinstance(result, Exception):
-                self.call_exception_handler(
-                    {
-                        "message": f"an error while {generator!r} was closed",
-                        "exception": result,
-                        "asyncgen": generator,
-                    }
-                )
-
-    async def shutdown_default_executor(self, timeout: float | None = None) -> None:
-        """There is none."""
-
-    # Errors that nobody awaits
-
-    def get_exception_handler(self) -> Callable[..., object] | None:
-        """What is called with errors that nobody awaits, None for the default."""
-        return self._exception_handler
-
-    def set_exception_handler(self, handler: Callable[..., object] | None) -> None:
-        """Call ``handler(loop, context)`` with errors that nobody awaits."""
-        self._exception_handler = handler
-
-    def default_exception_handler(self, context: dict[str, Any]) -> None:
-        """Log the error as asyncio does."""
-        lines = [context.get("message") or "Unhandled exception in event loop"]
-        lines += [
-            f"{key}: {value!r}"
-            for key, value in sorted(context.items())
-            if key not in {"message", "exception", "source_traceback", "handle_traceback"}
-        ]
-        _logger.error("\n".join(lines), exc_info=context.get("exception"))
-
-    def call_exception_handler(self, context: dict[str, Any]) -> None:
-        """Pass an error that nobody awaits to the exception handler."""
-        if self._exception_handler is None:
-            self.default_exception_handler(context)
-            return
-        try:
-            self._exception_handler(self, context)
-        except Exception:
-            _logger.exception("the exception handler failed on %r", context)
-
-    # Debugging
-
-    def get_debug(self) -> bool:
-        """Whether debug mode is on."""
-        return self._debug
-
-    def set_debug(self, enabled: bool) -> None:
-        """Record where coroutines are made, and check the thread of ``call_soon``."""
-        self._debug = enabled
 
     def statistics(self) -> LoopStatistics:
         """What the loop did and holds."""

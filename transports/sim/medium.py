@@ -17,11 +17,14 @@ class Host:
 
     Attributes:
         name: of the node.
+        owner: what its callbacks and tasks belong to; differs from that of a crashed node of the
+            same name.
         frozen: nothing reaches it and nothing leaves it; both wait.
         crashed: nothing reaches it and nothing leaves it ever again.
     """
 
     name: str
+    owner: str
     frozen: bool = False
     crashed: bool = False
 

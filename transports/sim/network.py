@@ -5,17 +5,20 @@ from __future__ import annotations
 import asyncio
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from transports.sim.clock import SimClock
 from transports.sim.links import Links
 from transports.sim.loop import SimLoop
 from transports.sim.medium import Host, Medium
 from transports.sim.net import Net, Nets
-from transports.sim.owner import owned
+from transports.sim.owner import OWNER, owned
 from transports.sim.socket import SimSocket
 from transports.sim.sockets import Sockets
 from transports.sim.trace import Trace
+
+_PATIENCE: Final = 10.0
+"""Virtual seconds that the tasks of a crashed node may take to end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,12 +93,29 @@ class SimNode:
         Its tasks, callbacks and timers keep their order whatever other nodes do, stop while the
         node is frozen, and are found by ``tasks``.
         """
-        return owned(self.name)
+        return owned(self._host.owner)
 
     @property
     def tasks(self) -> list[asyncio.Task[Any]]:
         """Its tasks that are not done, in the order they were made."""
-        return self._loop.tasks(self.name)
+        return self._loop.tasks(self._host.owner)
+
+    async def reap(self) -> None:
+        """Clear up what a crashed node has left: cancel its tasks, and drop its timers for good.
+
+        A task that takes more than ``_PATIENCE`` to be cancelled is never run again.
+
+        Raises:
+            RuntimeError: the node lives, or the caller belongs to it.
+        """
+        if not self._host.crashed or OWNER.get() == self._host.owner:
+            raise RuntimeError(f"{self!r} can only be reaped from outside after it has crashed")
+        tasks = self.tasks
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks, timeout=_PATIENCE)
+        self._loop.discard(self._host.owner)
 
     def clock(self, *, skew: float = 0.0) -> SimClock:
         """A clock for this node.
@@ -136,13 +156,16 @@ class SimNetwork:
         self._links = Links(Net() if net is None else net)
         self._sockets = Sockets(self._medium, self._links, seed)
         self._nodes: dict[str, SimNode] = {}
+        self._made: dict[str, int] = {}
 
     # Nodes
 
     def node(self, name: str) -> SimNode:
         """The node of this name, made anew when there is none or it has crashed."""
         if name not in self._nodes:
-            self._nodes[name] = SimNode(self.loop, self._sockets, Host(name))
+            self._made[name] = self._made.get(name, 0) + 1
+            host = Host(name, f"{name}/{self._made[name]}")
+            self._nodes[name] = SimNode(self.loop, self._sockets, host)
         return self._nodes[name]
 
     def crash(self, name: str) -> None:
@@ -150,8 +173,8 @@ class SimNetwork:
 
         What had left arrives, then its peers see their connections end, as those of a killed
         process. Its sockets take what is sent and give nothing. Its addresses are free at once,
-        and ``node(name)`` is a new one. The caller cancels its ``tasks`` afterwards, so that none
-        of them can save or say a last thing.
+        and ``node(name)`` is a new one. ``await node.reap()`` afterwards: unplugged first, none of
+        its tasks can say a last thing when it is cancelled.
 
         Raises:
             KeyError: there is no such node.
@@ -160,7 +183,7 @@ class SimNetwork:
         del self._nodes[name]
         host.crashed = True
         host.frozen = False
-        self.loop.thaw(name)
+        self.loop.thaw(host.owner)
         self._medium.counts.crashes += 1
         self._sockets.unplug(host)
 
@@ -176,7 +199,7 @@ class SimNetwork:
         host = self._find(name)
         self._medium.counts.freezes += not host.frozen
         host.frozen = True
-        self.loop.freeze(name)
+        self.loop.freeze(host.owner)
 
     def thaw(self, name: str) -> None:
         """Let a frozen node go on: what waited arrives and leaves now, in order.
@@ -194,7 +217,7 @@ class SimNetwork:
                     flow.thaw()
         for socket in self._sockets.of(host):
             socket.thaw()
-        self.loop.thaw(name)
+        self.loop.thaw(host.owner)
 
     def _find(self, name: str) -> Host:
         try:
