@@ -20,7 +20,7 @@ from transports.sim.draws import Draws
 from transports.sim.errors import RealWorldError, SimulatedDeadlock, SimulationRunaway
 from transports.sim.owner import OWNER
 from transports.sim.quiet import QuietLoop
-from transports.sim.tasks import SimTask, describe
+from transports.sim.tasks import SimTask, describe, in_order
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
@@ -358,14 +358,8 @@ class SimLoop(QuietLoop):
 
     def tasks(self, owner: str | None) -> list[asyncio.Task[Any]]:
         """The tasks of a node that are not done, in the order they were made."""
-        return sorted(
-            (
-                task
-                for task in asyncio.all_tasks(self)
-                if isinstance(task, SimTask) and task.owner == owner
-            ),
-            key=hash,
-        )
+        tasks = in_order(asyncio.all_tasks(self))
+        return [task for task in tasks if isinstance(task, SimTask) and task.owner == owner]
 
     def close(self) -> None:
         """Forget all callbacks and timers.
@@ -488,15 +482,17 @@ class SimLoop(QuietLoop):
 
     def _deadlock(self) -> str:
         frozen = f" (frozen: {', '.join(self._held)})" if self._held else ""
+        for owner in list(self._held):
+            self.thaw(owner)  # or nobody could cancel its tasks
         return (
             f"deadlock in simulated time: at {self.time():.9g} s nothing is ready and no timer is "
             f"set, so nothing will ever wake: {self._waiting()}{frozen}"
         )
 
     def _waiting(self) -> str:
-        tasks = sorted(map(describe, asyncio.all_tasks(self)))
+        tasks = in_order(asyncio.all_tasks(self))
         more = f" and {len(tasks) - _NAMED} more" if len(tasks) > _NAMED else ""
-        return (", ".join(tasks[:_NAMED]) + more) or "no task"
+        return (", ".join(map(describe, tasks[:_NAMED])) + more) or "no task"
 
     # Checks
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Generator
+from collections.abc import Coroutine, Generator, Iterable
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -37,6 +37,13 @@ class SimTask(asyncio.Task[T]):
 
     def __hash__(self) -> int:
         return self._number
+
+
+def in_order(tasks: Iterable[asyncio.Task[Any]]) -> list[asyncio.Task[Any]]:
+    """Tasks in the order they were made; those of a task factory come first, by name."""
+    return sorted(
+        tasks, key=lambda task: (hash(task) if isinstance(task, SimTask) else 0, task.get_name())
+    )
 
 
 def describe(task: asyncio.Task[Any]) -> str:
