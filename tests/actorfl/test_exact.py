@@ -247,7 +247,7 @@ def test_many_blocks_and_parts_of_odd_sizes_are_folded_alike() -> None:
     rng = np.random.default_rng(0)
     vectors = [rng.standard_normal(layout.size, dtype=np.float32) for _ in range(4)]
     counts = [3, 1, 250, 17]
-    grid = Grid.of(vectors[0], layout, sum(counts))
+    grid = Grid.of(vectors[0], layout, 1 << 20)  # coarse enough to round some values of a block
     total = ExactSum(layout, grid)
     for vector, weight in zip(vectors, counts, strict=True):
         total.add(vector, weight)
@@ -261,6 +261,9 @@ def test_many_blocks_and_parts_of_odd_sizes_are_folded_alike() -> None:
     assert np.array_equal(total.units(), units)
     close = np.average(vectors, axis=0, weights=counts)
     assert np.allclose(total.mean(), close, rtol=1e-6, atol=1e-9)
+    off = [int(np.count_nonzero(np.rint(vector / unit) != vector / unit)) for vector in vectors]
+    assert total.rounded == sum(off)
+    assert min(off) > 0
 
 
 @pytest.mark.parametrize("before", [0, 1, 2, 3])
@@ -304,7 +307,7 @@ def test_a_non_finite_value_is_named_with_its_part_and_element() -> None:
 
 
 @settings(deadline=None)
-@given(st.integers(1, MAX_TOTAL), st.floats(2.0**-120, 2.0**100))
+@given(st.integers(1, MAX_TOTAL), st.floats(2.0**-120, 2.0**100, width=32))
 def test_the_largest_value_that_is_let_in_never_overflows_int64(total: int, top: float) -> None:
     layout = Layout.of({"x": np.zeros(1, np.float32)})
     grid = Grid.of(np.array([top], np.float32), layout, total)
@@ -323,7 +326,7 @@ def test_the_largest_value_that_is_let_in_never_overflows_int64(total: int, top:
 
 
 @settings(deadline=None)
-@given(st.floats(2.0**-149, 2.0**120), st.integers(1, 1 << 20))
+@given(st.floats(2.0**-149, 2.0**120, width=32), st.integers(1, 1 << 20))
 def test_the_grid_is_finer_than_float32_for_values_of_the_model(top: float, total: int) -> None:
     layout = Layout.of({"x": np.zeros(1, np.float32)})
     grid = Grid.of(np.array([top], np.float32), layout, total, floor=2.0**-149)
@@ -356,6 +359,25 @@ def test_what_falls_below_the_grid_is_counted() -> None:
     assert total.add(NET.zeros(), 1) == 0
     assert total.rounded == 3
     assert total.units()[:5].tolist() == [1, 0, 0, round(1 / unit), 2]
+
+
+@settings(deadline=None)
+@given(
+    st.one_of(
+        st.lists(st.integers(-(1 << 24), 1 << 24), min_size=8, max_size=8),
+        st.lists(st.integers(1 << 23, 1 << 24), min_size=8, max_size=8),  # just off or just on
+    ),
+    st.integers(-3, 3),
+)
+def test_exactly_the_values_that_are_not_on_the_grid_are_counted(
+    mantissas: list[int], offset: int
+) -> None:
+    grid = Grid.of(NET.zeros(), NET, 1 << 20)
+    unit = Fraction(2) ** grid.exponents[0]
+    vector = np.array(mantissas, np.float32) * np.float32(float(unit * Fraction(2) ** offset))
+    off = sum((Fraction(float(value)) / unit).denominator != 1 for value in vector)
+    total = ExactSum(NET, grid)
+    assert [total.add(vector) for _ in range(3)] == [off] * 3
 
 
 def test_a_forged_partial_sum_is_refused() -> None:

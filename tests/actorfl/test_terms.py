@@ -269,11 +269,11 @@ def test_overlapping_partial_sums_are_refused_and_name_the_double_worker() -> No
 
 def test_of_several_sums_none_is_added_when_one_is_bad() -> None:
     merger = Merger(NET, GRID, 3)
-    ones = np.ones(4, np.float32)
+    ones, nans = np.ones(4, np.float32), np.full(4, np.nan, np.float32)
     merger.fold(update("w0", more={"control": Sum(ones)}))
-    refused(merger, update("w1", more={"control": Sum(np.full(4, np.nan, np.float32))}))
+    refused(merger, update("w1", [9, 9, 9, 9], more={"control": Sum(nans)}))
     merger.fold(update("w2", more={"control": Sum(ones)}))
-    refused(merger, update("w1", more={"control": Sum(np.full(4, np.nan, np.float32))}))
+    refused(merger, update("w1", [9, 9, 9, 9], more={"control": Sum(nans)}))
     merged = merger.merged()
     assert merged["model"].mean().tolist() == [1, 2, 3, 4]
     assert merged["control"].sum().tolist() == [2, 2, 2, 2]
