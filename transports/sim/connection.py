@@ -159,17 +159,9 @@ class Connection:
         """There and back, once a listener was found."""
         return tuple(flow for flow in (self._there, self._back) if flow is not None)
 
-    @property
-    def hosts(self) -> tuple[Host, ...]:
-        """Of the two ends, as far as they are known and have not gone."""
-        ends = (
-            self.dialler if self._dialler_open else None,
-            self.listener if self._listener_open else None,
-        )
-        return tuple(end.host for end in ends if end is not None)
-
     def send(self, end: End, message: Message) -> None:
         """One end sends a message."""
+        self._medium.counts.sent += 1
         flow = self._there if end is self.dialler else self._back
         if self.state == "connecting" and end is self.dialler:
             self._pending.append(message)

@@ -30,7 +30,7 @@ class NetworkStatistics:
         connections: connections that exist now.
         connected: connections made so far.
         refused: connections that found no listener.
-        sent: messages, of all their parts, that sockets sent on a connection that was made.
+        sent: messages, of all their parts, that sockets took; each is delivered or lost in the end.
         delivered: messages that arrived.
         nbytes: bytes of those.
         lost: messages that were on the way, or waited for a connection, when it was gone.
