@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import logging
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from actorfl import checkpoint, modelfile
-from actorfl.algorithm import Closed, ServerState, advance
+from actorfl.algorithm import Closed, Ctx, ServerState, advance
 from actorfl.checkpoint import Header, PendingRow
 from actorfl.grid import Grid
 from actorfl.layout import Layout
@@ -26,6 +27,7 @@ from actorfl.protocol import (
     Evaluated,
     Finished,
     Go,
+    Idle,
     Initial,
     Put,
     Ready,
@@ -37,21 +39,20 @@ from actorfl.protocol import (
     unpack,
 )
 from actorfl.rounds import Answer, Phase, Rounds, Verdict
-from actorfl.terms import Terms, TermsError
+from actorfl.terms import Contribution, Sum, Terms, TermsError
 from actorfl.until import Progress
 from actors import Actor, ActorRef, Message
-from transports import LandingPool, Transfer, Weights
+from transports import LandingPool, LinkFull, Transfer, Weights
 
 _log = logging.getLogger("actorfl.aggregator")
 
-#: Seconds until the evaluator is asked again: it may have been restarted meanwhile. Its answer is
-#: idempotent, and a request carries a whole model, so this is longer than a worker's retry.
-_ASK_AGAIN = 1.0
+#: Seconds until the end is told again, should the word have been lost.
+_TELL_AGAIN = 1.0
 
 METRICS = "metrics.jsonl"
 
 
-class _AskAgain(Message[None]):
+class _TellAgain(Message[None]):
     pass
 
 
@@ -60,20 +61,20 @@ class Aggregator(Actor):
 
     Before the first ``Go`` of a clock leaves, (clock, model, state of the algorithm, length of the
     metrics file) are durable; the sums and the set of who is in them are not: an aggregator that
-    was restarted re-enters its clock empty and the workers put again.
+    was restarted re-enters its clock empty and the workers put again. It retries nothing: workers
+    and the evaluator ask until they are answered.
 
     Args:
         plan: what it needs of the run.
-        evaluator: builds the initial model and evaluates versions.
         monitor: is told of each line of the metrics and of the end.
 
     The storage of its node is the run's directory.
     """
 
-    def __init__(self, plan: PlanText, evaluator: ActorRef, monitor: ActorRef) -> None:
+    def __init__(self, plan: PlanText, monitor: ActorRef) -> None:
         self._plan = Plan.read(plan)
-        self._evaluator = evaluator
         self._monitor = monitor
+        self._evaluator: ActorRef | None = None
         self._rounds = Rounds(self._plan.roster, self._plan.sync)
         self._workers: dict[str, ActorRef] = {}
         self._layout: Layout | None = None
@@ -81,6 +82,7 @@ class Aggregator(Actor):
         self._merger: Merger | None = None
         self._grid: Grid | None = None
         self._down: Weights | None = None
+        self._names: frozenset[str] | None = None
         self._offset = 0
         self._pending: PendingRow | None = None
         self._evaluated: dict[str, Mean] | None = None
@@ -89,17 +91,18 @@ class Aggregator(Actor):
         self._loss: dict[str, Mean] = {}
         self._worker_metrics: dict[str, dict[str, Mean]] = {}
         self._going: dict[str, tuple[int, int, Transfer]] = {}
+        self._evaluating: tuple[int, Transfer] | None = None
+        self._finished: Finished | None = None
         self._bytes = 0
         self._opened = 0.0
 
     async def on_start(self) -> None:
-        """Take up the newest checkpoint, or have the initial model built."""
+        """Take up the newest checkpoint; without one the evaluator has to build the model."""
         pool = LandingPool(buffers=self._plan.landing)
         self.system.set_landing_pool(self.ref, pool)
         self._snapshots = self.snapshots("snapshots/aggregator")
         found = await checkpoint.load(self._snapshots)
         if found is None:
-            self._build()
             return
         header = found.header
         if header.identity != self._plan.identity:
@@ -115,25 +118,34 @@ class Aggregator(Actor):
         self._metrics = dict(header.metrics)
         _log.info("restored at clock %d", header.clock)
         if self._last is not None:
-            self._monitor.tell(Row(*self._last))
+            self._tell(self._monitor, Row(*self._last))
         await self._open()
 
     # -- the evaluator -----------------------------------------------------------------------------
 
-    def _build(self) -> None:
-        self._evaluator.tell(Build(self._plan.identity, self.ref))
-        self.timers.start("evaluator", _AskAgain(), after=_ASK_AGAIN)
+    def idle(self, message: Idle) -> None:
+        """The evaluator has nothing to do: give it what is due, unless it is on its way."""
+        if message.run != self._plan.identity:
+            self._rounds.dropped["foreign"] += 1
+            return
+        self._evaluator = message.me
+        if self._state is None:
+            self._tell(message.me, Build(self._plan.identity, self.ref))
+        else:
+            self._evaluate()
 
     async def initial(self, message: Initial) -> None:
         """The initial model is there."""
-        if message.run != self._plan.identity or self._state is not None:
-            return
-        self.timers.cancel("evaluator")
+        try:
+            if message.run != self._plan.identity or self._state is not None:
+                return
+            vector, integers, _ = unpack(message.weights)
+            message.layout.check(vector)
+            begun = self._plan.algorithm.begin(np.array(vector))
+            buffers = {name: np.array(array) for name, array in integers.items()}
+        finally:
+            message.weights.release()
         self._layout = message.layout
-        vector, integers, _ = unpack(message.weights)
-        message.layout.check(vector)
-        begun = self._plan.algorithm.begin(np.array(vector))
-        buffers = {name: np.array(array) for name, array in integers.items()}
         self._state = ServerState(begun.weights, buffers, begun.vectors, begun.scalars)
         if self._rounds.gathered:
             await self._begin()
@@ -152,23 +164,27 @@ class Aggregator(Actor):
             or self._evaluated is not None
         ):
             return
-        self.timers.cancel("evaluator")
         self._evaluated = message.metrics
         await self._advance()
 
-    def ask_again(self, message: _AskAgain) -> None:
-        """The evaluator has not answered yet."""
-        if self._state is None:
-            self._build()
-        elif self._pending is not None and self._pending.due and self._evaluated is None:
-            self._evaluate()
-
     def _evaluate(self) -> None:
-        assert self._down is not None
-        version = self._rounds.clock
-        stamp = Stamp(self._plan.identity, version, version)
-        self._evaluator.tell(Evaluate(stamp, self._down, self.ref))
-        self.timers.start("evaluator", _AskAgain(), after=_ASK_AGAIN)
+        """Send the open version to be evaluated, if that is due and it is not on its way."""
+        pending, version = self._pending, self._rounds.clock
+        if (
+            self._plan.at != "central"
+            or pending is None
+            or not pending.due
+            or self._evaluated is not None
+            or self._evaluator is None
+            or self._down is None
+        ):
+            return
+        if self._evaluating is not None:
+            of, transfer = self._evaluating
+            if of == version and not transfer.done.done():
+                return
+        sent = self._tell(self._evaluator, Evaluate(self._stamp(), self._down, self.ref))
+        self._evaluating = None if sent is None else (version, sent)
 
     # -- the workers -------------------------------------------------------------------------------
 
@@ -184,9 +200,9 @@ class Aggregator(Actor):
         if answer is Answer.GO:
             self._go(message.worker)
         elif answer is Answer.DONE:
-            message.me.tell(Done(self._stamp()))
+            self._tell(message.me, Done(self._stamp()))
         else:
-            message.me.tell(Wait(self._stamp()))
+            self._tell(message.me, Wait(self._stamp()))
             if answer is Answer.GATHER and self._rounds.gathered and self._state is not None:
                 await self._begin()
 
@@ -204,7 +220,7 @@ class Aggregator(Actor):
                 return
             self._workers[message.worker] = message.me
             if verdict is Verdict.AGAIN:
-                message.me.tell(Ack(message.stamp))
+                self._tell(message.me, Ack(message.stamp))
             elif verdict is Verdict.EARLY:
                 if self._rounds.phase is Phase.OPEN:
                     self._go(message.worker)
@@ -218,27 +234,52 @@ class Aggregator(Actor):
             await self._advance()
 
     def _fold(self, message: Put) -> None:
-        assert self._merger is not None
         worker = message.worker
         if message.weights is not None:
             self._bytes += message.weights.nbytes
-        if message.header is not None and message.weights is not None:
-            try:
-                arrays = {name: message.weights[name] for name in message.weights.names()}
-                self._merge(worker, Terms.from_wire(message.header, arrays))
-            except Refusal as refusal:
-                self._refuse(message, refusal.reason, str(refusal))
-                return
-            except TermsError as error:
-                self._refuse(message, "keys", str(error))
-                return
-            if worker not in self._rounds.arrived:
-                return  # the clock began anew on a wider grid; everyone puts again
-        else:
+        if self._final:
             self._rounds.arrived.add(worker)
+        else:
+            try:
+                self._merge(worker, self._terms(message))
+            except Refusal as refusal:
+                self._refuse(message, refusal)
+                return
         self._loss[worker] = message.loss
         self._worker_metrics[worker] = message.metrics
-        message.me.tell(Ack(message.stamp))
+        self._tell(message.me, Ack(message.stamp))
+
+    def _terms(self, message: Put) -> Terms:
+        """What was put, if it is this worker's own part and no more than it announced.
+
+        Else a wrong part could keep out the right ones of others, whoever came first.
+        """
+        worker = message.worker
+        own = Contribution(worker, message.stamp.clock)
+        if message.header is None or message.weights is None:
+            raise Refusal("keys", [own], "it holds no terms")
+        arrays = {name: message.weights[name] for name in message.weights.names()}
+        try:
+            terms = Terms.from_wire(message.header, arrays)
+        except TermsError as error:
+            raise Refusal("keys", [own], str(error)) from None
+        if terms.contributions != {own}:
+            states = ", ".join(
+                f"{c.worker} in clock {c.clock}" for c in message.header.contributions[:3]
+            )
+            raise Refusal("keys", [own], f"it states to be the part of {states}")
+        if self._names is not None and terms.sums.keys() != self._names:
+            raise Refusal(
+                "keys", [own], f"its terms are {sorted(terms.sums)}, not {sorted(self._names)}"
+            )
+        announced = self._rounds.examples[worker]
+        weights = [term.weight for term in terms.sums.values()]
+        if terms.examples > announced or max(weights, default=0) > max(1, announced):
+            most = max(terms.examples, *weights, 0)
+            raise Refusal("weight", [own], f"it weighs {most}, but announced {announced} examples")
+        if not all(isinstance(term, Sum) for term in terms.sums.values()):
+            raise Refusal("dtype", [own], "a worker's own update is float32, not a sum on a grid")
+        return terms
 
     def _merge(self, worker: str, terms: Terms) -> None:
         """Add terms; an overflow begins the clock anew on a wider grid.
@@ -268,15 +309,16 @@ class Aggregator(Actor):
                 self._rounds.arrived.add(worker)
                 return
 
-    def _refuse(self, message: Put, reason: str, sentence: str) -> None:
-        self._rounds.refused[message.worker] = reason
+    def _refuse(self, message: Put, refusal: Refusal) -> None:
+        sentence = str(refusal)
+        self._rounds.refused[message.worker] = refusal.reason
         self._worker_metrics[message.worker] = message.metrics
         _log.warning("clock %d: %s", self._rounds.clock, sentence)
         self.publish(
-            "refused", worker=message.worker, clock=self._rounds.clock, reason=reason,
+            "refused", worker=message.worker, clock=self._rounds.clock, reason=refusal.reason,
             sentence=sentence,
         )  # fmt: skip
-        message.me.tell(Refused(message.stamp, reason, sentence))
+        self._tell(message.me, Refused(message.stamp, refusal.reason, sentence))
 
     def _go(self, name: str) -> None:
         """Send the open clock to a worker, unless it is on its way there already."""
@@ -291,18 +333,27 @@ class Aggregator(Actor):
         worker = self._workers[name]
         final = self._final
         pending = self._pending
-        transfer_now = worker.send(
+        transfer_now = self._tell(
+            worker,
             Go(
                 self._stamp(),
                 not final,
                 self._plan.at == "workers" and pending is not None and pending.due,
                 self._grid,
                 self._down,
-            )
+            ),
         )
-        self._bytes += self._down.nbytes
         if transfer_now is not None:
+            self._bytes += self._down.nbytes
             self._going[name] = (self._rounds.clock, incarnation, transfer_now)
+
+    def _tell(self, to: ActorRef, message: Message[None]) -> Transfer | None:
+        """Tell, or leave it where the link is full: whoever waits for an answer asks again."""
+        try:
+            return to.send(message)
+        except LinkFull as full:
+            _log.debug("%s is not told to %s now: %s", type(message).__name__, to.path, full)
+            return None
 
     def _stamp(self) -> Stamp:
         return Stamp(self._plan.identity, self._rounds.clock, self._rounds.clock)
@@ -322,6 +373,7 @@ class Aggregator(Actor):
         extras.pop("model", None)
         self._down = pack(self._state.weights, self._state.buffers, extras)
         self._evaluated = None
+        self._evaluating = None
         due = self._pending is not None and self._pending.due
         central = due and self._plan.at == "central"
         self._loss.clear()
@@ -335,6 +387,7 @@ class Aggregator(Actor):
             else:
                 await self._finish()
             return
+        self._names = _names_of_terms(self._plan, self._layout, self._state, extras)
         total = self._rounds.total
         self._grid = Grid.of(self._state.weights, self._layout, total, self._plan.algorithm.floor)
         if self._merger is None:
@@ -343,8 +396,7 @@ class Aggregator(Actor):
             self._merger.restart(self._grid, self._rounds.clock)
         for name in self._rounds.open(self._rounds.clock):
             self._go(name)
-        if central:
-            self._evaluate()
+        self._evaluate()
 
     async def _advance(self) -> None:
         """Close the clock if all its parts are in and the line before it can be written."""
@@ -416,7 +468,7 @@ class Aggregator(Actor):
         await self.storage.append(METRICS, line, self._offset)
         self._offset += len(line)
         self._last = (pending.round, text)
-        self._monitor.tell(Row(*self._last))
+        self._tell(self._monitor, Row(*self._last))
 
     async def _finish(self) -> None:
         """Write the last line and the final model."""
@@ -429,9 +481,17 @@ class Aggregator(Actor):
         await self._save(finished=True)
         self._rounds.phase = Phase.FINISHED
         for worker in self._workers.values():
-            worker.tell(Done(self._stamp()))
+            self._tell(worker, Done(self._stamp()))
         accuracy = self._metrics.get("accuracy")
-        self._monitor.tell(Finished(self._rounds.clock, sha256, accuracy, self._metrics))
+        self._finished = Finished(self._rounds.clock, sha256, accuracy, self._metrics)
+        self._tell(self._monitor, self._finished)
+        # The one message that nobody asks for: the run would never end without it.
+        self.timers.start("finished", _TellAgain(), after=_TELL_AGAIN, every=_TELL_AGAIN)
+
+    def tell_again(self, message: _TellAgain) -> None:
+        """The launcher has not ended the run yet."""
+        if self._finished is not None:
+            self._tell(self._monitor, self._finished)
 
     async def _save(self, *, finished: bool) -> None:
         assert self._state is not None
@@ -450,6 +510,27 @@ class Aggregator(Actor):
             metrics=self._metrics,
         )
         await checkpoint.save(self._snapshots, header, self._state)
+
+
+def _names_of_terms(
+    plan: Plan, layout: Layout, state: ServerState, extras: Mapping[str, Any]
+) -> frozenset[str] | None:
+    """Which sums go up, from the algorithm itself: a step in which nothing was learned.
+
+    So the names do not depend on who puts first. None where the algorithm cannot tell without a
+    worker's state; then those of the first part hold, and all others must have the same.
+    """
+    weights = state.weights
+    ctx = Ctx(
+        layout, plan.roster[0], 0, weights, weights, {"model": weights, **extras}, {}, 1, 1, plan.lr
+    )
+    try:
+        with np.errstate(all="ignore"):
+            terms, _ = plan.algorithm.up(ctx, {})
+    except Exception as error:  # noqa: BLE001  (user code, run without what it may count on)
+        _log.debug("%s does not tell its terms: %r", type(plan.algorithm).__name__, error)
+        return None
+    return frozenset(terms.sums)
 
 
 def _added(of_workers: dict[str, dict[str, Mean]]) -> dict[str, Mean]:

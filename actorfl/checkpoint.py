@@ -42,7 +42,6 @@ class Header(msgspec.Struct, frozen=True, array_like=True):
         last: round and text of the last line written.
         finished: whether the final model has been written.
         metrics: of the last version evaluated.
-        refused: refusals by reason since the beginning.
     """
 
     identity: str

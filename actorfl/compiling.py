@@ -70,20 +70,25 @@ def graph_of(
     if not isinstance(run.topology, Star):
         msg = f"a {type(run.topology).__name__} cannot be run yet; use Star"
         raise Misfit(msg)
+    if run.algorithm.reduce != "sum":
+        msg = (
+            f"{type(run.algorithm).__name__} merges by {run.algorithm.reduce!r}, which cannot be "
+            "run yet; use an algorithm that merges by 'sum'"
+        )
+        raise Misfit(msg)
     text, base = run.to_toml(), str(run.base)
     strategy = strategy_of(run.supervision)
     graph = ActorGraph(run.name)
     with graph.supervisor("root", strategy):
         monitor = graph.actor("monitor", Monitor, on_row=on_row, on_finished=on_finished)
         with graph.supervisor("aggregators", strategy):
-            evaluator = graph.actor(
-                "evaluator", Evaluator, place=Process("evaluator"), stop_timeout=_STOP,
-                run=text, base=base,
-            )  # fmt: skip
             aggregator = graph.actor(
                 "aggregator", Aggregator, place=Process("aggregator"), stop_timeout=_STOP,
-                plan=plan_of(run, identity, evaluated_at(run)), evaluator=evaluator,
-                monitor=monitor,
+                plan=plan_of(run, identity, evaluated_at(run)), monitor=monitor,
+            )  # fmt: skip
+            graph.actor(
+                "evaluator", Evaluator, place=Process("evaluator"), stop_timeout=_STOP,
+                run=text, base=base, identity=identity, aggregator=aggregator,
             )  # fmt: skip
         with graph.supervisor("workers", strategy, place=Process()):
             for index, name in enumerate(run.topology.names):

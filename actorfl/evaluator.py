@@ -2,47 +2,82 @@
 
 from __future__ import annotations
 
+import contextlib
 import tomllib
 from pathlib import Path
 
 from actorfl.lane import shared_lane
 from actorfl.mean import Mean
-from actorfl.protocol import Build, Evaluate, Evaluated, Initial, pack, unpack
+from actorfl.protocol import Build, Evaluate, Evaluated, Idle, Initial, pack, unpack
 from actorfl.run import Run
 from actorfl.seeds import seed_for
 from actorfl.task import Dataset
-from actors import Actor
-from transports import Weights
+from actors import Actor, ActorRef, Message
+from transports import LinkFull, Transfer, Weights
+
+#: Seconds between two words of having nothing to do: how soon a restarted aggregator is heard.
+RETRY = 0.25
+
+
+class _Retry(Message[None]):
+    pass
 
 
 class Evaluator(Actor):
     """Lives in a process with torch, so that aggregators need none.
 
-    Both of its messages may come again after a crash on either side; the answer is the same.
+    It asks for work until it gets some, so a crash on either side loses nothing; what is asked for
+    twice is answered twice, and alike.
 
     Args:
         run: the resolved configuration as TOML.
         base: directory that its relative paths start from.
+        identity: of the run.
+        aggregator: whom it works for.
     """
 
-    def __init__(self, run: str, base: str) -> None:
+    def __init__(self, run: str, base: str, identity: str, aggregator: ActorRef) -> None:
         self._run = Run.from_table(tomllib.loads(run), Path(base))
         self._task = self._run.task.resolved(self._run.base)
+        self._identity = identity
+        self._aggregator = aggregator
         self._lane = shared_lane()
         self._test: Dataset | None = None
+        self._initial: Transfer | None = None
+        self._last: Evaluated | None = None
+
+    async def on_start(self) -> None:
+        """Ask for work, then again and again."""
+        self._ask()
+        self.timers.start("retry", _Retry(), after=RETRY, every=RETRY)
+
+    def retry(self, message: _Retry) -> None:
+        """Nothing came meanwhile."""
+        if self._initial is None or self._initial.done.done():
+            self._ask()
+
+    def _ask(self) -> None:
+        with contextlib.suppress(LinkFull):  # then the next time
+            self._aggregator.tell(Idle(self._identity, self.ref))
 
     async def build(self, message: Build) -> None:
         """Build the initial model (seed purpose "init")."""
         from actorfl import model
 
         built = await self._lane.run(model.initial, self._task, self._run.seed)
-        message.me.tell(Initial(message.run, built.layout, pack(built.vector, built.buffers)))
+        with contextlib.suppress(LinkFull):  # then it is asked for again
+            self._initial = message.me.send(
+                Initial(message.run, built.layout, pack(built.vector, built.buffers))
+            )
 
     async def evaluate(self, message: Evaluate) -> None:
         """Evaluate a version on the task's test data."""
-        seed = seed_for(self._run.seed, "", message.stamp.version, "evaluate")
-        metrics = await self._lane.run(self._measure, message.weights, seed=seed)
-        message.me.tell(Evaluated(message.stamp, metrics))
+        if self._last is None or self._last.stamp != message.stamp:
+            seed = seed_for(self._run.seed, "", message.stamp.version, "evaluate")
+            metrics = await self._lane.run(self._measure, message.weights, seed=seed)
+            self._last = Evaluated(message.stamp, metrics)
+        with contextlib.suppress(LinkFull):  # then it is asked for again
+            message.me.tell(self._last)
 
     def _measure(self, weights: Weights) -> dict[str, Mean]:
         from actorfl import fit, model

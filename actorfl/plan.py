@@ -30,6 +30,7 @@ class PlanText(msgspec.Struct, frozen=True):
         at: where versions are evaluated.
         landing: buffers in which updates land.
         identity: of the run.
+        lr: learning rate of the local loop.
     """
 
     algorithm: dict[str, Any]
@@ -41,6 +42,7 @@ class PlanText(msgspec.Struct, frozen=True):
     at: At
     landing: int
     identity: str
+    lr: float
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,7 @@ class Plan:
     at: At
     landing: int
     identity: str
+    lr: float
 
     @classmethod
     def read(cls, text: PlanText) -> Plan:
@@ -73,6 +76,7 @@ class Plan:
             text.at,
             text.landing,
             text.identity,
+            text.lr,
         )
 
 
@@ -92,4 +96,5 @@ def plan_of(run: Run, identity: str, at: At) -> PlanText:
         at=at,
         landing=run.landing,
         identity=identity,
+        lr=run.local.lr,
     )

@@ -1,8 +1,9 @@
-"""What workers, aggregators and the evaluator tell each other. All are tells; only workers retry.
+"""What workers, aggregators and the evaluator tell each other: tells that no aggregator repeats.
 
 ``Ready(c) -> Go(c) | Wait | Done``, ``Put(c) -> Ack(c) | Refused(c)``. A ``Go(c)`` while a worker
 asks for another clock tells it the current one. An aggregator that was restarted re-enters its
-clock with empty sums and workers put again.
+clock with empty sums and workers put again. ``Idle -> Build | Evaluate | nothing``; ``Build ->
+Initial``, ``Evaluate -> Evaluated``.
 """
 
 from __future__ import annotations
@@ -130,6 +131,18 @@ class Refused(Message[None]):
     stamp: Stamp
     reason: str
     sentence: str
+
+
+class Idle(Message[None]):
+    """Evaluator to aggregator: I have nothing to do.
+
+    Attributes:
+        run: identity of the run.
+        me: where to answer.
+    """
+
+    run: str
+    me: ActorRef
 
 
 class Build(Message[None]):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import enum
 from collections import Counter
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from actorfl.sync import Sync
@@ -139,7 +138,3 @@ class Rounds:
         """Whether the open clock closes: everyone is in, or was refused."""
         here = self.arrived | self.refused.keys()
         return self.phase is Phase.OPEN and self.sync.closes(here, frozenset(self.roster), now)
-
-    def absent(self) -> Mapping[str, str]:
-        """Who is not in the clock, and why."""
-        return dict(self.refused)

@@ -39,13 +39,13 @@ class RunLog:
             ``{"event": sentence}`` for failures and restarts.
 
     Attributes:
-        restarts: actors restarted after an exception plus processes restarted after their death.
         gave_up: the event of the first supervisor that gave up.
         on_progress: called when a round is complete.
     """
 
     def __init__(self, directory: Path, on_row: Callable[[Mapping[str, Any]], None] | None) -> None:
-        self.restarts = 0
+        self._actor_restarts = 0
+        self._starts: dict[str, int] = {}
         self.gave_up: SupervisorGaveUp | None = None
         self.on_progress: Callable[[], None] | None = None
         self._on_row = on_row
@@ -60,6 +60,14 @@ class RunLog:
                 structlog.dev.ConsoleRenderer(colors=False, sort_keys=False),
             ],
         )
+
+    @property
+    def restarts(self) -> int:
+        """Actors restarted after an exception plus processes started again after their death.
+
+        A process that died again before it was up counts twice: restarts equal kills.
+        """
+        return self._actor_restarts + sum(starts - 1 for starts in self._starts.values())
 
     def attach(self, system: ActorSystem) -> None:
         """Listen to a system's events."""
@@ -100,12 +108,12 @@ class RunLog:
     def _sentence(self, event: Event) -> str:
         match event:
             case NodeStarted(node=node, pid=pid, starts=starts) if starts > 1:
-                self.restarts += 1
+                self._starts[node] = starts
                 return f"process {node} restarted (pid {pid})"
             case NodeDied(node=node, pid=pid, reason=reason):
                 return f"process {node} (pid {pid}) died: {reason}"
             case ActorRestarted(path=path, outside=False, error=error):
-                self.restarts += 1
+                self._actor_restarts += 1
                 return f"{_name(path)} restarted after {error}"
             case ActorFailure(path=path, error=error, outside=False):
                 return f"{_name(path)} failed: {error}"

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import tomllib
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-import msgspec
-import numpy as np
+from typing import TYPE_CHECKING
 
 from actorfl.algorithm import Ctx
+from actorfl.kept import Kept
 from actorfl.lane import shared_lane
 from actorfl.mean import Mean
 from actorfl.partition import worker_data
@@ -20,7 +19,7 @@ from actorfl.seeds import seed_for
 from actorfl.stepping import Stepping
 from actorfl.task import Who
 from actors import Actor, ActorRef, Message
-from transports import TensorSpec, Transfer, Weights
+from transports import LinkFull, Transfer, Weights
 
 if TYPE_CHECKING:
     from actorfl.algorithm import Mine
@@ -76,10 +75,10 @@ class Worker(Actor):
         self._aggregator = aggregator
         self._lane = shared_lane()
         self._steps: Stepping[Put] = Stepping()
-        self._transfer: Transfer | None = None
+        self._transfer: tuple[int, Transfer] | None = None
         self._said = 0.0
         self._data: _Data | None = None
-        self._mine: dict[int, Mine] = {}
+        self._kept = Kept(self.snapshots(f"snapshots/worker-{name}"))
         # Grows with each restart of the process and, within one, of the actor.
         self._incarnation = (self.system.generation << 20) | self.restarts
 
@@ -87,7 +86,7 @@ class Worker(Actor):
         """Load the data and what an algorithm keeps here, then ask for the first clock."""
         seed = seed_for(self._run.seed, self._name, 0, "load")
         self._data = await self._lane.run(self._load, seed=seed)
-        await self._restore()
+        await self._kept.restore()
         self._ask()
         self.timers.start("retry", _Retry(), after=RETRY, every=RETRY)
 
@@ -142,8 +141,7 @@ class Worker(Actor):
         if self.clock.now() - self._said < RETRY / 2:
             return  # this tick waited in the mailbox while a clock was computed
         if self._steps.putting is not None:
-            if self._transfer is None or self._transfer.done.done():
-                self._put(self._steps.putting)
+            self._put(self._steps.putting)
         else:
             self._ask()
 
@@ -151,26 +149,34 @@ class Worker(Actor):
         assert self._data is not None
         self._said = self.clock.now()
         stamp = Stamp(self._identity, self._steps.clock, 0)
-        self._aggregator.tell(
-            Ready(stamp, self._name, self._incarnation, self._data.examples, self.ref)
-        )
+        with contextlib.suppress(LinkFull):  # then the next time
+            self._aggregator.tell(
+                Ready(stamp, self._name, self._incarnation, self._data.examples, self.ref)
+            )
 
     def _put(self, put: Put) -> None:
+        """Send a part, unless it is on its way already."""
+        if self._transfer is not None:
+            clock, transfer = self._transfer
+            if clock == put.stamp.clock and not transfer.done.done():
+                return
         self._said = self.clock.now()
-        self._transfer = self._aggregator.send(put)
+        with contextlib.suppress(LinkFull):  # then the next time
+            sent = self._aggregator.send(put)
+            self._transfer = None if sent is None else (put.stamp.clock, sent)
 
     # -- computing -------------------------------------------------------------------------------
 
     async def _compute(self, go: Go) -> Put:
         stamp = go.stamp
         self.publish("fit", worker=self._name, clock=stamp.clock, version=stamp.version)
-        mine = self._mine.get(stamp.clock, {})
+        mine = self._kept.before(stamp.clock)
         put, after = await self._lane.run(
             self._step, go, mine, seed=seed_for(self._run.seed, self._name, stamp.clock, "step")
         )
-        if after:
+        if go.train and (mine or after):
             # Durable before the terms leave: a repeated request for this clock starts from `mine`.
-            await self._keep(stamp.clock + 1, after)
+            await self._kept.save(stamp.clock + 1, after)
         return put
 
     def _step(self, go: Go, mine: Mine) -> tuple[Put, Mine]:
@@ -220,38 +226,3 @@ class Worker(Actor):
             Weights.of(arrays), self.ref,
         )  # fmt: skip
         return put, after
-
-    # -- what an algorithm keeps here --------------------------------------------------------------
-
-    async def _keep(self, clock: int, mine: Mine) -> None:
-        """Make the state from which ``clock`` starts durable, beside the one before it."""
-        self._mine[clock] = mine
-        for old in [c for c in self._mine if c < clock - 1]:
-            del self._mine[old]
-        arrays = {}
-        scalars: dict[str, dict[str, Any]] = {}
-        for of, state in self._mine.items():
-            scalars[str(of)] = {n: v for n, v in state.items() if not isinstance(v, np.ndarray)}
-            arrays.update({f"{of}/{n}": v for n, v in state.items() if isinstance(v, np.ndarray)})
-        packed = Weights.of(arrays)
-        header = _Kept(scalars, packed.layout)
-        await self.snapshots(f"snapshots/worker-{self._name}").save(
-            clock, msgspec.msgpack.encode(header), [packed.buffer]
-        )
-
-    async def _restore(self) -> None:
-        kept = await self.snapshots(f"snapshots/worker-{self._name}").latest()
-        if kept is None:
-            return
-        header = msgspec.msgpack.decode(kept.header, type=_Kept)
-        packed = Weights(header.layout, kept.arrays[0])
-        for of, scalars in header.scalars.items():
-            arrays = {n.partition("/")[2]: packed[n] for n in packed if n.startswith(f"{of}/")}
-            self._mine[int(of)] = {**arrays, **scalars}
-
-
-class _Kept(msgspec.Struct, frozen=True, array_like=True):
-    """The scalars of a worker's states by clock, and the layout of their arrays."""
-
-    scalars: dict[str, dict[str, Any]]
-    layout: tuple[TensorSpec, ...]

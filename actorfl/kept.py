@@ -1,0 +1,94 @@
+"""What an algorithm keeps at a worker between clocks, durable: SCAFFOLD's c_i, personal layers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import msgspec
+import numpy as np
+
+from actorfl.algorithm import Mine, Scalar
+from actors import Snapshots
+from transports import TensorSpec, Weights
+
+
+class Kept:
+    """The states from which a worker's last two clocks start.
+
+    A clock is asked for again when the aggregator or the worker died in it, and then must start
+    from the state before it. So the one before stays beside the newest.
+
+    Args:
+        snapshots: of the worker; nothing is written while an algorithm keeps nothing.
+    """
+
+    def __init__(self, snapshots: Snapshots) -> None:
+        self._snapshots = snapshots
+        self._states: dict[int, Mine] = {}
+
+    def before(self, clock: int) -> Mine:
+        """The state from which a clock starts: the newest of this clock or an earlier one.
+
+        Arrays in it are read-only. Empty where nothing was kept.
+        """
+        known = [of for of in self._states if of <= clock]
+        return self._states[max(known)] if known else {}
+
+    async def save(self, clock: int, state: Mine) -> None:
+        """Make the state from which a clock starts durable; it survives a kill when this returns.
+
+        Args:
+            clock: the clock that starts from it.
+            state: arrays, which are copied, and scalars by name.
+
+        Raises:
+            StorageError: the storage refused.
+            ValueError: a value does not travel, such as an array of objects.
+        """
+        previous = [of for of in self._states if of < clock]
+        states = {of: self._states[of] for of in sorted(previous)[-1:]} | {clock: state}
+        arrays = {
+            f"{of}/{name}": value
+            for of, kept in states.items()
+            for name, value in kept.items()
+            if isinstance(value, np.ndarray)
+        }
+        scalars: dict[str, dict[str, Scalar]] = {
+            str(of): {n: v for n, v in kept.items() if not isinstance(v, np.ndarray)}
+            for of, kept in states.items()
+        }
+        packed = Weights.of(arrays)
+        header = msgspec.msgpack.encode(_Header(scalars, packed.layout))
+        await self._snapshots.save(clock, header, [packed.buffer])
+        # Taken from the copy: a view of what came down would hold its landing buffer for ever.
+        self._states = _states(scalars, packed)
+
+    async def restore(self) -> None:
+        """Take up the newest states that were saved."""
+        found = await self._snapshots.latest()
+        if found is not None:
+            header = msgspec.msgpack.decode(found.header, type=_Header)
+            packed = Weights(header.layout, found.arrays[0])
+            # Copied to where a state that was not restored lies: on boundaries of 64 bytes.
+            whole = Weights.of({name: packed[name] for name in packed.names()})
+            self._states = _states(header.scalars, whole)
+
+    def __repr__(self) -> str:
+        return f"<Kept for clocks {sorted(self._states)}>"
+
+
+class _Header(msgspec.Struct, frozen=True, array_like=True):
+    """The scalars of the states by clock, and the layout of their arrays."""
+
+    scalars: dict[str, dict[str, Scalar]]
+    layout: tuple[TensorSpec, ...]
+
+
+def _states(scalars: Mapping[str, Mapping[str, Scalar]], packed: Weights) -> dict[int, Mine]:
+    return {
+        int(of): {
+            **{n.partition("/")[2]: packed[n] for n in packed.names() if n.startswith(f"{of}/")},
+            **values,
+        }
+        for of, values in scalars.items()
+    }
