@@ -112,6 +112,7 @@ class World:
         self.scheme = scheme
         self.nodes: list[Node] = []
         self.opened: list[Port] = []
+        self.incarnations = _incarnations
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
 
     def context(self, name: str) -> Context:
@@ -123,7 +124,7 @@ class World:
         return LoopClock()
 
     async def node(self, name: str, limits: Limits | None = None, cluster: str = "test") -> Node:
-        incarnation = next(_incarnations)
+        incarnation = next(self.incarnations)
         recorder = Recorder()
         endpoint = Endpoint(
             NodeId(name, incarnation),

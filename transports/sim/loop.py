@@ -348,7 +348,7 @@ class SimLoop(QuietLoop):
     def discard(self, owner: str) -> None:
         """Run nothing of a node ever again: its callbacks and timers are dropped.
 
-        Its tasks should be done: one that is not stays so, and is never told.
+        Its tasks must be done: others would wait for ever for one that is not.
         """
         self._discarded[owner] = None
         self._held.pop(owner, None)
@@ -429,7 +429,7 @@ class SimLoop(QuietLoop):
             else:
                 self._fired += 1
                 ready.append(timer)
-        if self._draws is not None:
+        if self._draws is not None and len(ready) > 1:
             self._take_turns(self._draws)
         trace = self._trace
         for _ in range(len(ready)):
@@ -456,14 +456,15 @@ class SimLoop(QuietLoop):
     def _take_turns(self, draws: Draws) -> None:
         """Merge the queues of the nodes into one, every merge equally likely."""
         ready = self._ready
-        owners = list(map(_owner, ready))
+        owners = [_owner(handle) for handle in ready]
+        if owners.count(owners[0]) == len(owners):
+            return
         queues: dict[str | None, deque[asyncio.Handle]] = {}
         for owner, handle in zip(owners, ready, strict=True):
             queues.setdefault(owner, deque()).append(handle)
-        if len(queues) > 1:
-            draws.shuffle(owners)
-            ready.clear()
-            ready.extend(queues[owner].popleft() for owner in owners)
+        draws.shuffle(owners)
+        ready.clear()
+        ready.extend(queues[owner].popleft() for owner in owners)
 
     def _jump(self, ns: int) -> None:
         if ns > self._max_ns:

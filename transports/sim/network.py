@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Final, Literal
 
 from transports.sim.clock import SimClock
+from transports.sim.errors import SimulationError
 from transports.sim.links import Links
 from transports.sim.loop import SimLoop
 from transports.sim.medium import Host, Medium
@@ -103,18 +104,22 @@ class SimNode:
     async def reap(self) -> None:
         """Clear up what a crashed node has left: cancel its tasks, and drop its timers for good.
 
-        A task that takes more than ``_PATIENCE`` to be cancelled is never run again.
-
         Raises:
             RuntimeError: the node lives, or the caller belongs to it.
+            SimulationError: tasks did not end within 10 virtual seconds of their cancellation;
+                they go on.
         """
         if not self._host.crashed or OWNER.get() == self._host.owner:
             raise RuntimeError(f"{self!r} can only be reaped from outside after it has crashed")
-        tasks = self.tasks
-        for task in tasks:
+        for task in self.tasks:
             task.cancel()
-        if tasks:
-            await asyncio.wait(tasks, timeout=_PATIENCE)
+        if self.tasks:
+            await asyncio.wait(self.tasks, timeout=_PATIENCE)
+        if self.tasks:
+            names = ", ".join(task.get_name() for task in self.tasks[:20])
+            raise SimulationError(
+                f"tasks of the crashed node {self.name!r} do not end when cancelled: {names}"
+            )
         self._loop.discard(self._host.owner)
 
     def clock(self, *, skew: float = 0.0) -> SimClock:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import deque
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +47,13 @@ class Trace:
     def record(self, event: Event) -> None:
         """Add an event."""
         self._count += 1
+        source, target, label = event.source, event.target, event.label
         # Lengths before texts, so that no two lists of events give the same bytes.
-        fields = (f"{len(str(field))}:{field}" for field in astuple(event))
-        self._digest.update(",".join(fields).encode() + b"\n")
+        line = (
+            f"{event.ns} {len(source)}:{source} {len(target)}:{target} {len(label)}:{label} "
+            f"{event.number} {event.size}\n"
+        )
+        self._digest.update(line.encode())
         self._events.append(event)
 
     @property

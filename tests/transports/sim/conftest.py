@@ -24,13 +24,23 @@ def pytest_asyncio_loop_factories(
     return {"sim": in_order, "shuffled": shuffled}
 
 
-@pytest.fixture(params=[Net(), Net(0.01, 0.005, 10e6)], ids=["instant", "slow"])
-async def world(request: pytest.FixtureRequest) -> AsyncIterator[SimWorld]:
-    world = SimWorld(1, request.param)
+async def checked(world: SimWorld) -> AsyncIterator[SimWorld]:
     yield world
     await world.close()
     others = asyncio.all_tasks() - {asyncio.current_task()}
     assert not others, f"tasks were left behind: {others}"
+
+
+@pytest.fixture(params=[Net(), Net(0.01, 0.005, 10e6)], ids=["instant", "slow"])
+async def world(request: pytest.FixtureRequest) -> AsyncIterator[SimWorld]:
+    async for world in checked(SimWorld(1, request.param)):
+        yield world
+
+
+@pytest.fixture
+async def sim_world(net: Net) -> AsyncIterator[SimWorld]:
+    async for world in checked(SimWorld(1, net)):
+        yield world
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from pathlib import Path
 
 from tests.transports.world import Node, World
@@ -18,10 +19,14 @@ from transports.sim.trace import Trace
 class SimWorld(World):
     """A world whose nodes are each on a host of their own, named like them."""
 
-    def __init__(self, seed: int = 0, net: Nets | None = None) -> None:
+    def __init__(
+        self, seed: int = 0, net: Nets | None = None, *, incarnations: int | None = None
+    ) -> None:
         loop = asyncio.get_running_loop()
         assert isinstance(loop, SimLoop)
         super().__init__(Path(), "sim")
+        if incarnations is not None:
+            self.incarnations = itertools.count(incarnations)
         self.loop = loop
         self.trace = Trace(keep=100_000)
         self.network = SimNetwork(loop, seed=seed, net=net, trace=self.trace)
