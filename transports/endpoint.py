@@ -20,7 +20,7 @@ from transports.limits import Limits
 from transports.link import Handler, Link
 from transports.port import MORE, NOW, Port
 from transports.rng import Rng
-from transports.sockets import Context, Socket
+from transports.sockets import Context, Socket, check_scheme
 from transports.statistics import Dropped, EndpointStatistics
 from transports.wire import (
     MAX_SENTENCE,
@@ -59,8 +59,8 @@ class Endpoint(Generic[I]):
         clock: timers.
         rng: tokens and jitter.
         limits: bounds.
-        context: the ZeroMQ context; nodes of one process that talk over ``inproc://`` share one.
-            Default is the process's.
+        context: where sockets come from: a ZeroMQ context, which nodes of one process share that
+            talk over ``inproc://``, or a node of a simulated network. Default is the process's.
     """
 
     def __init__(
@@ -82,7 +82,7 @@ class Endpoint(Generic[I]):
         self._clock = clock
         self._rng = rng
         self._limits = limits or Limits()
-        self._context = context or zmq.Context.instance()
+        self._context: Context = context or zmq.Context.instance()
         self._codecs: dict[Lane, Codec[Any]] = {
             "control": Codec.control(item),
             "bulk": Codec.bulk(item),
@@ -128,8 +128,9 @@ class Endpoint(Generic[I]):
         """Listen at a further address, on both lanes.
 
         Args:
-            address: "ipc:///directory/base" or "inproc://name"; each lane adds its own suffix, and
-                a base that ends in "*" gets the incarnation there.
+            address: "ipc:///directory/base", "inproc://name" or, in a simulation, "sim://name";
+                each lane adds its own suffix, and a base that ends in "*" gets the incarnation
+                there.
 
         Returns:
             The address that peers dial.
@@ -140,6 +141,7 @@ class Endpoint(Generic[I]):
         """
         self._check_open()
         parsed = Address.parse(address, self.node)
+        check_scheme(self._context, parsed)
         prepare(parsed)
         bound: list[Lane] = []
         try:
@@ -195,6 +197,7 @@ class Endpoint(Generic[I]):
             LinkClosed: this incarnation was declared dead.
         """
         parsed = Address.parse(address)
+        check_scheme(self._context, parsed)
         link = self.expect(peer)
         up = any(link.channel(lane).state == "up" for lane in LANES)
         if link.local or up or peer in self._diallers:

@@ -10,6 +10,9 @@ from typing import Any, Final, Protocol, cast
 import zmq
 from zmq.utils.monitor import parse_monitor_message
 
+from transports.address import Address
+from transports.errors import AddressError
+
 _MONITOR_NUMBERS: Final = itertools.count()
 
 _ENDED: Final = (
@@ -108,6 +111,24 @@ class Context(Protocol):
     def socket(self, socket_type: int, /) -> Socket:
         """A new ``Socket`` of type ``zmq.DEALER`` or ``zmq.ROUTER``."""
         ...
+
+
+def check_scheme(context: Context, address: Address) -> None:
+    """Refuse an address that the sockets of a context cannot have.
+
+    Raises:
+        AddressError: sim:// on ZeroMQ, or anything real on a simulated network.
+    """
+    real = isinstance(context, zmq.Context)
+    if real and address.scheme == "sim":
+        raise AddressError(
+            f"{address} needs a simulated network and this endpoint is on ZeroMQ: give it a node "
+            "of a SimNetwork as its context"
+        )
+    if not real and address.scheme not in {"sim", "inproc"}:
+        raise AddressError(
+            f"{address} is real and this endpoint is on a simulated network: use sim://name"
+        )
 
 
 def watch(

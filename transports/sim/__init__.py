@@ -1,1 +1,36 @@
-"""The simulated network: ``sim://`` between nodes of one process, in virtual time, by one seed."""
+"""The simulated network: ``sim://`` between nodes of one process, in virtual time, by one seed.
+
+``SimLoop`` is an event loop whose time is virtual, ``SimNetwork`` connects the nodes on it, and
+``SimNetwork.node(name)`` is what an ``Endpoint`` takes as its ``context``, with a ``SimClock``.
+"""
+
+from transports.sim.clock import EPOCH, SimClock
+from transports.sim.errors import (
+    RealWorldError,
+    SimulatedDeadlock,
+    SimulationError,
+    SimulationRunaway,
+)
+from transports.sim.loop import LoopStatistics, SimLoop
+from transports.sim.net import Net
+from transports.sim.network import NetworkStatistics, SimNetwork, SimNode
+from transports.sim.owner import owned
+from transports.sim.trace import Event, Trace
+
+__all__ = [
+    "EPOCH",
+    "Event",
+    "LoopStatistics",
+    "Net",
+    "NetworkStatistics",
+    "RealWorldError",
+    "SimClock",
+    "SimLoop",
+    "SimNetwork",
+    "SimNode",
+    "SimulatedDeadlock",
+    "SimulationError",
+    "SimulationRunaway",
+    "Trace",
+    "owned",
+]

@@ -5,15 +5,19 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+import zmq
 
 from tests.transports.sim.world import SimWorld
 from tests.transports.world import Note, arrays, finished
-from transports.errors import AddressInUse, LinkClosed
+from transports.address import Address
+from transports.errors import AddressError, AddressInUse, LinkClosed
+from transports.identity import NodeId
 from transports.limits import Limits
 from transports.link import Link
 from transports.sim.errors import SimulationError
 from transports.sim.net import Net
 from transports.sim.network import NetworkStatistics
+from transports.sockets import check_scheme
 
 SMALL = Limits(chunk=4096, chunk_window=2, inline=256)
 LONG = 60.0
@@ -359,3 +363,13 @@ async def test_representations_tell_the_state(world: SimWorld) -> None:
     network.crash("a")
     assert repr(node) == "<SimNode a crashed>"
     network.cut("a", "b")
+
+
+async def test_real_and_simulated_addresses_do_not_mix(world: SimWorld) -> None:
+    node = await world.node("a")
+    with pytest.raises(AddressError, match=r"ipc:///nowhere/x is real .* use sim://name"):
+        await node.endpoint.listen("ipc:///nowhere/x")
+    with pytest.raises(AddressError, match="use sim://name"):
+        node.endpoint.dial(NodeId("b", 1), "ipc:///nowhere/x")
+    with pytest.raises(AddressError, match="sim://b needs a simulated network"):
+        check_scheme(zmq.Context.instance(), Address.parse("sim://b"))
