@@ -1,0 +1,129 @@
+"""Small tasks for runs in tests; processes load them from this file."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+from actorfl import Algorithm, Closed, Ctx, FedAvg, Mean, ServerState, Sum, Task, Terms, Who
+from actorfl.algorithm import Mine
+from actorfl.merging import Merged
+from actorfl.task import Batch, Dataset
+
+
+def blobs(seed: int, examples: int) -> tuple[Tensor, Tensor]:
+    """Two Gaussian classes in four dimensions."""
+    generator = torch.Generator().manual_seed(seed)
+    labels = torch.arange(examples) % 2
+    points = torch.randn(examples, 4, generator=generator) + 1.5 * labels[:, None]
+    return points, labels
+
+
+@dataclass(frozen=True)
+class Blobs(Task):
+    """Each worker has its own examples; sizes differ."""
+
+    def model(self) -> nn.Module:
+        return nn.Sequential(nn.Linear(4, 6), nn.ReLU(), nn.Linear(6, 2))
+
+    def loss(self, model: nn.Module, batch: Batch) -> Tensor:
+        return cross_entropy(model(batch[0]), batch[1])
+
+    def train(self, who: Who) -> Dataset:
+        return blobs(who.index, 30 + 10 * who.index)
+
+    def test(self) -> Dataset:
+        return blobs(1000, 200)
+
+    def metrics(self, model: nn.Module, batch: Batch) -> dict[str, Mean]:
+        return {"accuracy": Mean.of(model(batch[0]).argmax(1) == batch[1])}
+
+
+@dataclass(frozen=True)
+class Counting(Blobs):
+    """With BatchNorm, whose counter of batches is an int64 buffer."""
+
+    def model(self) -> nn.Module:
+        return nn.Sequential(nn.Linear(4, 6), nn.BatchNorm1d(6), nn.ReLU(), nn.Linear(6, 2))
+
+
+@dataclass(frozen=True)
+class Raising(Blobs):
+    """Worker 1 cannot be trained."""
+
+    def train(self, who: Who) -> Dataset:
+        points, labels = blobs(who.index, 40)
+        return points, labels, torch.full_like(labels, who.index)
+
+    def test(self) -> Dataset:
+        points, labels = blobs(1000, 20)
+        return points, labels, torch.zeros_like(labels)
+
+    def loss(self, model: nn.Module, batch: Batch) -> Tensor:
+        if batch[2][0] == 1:
+            raise ZeroDivisionError("nothing can be learned here")
+        return super().loss(model, batch)
+
+
+@dataclass(frozen=True)
+class Empty(Blobs):
+    """Workers below ``without`` have no examples."""
+
+    without: int = 1
+
+    def train(self, who: Who) -> Dataset:
+        return blobs(who.index, 0 if who.index < self.without else 30)
+
+
+@dataclass(frozen=True)
+class Killing(Blobs):
+    """A process dies by SIGKILL when it first loads the data of worker 1."""
+
+    marker_path: str = ""
+
+    def train(self, who: Who) -> Dataset:
+        marker = Path(self.marker_path)
+        if who.index == 1 and not marker.exists():
+            marker.touch()
+            os.kill(os.getpid(), 9)
+        return super().train(who)
+
+
+@dataclass(frozen=True)
+class Broken(FedAvg):
+    """FedAvg, but worker w1 sends what must be refused."""
+
+    how: str = "nan"
+
+    def up(self, ctx: Ctx, mine: Mine) -> tuple[Terms, Mine]:
+        if ctx.worker != "w1":
+            return super().up(ctx, mine)
+        vector = ctx.result.copy()
+        if self.how == "nan":
+            vector[0] = float("nan")
+        elif self.how == "shape":
+            vector = vector[:1]
+        elif self.how == "key":
+            return Terms(other=Sum(vector, ctx.examples)), mine
+        elif self.how == "weight":
+            return Terms(model=Sum(vector, ctx.examples + 1)), mine
+        return Terms(model=Sum(vector, ctx.examples)), mine
+
+
+@dataclass(frozen=True)
+class Tally(Algorithm):
+    """Counts on the worker how often it took part: its state must survive its process."""
+
+    def up(self, ctx: Ctx, mine: Mine) -> tuple[Terms, Mine]:
+        count = int(mine.get("count", 0)) + 1  # type: ignore[arg-type]  # written by us
+        drift = mine.get("drift", ctx.start * 0)
+        after = {"count": count, "drift": ctx.delta + drift}
+        return Terms(model=Sum(ctx.result, ctx.examples), count=count), after
+
+    def close(self, state: ServerState, terms: Merged, closed: Closed) -> ServerState:
+        # The tally moves the model, so a lost or doubled count shows in its bits.
+        shift = terms.counts["count"] / 1024
+        return state.replaced(terms["model"].mean()).moved(state.weights * 0 + shift)

@@ -1,0 +1,89 @@
+"""Bad updates are refused by name and reason, and the round goes on."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+
+from actorfl import FedAvg, Rounds, RunFailed, Star, Supervision
+from actors import Processes
+from tests.faults.runs import carry_out, events, rows, small
+from tests.faults.tasks import Broken, Counting, Empty, Raising
+
+pytestmark = pytest.mark.timeout(120)
+
+
+@pytest.mark.parametrize(
+    ("how", "reason"),
+    [("nan", "non-finite"), ("shape", "shape"), ("key", "keys"), ("weight", "weight")],
+)
+async def test_a_bad_update_is_refused_by_name_and_reason_and_the_round_goes_on(
+    how: str, reason: str, tmp_path: Path
+) -> None:
+    result = await carry_out(small(algorithm=Broken(how=how), until=Rounds(2)), tmp_path)
+    for row in rows(result.directory):
+        assert row["refused"] == {"w1": reason}
+        assert row["updates"] == 3
+    said = [e["fields"]["sentence"] for e in events(result.directory) if e.get("kind") == "refused"]
+    assert len(said) == 2
+    assert all("w1" in sentence and reason in sentence for sentence in said)
+
+
+async def test_a_worker_without_examples_is_refused_and_changes_nothing(tmp_path: Path) -> None:
+    result = await carry_out(small(task=Empty(without=1), until=Rounds(2)), tmp_path)
+    assert [row["refused"] for row in rows(result.directory)] == [{"w0": "no-examples"}] * 2
+
+
+async def test_when_nobody_has_examples_the_old_model_stays_with_a_warning(tmp_path: Path) -> None:
+    one = await carry_out(small(task=Empty(without=4), until=Rounds(1)), tmp_path)
+    two = await carry_out(small(task=Empty(without=4), until=Rounds(2)), tmp_path)
+    assert one.sha256 == two.sha256
+    for row in rows(two.directory):
+        assert "old model stays" in row["warning"]
+        assert row["updates"] == 0
+
+
+async def test_an_int64_counter_of_batchnorm_stays_int64(tmp_path: Path) -> None:
+    result = await carry_out(small(task=Counting(), until=Rounds(2)), tmp_path)
+    tensors = load_file(result.directory / "model.safetensors")
+    counter = tensors["1.num_batches_tracked"]
+    assert counter.dtype == np.int64
+    # By maximum: the largest worker has 60 examples, 8 batches of 8 at most, in each of 2 rounds.
+    assert counter == 2 * 8
+
+
+@pytest.mark.parametrize("on", [None, Processes(2)], ids=str)
+async def test_a_worker_that_fails_every_time_ends_the_run_with_one_sentence(
+    on: Processes | None, tmp_path: Path
+) -> None:
+    run = small(
+        task=Raising(), topology=Star(3), supervision=Supervision(intensity=2, backoff=0.01)
+    )
+    with pytest.raises(RunFailed) as caught:
+        await carry_out(run, tmp_path, on)
+    sentence = str(caught.value)
+    assert re.fullmatch(r"[^\n]*w1 failed: ZeroDivisionError: nothing[^\n]* 2 times", sentence)
+    assert caught.value.exit_code == 30
+    log = (tmp_path / "small-1" / "log.txt").read_text()
+    assert "raise ZeroDivisionError" in log
+    assert "Traceback" in log
+
+
+async def test_the_order_of_arrival_does_not_change_the_bits(tmp_path: Path) -> None:
+    """Rosters in another order train, arrive and are merged in another order."""
+    names = ("w0", "w1", "w2", "w3")
+    results = set()
+    for on in (None, Processes(1), Processes(3)):
+        result = await carry_out(
+            small(topology=Star(4, named=names), until=Rounds(2)), tmp_path, on
+        )
+        results.add(result.sha256)
+    assert len(results) == 1
+
+
+def test_fedavg_is_what_a_plain_run_uses() -> None:
+    assert small().algorithm == FedAvg()
