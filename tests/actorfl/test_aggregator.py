@@ -1,0 +1,234 @@
+"""A real aggregator with scripted workers: every order of arrival, and everything it must drop."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import actors
+from actorfl.aggregator import Aggregator
+from actorfl.layout import Layout
+from actorfl.mean import Mean
+from actorfl.plan import PlanText
+from actorfl.protocol import (
+    Ack,
+    Build,
+    Done,
+    Evaluate,
+    Finished,
+    Go,
+    Idle,
+    Initial,
+    Put,
+    Ready,
+    Refused,
+    Row,
+    Stamp,
+    Wait,
+    pack,
+    unpack,
+)
+from actorfl.terms import Sum, Terms
+from actors import Actor, ActorRef, ActorSystem, FileStorage, World
+from transports import Weights
+
+LAYOUT = Layout.build([("w", (3,), "float32", "parameter")])
+EXAMPLES = {"w0": 3, "w1": 5, "w2": 11}
+RUN = "run-1"
+
+
+class Probe(Actor):
+    """Hands every message to the test."""
+
+    def __init__(self, inbox: asyncio.Queue[Any]) -> None:
+        self._inbox = inbox
+
+    def go(self, message: Go) -> None:
+        self._inbox.put_nowait(message)
+
+    def ack(self, message: Ack) -> None:
+        self._inbox.put_nowait(message)
+
+    def refused(self, message: Refused) -> None:
+        self._inbox.put_nowait(message)
+
+    def wait(self, message: Wait) -> None:
+        self._inbox.put_nowait(message)
+
+    def done(self, message: Done) -> None:
+        self._inbox.put_nowait(message)
+
+    def build(self, message: Build) -> None:
+        self._inbox.put_nowait(message)
+
+    def evaluate(self, message: Evaluate) -> None:
+        self._inbox.put_nowait(message)
+
+    def row(self, message: Row) -> None:
+        self._inbox.put_nowait(message)
+
+    def finished(self, message: Finished) -> None:
+        self._inbox.put_nowait(message)
+
+
+class Script:
+    """Plays evaluator, monitor and all workers against one aggregator."""
+
+    def __init__(self, system: ActorSystem) -> None:
+        self.system = system
+        self.inboxes: dict[str, asyncio.Queue[Any]] = {}
+        self.refs: dict[str, ActorRef] = {}
+        self.aggregator: ActorRef
+
+    async def start(self, rounds: int) -> None:
+        for name in ("evaluator", "monitor", *EXAMPLES):
+            self.inboxes[name] = asyncio.Queue()
+            self.refs[name] = await self.system.spawn(name, Probe, inbox=self.inboxes[name])
+        plan = PlanText(
+            algorithm={"kind": "fedavg"},
+            sync={"kind": "bsp"},
+            until={"kind": "rounds", "rounds": rounds},
+            base="/",
+            roster=tuple(EXAMPLES),
+            every=1,
+            at="nowhere",
+            landing=2,
+            identity=RUN,
+            lr=0.1,
+        )
+        self.aggregator = await self.system.spawn(
+            "aggregator", Aggregator, plan=plan, monitor=self.refs["monitor"]
+        )
+        self.aggregator.tell(Idle(RUN, self.refs["evaluator"]))
+        await self.expect("evaluator", Build)
+        start = pack(np.array([0.5, -1.0, 2.0], np.float32), {})
+        self.aggregator.tell(Initial(RUN, LAYOUT, start))
+
+    async def expect(self, name: str, kind: type) -> Any:
+        """The next message of that kind; others before it are passed over."""
+        async with asyncio.timeout(10):
+            while True:
+                message = await self.inboxes[name].get()
+                if isinstance(message, kind):
+                    return message
+
+    def ready(self, name: str, clock: int, incarnation: int = 1) -> None:
+        stamp = Stamp(RUN, clock, 0)
+        self.aggregator.tell(Ready(stamp, name, incarnation, EXAMPLES[name], self.refs[name]))
+
+    def put(
+        self,
+        name: str,
+        go: Go,
+        *,
+        incarnation: int = 1,
+        run: str = RUN,
+        scale: float = 1.0,
+        clock: int | None = None,
+    ) -> None:
+        start, _, _ = unpack(go.weights)
+        at = go.stamp.clock if clock is None else clock
+        # Different for each worker and clock; thirds are not on any binary grid.
+        vector = (start * scale + np.float32(EXAMPLES[name] / 3 + at)).astype(np.float32)
+        terms = Terms(model=Sum(vector, EXAMPLES[name])).stated(
+            worker=name, clock=at, examples=EXAMPLES[name], layout=LAYOUT
+        )
+        header, arrays = terms.to_wire()
+        self.aggregator.tell(
+            Put(
+                Stamp(run, at, at), name, incarnation, {}, Mean(), header, Weights.of(arrays),
+                self.refs[name],
+            )
+        )  # fmt: skip
+
+    async def go(self, name: str, clock: int) -> Go:
+        self.ready(name, clock)
+        while True:
+            message: Go = await self.expect(name, Go)
+            if message.stamp.clock == clock:
+                return message
+
+
+async def played(directory: Path, orders: list[tuple[str, ...]], noise: bool = False) -> str:
+    """The SHA-256 after clocks in which updates arrive in these orders."""
+    storage = FileStorage(directory)
+    try:
+        async with ActorSystem("node", world=World(storage=storage)) as system:
+            script = Script(system)
+            await script.start(len(orders))
+            for name in EXAMPLES:
+                script.ready(name, 0)
+            for clock, order in enumerate(orders):
+                gos = {name: await script.go(name, clock) for name in order}
+                for name in order:
+                    if noise:
+                        script.put(name, gos[name], run="another", scale=9.0)
+                        script.put(name, gos[name], incarnation=0, scale=9.0)
+                        script.put(name, gos[name], clock=clock + 3, scale=9.0)
+                    script.put(name, gos[name])
+                    await script.expect(name, Ack)
+                    if noise:
+                        script.put(name, gos[name], scale=9.0)  # a duplicate with other bits
+            finished: Finished = await script.expect("monitor", Finished)
+            return finished.sha256
+    finally:
+        await storage.close()
+
+
+async def test_no_order_of_arrival_changes_the_model(tmp_path: Path) -> None:
+    found = set()
+    for number, order in enumerate(itertools.permutations(EXAMPLES)):
+        orders = [order, tuple(reversed(order)), order]
+        found.add(await played(tmp_path / str(number), orders))
+    assert len(found) == 1
+
+
+async def test_foreign_fenced_early_and_duplicate_updates_change_nothing(tmp_path: Path) -> None:
+    orders = [tuple(EXAMPLES)] * 3
+    quiet = await played(tmp_path / "quiet", orders)
+    assert await played(tmp_path / "noisy", orders, noise=True) == quiet
+
+
+async def test_the_clock_begins_anew_on_a_wider_grid_whoever_overflowed_first(
+    tmp_path: Path,
+) -> None:
+    found = set()
+    for number, order in enumerate([("w0", "w1", "w2"), ("w2", "w0", "w1"), ("w1", "w2", "w0")]):
+        storage = FileStorage(tmp_path / str(number))
+        async with ActorSystem("node", world=World(storage=storage)) as system:
+            script = Script(system)
+            await script.start(1)
+            for name in EXAMPLES:
+                script.ready(name, 0)
+            gos = {name: await script.go(name, 0) for name in order}
+            huge = {"w0": 1.0, "w1": 1e4, "w2": 1.0}
+            widened = False
+            for name in order:
+                script.put(name, gos[name], scale=huge[name])
+                await script.expect(name, Ack)
+                widened = widened or name == "w1"
+                # Who was in before is asked again, on the wider grid.
+                if name == "w1":
+                    for before in order[: order.index(name)]:
+                        again: Go = await script.expect(before, Go)
+                        assert again.grid.widened > 0
+                        script.put(before, again, scale=huge[before])
+                        await script.expect(before, Ack)
+            finished: Finished = await script.expect("monitor", Finished)
+            found.add(finished.sha256)
+            assert widened
+        await storage.close()
+    assert len(found) == 1
+
+
+def test_an_aggregator_starts_without_torch() -> None:
+    import subprocess
+    import sys
+
+    code = "import actorfl.aggregator, sys; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False, timeout=60).returncode == 0
+    assert actors.Actor is Actor
