@@ -3,26 +3,45 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from actorfl.algorithm import Algorithm, Closed, Ctx, ServerState
+    from actorfl.algorithm import Algorithm, Closed, Ctx, Mine, ServerState
     from actorfl.algorithms.fedavg import FedAvg
     from actorfl.errors import ActorflError, ConfigError, RunDirectoryError, RunFailed
     from actorfl.every import Every
     from actorfl.execute import Result, Running, running
     from actorfl.exitcodes import ExitCode
-    from actorfl.local import SGD
+    from actorfl.layout import Layout
+    from actorfl.local import SGD, Local
     from actorfl.mean import Mean
+    from actorfl.merging import Merged
     from actorfl.partition import Iid, Partitioner
     from actorfl.run import Run
     from actorfl.supervision import Supervision
     from actorfl.sync import BSP, Sync
-    from actorfl.task import Task, Who
+    from actorfl.task import Batch, Dataset, Task, Who
     from actorfl.terms import Sum, Terms
     from actorfl.topology import Star, Topology
     from actorfl.until import Rounds, Until
     from actors.deploy import Inline, Processes
+
+# Another distribution installs a top-level package of that name, too; found out here and not by
+# an AttributeError deep inside a run.
+_spec = importlib.util.find_spec("transports")
+if (
+    _spec is None
+    or _spec.origin is None
+    or not Path(_spec.origin).with_name("endpoint.py").exists()
+):
+    _where = _spec.origin if _spec is not None else "nowhere"
+    _msg = (
+        f"actorfl needs the package `transports` that it ships, but {_where} was found; "
+        "run `pip uninstall transports`, then reinstall actorfl"
+    )
+    raise ImportError(_msg)
 
 # Where each public name lives; it is loaded when it is first used, so that a node's process
 # can attach to its launcher, and a command line answer, before anything heavy is imported.
@@ -30,15 +49,21 @@ _HOMES = {
     "ActorflError": "actorfl.errors",
     "Algorithm": "actorfl.algorithm",
     "BSP": "actorfl.sync",
+    "Batch": "actorfl.task",
     "Closed": "actorfl.algorithm",
     "ConfigError": "actorfl.errors",
     "Ctx": "actorfl.algorithm",
+    "Dataset": "actorfl.task",
     "Every": "actorfl.every",
     "ExitCode": "actorfl.exitcodes",
     "FedAvg": "actorfl.algorithms.fedavg",
     "Iid": "actorfl.partition",
     "Inline": "actors.deploy",
+    "Layout": "actorfl.layout",
+    "Local": "actorfl.local",
     "Mean": "actorfl.mean",
+    "Merged": "actorfl.merging",
+    "Mine": "actorfl.algorithm",
     "Partitioner": "actorfl.partition",
     "Processes": "actors.deploy",
     "Result": "actorfl.execute",
@@ -66,15 +91,21 @@ __all__ = [
     "SGD",
     "ActorflError",
     "Algorithm",
+    "Batch",
     "Closed",
     "ConfigError",
     "Ctx",
+    "Dataset",
     "Every",
     "ExitCode",
     "FedAvg",
     "Iid",
     "Inline",
+    "Layout",
+    "Local",
     "Mean",
+    "Merged",
+    "Mine",
     "Partitioner",
     "Processes",
     "Result",

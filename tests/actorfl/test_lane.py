@@ -51,7 +51,7 @@ def collected(reference: Callable[[], object]) -> bool:
 
 async def until(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(LIMIT):
-        while not condition():  # noqa: ASYNC110  (statistics of a thread; nothing to wait on)
+        while not condition():
             await asyncio.sleep(0.001)
 
 

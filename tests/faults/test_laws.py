@@ -1,0 +1,98 @@
+"""What learning must equal, by real runs."""
+
+from __future__ import annotations
+
+import statistics
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.numpy import load_file
+
+from actorfl import SGD, FedAvg, Rounds, Run, Star
+from actorfl import model as models
+from actorfl.data.digits import Digits
+from actorfl.fit import fit
+from actorfl.seeds import seed_for
+from tests.faults.runs import carry_out, small
+from tests.faults.tasks import Blobs, blobs
+
+pytestmark = pytest.mark.timeout(180)
+
+
+async def test_digits_over_ten_workers_reach_the_reference_accuracy(tmp_path: Path) -> None:
+    """ALGORITHMS: FedAvg, IID, E=5, B=10, lr 0.1: .944 +- .02 at round 20, the mean of 5 seeds."""
+    found = []
+    for seed in range(5):
+        run = Run(
+            Digits(),
+            Star(10),
+            FedAvg(),
+            local=SGD(lr=0.1, batch=10, epochs=5),
+            until=Rounds(20),
+            seed=seed,
+        )
+        result = await carry_out(run, tmp_path)
+        assert result.accuracy is not None
+        found.append(result.accuracy)
+    assert statistics.mean(found) == pytest.approx(0.944, abs=0.02)
+
+
+async def test_one_worker_is_local_sgd_bit_for_bit(tmp_path: Path) -> None:
+    run = small(topology=Star(1), until=Rounds(3))
+    result = await carry_out(run, tmp_path)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        state = models.initial(Blobs(), run.seed)
+        vector, buffers = state.vector, state.buffers
+        for clock in range(3):
+            seed = seed_for(run.seed, "w0", clock, "fit")
+            trained = fit(Blobs(), blobs(0, 30), vector, buffers, local=run.local, seed=seed)
+            vector, buffers = trained.vector, trained.buffers
+    finally:
+        torch.set_num_threads(threads)
+    tensors = load_file(result.directory / "model.safetensors")
+    for part in state.layout:
+        assert tensors[part.name].tobytes() == vector[part.slice].tobytes()
+
+
+async def test_one_epoch_over_all_examples_is_gradient_descent_on_the_union(
+    tmp_path: Path,
+) -> None:
+    rounds, lr = 5, 0.1
+    run = small(local=SGD(lr=lr, batch="all", epochs=1), until=Rounds(rounds))
+    result = await carry_out(run, tmp_path)
+    module = Blobs().model()
+    start = models.initial(Blobs(), run.seed)
+    models.load(module, start.vector, start.buffers)
+    shards = [blobs(index, 30 + 10 * index) for index in range(4)]
+    union = tuple(torch.cat(column) for column in zip(*shards, strict=True))
+    optimizer = torch.optim.SGD(module.parameters(), lr=lr)
+    for _ in range(rounds):
+        optimizer.zero_grad()
+        Blobs().loss(module, union).backward()  # type: ignore[no-untyped-call]  # torch's own
+        optimizer.step()
+    tensors = load_file(result.directory / "model.safetensors")
+    for name, tensor in module.state_dict().items():
+        assert np.allclose(tensors[name], tensor.numpy(), atol=1e-6)
+
+
+async def test_evaluation_at_the_workers_adds_up_exactly_and_covers_the_last_round(
+    tmp_path: Path,
+) -> None:
+    from actorfl import Every
+    from actors import Processes
+    from tests.faults.runs import rows
+
+    run = small(validate=0.2, evaluate=Every(1, at="workers"), until=Rounds(3))
+    inline = await carry_out(run, tmp_path)
+    spread = await carry_out(run, tmp_path, Processes(2))
+    assert inline.sha256 == spread.sha256
+    accuracies = [row["accuracy"] for row in rows(inline.directory)]
+    assert accuracies == [row["accuracy"] for row in rows(spread.directory)]
+    assert len(accuracies) == 3
+    # Held back: round(0.2 n) of 30, 40, 50 and 60 examples.
+    assert accuracies[-1] * 36 == pytest.approx(round(accuracies[-1] * 36))
+    assert inline.accuracy == accuracies[-1]
