@@ -40,7 +40,7 @@ def threads() -> set[str]:
 
 def children() -> set[int]:
     me = os.getpid()
-    found = set()
+    found: set[int] = set()
     for task in Path(f"/proc/{me}/task").glob("*/children"):
         try:
             found.update(map(int, task.read_text().split()))

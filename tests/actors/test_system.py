@@ -156,7 +156,7 @@ def supervised(
 def test_a_message_is_frozen_positional_tagged_and_names_its_reply() -> None:
     message = Echo("hi")
     with pytest.raises(AttributeError):
-        message.text = "ho"  # type: ignore[misc]
+        message.text = "ho"
     assert message == Echo("hi")
     assert reply_type(Echo) is str
     assert reply_type(Boom) is type(None)

@@ -4,6 +4,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
@@ -118,8 +119,8 @@ class Tally(Algorithm):
     """Counts on the worker how often it took part: its state must survive its process."""
 
     def up(self, ctx: Ctx, mine: Mine) -> tuple[Terms, Mine]:
-        count = int(mine.get("count", 0)) + 1  # type: ignore[arg-type]  # written by us
-        drift = mine.get("drift", ctx.start * 0)
+        count = int(mine.get("count", 0)) + 1
+        drift = np.asarray(mine.get("drift", ctx.start * 0))
         after = {"count": count, "drift": ctx.delta + drift}
         return Terms(model=Sum(ctx.result, ctx.examples), count=count), after
 

@@ -80,6 +80,24 @@ def test_cancelled_timers_never_fire_and_the_others_all_do(
     assert statistics.waiting == 0
 
 
+def test_many_cancelled_timers_are_forgotten_and_the_others_keep_their_order() -> None:
+    loop = SimLoop()
+    fired: list[int] = []
+    times = [pow(7, n, 10_007) for n in range(1000)]
+
+    async def main() -> None:
+        handles = [loop.call_later(ns / 1e9, fired.append, ns) for ns in times]
+        for number, handle in enumerate(handles):
+            if number % 5:
+                handle.cancel()
+        await asyncio.sleep(0)
+        assert len(loop._timers) < 500
+        await asyncio.sleep(1)
+
+    simulate(main(), loop)
+    assert fired == sorted(times[::5])
+
+
 @given(st.floats(1e-9, 10), st.integers(1, 50))
 def test_time_does_not_drift_over_many_sleeps(interval: float, count: int) -> None:
     loop = SimLoop()

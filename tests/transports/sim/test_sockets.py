@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
+from contextvars import ContextVar
 from typing import Any, TypeVar
 
 import pytest
@@ -106,10 +107,11 @@ def arrivals(busy: bool, seed: int = 1) -> list[int]:
     sim = Sim(Net(0.1, 0.1), seed)
 
     async def main() -> None:
+        if busy:
+            other, _ = sim.pair("c", "d")
+            third = sim.network.node("a").socket(zmq.DEALER)
+            third.connect("sim://d")
         dealer, _ = sim.pair()
-        other, _ = sim.pair("c", "d")
-        third = sim.network.node("a").socket(zmq.DEALER)
-        third.connect("sim://d")
         await asyncio.sleep(1)
         for _ in range(10):
             dealer.send(b"x")
@@ -298,6 +300,44 @@ def test_the_signal_comes_once_and_a_send_swallows_it() -> None:
         assert signals == [1.0, 4.0]
 
     sim.run(main())
+
+
+def test_signals_come_in_the_context_of_who_watches_and_not_of_who_sends() -> None:
+    sim = Sim()
+    who: ContextVar[str] = ContextVar("who", default="nobody")
+    seen: list[str] = []
+
+    async def main() -> None:
+        dealer, router = sim.pair()
+        who.set("watcher")
+        watch(router, lambda: seen.append(who.get()), lambda: seen.append(who.get()))
+        who.set("sender")
+        dealer.send(b"hello")
+        await asyncio.sleep(1)
+        dealer.close()
+        await asyncio.sleep(1)
+
+    sim.run(main())
+    assert seen == ["watcher", "watcher"]
+
+
+def test_what_is_on_the_way_to_a_socket_that_closes_is_lost() -> None:
+    sim = Sim(Net(delay=1))
+
+    async def main() -> None:
+        dealer, router = sim.pair()
+        dealer.send(b"hello")
+        await asyncio.sleep(10)
+        route = router.recv(zmq.NOBLOCK)
+        for _ in range(3):
+            router.send(route, zmq.SNDMORE)
+            router.send(b"answer")
+        dealer.close()
+        await asyncio.sleep(10)
+
+    sim.run(main())
+    statistics = sim.network.statistics()
+    assert (statistics.sent, statistics.delivered, statistics.lost) == (4, 1, 3)
 
 
 @pytest.mark.parametrize(("linger", "arrived"), [(0, 0), (2500, 2), (-1, 4)])
