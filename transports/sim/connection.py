@@ -206,13 +206,9 @@ class Connection:
         self._leave(dialler=False)
 
     def _there_ended(self) -> None:
-        if self._back is not None:
-            self._back.cut()
         self._leave(dialler=False)
 
     def _back_ended(self) -> None:
-        if self._there is not None:
-            self._there.cut()
         self._leave(dialler=True)
 
     def _leave(self, *, dialler: bool, tell: bool = True) -> None:

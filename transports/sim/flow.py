@@ -76,7 +76,6 @@ class Flow:
         self._timer: TimerHandle | None = None
         self._number = 0
         self._free = 0
-        self._last_arrival = 0
 
     def __len__(self) -> int:
         """Messages on the way."""
@@ -98,9 +97,9 @@ class Flow:
         size = 0 if message is None else sum(map(size_of, message))
         self._number += message is not None
         self._free = max(now, self._free) + round(size * SECOND / self.net.bandwidth)
-        self._last_arrival = max(self._last_arrival, self._free + travel(self.net, self._draws))
-        self._medium.counts.delayed += self._last_arrival > now
-        self._queue.append(_Item(self._number, size, self._free, self._last_arrival, message))
+        arrival = self._free + travel(self.net, self._draws)
+        self._medium.counts.delayed += arrival > now
+        self._queue.append(_Item(self._number, size, self._free, arrival, message))
         self._arm()
 
     def _arm(self) -> None:
@@ -116,6 +115,7 @@ class Flow:
         self._timer = None
         medium, queue = self._medium, self._queue
         now = medium.loop.now_ns
+        # Only the first is looked at, so none overtakes a slower one before it.
         while queue and queue[0].arrival <= now:
             if self.target.frozen:
                 return  # until thaw
@@ -155,7 +155,6 @@ class Flow:
         while queue and queue[-1].departure > last:
             queue.pop()
             counts.lost += 1
-            self._last_arrival = queue[-1].arrival if queue else 0
         self._free = min(self._free, last)
         counts.lost += len(self._held)
         self._held.clear()
