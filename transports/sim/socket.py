@@ -149,7 +149,7 @@ class SimSocket:
         if flags & _MORE:
             return
         message, self._writing, self._routed = tuple(self._writing), [], False
-        if self._to is not None and self._alive:
+        if self._to is not None:
             self._to.send(self, message)
 
     # Receiving

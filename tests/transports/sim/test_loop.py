@@ -171,6 +171,21 @@ def test_the_past_means_now() -> None:
     assert loop.time() == 5
 
 
+def test_a_time_ahead_by_less_than_a_nanosecond_comes_later() -> None:
+    loop = SimLoop()
+    fired: list[int] = []
+
+    async def main() -> None:
+        await asyncio.sleep(5)
+        when = loop.time() + 1e-10
+        assert when > loop.time()
+        loop.call_at(when, lambda: fired.append(loop.now_ns))
+        await asyncio.sleep(1)
+
+    simulate(main(), loop)
+    assert fired == [5_000_000_001]
+
+
 def test_clocks_of_nodes_tell_virtual_time_with_their_own_skew() -> None:
     loop = SimLoop()
     clock: Clock = SimClock(loop)

@@ -302,6 +302,16 @@ async def test_what_is_sent_to_a_frozen_node_waits_and_so_does_what_it_sends(
     world: SimWorld,
 ) -> None:
     one, two, there, back = await world.pair()
+    beats: list[float] = []
+
+    async def beat() -> None:
+        for _ in range(20):
+            beats.append(world.loop.time())
+            await asyncio.sleep(1)
+
+    with world.network.node("b").inside():
+        world.loop.create_task(beat())
+    await asyncio.sleep(0.5)
     world.network.freeze("b")
     world.network.freeze("b")
     for number in range(10):
@@ -318,6 +328,9 @@ async def test_what_is_sent_to_a_frozen_node_waits_and_so_does_what_it_sends(
     assert world.loop.time() == thawed
     await one.recorder.until(lambda: one.recorder.numbers == list(range(10)))
     assert world.loop.time() == pytest.approx(thawed + 0.01)
+    await asyncio.sleep(20)
+    assert len(beats) == 20
+    assert beats[1] - beats[0] > 10, "it did not run meanwhile"
     statistics = world.network.statistics()
     assert statistics.freezes == 1
     assert statistics.held >= 20

@@ -321,6 +321,34 @@ def test_signals_come_in_the_context_of_who_watches_and_not_of_who_sends() -> No
     assert seen == ["watcher", "watcher"]
 
 
+def test_what_had_left_a_frozen_node_arrives_and_what_it_sends_waits() -> None:
+    sim = Sim(Net(delay=1))
+    ended: list[float] = []
+
+    async def main() -> None:
+        dealer, router = sim.pair()
+        watch(dealer, lambda: None, lambda: ended.append(sim.loop.time()))
+        await asyncio.sleep(10)
+        with sim.network.node("a").inside():
+            dealer.send(b"has left")
+        sim.network.freeze("a")
+        dealer.send(b"waits")
+        await asyncio.sleep(10)
+        assert bodies(router) == [b"has left"]
+        sim.network.thaw("a")
+        sim.network.freeze("a")
+        await asyncio.sleep(10)
+        assert bodies(router) == [b"waits"]
+        sim.network.cut("a", "b")
+        await asyncio.sleep(10)
+        assert ended == []
+        sim.network.thaw("a")
+        await asyncio.sleep(10)
+        assert ended == [40.0]
+
+    sim.run(main())
+
+
 def test_what_is_on_the_way_to_a_socket_that_closes_is_lost() -> None:
     sim = Sim(Net(delay=1))
 
@@ -340,12 +368,18 @@ def test_what_is_on_the_way_to_a_socket_that_closes_is_lost() -> None:
     assert (statistics.sent, statistics.delivered, statistics.lost) == (4, 1, 3)
 
 
-@pytest.mark.parametrize(("linger", "arrived"), [(0, 0), (2500, 2), (-1, 4)])
-def test_a_closed_socket_sends_on_as_long_as_it_lingers(linger: int, arrived: int) -> None:
+@pytest.mark.parametrize(
+    ("linger", "arrived", "end"), [(0, 0, 110.0), (2500, 2, 112.5), (-1, 4, 114.0)]
+)
+def test_a_closed_socket_sends_on_as_long_as_it_lingers(
+    linger: int, arrived: int, end: float
+) -> None:
     sim = Sim(Net(delay=10, bandwidth=1000))
+    ended: list[float] = []
 
     async def main() -> None:
         dealer, router = sim.pair()
+        watch(router, lambda: None, lambda: ended.append(sim.loop.time()))
         await asyncio.sleep(100)
         for number in range(4):
             dealer.send(bytes([number]) * 1000)
@@ -358,6 +392,7 @@ def test_a_closed_socket_sends_on_as_long_as_it_lingers(linger: int, arrived: in
         check(error, zmq.ENOTSOCK)
 
     sim.run(main())
+    assert ended == [end]
     statistics = sim.network.statistics()
     assert (statistics.sent, statistics.delivered, statistics.lost) == (4, arrived, 4 - arrived)
     assert statistics.connections == 0
