@@ -35,6 +35,13 @@ if TYPE_CHECKING:
 
     from actorfl.run import Run
 
+#: Seconds after which what has not stopped is killed: a frozen process would never answer, and
+#: Ctrl-C is to end a run within 5 s. Longer than what an actor is given to stop (1 s) on a busy
+#: machine.
+_STOP_LIMIT = 2.5
+#: Seconds after Ctrl-C at which this process ends whatever hangs; its children end with it.
+_END_LIMIT = 4.5
+
 OnRow = Callable[[Mapping[str, Any]], None]
 
 
@@ -150,6 +157,7 @@ async def running(
 
         graph = graph_of(run, identity, log.row, on_finished)
         storage = FileStorage(directory.path, durability=run.durability)
+        limit: asyncio.TimerHandle | None = None
         try:
             async with graph.start(
                 on,
@@ -165,8 +173,13 @@ async def running(
                 before=log.attach,
             ) as live:
                 log.on_progress = live.progressed
-                yield Running(directory, live, log, finished)
+                try:
+                    yield Running(directory, live, log, finished)
+                finally:
+                    limit = loop.call_later(_STOP_LIMIT, _kill_all, live)
         finally:
+            if limit is not None:
+                limit.cancel()
             await storage.close()
             log.close()
 
@@ -210,6 +223,7 @@ def start(
             interrupts += 1
             if interrupts == 1:
                 task.cancel()
+                loop.call_later(_END_LIMIT, os._exit, ExitCode.INTERRUPTED)
             else:
                 os._exit(ExitCode.INTERRUPTED)
 
@@ -224,13 +238,20 @@ def start(
                 run, on, resume=resume, out=out, on_row=on_row, debug=debug
             ) as under_way:
                 return await under_way.result()
-        except asyncio.CancelledError:
-            if interrupts:
+        except BaseException:
+            if interrupts:  # whatever else went wrong in ending it
                 raise KeyboardInterrupt from None
             raise
 
     with asyncio.Runner(loop_factory=loop_factory()) as runner:
         return runner.run(main())
+
+
+def _kill_all(live: Live) -> None:
+    if live.processes is None:
+        return
+    for process in live.processes.statistics():
+        live.processes.kill(process.name)
 
 
 def _count_start(directory: RunDirectory) -> tuple[str, int]:

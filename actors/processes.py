@@ -68,6 +68,12 @@ class _Process:
     starting: asyncio.Task[None] | None = None
     lines: list[str] = field(default_factory=list)
 
+    def started(self, task: asyncio.Task[None]) -> None:
+        """A start is through, or failed; nobody may be waiting for it any more."""
+        self.starting = None
+        if not task.cancelled():
+            task.exception()
+
 
 class ProcessStatistics(msgspec.Struct, frozen=True):
     """What the manager knows of one process.
@@ -162,7 +168,7 @@ class Processes:
             process.starting = asyncio.get_running_loop().create_task(
                 self._start(process), name=f"start {name}"
             )
-            process.starting.add_done_callback(lambda _t: setattr(process, "starting", None))
+            process.starting.add_done_callback(process.started)
         await asyncio.shield(process.starting)
 
     async def _start(self, process: _Process) -> None:

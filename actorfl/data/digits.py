@@ -1,4 +1,8 @@
-"""Handwritten digits of scikit-learn, 8x8 pixels, learned by softmax regression."""
+"""Handwritten digits of scikit-learn, 8x8 pixels, learned by softmax regression.
+
+Nothing is imported here that a launcher does not need: torch takes longer to load, and to leave,
+than all the rest of it.
+"""
 
 from __future__ import annotations
 
@@ -6,18 +10,19 @@ import importlib.util
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-import torch
-from torch import Tensor, nn
-from torch.nn import functional
 
 from actorfl.errors import MissingExtra
 from actorfl.mean import Mean
 from actorfl.task import Batch, Dataset, Task
 
-Columns = tuple[Tensor, Tensor]
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    Columns = tuple[Tensor, Tensor]
 
 _TEST = 0.2  # share of the examples to test on
 
@@ -34,10 +39,14 @@ class Digits(Task):
 
     def model(self) -> nn.Module:
         """Build 64 -> 10 logits; 650 parameters, torch's default initialisation."""
+        from torch import nn
+
         return nn.Linear(64, 10)
 
     def loss(self, model: nn.Module, batch: Batch) -> Tensor:
         """Compute the mean cross-entropy, in nats."""
+        from torch.nn import functional
+
         images, labels = batch
         return functional.cross_entropy(model(images), labels)
 
@@ -107,6 +116,8 @@ def _shares(
 
 
 def _columns(pixels: object, labels: object) -> Columns:
+    import torch
+
     # 16 is the brightest value in the data; dividing by it is exact.
     return (
         torch.tensor(pixels, dtype=torch.float32) / 16,
