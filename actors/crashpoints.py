@@ -1,0 +1,254 @@
+"""Named places in the code at which a process can be made to die, freeze or fail, once and exactly.
+
+A kill from outside hits whatever the process happens to do; whether a run survives a kill *between
+two lines* is asked here. A point costs one look at a global where nothing is installed.
+
+    crash_point("aggregator.merged", clock=clock)
+
+and, in the environment of the process or by `install`:
+
+    [{"point": "aggregator.merged", "at": {"clock": 3}, "action": "sigkill"}]
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import threading
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Final, NoReturn
+
+import msgspec
+from msgspec import Meta
+
+from actors.errors import ActorError, UsageError
+
+VARIABLE: Final = "ACTORS_CRASH_POINTS"
+"""Environment variable that holds crash points as JSON."""
+
+_SIGNALS = {"sigkill": signal.SIGKILL, "sigstop": signal.SIGSTOP}
+_ACTIONS = (*_SIGNALS, "exit:N", "raise", "segfault", "hang", "oom")
+
+
+class CrashPointReached(ActorError):  # noqa: N818  (it is what was ordered, not an error of ours)
+    """The action "raise": the code at a crash point fails like any other that raises."""
+
+
+class AtClock(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The first passage of a point in this clock.
+
+    Attributes:
+        clock: as the point tells it; points that tell none never match.
+    """
+
+    clock: Annotated[int, Meta(ge=0)]
+
+
+class CrashPoint(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What shall happen where, once.
+
+    It holds for one start of a process: the successor that a supervisor starts counts one start
+    more and passes unharmed, so a crash never repeats itself. A restart of an actor *within* the
+    process neither counts as a start nor begins the counting of passages anew.
+
+    Attributes:
+        point: name of the point.
+        action: "sigkill"; "sigstop", after which SIGCONT lets the code go on; "exit:N", at once and
+            without cleaning up; "raise" a `CrashPointReached`; "segfault"; "hang", the thread for
+            ever, the process alive; "oom", the MemoryError of a system that refuses memory (one
+            that kills instead is a "sigkill" to all but its own counter).
+        at: nth passage of the point in this process, from 1, or an `AtClock`.
+        start: start of the process it holds for: its generation, 0 for the first; a resumed run
+            continues the count.
+        node: name of the process; None for any that is given this.
+    """
+
+    point: Annotated[str, Meta(min_length=1)]
+    action: str
+    at: Annotated[int, Meta(ge=1)] | AtClock = 1
+    start: Annotated[int, Meta(ge=0)] = 0
+    node: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.action not in _ACTIONS and _exit_code(self.action) is None:
+            raise ValueError(
+                f"the action {self.action!r} of crash point {self.point!r} is none of "
+                f"{', '.join(_ACTIONS)} (N from 0 to 255)"
+            )
+
+
+class CrashPointStatistics(msgspec.Struct, frozen=True):
+    """What a process passed.
+
+    Attributes:
+        passed: passages by point, since crash points were installed.
+        waiting: crash points that hold for this process and have not come up yet.
+        reached: those that have, in order, as far as the process outlived them.
+    """
+
+    passed: Mapping[str, int]
+    waiting: tuple[CrashPoint, ...]
+    reached: tuple[CrashPoint, ...]
+
+
+class CrashPoints:
+    """Counts passages and says which action is due; it performs none.
+
+    Args:
+        points: of all processes and starts.
+        node: name of this process.
+        generation: its start, >= 0.
+    """
+
+    def __init__(self, points: Sequence[CrashPoint], node: str, generation: int) -> None:
+        self._node = node
+        self._generation = generation
+        self._waiting = [
+            p for p in points if p.start == generation and (p.node is None or p.node == node)
+        ]
+        self._reached: list[CrashPoint] = []
+        self._passed: Counter[str] = Counter()
+        # Points lie in the loop, the training lane and the storage's thread alike.
+        self._lock = threading.Lock()
+
+    def passed(self, point: str, clock: int | None) -> str | None:
+        """Count a passage; the action that is due, or None.
+
+        Where several are due at once, the first in the list happens and the others never will.
+        """
+        with self._lock:
+            self._passed[point] += 1
+            nth = self._passed[point]
+            due = [
+                p
+                for p in self._waiting
+                if p.point == point
+                and (nth == p.at if isinstance(p.at, int) else clock == p.at.clock)
+            ]
+            if not due:
+                return None
+            self._waiting = [p for p in self._waiting if p not in due]
+            self._reached.append(due[0])
+            return due[0].action
+
+    def statistics(self) -> CrashPointStatistics:
+        """Tell what was passed."""
+        with self._lock:
+            return CrashPointStatistics(
+                dict(self._passed), tuple(self._waiting), tuple(self._reached)
+            )
+
+    def __repr__(self) -> str:
+        now = self.statistics()
+        return (
+            f"<CrashPoints of {self._node} start={self._generation} waiting={len(now.waiting)} "
+            f"reached={len(now.reached)} passed={sum(now.passed.values())}>"
+        )
+
+
+_installed: CrashPoints | None = None
+
+
+def crash_point(name: str, clock: int | None = None) -> None:
+    """Pass a point; what is ordered for this passage happens here, in the calling thread.
+
+    Args:
+        name: "actor.moment", as in "aggregator.merged".
+        clock: that is being computed, if any.
+
+    Raises:
+        CrashPointReached: ordered by "raise".
+        MemoryError: ordered by "oom".
+    """
+    if _installed is not None:
+        action = _installed.passed(name, clock)
+        if action is not None:
+            _perform(action, name)
+
+
+def install(points: Sequence[CrashPoint], *, node: str, generation: int) -> CrashPoints | None:
+    """Put crash points in force in this process, instead of those before.
+
+    Args:
+        points: of all processes and starts; none of them costs nothing.
+        node: name of this process.
+        generation: its start, >= 0.
+
+    Returns:
+        The counter, for its `statistics`; None where no point holds for this process and start.
+    """
+    global _installed  # noqa: PLW0603  (a process dies as a whole)
+    found = CrashPoints(points, node, generation)
+    _installed = found if found.statistics().waiting else None
+    return _installed
+
+
+def install_from(environ: Mapping[str, str], *, node: str, generation: int) -> CrashPoints | None:
+    """Put the crash points of an environment in force; see `install`.
+
+    Raises:
+        UsageError: the variable holds something else.
+    """
+    text = environ.get(VARIABLE)
+    return install(decode(text) if text else (), node=node, generation=generation)
+
+
+def decode(text: str | bytes) -> list[CrashPoint]:
+    """Read a JSON list of crash points.
+
+    Raises:
+        UsageError: it is none; where and why is in the sentence.
+    """
+    try:
+        return msgspec.json.decode(text, type=list[CrashPoint])
+    except msgspec.DecodeError as error:
+        raise UsageError(f"these are no crash points: {error}") from None
+
+
+def encode(points: Sequence[CrashPoint]) -> str:
+    """Write crash points as the JSON that `decode` reads and `VARIABLE` holds."""
+    return msgspec.json.encode(points).decode()
+
+
+def _exit_code(action: str) -> int | None:
+    word, _, number = action.partition(":")
+    if word != "exit" or not (number.isascii() and number.isdecimal()) or int(number) > 255:
+        return None
+    return int(number)
+
+
+def _perform(action: str, name: str) -> None:
+    code = _exit_code(action)
+    if code is not None:
+        os._exit(code)
+    number = _SIGNALS.get(action)
+    if number is not None:
+        # To this very thread: sent to the process, another thread may take it, and this one would
+        # run on past the point until then.
+        signal.pthread_kill(threading.get_ident(), number)
+    elif action == "raise":
+        raise CrashPointReached(f"crash point {name} was ordered to raise")
+    elif action == "oom":
+        raise MemoryError(f"crash point {name} was ordered to run out of memory")
+    elif action == "segfault":
+        _segfault()
+    else:
+        _hang()
+
+
+def _segfault() -> None:
+    import resource
+
+    # No core file: it would be as large as the process, wherever that happens to stand.
+    _, most = resource.getrlimit(resource.RLIMIT_CORE)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, most))
+    ctypes.memset(0, 0, 1)
+
+
+def _hang() -> NoReturn:
+    # Sleeps without the GIL: the lifeline's thread must be able to end a process that hangs.
+    while True:
+        time.sleep(3600)
