@@ -12,10 +12,12 @@ from collections.abc import Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+import msgspec
 
 from actorfl.compiling import graph_of
-from actorfl.errors import MissingExtra, RunFailed
+from actorfl.errors import MissingExtra, RunDirectoryError, RunFailed
 from actorfl.exitcodes import ExitCode
 from actorfl.protocol import Finished
 from actorfl.rundir import RunDirectory
@@ -254,15 +256,28 @@ def _kill_all(live: Live) -> None:
         live.processes.kill(process.name)
 
 
+class _Starts(msgspec.Struct, frozen=True):
+    """What ``starts.json`` holds."""
+
+    identity: str
+    # 20 bits count the starts of processes, 20 more the restarts of actors, and 63 is the limit.
+    starts: Annotated[int, msgspec.Meta(ge=1, le=1 << 20)]
+
+
 def _count_start(directory: RunDirectory) -> tuple[str, int]:
     """The identity of the run, drawn at its first start, and the number of this start."""
     file = directory.path / "starts.json"
     identity, starts = secrets.token_hex(6), 0
     if file.is_file():
-        known = json.loads(file.read_bytes())
-        identity, starts = str(known["identity"]), int(known["starts"])
+        try:
+            known = msgspec.json.decode(file.read_bytes(), type=_Starts)
+        except (OSError, msgspec.DecodeError) as error:
+            # A new identity would refuse the snapshots; no count would fence nobody.
+            msg = f"cannot read {file}: {error}; put back what stood there, or start a new run"
+            raise RunDirectoryError(msg) from error
+        identity, starts = known.identity, known.starts
     starts += 1
-    directory.write(file, json.dumps({"identity": identity, "starts": starts}).encode())
+    directory.write(file, msgspec.json.encode(_Starts(identity, starts)))
     return identity, starts
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,7 @@ class RunLog:
         self._text = (directory / "log.txt").open("a", encoding="utf-8", errors="replace")
         self._encoder = msgspec.msgpack.Encoder()
         self._dead_letters = 0
+        self._lost = False
         self._log = structlog.wrap_logger(
             structlog.WriteLogger(self._text),
             processors=[
@@ -83,8 +85,9 @@ class RunLog:
 
     def line(self, node: str, line: str) -> None:
         """A process printed a line."""
-        self._log.msg(line, node=node)
-        self._text.flush()
+        with self._telling():
+            self._log.msg(line, node=node)
+            self._text.flush()
 
     def _event(self, event: Event) -> None:
         if isinstance(event, DeadLetter):
@@ -94,16 +97,29 @@ class RunLog:
         fields = msgspec.to_builtins(event)
         self._record(fields)
         traceback = fields.pop("traceback", "")
-        self._log.msg(fields.pop("event"), **fields)
-        if traceback:
-            self._text.write(traceback.rstrip() + "\n")
-        self._text.flush()
+        with self._telling():
+            self._log.msg(fields.pop("event"), **fields)
+            if traceback:
+                self._text.write(traceback.rstrip() + "\n")
+            self._text.flush()
         sentence = self._sentence(event)
         if sentence and self._on_row is not None:
             self._on_row({"event": sentence})
 
     def _record(self, fields: dict[str, Any]) -> None:
-        self._events.write(self._encoder.encode({"time": time.time(), **fields}))
+        with self._telling():
+            self._events.write(self._encoder.encode({"time": time.time(), **fields}))
+
+    @contextmanager
+    def _telling(self) -> Iterator[None]:
+        """What people read is not worth a run: where the disk refuses it, they are told once."""
+        try:
+            yield
+        except OSError as error:
+            if not self._lost and self._on_row is not None:
+                self._lost = True
+                reason = error.strerror or str(error)
+                self._on_row({"event": f"events and log are incomplete from here on: {reason}"})
 
     def _sentence(self, event: Event) -> str:
         match event:
@@ -128,8 +144,9 @@ class RunLog:
 
     def close(self) -> None:
         """Close the files."""
-        self._events.close()
-        self._text.close()
+        for file in (self._events, self._text):
+            with self._telling():
+                file.close()
 
     def __repr__(self) -> str:
         return f"<RunLog restarts={self.restarts} dead_letters={self._dead_letters}>"
