@@ -24,8 +24,12 @@ def _home(module: str) -> str:
     """The name under which every process knows this module's messages.
 
     A script is ``__main__`` where it was started and a privately named module where a node loaded
-    it from its file, so messages defined in one are tagged by the file's name.
+    it from its file, so messages defined in one are tagged by the file's name. What was started by
+    ``python -m`` other processes import by its name.
     """
+    spec = getattr(sys.modules.get(module), "__spec__", None)
+    if module == "__main__" and spec is not None:
+        return str(spec.name)
     if module == "__main__" or module.startswith(FILE_MODULE_PREFIX):
         file = getattr(sys.modules.get(module), "__file__", None)
         if file:
