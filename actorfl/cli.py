@@ -238,7 +238,7 @@ def human_bytes(count: int) -> str:
 
 def sentence_and_code(error: Exception) -> tuple[str, ExitCode]:
     """Return what the command line says about an error, and how it ends."""
-    from actors.errors import GaveUp, StorageError, UsageError
+    from actors.errors import GaveUp, NodeError, StorageError, UsageError
 
     if isinstance(error, ActorflError) and error.exit_code is not ExitCode.INTERNAL:
         return str(error), error.exit_code
@@ -246,7 +246,7 @@ def sentence_and_code(error: Exception) -> tuple[str, ExitCode]:
         return str(error), ExitCode.CONFIG
     if isinstance(error, StorageError):
         return str(error), ExitCode.RUN_DIRECTORY
-    if isinstance(error, GaveUp):
+    if isinstance(error, GaveUp | NodeError):
         return str(error), ExitCode.RUN_FAILED
     sentence = f"internal error, {type(error).__name__}: {error}; --debug shows where"
     return sentence, ExitCode.INTERNAL

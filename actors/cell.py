@@ -533,9 +533,9 @@ class Cell:
         if self._watching.pop(actor.uid, None) is not None:
             self.deliver(Terminated(actor.path, actor.uid, reason))
 
-    def node_died(self, node: str, reason: str) -> None:
+    def node_died(self, node: str, reason: str, *, outside: bool) -> None:
         """The process of some children or watched actors is gone."""
-        failure = Failure("NodeDied", reason, "", "process", "", outside=True)
+        failure = Failure("NodeDied", reason, "", "process", "", outside=outside)
         for child in [c for c in self._children.values() if c.node == node]:
             if self._children_gone is not None:
                 self._stopped(child, reason)

@@ -110,7 +110,15 @@ class NodeError(ActorError):
 
 
 class NodeStartFailed(NodeError):  # noqa: N818
-    """A node's process did not come up; its last lines of output are in the sentence."""
+    """A node's process did not come up; its last lines of output are in the sentence.
+
+    Attributes:
+        killed: a signal ended it, so another start may succeed.
+    """
+
+    def __init__(self, sentence: str, *, killed: bool = False) -> None:
+        super().__init__(sentence)
+        self.killed = killed
 
 
 class GaveUp(ActorError):  # noqa: N818

@@ -40,7 +40,7 @@ class ActorFailure(Event, frozen=True, kw_only=True, tag="actor_failed"):
 
 
 class ActorRestarted(Event, frozen=True, kw_only=True, tag="actor_restarted"):
-    """A supervisor had an actor restarted."""
+    """A supervisor had an actor restarted; ``outside``: since its process had died."""
 
     path: str
     node: str

@@ -14,7 +14,7 @@ from typing import Any
 from actors.actor import Actor
 from actors.code import reference
 from actors.deploy import Deployment, Inline, Process, Processes
-from actors.errors import GaveUp, GraphError
+from actors.errors import GaveUp, GraphError, NodeStartFailed
 from actors.handlers import handlers_of
 from actors.processes import Processes as ProcessManager
 from actors.ref import ActorRef
@@ -299,7 +299,7 @@ class ActorGraph:
             if manager is not None:
                 async with asyncio.TaskGroup() as group:
                     for place in sorted(places):
-                        group.create_task(manager.ensure(place))
+                        group.create_task(_up(manager, place))
             live = Live(self, system, manager, {n: a.ref for n, a in self._actors.items() if a.ref})
             for root in self._roots:
                 ref = await system.spawn(
@@ -382,6 +382,15 @@ class ActorGraph:
     def __repr__(self) -> str:
         supervisors = len(self._names) - len(self._actors)
         return f"<ActorGraph {self.name} {len(self._actors)} actors, {supervisors} supervisors>"
+
+
+async def _up(manager: ProcessManager, place: str) -> None:
+    """Start a process; one that was killed meanwhile is left to the supervisors of its actors."""
+    try:
+        await manager.ensure(place)
+    except NodeStartFailed as error:
+        if not error.killed:
+            raise
 
 
 def _maker(

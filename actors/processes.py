@@ -256,7 +256,7 @@ class Processes:
                 f"process {process.name} ended before it was up: {reason}; "
                 f"its last lines: {' | '.join(lines) or 'none'}"
             )
-            process.ready.set_exception(NodeStartFailed(msg))
+            process.ready.set_exception(NodeStartFailed(msg, killed=ended.signal is not None))
         if not self._closing:
             self._system.events.publish(
                 NodeDied(
@@ -268,7 +268,7 @@ class Processes:
                 )
             )
         self._tell_others(NodeDown(node.name, node.incarnation, reason), but=node.name)
-        self._system.node_died(node, reason)
+        self._system.node_died(node, reason, outside=ended.signal is not None)
 
     # -- what nodes tell ---------------------------------------------------------------------------
 

@@ -40,10 +40,17 @@ class Failure(msgspec.Struct, frozen=True, array_like=True):
         text = "".join(traceback.format_exception(error))
         if len(text) > MAX_TRACEBACK:
             text = text[: MAX_TRACEBACK // 2] + "\n...\n" + text[-MAX_TRACEBACK // 2 :]
-        return cls(type(error).__name__, str(error)[:2000], text, during, handling)
+        return cls(type(error).__name__, _said(error)[:2000], text, during, handling)
 
     def __str__(self) -> str:
         return f"{self.kind}: {self.message}" if self.message else self.kind
+
+
+def _said(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception:  # noqa: BLE001  (it is user code, too)
+        return "<its str() raised>"
 
 
 class ActorSpec(msgspec.Struct, frozen=True, array_like=True):

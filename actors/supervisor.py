@@ -59,7 +59,10 @@ class Supervisor(Actor):
         for child in self._make_children():
             self._known[child.ref.uid] = child
             self._cell.adopt(child.ref)
-            await self._start(child)
+            try:
+                await self._start(child)
+            except NodeError as error:
+                self._cell.deliver(_StartFailed(child.ref, str(error)))
 
     async def _start(self, child: Child) -> None:
         if child.ref.node != self.system.name and self.system.ensure_node is not None:
@@ -104,13 +107,17 @@ class Supervisor(Actor):
                     node=child.node,
                     error=str(failure),
                     traceback=failure.traceback,
-                    outside=failure.outside,
+                    outside=failure.during == "process",
                 )
             )
         if failure.kind == GaveUp.__name__:
             # A supervisor below is at its end: passed on, so that budgets do not multiply.
             self._escalate(failure)
             return
+        self._decide(known, failure)
+
+    def _decide(self, known: Child, failure: Failure) -> None:
+        child = known.ref
         verdict = self._budget.failed(
             child.uid,
             known.restart,
@@ -121,7 +128,7 @@ class Supervisor(Actor):
         match verdict:
             case RestartAfter(_, delay):
                 self._pending[child.uid] = str(failure)
-                if failure.outside:
+                if failure.during == "process":
                     self._outside.add(child.uid)
                 self._counts[child.uid] = self._counts.get(child.uid, 0) + 1
                 self.pipe_to_self(self._restart(known, failure, delay), lambda _: _Done())
@@ -147,7 +154,7 @@ class Supervisor(Actor):
         await self.clock.sleep(delay)
         if child.ref.uid not in self._known:
             return
-        if failure.outside or failure.during == "make":
+        if failure.during in ("process", "make"):
             try:
                 await self._start(child)
             except NodeError as error:
@@ -173,25 +180,8 @@ class Supervisor(Actor):
             self._budget.forget(child.uid)
             return
         self._cell.adopt(child)
-        failure = Failure("Stopped", f"the child stopped ({reason})", outside=False)
-        verdict = self._budget.failed(
-            child.uid, "permanent", self.clock.now(), self.rng.uniform(0.0, 1.0), outside=False
-        )
-        if isinstance(verdict, RestartAfter):
-            self._pending[child.uid] = str(failure)
-            self._counts[child.uid] = self._counts.get(child.uid, 0) + 1
-
-            async def again() -> None:
-                await self.clock.sleep(verdict.delay)
-                await self._start(known)
-
-            self.pipe_to_self(again(), lambda _: _Done())
-        else:
-            self._escalate(
-                Failure(
-                    GaveUp.__name__, f"{child.name} stopped by itself again and again: {reason}"
-                )
-            )
+        # Not there any more, so it has to be made anew, within the same budget.
+        self._decide(known, Failure("Stopped", f"it stopped by itself ({reason})", during="make"))
 
     def done(self, message: _Done) -> None:
         """A restart is under way; its success is told by the child."""

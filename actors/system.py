@@ -585,14 +585,20 @@ class ActorSystem:
         """A link has lost its connection."""
         _log.debug("%s: link to %s is down: %s (closed: %s)", self.name, peer, reason, closed)
 
-    def node_died(self, peer: NodeId, reason: str) -> None:
-        """An incarnation of a node is known to be dead."""
+    def node_died(self, peer: NodeId, reason: str, *, outside: bool = True) -> None:
+        """An incarnation of a node is known to be dead.
+
+        Args:
+            peer: the incarnation.
+            reason: why, for people.
+            outside: a signal ended it; False where its own code did (an exit code).
+        """
         known = self.router.directory.get(peer.name)
         if known is not None and known[0] != peer:
             return
         self.router.node_down(peer, reason)
         for cell in tuple(self._cells.values()):
-            cell.node_died(peer.name, reason)
+            cell.node_died(peer.name, reason, outside=outside)
 
     def statistics(self) -> SystemStatistics:
         """The state of the node as a frozen record."""

@@ -15,6 +15,7 @@ from actors import (
     ActorFailed,
     ActorGraph,
     ActorRestarted,
+    ActorSystem,
     AskError,
     CodeTravelError,
     Deployment,
@@ -23,11 +24,16 @@ from actors import (
     Inline,
     NodeDied,
     NodeStarted,
+    NodeStartFailed,
+    PopenSpawner,
     Process,
     Processes,
+    ProcessSpec,
     UsageError,
+    World,
     one_for_one,
 )
+from actors.spawner import PopenChild
 from tests.actors.echoes import Add, Adder, Exit, Fail, Pid, PidOfPeer, Scale
 from transports import Weights
 
@@ -205,3 +211,46 @@ async def test_the_environment_of_an_actor_reaches_its_process() -> None:
         assert b"MARK=here" in environment(pid)
         pid = await live["adder0"].ask(Pid(), timeout=10)
         assert b"MARK=here" not in environment(pid)
+
+
+class _KillsAtBirth(PopenSpawner):
+    """A real spawner; the first processes of a name are ended before they can do anything."""
+
+    def __init__(self, name: str, times: int) -> None:
+        super().__init__()
+        self.name = name
+        self.left = times
+
+    async def spawn(self, spec: ProcessSpec) -> PopenChild:
+        child = await super().spawn(spec)
+        if spec.name == self.name and self.left:
+            self.left -= 1
+            child.kill()
+        return child
+
+
+@pytest.mark.parametrize("name", ["store", "p0"])
+async def test_a_process_killed_before_it_is_up_is_started_again(name: str) -> None:
+    spawner = _KillsAtBirth(name, times=2)
+    starts: list[NodeStarted] = []
+
+    def listen(system: ActorSystem) -> None:
+        system.events.subscribe(NodeStarted, starts.append)
+
+    on = Processes(2)
+    async with graph(intensity=5).start(on, world=World(spawner=spawner), before=listen) as live:
+        async with asyncio.timeout(30):
+            while True:
+                try:
+                    assert await live["adder0"].ask(PidOfPeer(), timeout=10)
+                    break
+                except (AskError, ActorFailed):
+                    await asyncio.sleep(0)
+    assert spawner.left == 0
+    assert [s.starts for s in starts if s.node == name] == [3]
+
+
+async def test_a_process_that_cannot_start_ends_in_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(NodeStartFailed, match="ended before it was up: exit code"):
+        async with graph().start(Processes(1, env={"p0": {"PYTHONHOME": str(tmp_path)}})):
+            pass

@@ -26,6 +26,7 @@ from actors import (
     NoSuchActor,
     SpawnFailed,
     Supervisor,
+    SupervisorGaveUp,
     Terminated,
     UsageError,
     WouldDeadlock,
@@ -387,3 +388,18 @@ async def test_statistics_and_repr_tell_the_state(system: ActorSystem) -> None:
     (cell,) = system.statistics().actors
     assert (cell.path, cell.kind, cell.state, cell.handled) == ("/worker", "Worker", "running", 1)
     assert repr(system).startswith("<ActorSystem node#")
+
+
+async def test_a_permanent_child_that_stops_by_itself_is_made_anew_within_its_budget(
+    system: ActorSystem,
+) -> None:
+    ref, children = supervised(system, Worker)
+    restarts = heard(system, ActorRestarted)
+    gave_up = heard(system, SupervisorGaveUp)
+    await system.spawn("sup", Supervisor, strategy=one_for_one(1), children=children)
+    ref.stop()
+    assert "stopped by itself" in (await soon(restarts)).error
+    assert await ref.ask(Echo("again"), timeout=5) == "again"
+    ref.stop()
+    event: SupervisorGaveUp = await soon(gave_up)
+    assert (event.child, event.restarts) == ("/sup/child", 1)

@@ -128,3 +128,26 @@ class Tally(Algorithm):
         # The tally moves the model, so a lost or doubled count shows in its bits.
         shift = terms.counts["count"] / 1024
         return state.replaced(terms["model"].mean()).moved(state.weights * 0 + shift)
+
+
+@dataclass(frozen=True)
+class Exiting(Blobs):
+    """Whatever trains exits its process."""
+
+    def loss(self, model: nn.Module, batch: Batch) -> Tensor:
+        os._exit(7)
+
+
+class UnspeakableError(Exception):
+    """Cannot even be said."""
+
+    def __str__(self) -> str:
+        raise RuntimeError("no words")
+
+
+@dataclass(frozen=True)
+class Speechless(Blobs):
+    """Fails with an exception whose text cannot be had."""
+
+    def loss(self, model: nn.Module, batch: Batch) -> Tensor:
+        raise UnspeakableError

@@ -12,7 +12,7 @@ from safetensors.numpy import load_file
 from actorfl import FedAvg, Rounds, RunFailed, Star, Supervision
 from actors import Processes
 from tests.faults.runs import carry_out, events, rows, small
-from tests.faults.tasks import Broken, Counting, Empty, Raising
+from tests.faults.tasks import Broken, Counting, Empty, Exiting, Raising, Speechless
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -87,3 +87,19 @@ async def test_the_order_of_arrival_does_not_change_the_bits(tmp_path: Path) -> 
 
 def test_fedavg_is_what_a_plain_run_uses() -> None:
     assert small().algorithm == FedAvg()
+
+
+async def test_a_process_that_exits_by_itself_uses_up_the_intensity(tmp_path: Path) -> None:
+    run = small(
+        task=Exiting(), topology=Star(1), supervision=Supervision(intensity=2, backoff=0.01)
+    )
+    with pytest.raises(RunFailed, match=r"w0 failed: NodeDied: exit code 7; .* 2 times"):
+        await carry_out(run, tmp_path, Processes(1))
+
+
+async def test_an_exception_without_words_still_names_the_worker(tmp_path: Path) -> None:
+    run = small(
+        task=Speechless(), topology=Star(1), supervision=Supervision(intensity=1, backoff=0.01)
+    )
+    with pytest.raises(RunFailed, match=r"w0 failed: UnspeakableError: <its str\(\) raised>"):
+        await carry_out(run, tmp_path)
