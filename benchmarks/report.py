@@ -1,0 +1,93 @@
+"""What the benchmarks share: alternating trials, rows, the table and the JSON."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Row:
+    """One measurement beside its yardstick, which was taken in the same run.
+
+    Attributes:
+        row: number in PERFORMANCE.md.
+        name: what was measured, with its unit.
+        ours, yardstick: medians.
+        floor: what the ratio must be.
+    """
+
+    row: str
+    name: str
+    ours: float
+    yardstick: float
+    floor: str = ""
+
+    @property
+    def ratio(self) -> float:
+        return self.ours / self.yardstick
+
+
+class Trials:
+    """Measurements by contestant; each takes its turn at each place, and medians count."""
+
+    def __init__(self, names: Iterable[str]) -> None:
+        self.names = tuple(names)
+        self._found: dict[str, list[float]] = {name: [] for name in self.names}
+
+    def order(self, repetition: int) -> tuple[str, ...]:
+        """Who goes when: what runs after a heavy one finds caches and cores as that left them."""
+        shift = repetition % len(self.names)
+        return self.names[shift:] + self.names[:shift]
+
+    def add(self, name: str, value: float) -> None:
+        self._found[name].append(value)
+
+    def medians(self) -> dict[str, float]:
+        return {name: statistics.median(values) for name, values in self._found.items()}
+
+    def spread(self) -> Mapping[str, tuple[float, float]]:
+        return {name: (min(values), max(values)) for name, values in self._found.items()}
+
+
+def parser(description: str | None, repetitions: int) -> argparse.ArgumentParser:
+    """The options that all benchmarks have."""
+    found = argparse.ArgumentParser(description=description)
+    found.add_argument("--json", type=Path, metavar="FILE", help="write the rows to this file")
+    found.add_argument(
+        "--repetitions", type=int, default=repetitions, help="at least 5; medians are taken"
+    )
+    return found
+
+
+def head(width: int = 62) -> None:
+    print(f"{'row':>4}  {'what':<{width}} {'ours':>10} {'yardstick':>10} {'ratio':>7}  floor")
+
+
+def line(row: Row, width: int = 62) -> None:
+    print(
+        f"{row.row:>4}  {row.name:<{width}} {row.ours:>10.4g} {row.yardstick:>10.4g} "
+        f"{row.ratio:>7.2f}  {row.floor}",
+        flush=True,
+    )
+
+
+def write(rows: Iterable[Row], file: Path | None) -> None:
+    """Write the rows as JSON, where a file was asked for."""
+    if file is None:
+        return
+    records = [
+        {
+            "row": row.row,
+            "name": row.name,
+            "ours": round(row.ours, 6),
+            "yardstick": round(row.yardstick, 6),
+            "ratio": round(row.ratio, 4),
+        }
+        for row in rows
+    ]
+    file.write_text(json.dumps(records, indent=1) + "\n")
