@@ -49,5 +49,6 @@ def encode(layout: Layout, vector: Vector, buffers: Mapping[str, npt.NDArray[Any
     for part in layout:
         values = vector[part.slice].reshape(part.shape)
         tensors[part.name] = values.astype(np.float16) if part.origin == "float16" else values
-    tensors.update({name: np.ascontiguousarray(array) for name, array in buffers.items()})
+    # asarray: ascontiguousarray would give a scalar a dimension
+    tensors.update({name: np.asarray(array, order="C") for name, array in buffers.items()})
     return bytes(save(tensors))

@@ -1,0 +1,100 @@
+"""What an algorithm keeps at a worker: found again after any kill, whichever clock is asked for."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from actorfl.algorithm import Mine
+from actorfl.kept import Kept
+from actors import MemoryStorage, Snapshots
+
+
+def kept(storage: MemoryStorage, incarnation: int = 1) -> Kept:
+    return Kept(Snapshots(storage, "worker-w0", incarnation))
+
+
+def same(one: Mine, other: Mine) -> bool:
+    return one.keys() == other.keys() and all(
+        type(one[n]) is type(other[n]) and np.array_equal(one[n], other[n]) for n in one
+    )
+
+
+async def test_nothing_is_kept_at_first() -> None:
+    storage = MemoryStorage()
+    assert kept(storage).before(7) == {}
+    await kept(storage).restore()
+    assert storage.disk == {}
+
+
+async def test_arrays_and_scalars_survive_the_process_bit_for_bit() -> None:
+    storage = MemoryStorage()
+    state: Mine = {
+        "c": np.array([1.5, float("nan"), -0.0], np.float32),
+        "n": np.array(3),
+        "empty": np.zeros((0, 2)),
+        "count": 2**40,
+        "rate": 0.1,
+        "name": "x/y",
+        "yes": True,
+    }
+    await kept(storage).save(4, state)
+    successor = kept(storage, 2)
+    await successor.restore()
+    found = successor.before(4)
+    assert found.keys() == state.keys()
+    for name, value in state.items():
+        if isinstance(value, np.ndarray):
+            array = found[name]
+            assert isinstance(array, np.ndarray)
+            assert (array.dtype, array.shape) == (value.dtype, value.shape)
+            assert array.tobytes() == value.tobytes()
+        else:
+            assert found[name] == value
+            assert type(found[name]) is type(value)
+
+
+async def test_a_state_of_scalars_alone_is_kept_too() -> None:
+    storage = MemoryStorage()
+    await kept(storage).save(1, {"count": 1})
+    successor = kept(storage, 2)
+    await successor.restore()
+    assert successor.before(1) == {"count": 1}
+
+
+async def test_what_is_kept_is_a_copy_that_nobody_can_write_to() -> None:
+    storage = MemoryStorage()
+    array = np.ones(3, np.float32)
+    ours = kept(storage)
+    await ours.save(1, {"c": array})
+    array[:] = 9
+    found = ours.before(1)["c"]
+    assert isinstance(found, np.ndarray)
+    assert found.tolist() == [1, 1, 1]
+    with pytest.raises(ValueError, match="read-only"):
+        found[0] = 2
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.booleans()), max_size=12))
+async def test_a_clock_starts_from_the_newest_state_before_it_with_or_without_a_kill(
+    steps: list[tuple[int, bool]],
+) -> None:
+    """Clocks may be passed over; the clock before the last can be asked for again."""
+    storage = MemoryStorage()
+    ours = kept(storage)
+    history: dict[int, Mine] = {}
+    clock = 0
+    for number, (gap, killed) in enumerate(steps):
+        clock += 1 + gap
+        state: Mine = {"v": np.full(2, number, np.float32), "n": number}
+        await ours.save(clock, state)
+        history[clock] = state
+        if killed:
+            ours = kept(storage, number + 2)
+            await ours.restore()
+        newest = sorted(history)[-2:]
+        for asked in range(newest[0], clock + 3):
+            expected = history[max(of for of in history if of <= asked)]
+            assert same(ours.before(asked), expected)

@@ -1,0 +1,128 @@
+"""Who is in the open clock: the laws of the aggregator's state machine."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from actorfl.rounds import Answer, Phase, Rounds, Verdict
+from actorfl.sync import BSP
+
+ROSTER = ("a", "b", "c")
+
+
+def opened(clock: int = 3) -> Rounds:
+    rounds = Rounds(ROSTER, BSP(), clock)
+    for name in ROSTER:
+        rounds.ready(name, 1, 10)
+    rounds.open(clock)
+    return rounds
+
+
+def test_the_roster_is_gathered_when_everyone_has_told_its_examples() -> None:
+    rounds = Rounds(ROSTER, BSP())
+    assert [rounds.ready(name, 1, 7) for name in "ab"] == [Answer.GATHER] * 2
+    before = rounds.gathered
+    assert rounds.ready("c", 1, 0) is Answer.GATHER
+    assert (before, rounds.gathered) == (False, True)
+    # Terms of weight 1 must fit the grid, so who has nothing counts as one.
+    assert rounds.total == 7 + 7 + 1
+
+
+def test_the_examples_that_a_worker_told_first_stay() -> None:
+    """They make the grid; another number later must not change it within a run."""
+    rounds = Rounds(ROSTER, BSP())
+    rounds.ready("a", 1, 7)
+    rounds.ready("a", 2, 9)
+    assert rounds.examples == {"a": 7}
+
+
+def test_opening_a_clock_names_who_waits_for_it_in_the_order_of_the_roster() -> None:
+    rounds = Rounds(ROSTER, BSP())
+    for name in "cab":
+        rounds.ready(name, 1, 1)
+    assert rounds.open(0) == ROSTER
+    assert rounds.open(1) == ()
+
+
+def test_whoever_asks_in_an_open_clock_is_told_to_go_until_its_part_is_in() -> None:
+    rounds = opened()
+    assert rounds.ready("a", 1, 10) is Answer.GO
+    rounds.arrived.add("a")
+    assert rounds.ready("a", 1, 10) is Answer.WAIT
+    rounds.refused["b"] = "shape"
+    assert rounds.ready("b", 1, 10) is Answer.WAIT
+    assert rounds.open(4) == ("a", "b")
+
+
+def test_the_clock_is_complete_when_everyone_is_in_or_refused() -> None:
+    rounds = opened()
+    rounds.arrived.update("ab")
+    assert not rounds.complete()
+    rounds.refused["c"] = "non-finite"
+    assert rounds.complete()
+    rounds.phase = Phase.CLOSING
+    assert not rounds.complete()
+
+
+@pytest.mark.parametrize(
+    ("worker", "incarnation", "clock", "version", "verdict", "counted"),
+    [
+        ("a", 1, 3, 3, Verdict.FOLD, None),
+        ("a", 2, 3, 3, Verdict.FOLD, None),
+        ("a", 0, 3, 3, Verdict.FENCED, "fenced"),
+        ("x", 1, 3, 3, Verdict.UNKNOWN, "foreign"),
+        ("a", 1, 2, 2, Verdict.AGAIN, "late"),
+        ("a", 1, 4, 4, Verdict.EARLY, "early"),
+        ("a", 1, 3, 2, Verdict.EARLY, "early"),
+        ("b", 1, 3, 3, Verdict.AGAIN, "duplicate"),
+        ("c", 1, 3, 3, Verdict.AGAIN, "duplicate"),
+    ],
+)
+def test_a_part_is_folded_once_and_everything_else_is_dropped_by_name(
+    worker: str, incarnation: int, clock: int, version: int, verdict: Verdict, counted: str | None
+) -> None:
+    rounds = opened(3)
+    rounds.arrived.add("b")
+    rounds.refused["c"] = "shape"
+    assert rounds.put(worker, incarnation, clock, version) is verdict
+    assert rounds.dropped == (Counter() if counted is None else Counter({counted: 1}))
+
+
+def test_a_later_incarnation_fences_the_earlier_one_for_good() -> None:
+    rounds = opened()
+    assert rounds.ready("a", 5, 10) is Answer.GO
+    assert rounds.ready("a", 4, 10) is Answer.FENCED
+    assert rounds.put("a", 4, 3, 3) is Verdict.FENCED
+    assert rounds.put("a", 5, 3, 3) is Verdict.FOLD
+
+
+def test_a_run_that_is_over_says_so_and_takes_nothing() -> None:
+    rounds = opened()
+    rounds.phase = Phase.FINISHED
+    assert rounds.ready("a", 1, 10) is Answer.DONE
+    assert rounds.put("a", 1, 3, 3) is Verdict.AGAIN
+
+
+@given(st.lists(st.tuples(st.sampled_from(ROSTER), st.integers(0, 2), st.integers(0, 4))))
+def test_whatever_is_put_a_clock_takes_each_worker_at_most_once(
+    puts: list[tuple[str, int, int]],
+) -> None:
+    rounds = opened(2)
+    folded: list[str] = []
+    latest: dict[str, int] = {}
+    for worker, incarnation, clock in puts:
+        verdict = rounds.put(worker, incarnation, clock, clock)
+        if verdict is Verdict.FOLD:
+            assert clock == 2
+            assert incarnation >= latest.get(worker, 1)
+            rounds.arrived.add(worker)
+            folded.append(worker)
+        if incarnation >= latest.get(worker, 1):
+            latest[worker] = incarnation
+    assert len(folded) == len(set(folded))
+    assert len(puts) == len(folded) + sum(rounds.dropped.values())
+    assert rounds.complete() == (set(folded) == set(ROSTER))

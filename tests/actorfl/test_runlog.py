@@ -1,0 +1,171 @@
+"""Events and log of a run: restarts equal kills, and a full disk ends nothing."""
+
+from __future__ import annotations
+
+import resource
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import msgpack
+import pytest
+
+from actorfl.runlog import RunLog
+from actors import (
+    ActorFailure,
+    ActorRestarted,
+    ActorSystem,
+    Custom,
+    DeadLetter,
+    NodeDied,
+    NodeStarted,
+    SupervisorGaveUp,
+)
+
+Said = list[Mapping[str, Any]]
+
+
+@pytest.fixture
+async def system() -> Any:
+    async with ActorSystem("launcher") as made:
+        yield made
+
+
+@pytest.fixture
+def said() -> Said:
+    return []
+
+
+@pytest.fixture
+def log(system: ActorSystem, said: Said, tmp_path: Path) -> Iterator[RunLog]:
+    made = RunLog(tmp_path, said.append)
+    made.attach(system)
+    yield made
+    made.close()
+
+
+def started(node: str, starts: int) -> NodeStarted:
+    return NodeStarted(node=node, incarnation=starts, pid=100 + starts, starts=starts)
+
+
+def failed(*, outside: bool) -> ActorFailure:
+    return ActorFailure(
+        path="/root/w1", node="p0", error="ValueError: no", traceback="the traceback\n",
+        outside=outside,
+    )  # fmt: skip
+
+
+def restarted(*, outside: bool) -> ActorRestarted:
+    return ActorRestarted(
+        path="/root/w1", node="p0", restarts=1, error="ValueError: no", outside=outside
+    )
+
+
+async def test_restarts_are_those_of_actors_and_those_of_processes(
+    system: ActorSystem, log: RunLog
+) -> None:
+    for event in (started("p0", 1), started("p1", 1), restarted(outside=False)):
+        system.events.publish(event)
+    assert log.restarts == 1
+    # The actors of a process that died are restarted with it, not besides.
+    for event in (started("p0", 2), restarted(outside=True)):
+        system.events.publish(event)
+    assert log.restarts == 2
+
+
+async def test_a_process_that_died_again_before_it_was_up_counts_twice(
+    system: ActorSystem, log: RunLog
+) -> None:
+    for event in (started("p0", 1), started("p0", 3)):
+        system.events.publish(event)
+    assert log.restarts == 2
+
+
+async def test_failures_restarts_and_refusals_are_told_in_a_sentence(
+    system: ActorSystem, log: RunLog, said: Said
+) -> None:
+    for event in (
+        failed(outside=False),
+        restarted(outside=False),
+        NodeDied(node="p1", incarnation=1, pid=7, reason="killed by signal 9", lines=[]),
+        started("p1", 2),
+        Custom(source="a", kind="refused", fields={"sentence": "w0 is refused"}),
+        Custom(source="a", kind="fit", fields={"worker": "w0"}),
+        failed(outside=True),
+    ):
+        system.events.publish(event)
+    assert [row["event"] for row in said] == [
+        "w1 failed: ValueError: no",
+        "w1 restarted after ValueError: no",
+        "process p1 (pid 7) died: killed by signal 9",
+        "process p1 restarted (pid 102)",
+        "w0 is refused",
+    ]
+
+
+async def test_the_log_holds_the_remote_traceback_and_what_processes_print(
+    system: ActorSystem, log: RunLog, tmp_path: Path
+) -> None:
+    system.events.publish(failed(outside=False))
+    log.line("p0", "hello from p0")
+    text = (tmp_path / "log.txt").read_text()
+    assert "the traceback\n" in text
+    assert "hello from p0" in text
+
+
+async def test_the_plain_msgpack_package_reads_the_events(
+    system: ActorSystem, log: RunLog, tmp_path: Path
+) -> None:
+    system.events.publish(started("p0", 1))
+    log.row({"round": 1, "accuracy": 0.5})
+    with (tmp_path / "events.msgpack").open("rb") as file:
+        found = list(msgpack.Unpacker(file, max_buffer_size=1 << 20))
+    assert [event["event"] for event in found] == ["node_started", "round"]
+    assert all(event["time"] > 1e9 for event in found)
+
+
+async def test_a_row_carries_the_restarts_so_far_and_is_progress(
+    system: ActorSystem, log: RunLog, said: Said
+) -> None:
+    progress: list[int] = []
+    log.on_progress = lambda: progress.append(1)
+    system.events.publish(restarted(outside=False))
+    said.clear()
+    log.row({"round": 1})
+    assert said == [{"round": 1, "restarts": 1}]
+    assert progress == [1]
+
+
+async def test_the_first_supervisor_that_gave_up_is_remembered(
+    system: ActorSystem, log: RunLog
+) -> None:
+    for child in ("/root/workers/w1", "/root/workers"):
+        system.events.publish(SupervisorGaveUp(supervisor="s", child=child, restarts=3, error="no"))
+    assert log.gave_up is not None
+    assert log.gave_up.child == "/root/workers/w1"
+
+
+async def test_dead_letters_are_bounded(system: ActorSystem, log: RunLog, tmp_path: Path) -> None:
+    for _ in range(1_200):
+        system.events.publish(DeadLetter(to="x", message="Ready", reason="unreachable"))
+    with (tmp_path / "events.msgpack").open("rb") as file:
+        assert sum(1 for _ in msgpack.Unpacker(file)) == 1_000
+    assert "dead_letters=1200" in repr(log)
+
+
+async def test_a_full_disk_is_told_once_and_ends_nothing(
+    system: ActorSystem, log: RunLog, said: Said
+) -> None:
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (64, before[1]))
+    try:
+        for number in range(5):
+            system.events.publish(started(f"p{number}", 1))
+            log.line("p0", "x" * 100)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert [row["event"] for row in said] == [
+        "events and log are incomplete from here on: File too large"
+    ]
+    system.events.publish(started("p0", 2))
+    assert log.restarts == 1
