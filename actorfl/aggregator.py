@@ -49,8 +49,6 @@ _log = logging.getLogger("actorfl.aggregator")
 #: Seconds until the end is told again, should the word have been lost.
 _TELL_AGAIN = 1.0
 
-METRICS = "metrics.jsonl"
-
 
 class _TellAgain(Message[None]):
     pass
@@ -100,7 +98,7 @@ class Aggregator(Actor):
         """Take up the newest checkpoint; without one the evaluator has to build the model."""
         pool = LandingPool(buffers=self._plan.landing)
         self.system.set_landing_pool(self.ref, pool)
-        self._snapshots = self.snapshots("snapshots/aggregator")
+        self._snapshots = self.snapshots(checkpoint.FOLDER)
         found = await checkpoint.load(self._snapshots)
         if found is None:
             return
@@ -465,7 +463,7 @@ class Aggregator(Actor):
             row = {"round": pending.round, **self._metrics, **pending.fields}
         text = json.dumps(row, allow_nan=False)
         line = text.encode() + b"\n"
-        await self.storage.append(METRICS, line, self._offset)
+        await self.storage.append(checkpoint.METRICS, line, self._offset)
         self._offset += len(line)
         self._last = (pending.round, text)
         self._tell(self._monitor, Row(*self._last))

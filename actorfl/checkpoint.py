@@ -12,6 +12,12 @@ from actorfl.layout import Layout
 from actors import Snapshots
 from transports import TensorSpec, Weights
 
+FOLDER = "snapshots/aggregator"
+"""Where an aggregator's checkpoints lie in the storage of its run."""
+
+METRICS = "metrics.jsonl"
+"""The rounds of a run, in the same storage; a checkpoint knows how far its lines are true."""
+
 
 class PendingRow(msgspec.Struct, frozen=True, array_like=True):
     """A round that is closed and whose evaluation is still to come.

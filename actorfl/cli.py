@@ -39,7 +39,7 @@ app = typer.Typer(
 )
 
 
-def main() -> None:
+def command() -> None:
     """Run the command line of this process and exit."""
     app(args=bare_resume(sys.argv[1:]), prog_name="actorfl")
 
@@ -316,7 +316,3 @@ def _fail(sentence: str, code: ExitCode) -> NoReturn:
 
 def _count(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
-
-
-if __name__ == "__main__":
-    main()

@@ -20,6 +20,7 @@ from actorfl.compiling import graph_of
 from actorfl.errors import MissingExtra, RunDirectoryError, RunFailed
 from actorfl.exitcodes import ExitCode
 from actorfl.protocol import Finished
+from actorfl.resuming import checked
 from actorfl.rundir import RunDirectory
 from actorfl.runlog import RunLog
 from actors import (
@@ -151,7 +152,7 @@ async def running(
         identity, starts = _count_start(directory)
         loop = asyncio.get_running_loop()
         finished: asyncio.Future[Finished] = loop.create_future()
-        log = RunLog(directory.path, on_row)
+        log = RunLog(directory, on_row)
 
         def on_finished(message: Finished) -> None:
             if not finished.done():
@@ -161,6 +162,8 @@ async def running(
         storage = FileStorage(directory.path, durability=run.durability)
         limit: asyncio.TimerHandle | None = None
         try:
+            if resume is not None:
+                log.tell(await checked(directory, storage, identity))
             async with graph.start(
                 on,
                 world=World(storage=storage),

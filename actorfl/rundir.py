@@ -84,7 +84,7 @@ class RunDirectory:
                     directory.snapshots.mkdir()
                     return directory
         except OSError as error:
-            raise _unusable("make a run directory in", root, error) from error
+            raise unusable("make a run directory in", root, error) from error
         raise RunDirectoryError(f"cannot make a run directory in {root}: every number is taken")
 
     @classmethod
@@ -150,6 +150,11 @@ class RunDirectory:
         return self.path / "events.msgpack"
 
     @property
+    def log(self) -> Path:
+        """The same for people, with remote tracebacks and what processes printed."""
+        return self.path / "log.txt"
+
+    @property
     def snapshots(self) -> Path:
         """Folder of what a resumed run continues from."""
         return self.path / "snapshots"
@@ -207,7 +212,7 @@ class RunDirectory:
                 os.fsync(file.fileno())
             beside.replace(path)
         except OSError as error:
-            raise _unusable("write", path, error) from error
+            raise unusable("write", path, error) from error
 
     def close(self) -> None:
         """Give up the lock, unless a child still shares it."""
@@ -237,7 +242,7 @@ class RunDirectory:
         except FileNotFoundError:
             return None
         except OSError as error:
-            raise _unusable("read", self.canonical, error) from error
+            raise unusable("read", self.canonical, error) from error
         except ValueError as error:
             reason = f"{self.canonical.name} is damaged"
             raise NothingToResume(self.path, reason) from error
@@ -268,7 +273,7 @@ def _numbered(root: Path, name: str | None) -> list[tuple[int, Path]]:
     except FileNotFoundError:
         return []
     except OSError as error:
-        raise _unusable("read", root, error) from error
+        raise unusable("read", root, error) from error
     matches = ((pattern.fullmatch(entry.name), entry) for entry in entries)
     return [(int(match[1]), entry) for match, entry in matches if match]
 
@@ -278,14 +283,14 @@ def _lock(path: Path, *, grace: float = 0.0) -> int:
     try:
         fd = os.open(path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     except OSError as error:
-        raise _unusable("write", path, error) from error
+        raise unusable("write", path, error) from error
     try:
         _take(fd, path, time.monotonic() + grace)
         os.ftruncate(fd, 0)
         os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
     except OSError as error:
         os.close(fd)
-        raise _unusable("lock", path, error) from error
+        raise unusable("lock", path, error) from error
     except BaseException:
         os.close(fd)
         raise
@@ -336,7 +341,8 @@ _ADVICE = {
 }
 
 
-def _unusable(verb: str, path: Path, error: OSError) -> RunDirectoryError:
+def unusable(verb: str, path: Path, error: OSError) -> RunDirectoryError:
+    """Return what to raise where the disk refused: what, where, why, and what to do."""
     reason = error.strerror or str(error)
     advice = _ADVICE.get(error.errno or 0, "")
     sentence = f"cannot {verb} {path}: {reason}" + (f"; {advice}" if advice else "")

@@ -6,11 +6,13 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO, TypeVar
 
 import msgspec
 import structlog
 
+from actorfl.errors import RunDirectoryError
+from actorfl.rundir import RunDirectory, unusable
 from actors import (
     ActorFailure,
     ActorRestarted,
@@ -22,6 +24,8 @@ from actors import (
     NodeStarted,
     SupervisorGaveUp,
 )
+
+T = TypeVar("T")
 
 #: Dead letters beyond this many are counted, not written: a worker that talks to a dead
 #: aggregator makes some each second.
@@ -39,19 +43,28 @@ class RunLog:
         on_row: called with each line of the metrics, with the restarts so far, and with
             ``{"event": sentence}`` for failures and restarts.
 
+    Raises:
+        RunDirectoryError: a file cannot be opened.
+
     Attributes:
         gave_up: the event of the first supervisor that gave up.
         on_progress: called when a round is complete.
     """
 
-    def __init__(self, directory: Path, on_row: Callable[[Mapping[str, Any]], None] | None) -> None:
+    def __init__(
+        self, directory: RunDirectory, on_row: Callable[[Mapping[str, Any]], None] | None
+    ) -> None:
         self._actor_restarts = 0
         self._starts: dict[str, int] = {}
         self.gave_up: SupervisorGaveUp | None = None
         self.on_progress: Callable[[], None] | None = None
         self._on_row = on_row
-        self._events = (directory / "events.msgpack").open("ab", buffering=0)
-        self._text = (directory / "log.txt").open("a", encoding="utf-8", errors="replace")
+        self._events = _opened(directory.events, lambda path: path.open("ab", buffering=0))
+        try:
+            self._text = _opened(directory.log, _for_people)
+        except RunDirectoryError:
+            self._events.close()
+            raise
         self._encoder = msgspec.msgpack.Encoder()
         self._dead_letters = 0
         self._lost = False
@@ -82,6 +95,15 @@ class RunLog:
         self._record({"event": "round", "round": row["round"]})
         if self._on_row is not None:
             self._on_row({**row, "restarts": self.restarts})
+
+    def tell(self, sentence: str | None) -> None:
+        """Tell people something, should there be something to tell."""
+        if sentence is not None:
+            with self._telling():
+                self._log.msg(sentence)
+                self._text.flush()
+            if self._on_row is not None:
+                self._on_row({"event": sentence})
 
     def line(self, node: str, line: str) -> None:
         """A process printed a line."""
@@ -150,6 +172,17 @@ class RunLog:
 
     def __repr__(self) -> str:
         return f"<RunLog restarts={self.restarts} dead_letters={self._dead_letters}>"
+
+
+def _for_people(path: Path) -> TextIO:
+    return path.open("a", encoding="utf-8", errors="replace")
+
+
+def _opened(path: Path, opening: Callable[[Path], T]) -> T:
+    try:
+        return opening(path)
+    except OSError as error:
+        raise unusable("write", path, error) from error
 
 
 def _name(path: str) -> str:

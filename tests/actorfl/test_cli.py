@@ -31,7 +31,7 @@ def actorfl(*arguments: str | Path) -> Result:
 
 
 def process(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "actorfl.cli", *map(str, arguments)]
+    command = [sys.executable, "-m", "actorfl", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, timeout=50, check=False)
 
 

@@ -10,6 +10,8 @@ from typing import Any
 import msgpack
 import pytest
 
+from actorfl.errors import RunDirectoryError
+from actorfl.rundir import RunDirectory
 from actorfl.runlog import RunLog
 from actors import (
     ActorFailure,
@@ -37,8 +39,14 @@ def said() -> Said:
 
 
 @pytest.fixture
-def log(system: ActorSystem, said: Said, tmp_path: Path) -> Iterator[RunLog]:
-    made = RunLog(tmp_path, said.append)
+def directory(tmp_path: Path) -> Iterator[RunDirectory]:
+    with RunDirectory.create(tmp_path) as made:
+        yield made
+
+
+@pytest.fixture
+def log(system: ActorSystem, said: Said, directory: RunDirectory) -> Iterator[RunLog]:
+    made = RunLog(directory, said.append)
     made.attach(system)
     yield made
     made.close()
@@ -104,21 +112,21 @@ async def test_failures_restarts_and_refusals_are_told_in_a_sentence(
 
 
 async def test_the_log_holds_the_remote_traceback_and_what_processes_print(
-    system: ActorSystem, log: RunLog, tmp_path: Path
+    system: ActorSystem, log: RunLog, directory: RunDirectory
 ) -> None:
     system.events.publish(failed(outside=False))
     log.line("p0", "hello from p0")
-    text = (tmp_path / "log.txt").read_text()
+    text = directory.log.read_text()
     assert "the traceback\n" in text
     assert "hello from p0" in text
 
 
 async def test_the_plain_msgpack_package_reads_the_events(
-    system: ActorSystem, log: RunLog, tmp_path: Path
+    system: ActorSystem, log: RunLog, directory: RunDirectory
 ) -> None:
     system.events.publish(started("p0", 1))
     log.row({"round": 1, "accuracy": 0.5})
-    with (tmp_path / "events.msgpack").open("rb") as file:
+    with directory.events.open("rb") as file:
         found = list(msgpack.Unpacker(file, max_buffer_size=1 << 20))
     assert [event["event"] for event in found] == ["node_started", "round"]
     assert all(event["time"] > 1e9 for event in found)
@@ -145,10 +153,12 @@ async def test_the_first_supervisor_that_gave_up_is_remembered(
     assert log.gave_up.child == "/root/workers/w1"
 
 
-async def test_dead_letters_are_bounded(system: ActorSystem, log: RunLog, tmp_path: Path) -> None:
+async def test_dead_letters_are_bounded(
+    system: ActorSystem, log: RunLog, directory: RunDirectory
+) -> None:
     for _ in range(1_200):
         system.events.publish(DeadLetter(to="x", message="Ready", reason="unreachable"))
-    with (tmp_path / "events.msgpack").open("rb") as file:
+    with directory.events.open("rb") as file:
         assert sum(1 for _ in msgpack.Unpacker(file)) == 1_000
     assert "dead_letters=1200" in repr(log)
 
@@ -169,3 +179,12 @@ async def test_a_full_disk_is_told_once_and_ends_nothing(
     ]
     system.events.publish(started("p0", 2))
     assert log.restarts == 1
+
+
+@pytest.mark.parametrize("name", ["events.msgpack", "log.txt"])
+def test_a_file_that_cannot_be_opened_is_refused_by_name(
+    name: str, directory: RunDirectory
+) -> None:
+    (directory.path / name).mkdir()
+    with pytest.raises(RunDirectoryError, match=f"cannot write .*{name}: Is a directory"):
+        RunLog(directory, None)

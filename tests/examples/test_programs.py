@@ -45,7 +45,7 @@ def test_the_demo_kills_twice_and_ends_with_equal_models(tmp_path: Path) -> None
 def test_the_command_of_the_readme_gives_one_model_in_both_deployments(tmp_path: Path) -> None:
     found = []
     for deploy in ("inline", "processes=4"):
-        command = ["-c", "from actorfl.cli import main; main()", "run"]
+        command = ["-m", "actorfl", "run"]
         file = str(ROOT / "examples/digits/run.toml")
         done = run(
             tmp_path, *command, file, "--deploy", deploy, "--set", "until.rounds=2", "--json"

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import msgpack
+import msgspec
 
 from actorfl import SGD, FedAvg, Result, Rounds, Run, Star, running
-from actors import Deployment, Inline
+from actors import Deployment, Event, Inline
 from tests.faults.tasks import Blobs
 
 ROUNDS = 5
@@ -40,18 +41,22 @@ async def carry_out(
     *,
     disturb: Callable[[Any, Mapping[str, Any]], None] | None = None,
     resume: Path | None = None,
+    on_row: Callable[[Mapping[str, Any]], None] | None = None,
 ) -> Result:
-    """Run it; ``disturb`` is called with the run under way and each event as a map."""
-    async with running(run, on or Inline(), out=out, resume=resume) as under_way:
+    """Run it; ``disturb`` is called with the run under way and each row and event as a map."""
+
+    def hear_row(row: Mapping[str, Any]) -> None:
+        if on_row is not None:
+            on_row(row)
+        if disturb is not None and "round" in row:
+            disturb(under_way, row)
+
+    def hear(event: Event) -> None:
         if disturb is not None:
-            import msgspec
+            disturb(under_way, msgspec.to_builtins(event))
 
-            from actors import Event
-
-            def hear(event: Event) -> None:
-                disturb(under_way, msgspec.to_builtins(event))
-
-            under_way.live.system.events.subscribe(Event, hear)
+    async with running(run, on or Inline(), out=out, resume=resume, on_row=hear_row) as under_way:
+        under_way.live.system.events.subscribe(Event, hear)
         return await under_way.result()
 
 

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.faults.runs import alive, pids, rows
+from tests.faults.runs import alive, events, pids, rows
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -27,20 +29,37 @@ algorithm = {{ kind = "fedavg" }}
 local = {{ kind = "sgd", lr = 0.1, batch = 8, epochs = 20 }}
 until = {{ rounds = {ROUNDS} }}
 """
-COMMAND = [sys.executable, "-c", "from actorfl.cli import main; main()", "run"]
+COMMAND = [sys.executable, "-m", "actorfl", "run"]
 ROOT = Path(__file__).parents[2]
 
 
-def launch(cwd: Path, *options: str) -> subprocess.Popen[str]:
+STARTED: list[subprocess.Popen[str]] = []
+
+
+@pytest.fixture(autouse=True)
+def ended() -> Iterator[None]:
+    """What a failed test leaves running would disturb, and be blamed on, the next one."""
+    yield
+    while STARTED:
+        process = STARTED.pop()
+        if process.poll() is None:
+            process.kill()
+            process.communicate()
+
+
+def launch(cwd: Path, *options: str, before: str = "") -> subprocess.Popen[str]:
+    """The command line as a person starts it; ``before`` is a command of the shell that does."""
     (cwd / "small.toml").write_text(CONFIG)
-    return subprocess.Popen(
-        [*COMMAND, "small.toml", *options],
+    process = subprocess.Popen(
+        ["/bin/sh", "-c", f'{before}\nexec "$@"', "sh", *COMMAND, "small.toml", *options],
         cwd=cwd,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     )
+    STARTED.append(process)
+    return process
 
 
 def finish(cwd: Path, *options: str) -> dict[str, object]:
@@ -72,7 +91,14 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> object:
     return finish(tmp_path_factory.mktemp("undisturbed"))["sha256"]
 
 
-@pytest.mark.parametrize("after", [0, ROUNDS // 2])
+@pytest.mark.parametrize(
+    "after",
+    [
+        pytest.param(0, id="before the first snapshot"),
+        pytest.param(ROUNDS // 2, id="in the middle"),
+        pytest.param(ROUNDS, id="after the last round", marks=pytest.mark.slow),
+    ],
+)
 def test_a_killed_launcher_leaves_no_process_and_resume_ends_with_the_same_bits(
     after: int, undisturbed: object, tmp_path: Path
 ) -> None:
@@ -106,10 +132,22 @@ def test_ctrl_c_ends_within_five_seconds_with_exit_code_130_and_resume_goes_on(
     took = eventually(lambda: process.poll() is not None, 5.0, "the end")
     assert took < 5.0
     _, error = process.communicate()
-    assert process.returncode == 130
-    assert error.strip().count("\n") == 0
+    assert (process.returncode, error.count("\n")) == (130, 1), error
     assert not any(map(alive, pids(directory)))
     assert finish(tmp_path, "--resume", "--deploy", deploy)["sha256"] == undisturbed
+
+
+def test_ctrl_c_ends_within_five_seconds_though_a_process_is_frozen(tmp_path: Path) -> None:
+    process = launch(tmp_path, "--deploy", "processes=2")
+    directory = tmp_path / "runs" / "small-1"
+    eventually(lambda: rounds_of(directory) >= 1, 60, "round 1")
+    worker = next(e["pid"] for e in events(directory) if e.get("node") == "p0")
+    os.kill(worker, signal.SIGSTOP)
+    process.send_signal(signal.SIGINT)
+    eventually(lambda: process.poll() is not None, 5.0, "the end")
+    process.communicate()
+    assert process.returncode == 130
+    assert not any(map(alive, pids(directory)))
 
 
 def test_a_second_ctrl_c_ends_at_once(tmp_path: Path) -> None:
@@ -134,3 +172,58 @@ def test_a_run_that_is_under_way_is_not_resumed_a_second_time(tmp_path: Path) ->
     assert f"in use by process {process.pid}" in error
     process.kill()
     process.communicate()
+
+
+def refused(cwd: Path, *options: str, before: str = "") -> tuple[int, str]:
+    """Exit code and last line of a run that cannot go on."""
+    process = launch(cwd, *options, before=before)
+    _, error = process.communicate(timeout=60)
+    lines = error.strip().splitlines()
+    assert lines[-1].startswith("actorfl: ")
+    assert "Traceback" not in error
+    return process.returncode, lines[-1]
+
+
+@pytest.mark.parametrize("deploy", ["inline", "processes=2"])
+def test_a_full_disk_ends_the_run_with_one_sentence(deploy: str, tmp_path: Path) -> None:
+    # Files of at most 2 blocks of 512 bytes: enough for the configuration, not for a run.
+    code, sentence = refused(tmp_path, "--deploy", deploy, before="ulimit -f 2")
+    assert code == 30
+    assert re.search(
+        r"aggregator failed: StorageError: cannot (?:write|append to) \S+: file too large", sentence
+    )
+
+
+def test_a_snapshot_folder_that_cannot_be_written_ends_the_run_with_one_sentence(
+    tmp_path: Path,
+) -> None:
+    finish(tmp_path, "--set", "until.rounds=1")
+    snapshots = tmp_path / "runs" / "small-1" / "snapshots"
+    shutil.rmtree(snapshots)
+    snapshots.write_text("not a folder")
+    code, sentence = refused(tmp_path, "--resume", "--set", "until.rounds=1")
+    assert code == 30
+    assert "aggregator failed: StorageError: cannot write" in sentence
+    assert "a file stands where a folder is needed" in sentence
+
+
+def test_a_damaged_count_of_starts_is_refused_before_anything_starts(tmp_path: Path) -> None:
+    finish(tmp_path, "--set", "until.rounds=1")
+    (tmp_path / "runs" / "small-1" / "starts.json").write_text('{"identity": 1')
+    code, sentence = refused(tmp_path, "--resume", "--set", "until.rounds=1")
+    assert code == 20
+    assert "starts.json" in sentence
+
+
+def test_a_torn_snapshot_is_passed_over_and_the_run_ends_with_the_same_bits(
+    undisturbed: object, tmp_path: Path
+) -> None:
+    process = launch(tmp_path, "--deploy", "inline")
+    directory = tmp_path / "runs" / "small-1"
+    eventually(lambda: rounds_of(directory) >= 3, 60, "round 3")
+    process.kill()
+    process.communicate()
+    newest = max((directory / "snapshots" / "aggregator").glob("*.snapshot"))
+    newest.write_bytes(newest.read_bytes()[:-1])
+    assert finish(tmp_path, "--resume")["sha256"] == undisturbed
+    assert [row["round"] for row in rows(directory)] == list(range(1, ROUNDS + 1))

@@ -1,0 +1,53 @@
+"""What is looked at before a run is resumed: is what it goes on from still there?"""
+
+from __future__ import annotations
+
+import msgspec
+
+from actorfl import checkpoint
+from actorfl.errors import NothingToResume
+from actorfl.rundir import RunDirectory
+from actors import FileStorage, Snapshots
+
+
+async def checked(directory: RunDirectory, storage: FileStorage, identity: str) -> str | None:
+    """Look at the checkpoint that a resumed run goes on from.
+
+    Args:
+        directory: of the run.
+        storage: the same directory, as the aggregator sees it.
+        identity: of the run.
+
+    Returns:
+        A warning where the run begins anew although it had begun before, else None.
+
+    Raises:
+        NothingToResume: the checkpoint belongs to another run or another version of this program,
+            or the metrics that it counts on are gone.
+        StorageError: the disk refused.
+    """
+    # Only read, so the incarnation does not matter.
+    snapshots = Snapshots(storage, checkpoint.FOLDER, 0)
+    path = directory.path
+    try:
+        found = await checkpoint.load(snapshots)
+    except (msgspec.DecodeError, ValueError) as error:
+        raise NothingToResume(path, f"its snapshots cannot be read here: {error}") from error
+    written = await storage.size(checkpoint.METRICS) or 0
+    if found is None:
+        damaged = snapshots.statistics().skipped
+        if damaged:
+            return f"none of the {damaged} snapshots is whole; the run begins again with round 1"
+        if written:
+            return "there are rounds but no snapshot; the run begins again with round 1"
+        return None
+    header = found.header
+    if header.identity != identity:
+        raise NothingToResume(path, f"its snapshots belong to another run ({header.identity})")
+    if header.offset > written:
+        reason = (
+            f"{checkpoint.METRICS} has {written} of the {header.offset} bytes that the snapshot "
+            f"of round {header.clock} counts on; put it back"
+        )
+        raise NothingToResume(path, reason)
+    return None
