@@ -12,6 +12,7 @@ from actorfl.monitor import Monitor
 from actorfl.plan import At, plan_of
 from actorfl.protocol import Finished
 from actorfl.run import Run
+from actorfl.runtext import RunText
 from actorfl.supervision import Supervision
 from actorfl.task import Task
 from actorfl.topology import Star
@@ -76,7 +77,7 @@ def graph_of(
             "run yet; use an algorithm that merges by 'sum'"
         )
         raise Misfit(msg)
-    text, base = run.to_toml(), str(run.base)
+    text = RunText.of(run, identity)
     strategy = strategy_of(run.supervision)
     graph = ActorGraph(run.name)
     with graph.supervisor("root", strategy):
@@ -88,13 +89,13 @@ def graph_of(
             )  # fmt: skip
             graph.actor(
                 "evaluator", Evaluator, place=Process("evaluator"), stop_timeout=_STOP,
-                run=text, base=base, identity=identity, aggregator=aggregator,
+                run=text, aggregator=aggregator,
             )  # fmt: skip
         with graph.supervisor("workers", strategy, place=Process()):
             for index, name in enumerate(run.topology.names):
                 graph.actor(
-                    name, Worker, stop_timeout=_STOP, name=name, index=index, run=text, base=base,
-                    identity=identity, aggregator=aggregator,
+                    name, Worker, stop_timeout=_STOP, name=name, index=index, run=text,
+                    aggregator=aggregator,
                 )  # fmt: skip
     return graph
 

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import tomllib
-from pathlib import Path
 
 from actorfl.lane import shared_lane
 from actorfl.mean import Mean
 from actorfl.protocol import Build, Evaluate, Evaluated, Idle, Initial, pack, unpack
-from actorfl.run import Run
+from actorfl.runtext import RunText
 from actorfl.seeds import seed_for
 from actorfl.task import Dataset
 from actors import Actor, ActorRef, Message
@@ -30,16 +28,14 @@ class Evaluator(Actor):
     twice is answered twice, and alike.
 
     Args:
-        run: the resolved configuration as TOML.
-        base: directory that its relative paths start from.
-        identity: of the run.
+        run: what is to be done, and under which identity.
         aggregator: whom it works for.
     """
 
-    def __init__(self, run: str, base: str, identity: str, aggregator: ActorRef) -> None:
-        self._run = Run.from_table(tomllib.loads(run), Path(base))
+    def __init__(self, run: RunText, aggregator: ActorRef) -> None:
+        self._run = run.read()
         self._task = self._run.task.resolved(self._run.base)
-        self._identity = identity
+        self._identity = run.identity
         self._aggregator = aggregator
         self._lane = shared_lane()
         self._test: Dataset | None = None

@@ -8,11 +8,12 @@ from typing import Any, Literal
 
 import msgspec
 
-from actorfl import config
+from actorfl import config, registry
 from actorfl.algorithm import Algorithm
 from actorfl.config import Place
 from actorfl.registry import SLOTS
 from actorfl.run import Run
+from actorfl.runtext import code_of
 from actorfl.sync import Sync
 from actorfl.until import Until
 
@@ -31,6 +32,7 @@ class PlanText(msgspec.Struct, frozen=True):
         landing: buffers in which updates land.
         identity: of the run.
         lr: learning rate of the local loop.
+        code: what the classes of the slots are where the run was started.
     """
 
     algorithm: dict[str, Any]
@@ -43,6 +45,7 @@ class PlanText(msgspec.Struct, frozen=True):
     landing: int
     identity: str
     lr: float
+    code: dict[str, dict[str, str]]
 
 
 @dataclass(frozen=True)
@@ -61,11 +64,17 @@ class Plan:
 
     @classmethod
     def read(cls, text: PlanText) -> Plan:
-        """Build what the tables name."""
+        """Build what the tables name.
+
+        Raises:
+            ConfigError: a class does not import here, or its source is another one.
+        """
         base = Path(text.base)
 
         def slot(key: str, table: dict[str, Any]) -> Any:
-            return config.build(SLOTS[key], table, Place("the plan", (key,)), base)
+            built = config.build(SLOTS[key], table, Place("the plan", (key,)), base)
+            registry.check_same(SLOTS[key], type(built), text.code[key])
+            return built
 
         return cls(
             slot("algorithm", text.algorithm),
@@ -97,4 +106,5 @@ def plan_of(run: Run, identity: str, at: At) -> PlanText:
         landing=run.landing,
         identity=identity,
         lr=run.local.lr,
+        code=code_of(run, "algorithm", "sync", "until"),
     )

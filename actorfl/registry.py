@@ -134,6 +134,28 @@ def identity_of(slot: Slot, cls: type[Any]) -> dict[str, str]:
     return {"kind": cls.__qualname__, "source": _reference(cls).sha256 or ""}
 
 
+def check_same(slot: Slot, cls: type[Any], known: Mapping[str, str]) -> None:
+    """Refuse a class that is another one here than where the run was started.
+
+    Args:
+        slot: the slot that it fills.
+        cls: the class here.
+        known: what `identity_of` returned where the run was started.
+
+    Raises:
+        CodeImportError: name or source differ; `TaskImportError` for a task.
+    """
+    if identity_of(slot, cls) == dict(known):
+        return
+    failure = TaskImportError if slot.name == "task" else CodeImportError
+    file = _reference(cls).text.rpartition(":")[0]
+    msg = (
+        f"{slot.name} {cls.__qualname__}: {file} is not what the run was started with; put back "
+        "what stood there, or start a new run"
+    )
+    raise failure(msg)
+
+
 def _fits(slot: Slot, cls: type[Any]) -> bool:
     base = _ours(slot.base, slot.name)
     if getattr(base, "_is_protocol", False):

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import tomllib
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from actorfl.algorithm import Ctx
@@ -14,7 +12,7 @@ from actorfl.lane import shared_lane
 from actorfl.mean import Mean
 from actorfl.partition import worker_data
 from actorfl.protocol import Ack, Done, Go, Put, Ready, Refused, Stamp, Wait, unpack
-from actorfl.run import Run
+from actorfl.runtext import RunText
 from actorfl.seeds import seed_for
 from actorfl.stepping import Stepping
 from actorfl.task import Who
@@ -51,9 +49,7 @@ class Worker(Actor):
     Args:
         name: of the worker.
         index: its place in the roster.
-        run: the resolved configuration as TOML.
-        base: directory that its relative paths start from.
-        identity: of the run.
+        run: what is to be done, and under which identity.
         aggregator: whom it works for.
     """
 
@@ -62,16 +58,14 @@ class Worker(Actor):
         *,
         name: str,
         index: int,
-        run: str,
-        base: str,
-        identity: str,
+        run: RunText,
         aggregator: ActorRef,
     ) -> None:
         self._name = name
-        self._run = Run.from_table(tomllib.loads(run), Path(base))
+        self._run = run.read()
         self._task = self._run.task.resolved(self._run.base)
         self._who = Who(name, index, len(self._run.topology.names))
-        self._identity = identity
+        self._identity = run.identity
         self._aggregator = aggregator
         self._lane = shared_lane()
         self._steps: Stepping[Put] = Stepping()

@@ -99,6 +99,11 @@ class Script:
             landing=2,
             identity=RUN,
             lr=0.1,
+            code={
+                "algorithm": {"kind": "fedavg"},
+                "sync": {"kind": "bsp"},
+                "until": {"kind": "rounds"},
+            },
         )
         self.aggregator = await self.system.spawn(
             "aggregator", Aggregator, plan=plan, monitor=self.refs["monitor"]

@@ -1,0 +1,49 @@
+"""A run as it travels to the processes that carry it out."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+
+import msgspec
+
+from actorfl import registry
+from actorfl.registry import SLOTS
+from actorfl.run import Run
+
+
+class RunText(msgspec.Struct, frozen=True):
+    """A run, and what its classes were where it was started.
+
+    Attributes:
+        toml: the resolved configuration.
+        base: directory that its relative paths start from.
+        code: name and source of the class in each slot, as ``registry.identity_of`` returns them.
+        identity: of the run, the same over all its starts.
+    """
+
+    toml: str
+    base: str
+    code: dict[str, dict[str, str]]
+    identity: str
+
+    @classmethod
+    def of(cls, run: Run, identity: str) -> RunText:
+        """Describe a run."""
+        return cls(run.to_toml(), str(run.base), code_of(run, *SLOTS), identity)
+
+    def read(self) -> Run:
+        """Build the run of the classes that are here.
+
+        Raises:
+            ConfigError: a class does not import here, or its source is another one.
+        """
+        run = Run.from_table(tomllib.loads(self.toml), Path(self.base))
+        for name, known in self.code.items():
+            registry.check_same(SLOTS[name], type(getattr(run, name)), known)
+        return run
+
+
+def code_of(run: Run, *slots: str) -> dict[str, dict[str, str]]:
+    """What the classes in these slots of a run are, by slot."""
+    return {name: registry.identity_of(SLOTS[name], type(getattr(run, name))) for name in slots}
