@@ -42,6 +42,7 @@ from actorfl.rounds import Answer, Phase, Rounds, Verdict
 from actorfl.terms import Contribution, Sum, Terms, TermsError
 from actorfl.until import Progress
 from actors import Actor, ActorRef, Message
+from actors.crashpoints import crash_point
 from transports import LandingPool, LinkFull, Transfer, Weights
 
 _log = logging.getLogger("actorfl.aggregator")
@@ -96,6 +97,7 @@ class Aggregator(Actor):
 
     async def on_start(self) -> None:
         """Take up the newest checkpoint; without one the evaluator has to build the model."""
+        crash_point("aggregator.start")
         pool = LandingPool(buffers=self._plan.landing)
         self.system.set_landing_pool(self.ref, pool)
         self._snapshots = self.snapshots(checkpoint.FOLDER)
@@ -288,6 +290,7 @@ class Aggregator(Actor):
         assert self._merger is not None
         assert self._grid is not None
         while True:
+            crash_point("aggregator.merge", self._rounds.clock)
             try:
                 self._merger.fold(terms)
             except Refusal as refusal:
@@ -418,6 +421,7 @@ class Aggregator(Actor):
         assert self._state is not None
         rounds = self._rounds
         merged = self._merger.merged()
+        crash_point("aggregator.merged", rounds.clock)
         closed = Closed(
             rounds.clock,
             rounds.clock,

@@ -10,6 +10,7 @@ import numpy as np
 from actorfl.algorithm import ServerState, StateHeader
 from actorfl.layout import Layout
 from actors import Snapshots
+from actors.crashpoints import crash_point
 from transports import TensorSpec, Weights
 
 FOLDER = "snapshots/aggregator"
@@ -83,6 +84,7 @@ async def save(snapshots: Snapshots, header: Header, state: ServerState) -> None
     whole = msgspec.structs.replace(header, state=state_header, arrays=packed.layout)
     counter = 2 * header.clock + int(header.finished)
     await snapshots.save(counter, msgspec.msgpack.encode(whole), [packed.buffer])
+    crash_point("aggregator.saved", header.clock)
 
 
 async def load(snapshots: Snapshots) -> Checkpoint | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 
-from actorfl.lane import shared_lane
+from actorfl.lane import lane_of
 from actorfl.mean import Mean
 from actorfl.protocol import Build, Evaluate, Evaluated, Idle, Initial, pack, unpack
 from actorfl.runtext import RunText
@@ -37,7 +37,7 @@ class Evaluator(Actor):
         self._task = self._run.task.resolved(self._run.base)
         self._identity = run.identity
         self._aggregator = aggregator
-        self._lane = shared_lane()
+        self._lane = lane_of(self.system.world)
         self._test: Dataset | None = None
         self._initial: Transfer | None = None
         self._last: Evaluated | None = None

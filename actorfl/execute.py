@@ -19,17 +19,16 @@ import msgspec
 from actorfl.compiling import graph_of
 from actorfl.errors import MissingExtra, RunDirectoryError, RunFailed
 from actorfl.exitcodes import ExitCode
+from actorfl.outside import Outside
 from actorfl.protocol import Finished
 from actorfl.resuming import checked
 from actorfl.rundir import RunDirectory
 from actorfl.runlog import RunLog
 from actors import (
     Deployment,
-    FileStorage,
     GaveUp,
     Inline,
     Live,
-    World,
     loop_factory,
 )
 
@@ -159,14 +158,15 @@ async def running(
                 finished.set_result(message)
 
         graph = graph_of(run, identity, log.row, on_finished)
-        storage = FileStorage(directory.path, durability=run.durability)
+        outside = Outside(run, on or Inline(), directory)
+        storage = outside.storage
         limit: asyncio.TimerHandle | None = None
         try:
             if resume is not None:
                 log.tell(await checked(directory, storage, identity))
             async with graph.start(
                 on,
-                world=World(storage=storage),
+                world=outside.world,
                 cluster=f"{run.name}-{identity}",
                 storage=directory.path,
                 durability=run.durability,
@@ -185,7 +185,7 @@ async def running(
         finally:
             if limit is not None:
                 limit.cancel()
-            await storage.close()
+            await outside.close()
             log.close()
 
 
@@ -248,7 +248,7 @@ def start(
                 raise KeyboardInterrupt from None
             raise
 
-    with asyncio.Runner(loop_factory=loop_factory()) as runner:
+    with asyncio.Runner(loop_factory=loop_factory(on)) as runner:
         return runner.run(main())
 
 

@@ -16,10 +16,12 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeVar, TypeVarTuple
+from typing import Any, Protocol, TypeVar, TypeVarTuple
 
 from actorfl.errors import ActorflError, Misfit, MissingExtra, WrongValue
 from actorfl.seeds import seed_everything
+from actors.work import Work
+from actors.world import World
 
 Ts = TypeVarTuple("Ts")
 T = TypeVar("T")
@@ -66,6 +68,42 @@ class LaneStatistics:
     dropped: int
     unclaimed: int
     busy_seconds: float
+
+
+class Lane(Protocol):
+    """Where jobs compute, one at a time and each from the same state."""
+
+    async def run(self, function: Callable[[*Ts], T], *args: *Ts, seed: int = 0) -> T:
+        """Run a function and wait for what it returns; see ``TrainingLane.run``."""
+        ...
+
+
+def lane_of(world: World) -> Lane:
+    """The lane in which the actors of a node compute: this process's own, or a simulated one."""
+    return shared_lane() if world.work is None else SimLane(world.work)
+
+
+class SimLane:
+    """Computes as ``TrainingLane`` does, and therefore the same bits, but in virtual time.
+
+    Args:
+        work: of the node.
+        threads: that torch uses within a job.
+    """
+
+    def __init__(self, work: Work, threads: int = 1) -> None:
+        self._work = work
+        self._threads = threads
+
+    async def run(self, function: Callable[[*Ts], T], *args: *Ts, seed: int = 0) -> T:
+        """See ``TrainingLane.run``."""
+
+        def job() -> T:
+            with _process_lock:
+                _prepare(self._threads, seed)
+                return function(*args)
+
+        return await self._work.run(job)
 
 
 class TrainingLane:

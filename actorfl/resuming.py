@@ -7,10 +7,10 @@ import msgspec
 from actorfl import checkpoint
 from actorfl.errors import NothingToResume
 from actorfl.rundir import RunDirectory
-from actors import FileStorage, Snapshots
+from actors import Snapshots, Storage
 
 
-async def checked(directory: RunDirectory, storage: FileStorage, identity: str) -> str | None:
+async def checked(directory: RunDirectory, storage: Storage, identity: str) -> str | None:
     """Look at the checkpoint that a resumed run goes on from.
 
     Args:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from actorfl.algorithm import Ctx
 from actorfl.kept import Kept
-from actorfl.lane import shared_lane
+from actorfl.lane import lane_of
 from actorfl.mean import Mean
 from actorfl.partition import worker_data
 from actorfl.protocol import Ack, Done, Go, Put, Ready, Refused, Stamp, Wait, unpack
@@ -17,6 +17,7 @@ from actorfl.seeds import seed_for
 from actorfl.stepping import Stepping
 from actorfl.task import Who
 from actors import Actor, ActorRef, Message
+from actors.crashpoints import crash_point
 from transports import LinkFull, Transfer, Weights
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ class Worker(Actor):
         self._who = Who(name, index, len(self._run.topology.names))
         self._identity = run.identity
         self._aggregator = aggregator
-        self._lane = shared_lane()
+        self._lane = lane_of(self.system.world)
         self._steps: Stepping[Put] = Stepping()
         self._transfer: tuple[int, Transfer] | None = None
         self._said = 0.0
@@ -78,6 +79,7 @@ class Worker(Actor):
 
     async def on_start(self) -> None:
         """Load the data and what an algorithm keeps here, then ask for the first clock."""
+        crash_point("worker.start")
         seed = seed_for(self._run.seed, self._name, 0, "load")
         self._data = await self._lane.run(self._load, seed=seed)
         await self._kept.restore()
@@ -158,6 +160,7 @@ class Worker(Actor):
         with contextlib.suppress(LinkFull):  # then the next time
             sent = self._aggregator.send(put)
             self._transfer = None if sent is None else (put.stamp.clock, sent)
+            crash_point("worker.put", put.stamp.clock)
 
     # -- computing -------------------------------------------------------------------------------
 
@@ -171,6 +174,7 @@ class Worker(Actor):
         if go.train and (mine or after):
             # Durable before the terms leave: a repeated request for this clock starts from `mine`.
             await self._kept.save(stamp.clock + 1, after)
+            crash_point("worker.saved", stamp.clock)
         return put
 
     def _step(self, go: Go, mine: Mine) -> tuple[Put, Mine]:
@@ -195,6 +199,7 @@ class Worker(Actor):
             layout, self._name, stamp.clock, start, start, down, mine,
             self._data.examples, 0, run.local.lr,
         )  # fmt: skip
+        crash_point("worker.fit", stamp.clock)
         result = fit.fit(
             self._task,
             self._data.train,

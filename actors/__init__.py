@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from actors.actor import Actor
     from actors.code import CodeRef
-    from actors.deploy import Deployment, Inline, Process, Processes
+    from actors.crashpoints import AtClock, CrashPoint
+    from actors.deploy import Deployment, Inline, Process, Processes, Simulated
     from actors.errors import (
         ActorError,
         ActorFailed,
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
         SupervisorGaveUp,
     )
     from actors.exits import Exit
+    from actors.faults import FaultPlan, Kill
     from actors.graph import ActorGraph, Handle, Live
     from actors.message import Message
     from actors.ref import ActorRef
@@ -117,6 +119,11 @@ _HOMES = {
     "Timers": "actors.timers",
     "Unreachable": "actors.errors",
     "UsageError": "actors.errors",
+    "Simulated": "actors.deploy",
+    "FaultPlan": "actors.faults",
+    "Kill": "actors.faults",
+    "CrashPoint": "actors.crashpoints",
+    "AtClock": "actors.crashpoints",
     "World": "actors.world",
     "WouldDeadlock": "actors.errors",
     "loop_factory": "actors.runner",
@@ -136,10 +143,12 @@ __all__ = [
     "ActorSystem",
     "AskError",
     "AskTimeout",
+    "AtClock",
     "Backoff",
     "CannotEncode",
     "CodeRef",
     "CodeTravelError",
+    "CrashPoint",
     "Custom",
     "DeadLetter",
     "Deployment",
@@ -147,12 +156,14 @@ __all__ = [
     "EventStream",
     "Exit",
     "Failure",
+    "FaultPlan",
     "FileStorage",
     "GaveUp",
     "GraphError",
     "Handle",
     "HandlerError",
     "Inline",
+    "Kill",
     "Live",
     "MailboxFull",
     "MemoryStorage",
@@ -168,6 +179,7 @@ __all__ = [
     "Process",
     "ProcessSpec",
     "Processes",
+    "Simulated",
     "Snapshot",
     "Snapshots",
     "SpawnFailed",

@@ -18,7 +18,8 @@ import signal
 import threading
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Annotated, Final, NoReturn
 
 import msgspec
@@ -61,8 +62,7 @@ class CrashPoint(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             ever, the process alive; "oom", the MemoryError of a system that refuses memory (one
             that kills instead is a "sigkill" to all but its own counter).
         at: nth passage of the point in this process, from 1, or an `AtClock`.
-        start: start of the process it holds for: its generation, 0 for the first; a resumed run
-            continues the count.
+        start: start of the process it holds for, 0 for the first under its launcher.
         node: name of the process; None for any that is given this.
     """
 
@@ -100,7 +100,7 @@ class CrashPoints:
     Args:
         points: of all processes and starts.
         node: name of this process.
-        generation: its start, >= 0.
+        generation: its start under its launcher, >= 0.
     """
 
     def __init__(self, points: Sequence[CrashPoint], node: str, generation: int) -> None:
@@ -150,6 +150,7 @@ class CrashPoints:
 
 
 _installed: CrashPoints | None = None
+_watcher: Callable[[str, int | None], None] | None = None
 
 
 def crash_point(name: str, clock: int | None = None) -> None:
@@ -163,10 +164,38 @@ def crash_point(name: str, clock: int | None = None) -> None:
         CrashPointReached: ordered by "raise".
         MemoryError: ordered by "oom".
     """
-    if _installed is not None:
+    if _watcher is not None:
+        _watcher(name, clock)
+    elif _installed is not None:
         action = _installed.passed(name, clock)
         if action is not None:
             _perform(action, name)
+
+
+@contextmanager
+def watched_by(watcher: Callable[[str, int | None], None]) -> Iterator[None]:
+    """Within the block each passage calls ``watcher(point, clock)`` and nothing else.
+
+    A simulation has many nodes in one process and sees to them itself.
+    """
+    global _watcher  # noqa: PLW0603  (one simulation at a time)
+    before, _watcher = _watcher, watcher
+    try:
+        yield
+    finally:
+        _watcher = before
+
+
+def raise_for(action: str, name: str) -> NoReturn:
+    """Raise what "raise" and "oom" order.
+
+    Raises:
+        CrashPointReached: for "raise".
+        MemoryError: for "oom".
+    """
+    if action == "raise":
+        raise CrashPointReached(f"crash point {name} was ordered to raise")
+    raise MemoryError(f"crash point {name} was ordered to run out of memory")
 
 
 def install(points: Sequence[CrashPoint], *, node: str, generation: int) -> CrashPoints | None:
@@ -229,10 +258,8 @@ def _perform(action: str, name: str) -> None:
         # To this very thread: sent to the process, another thread may take it, and this one would
         # run on past the point until then.
         signal.pthread_kill(threading.get_ident(), number)
-    elif action == "raise":
-        raise CrashPointReached(f"crash point {name} was ordered to raise")
-    elif action == "oom":
-        raise MemoryError(f"crash point {name} was ordered to run out of memory")
+    elif action in {"raise", "oom"}:
+        raise_for(action, name)
     elif action == "segfault":
         _segfault()
     else:

@@ -6,6 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from actors.errors import UsageError
+from actors.faults import FaultPlan
+from transports.sim import Net, SimLoop
+
+LAN = Net(delay=2e-4, jitter=1e-3, bandwidth=1.25e8)
+"""A local network of 1 Gbit/s whose switches are a little busy."""
+
+NO_FAULTS = FaultPlan()
 
 
 @dataclass(frozen=True)
@@ -36,10 +43,12 @@ class Processes:
         n: worker processes, at least 1; they are named p0, p1, …
         env: environment variables by process or actor name, laid over the launcher's; an actor's
             go to the process that holds it.
+        faults: what shall go wrong in them, for tests; None for nothing.
     """
 
     n: int
     env: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    faults: FaultPlan | None = None
 
     def __post_init__(self) -> None:
         if self.n < 1:
@@ -52,4 +61,42 @@ class Processes:
         return f"processes={self.n}"
 
 
-Deployment = Inline | Processes
+@dataclass(frozen=True)
+class Simulated:
+    """n worker processes and one for each name that a placement gives, all simulated.
+
+    Everything happens in this process and in virtual time, and depends on nothing but the
+    arguments: the same seed gives the same trace.
+
+    Args:
+        n: worker processes, at least 1; they are named p0, p1, …
+        seed: decides delays, the order in which nodes take turns, and faults that are drawn.
+        net: what the way between two nodes is like.
+        start: virtual seconds that a process takes to come up.
+        compute: virtual seconds that a fit, a merge or an evaluation takes.
+        faults: what goes wrong.
+        shuffle: whether nodes take turns in an order drawn from the seed.
+    """
+
+    n: int = 4
+    seed: int = 0
+    net: Net = LAN
+    start: float = 0.5
+    compute: float = 0.1
+    faults: FaultPlan = NO_FAULTS
+    shuffle: bool = True
+
+    def __post_init__(self) -> None:
+        if self.n < 1:
+            msg = f"Simulated({self.n}) has no process for the workers; give at least 1"
+            raise UsageError(msg)
+
+    def __str__(self) -> str:
+        return f"simulated={self.n}"
+
+    def loop(self) -> SimLoop:
+        """A new loop in whose time it can run."""
+        return SimLoop(self.seed, shuffle=self.shuffle)
+
+
+Deployment = Inline | Processes | Simulated

@@ -13,7 +13,7 @@ from typing import Any
 
 from actors.actor import Actor
 from actors.code import reference
-from actors.deploy import Deployment, Inline, Process, Processes
+from actors.deploy import Deployment, Inline, Process, Processes, Simulated
 from actors.errors import GaveUp, GraphError, NodeStartFailed
 from actors.handlers import handlers_of
 from actors.processes import Processes as ProcessManager
@@ -215,6 +215,17 @@ class ActorGraph:
                 raise GraphError(msg) from None
             if node.node != self.name:
                 reference(handle.cls)
+        faults = None if isinstance(on, Inline) else on.faults
+        if faults is not None:
+            known_places = {n.node for n in self._actors.values()} - {self.name}
+            named = [kill.node for kill in faults.kills] + [point.node for point in faults.points]
+            for name in named:
+                if name is not None and name not in known_places:
+                    msg = (
+                        f"the fault plan names process {name!r}, which does not exist; there "
+                        f"are {', '.join(sorted(known_places))}"
+                    )
+                    raise GraphError(msg)
         if isinstance(on, Processes):
             places = {n.node for n in self._actors.values()} - {self.name}
             for name in on.env:
@@ -259,7 +270,8 @@ class ActorGraph:
 
         Args:
             on: the deployment, ``Inline()`` where not given.
-            world: what the launcher's node has of the outside.
+            world: what the launcher's node has of the outside; a simulation of its own where
+                ``Simulated`` is given without one.
             cluster: name under which the nodes know each other; drawn where not given.
             storage: root of the storage of the processes.
             durability: "process" or "machine".
@@ -272,6 +284,10 @@ class ActorGraph:
         """
         on = on or Inline()
         self.validate(on)
+        if isinstance(on, Simulated) and world is None:
+            from actors.sim import Simulation
+
+            world = Simulation(on).world(self.name)
         world = world or World()
         system = ActorSystem(
             self.name,
@@ -286,10 +302,11 @@ class ActorGraph:
                 before(system)
             places = {n.node for n in self._actors.values()} - {self.name}
             if places:
-                assert isinstance(on, Processes)
+                assert not isinstance(on, Inline)
                 manager = ProcessManager(
                     system, storage=storage, durability=durability, pass_fds=pass_fds,
                     generation=generation, on_line=on_line, cwd=cwd, debug=debug,
+                    faults=on.faults,
                 )  # fmt: skip
                 await manager.open()
                 for place in sorted(places):
@@ -320,8 +337,10 @@ class ActorGraph:
                 await manager.close()
             await system.close()
 
-    def _environment(self, on: Processes, place: str) -> dict[str, str]:
+    def _environment(self, on: Processes | Simulated, place: str) -> dict[str, str]:
         env: dict[str, str] = {}
+        if isinstance(on, Simulated):
+            return env
         for name, node in self._actors.items():
             if node.node == place:
                 env.update(on.env.get(name, {}))

@@ -15,45 +15,31 @@ def main() -> None:
 
 
 def _serve(raw: bytes) -> None:
-    import asyncio
     import logging
 
     import msgspec
 
-    from actors.processes import NodeConfig
+    from actors import crashpoints
+    from actors.faultylinks import FaultyLinks
     from actors.runner import run
+    from actors.serving import NodeConfig, serve
+    from actors.storage import FileStorage
+    from actors.world import World
 
     config = msgspec.msgpack.decode(raw, type=NodeConfig)
     logging.basicConfig(
         level=logging.DEBUG if config.debug else logging.WARNING,
         format="%(levelname)s %(name)s: %(message)s",
     )
-
-    async def serve() -> None:
-        from actors.signals import NodeReady
-        from actors.storage import FileStorage
-        from actors.system import NODE_UID, ActorSystem
-        from actors.world import World
-
-        storage = None
-        if config.storage is not None:
-            storage = FileStorage(config.storage, durability=config.durability)  # type: ignore[arg-type]  # checked by it
-        system = ActorSystem(
-            config.name,
-            world=World(storage=storage),
-            cluster=config.cluster,
-            incarnation=config.incarnation,
-            generation=config.generation,
-        )
-        await system.start()
-        address = await system.router.endpoint.listen(config.listen)
-        system.router.launcher = config.launcher.name
-        system.router.node_up(config.launcher, config.launcher_address)
-        system.router.signal(config.launcher.name, NODE_UID, NodeReady(address))
-        # Until the launcher kills this process or is gone itself; the lifeline sees to both.
-        await asyncio.Event().wait()
-
-    run(serve(), use_uvloop=config.uvloop)
+    storage = None
+    if config.storage is not None:
+        storage = FileStorage(config.storage, durability=config.durability)  # type: ignore[arg-type]  # checked by it
+    world = World(storage=storage)
+    if config.faults is not None:
+        crashpoints.install(config.faults.points, node=config.name, generation=config.start)
+        if config.faults.disturbs_messages:
+            world.faults = FaultyLinks(config.faults, config.name, config.start, world.clock)
+    run(serve(config, world), use_uvloop=config.uvloop)
 
 
 if __name__ == "__main__":

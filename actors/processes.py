@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import shutil
-import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,10 +12,12 @@ import msgspec
 
 from actors.errors import NodeStartFailed, UsageError
 from actors.events import NodeDied, NodeStarted
+from actors.faults import FaultPlan
+from actors.serving import NodeConfig
 from actors.signals import AnySignal, Dial, NodeDown, NodeReady, NodeUp
 from actors.spawner import Child, ProcessSpec
 from actors.system import NODE_UID, ActorSystem
-from transports import NodeId
+from transports import NodeId, Timer
 
 _log = logging.getLogger("actors.processes")
 
@@ -25,36 +25,6 @@ _log = logging.getLogger("actors.processes")
 START_LIMIT = 120.0
 #: Lines of a dead process's output that go into its failure.
 _LINES = 12
-
-
-class NodeConfig(msgspec.Struct, frozen=True):
-    """What a node's process is told at its start.
-
-    Attributes:
-        name: of the node.
-        incarnation: of the node.
-        generation: how many processes of that name came before, over all resumed runs.
-        cluster: of the launcher.
-        launcher: name and incarnation of the launcher.
-        launcher_address: where it listens.
-        listen: where the node is to listen.
-        storage: root of its storage, or None.
-        durability: of its storage.
-        uvloop: whether to use uvloop where it is installed.
-        debug: log at debug level.
-    """
-
-    name: str
-    incarnation: int
-    generation: int
-    cluster: str
-    launcher: NodeId
-    launcher_address: str
-    listen: str
-    storage: str | None
-    durability: str
-    uvloop: bool
-    debug: bool = False
 
 
 @dataclass
@@ -102,6 +72,9 @@ class Processes:
         generation: of the first start of each node; a resumed run continues the count.
         on_line: called with (node, line) of their standard output.
         cwd: working directory of the children.
+        uvloop: whether they use it where it is installed.
+        debug: have them log at debug level.
+        faults: what shall go wrong in them.
     """
 
     def __init__(
@@ -116,7 +89,10 @@ class Processes:
         cwd: Path | None = None,
         uvloop: bool = True,
         debug: bool = False,
+        faults: FaultPlan | None = None,
     ) -> None:
+        self._faults = faults
+        self._kills: list[Timer] = []
         self._system = system
         self._storage = storage
         self._durability = durability
@@ -127,7 +103,6 @@ class Processes:
         self._uvloop = uvloop
         self._debug = debug
         self._processes: dict[str, _Process] = {}
-        self._directory: Path | None = None
         self._address = ""
         self._closing = False
         self._watchers: set[asyncio.Task[None]] = set()
@@ -135,11 +110,12 @@ class Processes:
         system.ensure_node = self.ensure
 
     async def open(self) -> None:
-        """Listen for the children, on sockets in a private directory."""
-        self._directory = Path(tempfile.mkdtemp(prefix="actorfl-"))
-        self._address = await self._system.router.endpoint.listen(
-            f"ipc://{self._directory}/{self._system.name[:16]}-*"
-        )
+        """Listen for the children."""
+        system = self._system
+        address = system.world.addresses.launcher(system.name)
+        self._address = await system.router.endpoint.listen(address)
+        for kill in self._faults.kills if self._faults is not None else ():
+            self._kills.append(system.world.clock.call_later(kill.at, self.kill, kill.node))
 
     def declare(self, name: str, env: Mapping[str, str] | None = None) -> None:
         """Name a process that may be started, with what is laid over its environment."""
@@ -189,11 +165,13 @@ class Processes:
             cluster=system.cluster,
             launcher=system.node,
             launcher_address=self._address,
-            listen=f"ipc://{self._directory}/{process.name[:24]}-{node.incarnation:012x}",
+            listen=system.world.addresses.node(node),
             storage=str(self._storage) if self._storage else None,
             durability=self._durability,
             uvloop=self._uvloop,
             debug=self._debug,
+            start=process.starts,
+            faults=self._faults,
         )
         process.node = node
         process.ready = asyncio.get_running_loop().create_future()
@@ -329,6 +307,8 @@ class Processes:
         The actors have been stopped before, so nothing is lost by it.
         """
         self._closing = True
+        for timer in self._kills:
+            timer.cancel()
         children = [p.child for p in self._processes.values() if p.child is not None]
         for child in children:
             child.kill()
@@ -337,8 +317,7 @@ class Processes:
         for task in tuple(self._watchers):
             await task
         await self._system.world.spawner.close()
-        if self._directory is not None:
-            shutil.rmtree(self._directory, ignore_errors=True)
+        self._system.world.addresses.close()
 
     def __repr__(self) -> str:
         up = sum(1 for p in self._processes.values() if p.child is not None and p.child.alive)

@@ -21,6 +21,7 @@ from transports import (
     LinkFull,
     Lost,
     NodeId,
+    Timer,
     Transfer,
     Weights,
 )
@@ -31,6 +32,13 @@ if TYPE_CHECKING:
 _log = logging.getLogger("actors.router")
 _signal_encoder = msgspec.msgpack.Encoder()
 _signal_decoder: msgspec.msgpack.Decoder[AnySignal] = msgspec.msgpack.Decoder(AnySignal)
+
+#: Seconds until a signal that was not acknowledged goes again, the first time and at the most; on a
+#: link that works an acknowledgement takes a tick of the peer's loop.
+RESEND_FIRST = 0.25
+RESEND_LAST = 4.0
+#: Signals that go again at once: the oldest ones open the way for the rest.
+RESEND_AT_ONCE = 100
 
 
 class Router:
@@ -55,6 +63,7 @@ class Router:
         self._links: dict[str, Link[Item]] = {}
         self._signalling: dict[NodeId, Signalling] = {}
         self._acks: set[NodeId] = set()
+        self._resends: dict[NodeId, Timer] = {}
         self.pool = LandingPool()
 
     # -- out -----------------------------------------------------------------------------------
@@ -120,6 +129,24 @@ class Router:
         body = _signal_encoder.encode(signal)
         number = channel.send(to, body)
         self._send_signal(link, number, body, to)
+        if link.peer not in self._resends:
+            self._resend_later(link.peer, RESEND_FIRST)
+
+    def _resend_later(self, peer: NodeId, delay: float) -> None:
+        clock = self._system.world.clock
+        self._resends[peer] = clock.call_later(delay, self._resend, peer, delay)
+
+    def _resend(self, peer: NodeId, delay: float) -> None:
+        """What is not acknowledged by now may have found a full link, or got lost on the way."""
+        del self._resends[peer]
+        channel = self._signalling.get(peer)
+        link = self._links.get(peer.name)
+        waiting = channel.to_resend() if channel is not None else []
+        if not waiting or link is None or link.peer != peer:
+            return
+        for number, body, to in waiting[:RESEND_AT_ONCE]:
+            self._send_signal(link, number, body, to)
+        self._resend_later(peer, min(2 * delay, RESEND_LAST))
 
     def _send_signal(self, link: Link[Item], number: int, body: bytes, to: int) -> None:
         with contextlib.suppress(LinkFull, LinkClosed):
@@ -151,11 +178,21 @@ class Router:
             del self._links[peer.name]
             self._system.asks.lost(link, reason)
         self._signalling.pop(peer, None)
+        timer = self._resends.pop(peer, None)
+        if timer is not None:
+            timer.cancel()
         self.endpoint.fence(peer, reason)
 
     def expect(self, peer: NodeId) -> None:
         """That incarnation of a node is about to connect."""
         self._links[peer.name] = self.endpoint.expect(peer)
+
+    async def close(self, linger: float) -> None:
+        """Close the endpoint; nothing is said again any more."""
+        for timer in self._resends.values():
+            timer.cancel()
+        self._resends.clear()
+        await self.endpoint.close(linger)
 
     # -- in: the transports' handler ---------------------------------------------------------------
 
@@ -187,6 +224,11 @@ class Router:
 
     def on_items(self, link: Link[Item], items: list[Item]) -> None:
         """A batch from the control lane."""
+        faults = self._system.world.faults
+        if faults is not None and link is not self.endpoint.local:
+            for item in items:
+                faults.deliver(link.peer.name, self._taken, link, item)
+            return
         dispatch = self._system.dispatch
         for item in items:
             if item.kind == wire.TELL:
@@ -194,8 +236,21 @@ class Router:
             else:
                 self._other(link, item)
 
+    def _taken(self, link: Link[Item], item: Item) -> None:
+        if item.kind == wire.TELL:
+            self._system.dispatch(link, item, ())
+        else:
+            self._other(link, item)
+
     def on_transfer(self, link: Link[Item], item: Item, weights: list[Weights]) -> None:
         """An item of the bulk lane with its arrays."""
+        faults = self._system.world.faults
+        if faults is not None and link is not self.endpoint.local:
+            faults.deliver(link.peer.name, self._transferred_in, link, item, weights)
+            return
+        self._transferred_in(link, item, weights)
+
+    def _transferred_in(self, link: Link[Item], item: Item, weights: list[Weights]) -> None:
         if item.kind == wire.REPLY:
             self._system.asks.replied(item.ask, item.body, weights)
         else:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Literal, Protocol, TypeVar, get_args
 
 import msgspec
 
+from actors.crashpoints import crash_point
 from actors.errors import StorageError
 
 if TYPE_CHECKING:
@@ -258,6 +259,7 @@ class FileStorage:
                     written += file.write(part)
                 file.flush()
                 self._fsync(file.fileno())
+            crash_point("storage.write")
             temporary.replace(path)
         except BaseException:
             with contextlib.suppress(OSError):

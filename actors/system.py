@@ -118,6 +118,7 @@ class ActorSystem:
                 "clock": self.world.clock,
                 "rng": self.world.rng,
                 "limits": self.world.limits,
+                "context": self.world.context,
             },
         )
         #: Resolved with the reason when a top-level actor fails for good.
@@ -157,7 +158,7 @@ class ActorSystem:
             return
         await self.stop_all()
         self._closed = True
-        await self.router.endpoint.close(linger)
+        await self.router.close(linger)
         if not self.failure.done():
             self.failure.cancel()
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from actors.addresses import Addresses, IpcAddresses
+from actors.faultylinks import FaultyLinks
 from actors.spawner import PopenSpawner, Spawner
 from actors.storage import Storage
-from transports import Clock, Limits, LoopClock, Rng, SystemRng
+from actors.work import Work
+from transports import Clock, Context, Limits, LoopClock, Rng, SystemRng
 
 
 @dataclass
@@ -19,6 +22,10 @@ class World:
         spawner: starts processes.
         storage: keeps snapshots; None where no actor needs any.
         limits: bounds of the transports.
+        context: where sockets come from; None for ZeroMQ's own context of this process.
+        addresses: where a launcher and its processes listen.
+        work: carries out long computations; None where threads do.
+        faults: what happens to messages from other nodes; None where nothing does.
     """
 
     clock: Clock = field(default_factory=LoopClock)
@@ -26,3 +33,7 @@ class World:
     spawner: Spawner = field(default_factory=PopenSpawner)
     storage: Storage | None = None
     limits: Limits = field(default_factory=Limits)
+    context: Context | None = None
+    addresses: Addresses = field(default_factory=IpcAddresses)
+    work: Work | None = None
+    faults: FaultyLinks | None = None

@@ -21,6 +21,7 @@ from transports.lane import Lost
 from transports.limits import Limits
 from transports.link import Link
 from transports.rng import Rng, SeededRng, SystemRng
+from transports.sockets import Context
 from transports.transfer import Transfer
 from transports.weights import TensorSpec, Weights
 
@@ -28,6 +29,7 @@ __all__ = [
     "AddressError",
     "AddressInUse",
     "Clock",
+    "Context",
     "Endpoint",
     "LandingPool",
     "LayoutError",

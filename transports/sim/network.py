@@ -78,6 +78,11 @@ class SimNode:
         return self._host.name
 
     @property
+    def owner(self) -> str:
+        """What its tasks belong to; that of a later node of the same name differs."""
+        return self._host.owner
+
+    @property
     def state(self) -> Literal["live", "frozen", "crashed"]:
         """What the network does with it."""
         if self._host.crashed:

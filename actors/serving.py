@@ -1,0 +1,65 @@
+"""What a child node does, in a process of its own or in a simulated one."""
+
+from __future__ import annotations
+
+import asyncio
+
+import msgspec
+
+from actors.faults import FaultPlan
+from actors.signals import NodeReady
+from actors.system import NODE_UID, ActorSystem
+from actors.world import World
+from transports import NodeId
+
+
+class NodeConfig(msgspec.Struct, frozen=True):
+    """What a node's process is told at its start.
+
+    Attributes:
+        name: of the node.
+        incarnation: of the node.
+        generation: how many processes of that name came before, over all resumed runs.
+        cluster: of the launcher.
+        launcher: name and incarnation of the launcher.
+        launcher_address: where it listens.
+        listen: where the node is to listen.
+        storage: root of its storage, or None.
+        durability: of its storage.
+        uvloop: whether to use uvloop where it is installed.
+        debug: log at debug level.
+        start: of this process under its launcher, 0 for the first.
+        faults: what shall go wrong, if anything.
+    """
+
+    name: str
+    incarnation: int
+    generation: int
+    cluster: str
+    launcher: NodeId
+    launcher_address: str
+    listen: str
+    storage: str | None
+    durability: str
+    uvloop: bool
+    debug: bool = False
+    start: int = 0
+    faults: FaultPlan | None = None
+
+
+async def serve(config: NodeConfig, world: World) -> None:
+    """Be that node until this is cancelled, or the process ends."""
+    system = ActorSystem(
+        config.name,
+        world=world,
+        cluster=config.cluster,
+        incarnation=config.incarnation,
+        generation=config.generation,
+    )
+    await system.start()
+    address = await system.router.endpoint.listen(config.listen)
+    system.router.launcher = config.launcher.name
+    system.router.node_up(config.launcher, config.launcher_address)
+    system.router.signal(config.launcher.name, NODE_UID, NodeReady(address))
+    # Until the launcher kills this process or is gone itself; the lifeline sees to both.
+    await asyncio.Event().wait()

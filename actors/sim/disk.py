@@ -1,0 +1,161 @@
+"""The disk of a simulation: writes take time, and a crash in the middle of one shows."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from actors.crashpoints import crash_point
+from actors.errors import StorageError
+from actors.faults import FaultPlan
+from actors.storage import MemoryStorage
+from transports import Clock, Rng
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
+
+
+@dataclass
+class DiskStatistics:
+    """What happened to a disk.
+
+    Attributes:
+        torn: writes and appends that a crash interrupted and that left a part behind.
+        full: writes and appends that were refused for want of space.
+    """
+
+    torn: int = 0
+    full: int = 0
+
+
+@dataclass
+class Disk:
+    """Contents that outlive the nodes which write them, as a machine's disk does.
+
+    Attributes:
+        contents: by name.
+        seconds: of virtual time that each operation takes.
+        touched: names that a node wrote or removed.
+        statistics: what happened to it.
+    """
+
+    contents: dict[str, bytes] = field(default_factory=dict)
+    seconds: float = 1e-3
+    touched: set[str] = field(default_factory=set)
+    statistics: DiskStatistics = field(default_factory=DiskStatistics)
+
+    @classmethod
+    def of(cls, root: Path) -> Disk:
+        """A disk that holds what lies in a real folder."""
+        files = sorted(path for path in root.rglob("*") if path.is_file())
+        return cls({path.relative_to(root).as_posix(): path.read_bytes() for path in files})
+
+    def write_to(self, root: Path) -> None:
+        """Lay what the disk holds into a real folder, and remove what it holds no more.
+
+        Only names that the nodes wrote are touched.
+
+        Raises:
+            StorageError: the real disk refused.
+        """
+        try:
+            for name in sorted(self.touched):
+                path = root / name
+                if name in self.contents:
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                    path.write_bytes(self.contents[name])
+                else:
+                    path.unlink(missing_ok=True)
+        except OSError as error:
+            reason = (error.strerror or str(error)).lower()
+            raise StorageError(f"cannot write {root}: {reason}") from error
+
+
+class SimStorage(MemoryStorage):
+    """One node's way to the disk.
+
+    A write replaces a file whole: a crash before its end leaves the old one. With the fault "torn"
+    a part of the new one may lie there instead, as after a power cut on a file system that renames
+    before it writes. An append that a crash interrupts leaves a part.
+
+    Args:
+        disk: where everything goes.
+        clock: of the node.
+        rng: decides about faults.
+        plan: how likely they are.
+    """
+
+    def __init__(self, disk: Disk, clock: Clock, rng: Rng, plan: FaultPlan) -> None:
+        super().__init__(disk.contents)
+        self._disk_of_all = disk
+        self._clock = clock
+        self._began = clock.now()
+        self._rng = rng
+        self._plan = plan
+        self._unplugged = False
+
+    def unplug(self) -> None:
+        """The node has crashed: nothing that it still does reaches the disk."""
+        self._unplugged = True
+
+    async def read(self, name: str, *, limit: int | None = None) -> bytes | None:
+        """See `Storage.read`."""
+        await self._turn("read", name)
+        return await super().read(name, limit=limit)
+
+    async def write(self, name: str, parts: Iterable[ReadableBuffer]) -> None:
+        """See `Storage.write`."""
+        content = b"".join(parts)
+        self._refuse_if_full("write", name)
+        try:
+            crash_point("storage.write")
+            await self._turn("write", name)
+        except asyncio.CancelledError:
+            if self._unplugged and self._chance(self._plan.torn):
+                self._tear(name, b"", content)
+            raise
+        self._disk_of_all.touched.add(name)
+        await super().write(name, [content])
+
+    async def append(self, name: str, data: ReadableBuffer, at: int) -> None:
+        """See `Storage.append`."""
+        added = bytes(data)
+        self._refuse_if_full("append to", name)
+        old = self.disk.get(name, b"")[:at]
+        try:
+            await self._turn("append to", name)
+        except asyncio.CancelledError:
+            if self._unplugged and len(old) == at:
+                self._tear(name, old, added)
+            raise
+        self._disk_of_all.touched.add(name)
+        await super().append(name, added, at)
+
+    async def remove(self, name: str) -> None:
+        """See `Storage.remove`."""
+        await self._turn("remove", name)
+        self._disk_of_all.touched.add(name)
+        await super().remove(name)
+
+    async def _turn(self, verb: str, name: str) -> None:
+        await self._clock.sleep(self._disk_of_all.seconds)
+        if self._unplugged:
+            raise StorageError(f"cannot {verb} {name}: the node has crashed")
+
+    def _refuse_if_full(self, verb: str, name: str) -> None:
+        if self._chance(self._plan.full):
+            self._disk_of_all.statistics.full += 1
+            raise StorageError(f"cannot {verb} {name}: no space left on device")
+
+    def _tear(self, name: str, old: bytes, new: bytes) -> None:
+        self._disk_of_all.statistics.torn += 1
+        self._disk_of_all.touched.add(name)
+        self.disk[name] = old + new[: int(self._rng.uniform(0, len(new)))]
+
+    def _chance(self, probability: float) -> bool:
+        if not probability or self._clock.now() - self._began > self._plan.until:
+            return False
+        return self._rng.uniform(0.0, 1.0) < probability

@@ -1,0 +1,312 @@
+"""One simulated world: its network, its disk, its processes, and what went wrong in it."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Final
+
+import msgspec
+
+from actors import crashpoints
+from actors.crashpoints import CrashPoints
+from actors.deploy import Simulated
+from actors.errors import NodeStartFailed, UsageError
+from actors.exits import Exit
+from actors.faultylinks import FaultyLinks, LinkFaults
+from actors.serving import NodeConfig, serve
+from actors.sim.disk import Disk, SimStorage
+from actors.sim.work import SimWork
+from actors.spawner import Child, ProcessSpec
+from actors.world import World
+from transports import NodeId, SeededRng
+from transports.sim import NetworkStatistics, SimLoop, SimNetwork, SimNode, Trace
+from transports.sim.owner import OWNER, owned
+
+_FIRST_PID: Final = 1000
+
+
+@dataclass(frozen=True)
+class SimulationStatistics:
+    """What happened in a simulation.
+
+    Attributes:
+        seconds: virtual time.
+        steps: callbacks that ran.
+        started: processes started.
+        killed: of these, ended by a kill.
+        dropped, duplicated, delayed: messages to which that happened.
+        torn, full: writes to which that happened.
+        points: crash points that came up.
+        network: of the simulated network.
+        digest: SHA-256 over everything that went over the network and when, in hexadecimal.
+    """
+
+    seconds: float
+    steps: int
+    started: int
+    killed: int
+    dropped: int
+    duplicated: int
+    delayed: int
+    torn: int
+    full: int
+    points: int
+    network: NetworkStatistics
+    digest: str
+
+
+class Simulation:
+    """A network of nodes in virtual time; ``world`` gives a launcher its place in it.
+
+    Used as ``with Simulation(on) as simulation`` on a ``SimLoop``.
+
+    Args:
+        on: what the world is like.
+        disk: what outlives nodes; a new one where not given.
+
+    Raises:
+        UsageError: the running loop's time is real.
+    """
+
+    def __init__(self, on: Simulated, disk: Disk | None = None) -> None:
+        loop = asyncio.get_running_loop()
+        if not isinstance(loop, SimLoop):
+            msg = (
+                "Simulated() needs a loop whose time is virtual; start the program by "
+                "actors.run(main(), on=Simulated()) or run.start(on=Simulated())"
+            )
+            raise UsageError(msg)
+        self.on = on
+        self.loop = loop
+        self.disk = disk or Disk()
+        self.trace = Trace()
+        self.network = SimNetwork(loop, seed=on.seed, net=on.net, trace=self.trace)
+        self.rng = SeededRng(on.seed)
+        self.links = LinkFaults()
+        self.started = self.killed = self.points = 0
+        self._children: dict[str, SimChild] = {}
+
+    def world(self, name: str) -> World:
+        """The world of the launcher's node.
+
+        Args:
+            name: of the node.
+        """
+        return self._world(self.network.node(name), name, 0, SimSpawner(self))
+
+    def _world(self, node: SimNode, name: str, generation: int, spawner: SimSpawner) -> World:
+        clock = node.clock()
+        rng = self.rng.derive("node", name, generation)
+        plan = self.on.faults
+        faults = None
+        if plan.disturbs_messages:
+            faults = FaultyLinks(plan, name, generation, clock, self.links)
+        return World(
+            clock=clock,
+            rng=rng,
+            spawner=spawner,
+            storage=SimStorage(self.disk, clock, rng.derive("disk"), plan),
+            context=node,
+            addresses=SimAddresses(),
+            work=SimWork(self.on.compute),
+            faults=faults,
+        )
+
+    def child(self, spec: ProcessSpec, spawner: SimSpawner) -> SimChild:
+        """A process of this world that is about to start."""
+        config = msgspec.msgpack.decode(spec.config, type=NodeConfig)
+        self.started += 1
+        node = self.network.node(spec.name)
+        world = self._world(node, spec.name, config.generation, spawner)
+        points = CrashPoints(self.on.faults.points, spec.name, config.start)
+        child = SimChild(
+            self, config, node=node, world=world, points=points, pid=_FIRST_PID + self.started
+        )
+        self._children[spec.name] = child
+        child.start(self.on.start)
+        return child
+
+    def _passed(self, point: str, clock: int | None) -> None:
+        """A crash point came by: is it ordered for this node?"""
+        owner = OWNER.get()
+        for child in self._children.values():
+            if child.owner == owner and child.alive:
+                action = child.points.passed(point, clock)
+                if action is not None:
+                    self.points += 1
+                    child.perform(action, point)
+                return
+
+    @contextmanager
+    def running(self) -> Iterator[Simulation]:
+        """Crash points are in force within the block."""
+        with crashpoints.watched_by(self._passed):
+            yield self
+
+    def statistics(self) -> SimulationStatistics:
+        """What happened so far."""
+        loop = self.loop.statistics()
+        return SimulationStatistics(
+            seconds=loop.seconds,
+            steps=loop.steps,
+            started=self.started,
+            killed=self.killed,
+            dropped=self.links.dropped,
+            duplicated=self.links.duplicated,
+            delayed=self.links.delayed,
+            torn=self.disk.statistics.torn,
+            full=self.disk.statistics.full,
+            points=self.points,
+            network=self.network.statistics(),
+            digest=self.trace.hexdigest(),
+        )
+
+    def __repr__(self) -> str:
+        return f"<Simulation at {self.loop.time():.9g} s started={self.started} {self.network!r}>"
+
+
+class SimAddresses:
+    """Each node listens under its own name."""
+
+    def launcher(self, name: str) -> str:
+        """See ``Addresses.launcher``."""
+        return f"sim://{name}"
+
+    def node(self, node: NodeId) -> str:
+        """See ``Addresses.node``."""
+        return f"sim://{node.name}-{node.incarnation:012x}"
+
+    def close(self) -> None:
+        """See ``Addresses.close``."""
+
+
+class SimSpawner:
+    """Starts simulated processes."""
+
+    def __init__(self, simulation: Simulation) -> None:
+        self._simulation = simulation
+        self._children: list[SimChild] = []
+
+    async def spawn(self, spec: ProcessSpec) -> Child:
+        """See ``Spawner.spawn``."""
+        if spec.module != "actors.node":
+            raise NodeStartFailed(f"a simulation can start actors.node, not {spec.module}")
+        child = self._simulation.child(spec, self)
+        self._children.append(child)
+        return child
+
+    async def close(self) -> None:
+        """See ``Spawner.close``."""
+        for child in self._children:
+            child.kill()
+            await child.wait()
+
+
+class SimChild:
+    """A simulated process: a node, and what it was told at its start."""
+
+    def __init__(
+        self,
+        simulation: Simulation,
+        config: NodeConfig,
+        *,
+        node: SimNode,
+        world: World,
+        points: CrashPoints,
+        pid: int,
+    ) -> None:
+        self.name = config.name
+        self.pid = pid
+        self.points = points
+        self._simulation = simulation
+        self._config = config
+        self._node = node
+        self._world = world
+        self._ended: asyncio.Future[Exit] = asyncio.get_running_loop().create_future()
+        self._reaper: asyncio.Task[None] | None = None
+        self._lines: list[str] = []
+
+    @property
+    def owner(self) -> str | None:
+        """What its tasks belong to."""
+        return self._node.owner
+
+    @property
+    def alive(self) -> bool:
+        """Whether it has not ended."""
+        return self._reaper is None
+
+    def start(self, seconds: float) -> None:
+        """Come up after some virtual time, as a process that has to import torch does."""
+        with self._node.inside():
+            # Held: the loop refers to its tasks weakly, and nothing else knows this one.
+            self._task = self._simulation.loop.create_task(
+                self._main(seconds), name=f"node {self.name}"
+            )
+        with owned(None):
+            self._task.add_done_callback(self._served)
+
+    async def _main(self, seconds: float) -> None:
+        await self._world.clock.sleep(seconds)
+        await serve(self._config, self._world)
+
+    def _served(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._lines.append(f"{type(error).__name__}: {error}")
+        self._end(Exit(code=1))
+
+    def kill(self) -> None:
+        """See ``Child.kill``."""
+        self._end(Exit(signal=signal.SIGKILL))
+
+    def terminate(self) -> None:
+        """See ``Child.terminate``."""
+        self._end(Exit(signal=signal.SIGTERM))
+
+    def perform(self, action: str, point: str) -> None:
+        """What was ordered for a crash point happens to this process."""
+        word, _, number = action.partition(":")
+        match word:
+            case "sigkill":
+                self.kill()
+            case "segfault":
+                self._end(Exit(signal=signal.SIGSEGV))
+            case "exit":
+                self._end(Exit(code=int(number)))
+            case "raise" | "oom":
+                crashpoints.raise_for(action, point)
+            case _:
+                msg = f"a simulation cannot carry out {action!r} at {point}; use sigkill"
+                raise UsageError(msg)
+
+    def _end(self, how: Exit) -> None:
+        if self._reaper is not None:
+            return
+        simulation = self._simulation
+        simulation.killed += how.signal is not None
+        # Unplugged first: no `finally` of a task that is cancelled says or saves a last thing.
+        simulation.network.crash(self.name)
+        storage = self._world.storage
+        assert isinstance(storage, SimStorage)
+        storage.unplug()
+        with owned(None):
+            self._reaper = simulation.loop.create_task(self._reap(how), name=f"reap {self.name}")
+
+    async def _reap(self, how: Exit) -> None:
+        await self._node.reap()
+        self._ended.set_result(how)
+
+    async def wait(self) -> Exit:
+        """See ``Child.wait``."""
+        return await asyncio.shield(self._ended)
+
+    def last_lines(self, n: int = 20) -> list[str]:
+        """See ``Child.last_lines``."""
+        return self._lines[-n:]
+
+    def __repr__(self) -> str:
+        return f"<SimChild {self.name} pid={self.pid} {self._node.state}>"

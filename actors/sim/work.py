@@ -1,0 +1,30 @@
+"""Computing in a simulation: on the loop's thread, with the result after its virtual time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+class SimWork:
+    """One node's processor: one job at a time, each of the same virtual length.
+
+    Args:
+        seconds: of virtual time that a job takes.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._lock = asyncio.Lock()
+
+    async def run(self, job: Callable[[], T]) -> T:
+        """See ``Work.run``."""
+        async with self._lock:
+            # Half before and half after, so that a crash can come on either side of the result.
+            await asyncio.sleep(self._seconds / 2)
+            result = job()
+            await asyncio.sleep(self._seconds / 2)
+            return result
