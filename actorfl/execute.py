@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from actorfl.run import Run
+    from actors.sim import Simulation
 
 #: Seconds after which what has not stopped is killed: a frozen process would never answer, and
 #: Ctrl-C is to end a run within 5 s. Longer than what an actor is given to stop (1 s) on a busy
@@ -76,14 +77,21 @@ class Running:
         directory: of the run.
         live: its graph: actors, processes, event stream.
         log: counts restarts.
+        simulation: the simulated world, or None where the world is real.
     """
 
     def __init__(
-        self, directory: RunDirectory, live: Live, log: RunLog, finished: asyncio.Future[Finished]
+        self,
+        directory: RunDirectory,
+        live: Live,
+        log: RunLog,
+        finished: asyncio.Future[Finished],
+        simulation: Simulation | None,
     ) -> None:
         self.directory = directory
         self.live = live
         self.log = log
+        self.simulation = simulation
         self._finished = finished
 
     async def result(self) -> Result:
@@ -179,7 +187,7 @@ async def running(
             ) as live:
                 log.on_progress = live.progressed
                 try:
-                    yield Running(directory, live, log, finished)
+                    yield Running(directory, live, log, finished, outside.simulation)
                 finally:
                     limit = loop.call_later(_STOP_LIMIT, _kill_all, live)
         finally:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -97,6 +98,22 @@ class Simulated:
     def loop(self) -> SimLoop:
         """A new loop in whose time it can run."""
         return SimLoop(self.seed, shuffle=self.shuffle)
+
+    @staticmethod
+    def running_loop() -> SimLoop:
+        """The running loop, if its time is virtual.
+
+        Raises:
+            UsageError: its time is real.
+        """
+        loop = asyncio.get_running_loop()
+        if not isinstance(loop, SimLoop):
+            msg = (
+                "Simulated() needs a loop whose time is virtual; start the program by "
+                "actors.run(main(), on=Simulated()) or run.start(on=Simulated())"
+            )
+            raise UsageError(msg)
+        return loop
 
 
 Deployment = Inline | Processes | Simulated

@@ -188,6 +188,7 @@ class ActorGraph:
                 fit, an environment for a process that does not exist, an empty graph.
             HandlerError: handlers that do not fit their messages.
             CodeTravelError: a class that cannot cross to another process.
+            UsageError: a simulation on a loop whose time is real.
         """
         if not self._actors:
             msg = f"graph {self.name!r} has no actors; declare at least one"
@@ -215,6 +216,8 @@ class ActorGraph:
                 raise GraphError(msg) from None
             if node.node != self.name:
                 reference(handle.cls)
+        if isinstance(on, Simulated):
+            on.running_loop()
         faults = None if isinstance(on, Inline) else on.faults
         if faults is not None:
             known_places = {n.node for n in self._actors.values()} - {self.name}

@@ -23,7 +23,7 @@ from actors.sim.work import SimWork
 from actors.spawner import Child, ProcessSpec
 from actors.world import World
 from transports import NodeId, SeededRng
-from transports.sim import NetworkStatistics, SimLoop, SimNetwork, SimNode, Trace
+from transports.sim import NetworkStatistics, SimNetwork, SimNode, Trace
 from transports.sim.owner import OWNER, owned
 
 _FIRST_PID: Final = 1000
@@ -73,13 +73,7 @@ class Simulation:
     """
 
     def __init__(self, on: Simulated, disk: Disk | None = None) -> None:
-        loop = asyncio.get_running_loop()
-        if not isinstance(loop, SimLoop):
-            msg = (
-                "Simulated() needs a loop whose time is virtual; start the program by "
-                "actors.run(main(), on=Simulated()) or run.start(on=Simulated())"
-            )
-            raise UsageError(msg)
+        loop = on.running_loop()
         self.on = on
         self.loop = loop
         self.disk = disk or Disk()

@@ -1,0 +1,155 @@
+"""The same faults in virtual time: hundreds of schedules, and one seed gives one story."""
+
+from __future__ import annotations
+
+import os
+import random
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import actors
+from actorfl import Result, Run
+from actorfl.execute import running
+from actors import AtClock, CrashPoint, FaultPlan, Inline, Kill, Simulated
+from actors.sim import SimulationStatistics
+from tests.faults.runs import ROUNDS, carry_out, fits, rows, small
+from tests.faults.tasks import Tally
+
+pytestmark = pytest.mark.timeout(300)
+
+SEEDS = 200
+NODES = ("p0", "p1", "aggregator", "evaluator")
+
+
+def simulate(run: Run, on: Simulated, out: Path) -> tuple[Result, SimulationStatistics]:
+    """Carry out a simulated run; how it ended and what went wrong in it."""
+
+    async def main() -> tuple[Result, SimulationStatistics]:
+        async with running(run, on, out=out) as under_way:
+            result = await under_way.result()
+            assert under_way.simulation is not None
+            return result, under_way.simulation.statistics()
+
+    return actors.run(main(), on=on)
+
+
+def schedule(seed: int) -> Simulated:
+    """Faults of every kind; what is drawn is drawn from the seed."""
+    draw = random.Random(seed)
+    kills = tuple(
+        Kill(draw.choice(NODES), draw.uniform(0.1, 4.0)) for _ in range(draw.randint(1, 3))
+    )
+    plan = FaultPlan(
+        seed=seed, drop=0.05, duplicate=0.05, delay=0.1, torn=0.5, kills=kills, until=20.0
+    )  # fmt: skip
+    return Simulated(2, seed=seed, faults=plan)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return actors.run(carry_out(small(), tmp_path_factory.mktemp("undisturbed"), Inline())).sha256
+
+
+def test_a_simulated_run_gives_the_bits_of_a_real_one(undisturbed: str, tmp_path: Path) -> None:
+    result, told = simulate(small(), Simulated(2), tmp_path)
+    assert (result.sha256, result.restarts, result.rounds) == (undisturbed, 0, ROUNDS)
+    assert set(fits(result.directory).values()) == {1}
+    assert [row["round"] for row in rows(result.directory)] == list(range(1, ROUNDS + 1))
+    assert (told.killed, told.dropped, told.started) == (0, 0, 4)
+
+
+def test_no_schedule_of_faults_changes_a_bit(undisturbed: str, tmp_path: Path) -> None:
+    told = []
+    for seed in range(SEEDS):
+        result, statistics = simulate(small(), schedule(seed), tmp_path / str(seed))
+        assert result.sha256 == undisturbed, f"seed {seed}"
+        assert [row["round"] for row in rows(result.directory)] == list(range(1, ROUNDS + 1))
+        told.append(statistics)
+    # A fault that never took effect would prove nothing.
+    assert sum(s.dropped for s in told) > SEEDS
+    assert sum(s.duplicated for s in told) > SEEDS
+    assert sum(s.delayed for s in told) > SEEDS
+    assert sum(s.torn for s in told) > 0
+    assert sum(s.started - len(NODES) for s in told) > SEEDS
+    assert len({s.digest for s in told}) == SEEDS
+
+
+PHASES = ["worker.start", "worker.fit", "worker.put", "worker.saved",
+          "aggregator.start", "aggregator.merge", "aggregator.merged", "storage.write",
+          "aggregator.saved"]  # fmt: skip
+
+
+@pytest.mark.parametrize("action", ["sigkill", "segfault", "exit:3", "raise"])
+@pytest.mark.parametrize("phase", PHASES)
+def test_a_crash_in_any_phase_costs_one_restart_and_no_bit(
+    phase: str, action: str, tmp_path: Path
+) -> None:
+    run = small(algorithm=Tally())
+    expected = actors.run(carry_out(run, tmp_path, Inline())).sha256
+    node = "p0" if phase.startswith("worker") else "aggregator"
+    at: int | AtClock = (
+        1 if phase.endswith("start") else 3 if phase == "storage.write" else AtClock(2)
+    )
+    point = CrashPoint(point=phase, action=action, at=at, node=node)
+    result, told = simulate(run, Simulated(2, faults=FaultPlan(points=(point,))), tmp_path)
+    assert told.points == 1
+    assert result.sha256 == expected
+    assert result.restarts == 1
+    again = {clock for (_, clock), times in fits(result.directory).items() if times > 1}
+    assert len(again) <= 1
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_one_seed_gives_one_story_and_another_seed_another(seed: int, tmp_path: Path) -> None:
+    _, first = simulate(small(), schedule(seed), tmp_path / "first")
+    _, again = simulate(small(), schedule(seed), tmp_path / "again")
+    _, other = simulate(small(), schedule(seed + 1), tmp_path / "other")
+    assert first == again
+    assert first.digest != other.digest
+
+
+TELL_DIGEST = """
+import sys
+from pathlib import Path
+from tests.faults.runs import small
+from tests.faults.test_simulated import schedule, simulate
+
+if __name__ == "__main__":
+    result, told = simulate(small(), schedule(7), Path(sys.argv[1]))
+    print(told.digest, result.sha256)
+"""
+
+
+def test_the_story_does_not_depend_on_the_process_or_its_hash_seed(
+    undisturbed: str, tmp_path: Path
+) -> None:
+    script = tmp_path / "tell.py"
+    script.write_text(TELL_DIGEST)
+    root = str(Path(__file__).parents[2])
+    told = set()
+    for hash_seed in ("0", "1", "4242"):
+        done = subprocess.run(
+            [sys.executable, script, tmp_path / hash_seed],
+            env={**os.environ, "PYTHONHASHSEED": hash_seed, "PYTHONPATH": root},
+            capture_output=True, text=True, check=True, timeout=120,
+        )  # fmt: skip
+        told.add(done.stdout)
+    assert len(told) == 1
+    assert undisturbed in told.pop()
+
+
+async def test_a_simulation_in_real_time_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(actors.UsageError, match=r"run\.start\(on=Simulated\(\)\)"):
+        await carry_out(small(), tmp_path, Simulated(2))
+
+
+def test_a_resumed_simulation_goes_on_where_it_was(undisturbed: str, tmp_path: Path) -> None:
+    from actorfl import Rounds
+
+    first = small(until=Rounds(2)).start(on=Simulated(2), out=tmp_path)
+    further = small().start(on=Simulated(2), resume=first.directory)
+    assert further.sha256 == undisturbed
+    assert [row["round"] for row in rows(further.directory)] == list(range(1, ROUNDS + 1))
