@@ -267,7 +267,7 @@ class ActorGraph:
         on_line: Callable[[str, str], None] | None = None,
         cwd: Path | None = None,
         debug: bool = False,
-        before: Callable[[ActorSystem], None] | None = None,
+        before: Callable[[ActorSystem], object] | None = None,
     ) -> AsyncIterator[Live]:
         """Start the graph; leaving the block stops it in reverse order and ends its processes.
 

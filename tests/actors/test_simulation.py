@@ -1,0 +1,203 @@
+"""A graph in virtual time: the same actors, processes that crash, messages that get lost."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+import actors
+from actors import (
+    Actor,
+    ActorGraph,
+    ActorRestarted,
+    Backoff,
+    CrashPoint,
+    Event,
+    FaultPlan,
+    Kill,
+    Message,
+    NodeDied,
+    Process,
+    Simulated,
+    StorageError,
+    Unreachable,
+    UsageError,
+    one_for_one,
+)
+from actors.crashpoints import crash_point
+from actors.errors import AskError
+from actors.sim import Disk, Simulation
+from actors.sim.disk import SimStorage
+from transports import SeededRng
+from transports.sim import SimClock, SimLoop
+
+
+class Count(Message[int]):
+    """One more."""
+
+
+class Counter(Actor):
+    def __init__(self, first: int) -> None:
+        self._count = first
+
+    def count(self, message: Count) -> int:
+        self._count += 1
+        crash_point("counted")
+        return self._count
+
+
+def counting(children: int = 2) -> ActorGraph:
+    graph = ActorGraph("counting")
+    with graph.supervisor("root", one_for_one(10, backoff=Backoff(0.1)), place=Process()):
+        for index in range(children):
+            graph.actor(f"c{index}", Counter, first=10 * index)
+    return graph
+
+
+async def told(graph: ActorGraph, on: Simulated, asks: int) -> tuple[list[int], list[Event]]:
+    """What counters answer, each asked again until it does, and what happened meanwhile."""
+    events: list[Event] = []
+    answers: list[int] = []
+    with Simulation(on).running() as simulation:
+        async with graph.start(
+            on,
+            world=simulation.world("counting"),
+            before=lambda system: system.events.subscribe(Event, events.append),
+        ) as live:
+            for number in range(asks):
+                while True:
+                    try:
+                        answers.append(await live[f"c{number % 2}"].ask(Count(), timeout=1.0))
+                        break
+                    except (AskError, Unreachable):
+                        await asyncio.sleep(0.1)
+    return answers, events
+
+
+def test_actors_in_simulated_processes_answer() -> None:
+    on = Simulated(2)
+    answers, events = actors.run(told(counting(), on, 4), on=on)
+    assert answers == [1, 11, 2, 12]
+    assert not [event for event in events if isinstance(event, NodeDied | ActorRestarted)]
+
+
+@pytest.mark.parametrize("action", ["sigkill", "segfault", "exit:3"])
+def test_a_crash_at_a_point_kills_that_process_and_its_actor_begins_anew(action: str) -> None:
+    point = CrashPoint(point="counted", action=action, at=2, node="p0")
+    on = Simulated(2, faults=FaultPlan(points=(point,)))
+    answers, events = actors.run(told(counting(), on, 6), on=on)
+    assert answers == [1, 11, 1, 12, 2, 13]
+    died = [event for event in events if isinstance(event, NodeDied)]
+    expected = {
+        "sigkill": "killed by signal 9 (SIGKILL)",
+        "segfault": "segmentation fault (signal 11)",
+        "exit:3": "exit code 3",
+    }
+    assert [(event.node, event.reason) for event in died] == [("p0", expected[action])]
+
+
+def test_a_kill_comes_at_its_virtual_time() -> None:
+    on = Simulated(2, faults=FaultPlan(kills=(Kill("p1", 30.0),)))
+
+    async def main() -> tuple[float, str]:
+        died: asyncio.Future[float] = asyncio.get_running_loop().create_future()
+        events: list[NodeDied] = []
+
+        def hear(event: NodeDied) -> None:
+            events.append(event)
+            died.set_result(asyncio.get_running_loop().time())
+
+        async with counting().start(
+            on, before=lambda system: system.events.subscribe(NodeDied, hear)
+        ):
+            return await died, events[0].node
+
+    when, node = actors.run(main(), on=on)
+    assert node == "p1"
+    assert when == pytest.approx(30.0, abs=0.1)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_system_signals_arrive_whatever_gets_lost(seed: int) -> None:
+    # Spawning, starting and stopping are signals: one that got lost for good would hang the graph.
+    plan = FaultPlan(seed=seed, drop=0.3, duplicate=0.2, delay=0.3, until=1000.0)
+    on = Simulated(2, seed=seed, faults=plan)
+
+    async def main() -> None:
+        async with asyncio.timeout(900.0):
+            await told(counting(), on, 4)
+
+    actors.run(main(), on=on)
+
+
+async def test_a_simulation_on_a_real_loop_is_refused() -> None:
+    with pytest.raises(UsageError, match=r"actors\.run\(main\(\), on=Simulated\(\)\)"):
+        Simulation(Simulated())
+
+
+def in_virtual_time(disk: Disk, plan: FaultPlan) -> tuple[SimLoop, SimStorage]:
+    loop = SimLoop()
+    return loop, SimStorage(disk, SimClock(loop), SeededRng(1), plan)
+
+
+def test_a_crash_in_a_write_leaves_the_old_file() -> None:
+    disk = Disk()
+    loop, storage = in_virtual_time(disk, FaultPlan())
+
+    async def main() -> None:
+        await storage.write("a", [b"old"])
+        writing = asyncio.ensure_future(storage.write("a", [b"new"]))
+        await asyncio.sleep(disk.seconds / 2)
+        storage.unplug()
+        writing.cancel()
+        await asyncio.wait([writing])
+
+    loop.run_until_complete(main())
+    loop.close()
+    assert disk.contents == {"a": b"old"}
+    assert disk.statistics.torn == 0
+
+
+def test_a_torn_write_leaves_the_beginning_of_the_new_file_and_an_append_a_part() -> None:
+    disk = Disk()
+    loop, storage = in_virtual_time(disk, FaultPlan(torn=1.0))
+
+    async def main() -> None:
+        await storage.write("a", [b"old"])
+        await storage.append("b", b"12", 0)
+        jobs = [
+            asyncio.ensure_future(storage.write("a", [bytes(range(100))])),
+            asyncio.ensure_future(storage.append("b", b"3" * 100, 2)),
+        ]
+        await asyncio.sleep(disk.seconds / 2)
+        storage.unplug()
+        for job in jobs:
+            job.cancel()
+        await asyncio.wait(jobs)
+        with pytest.raises(StorageError, match="the node has crashed"):
+            await storage.write("c", [b"never"])
+
+    loop.run_until_complete(main())
+    loop.close()
+    assert bytes(range(100)).startswith(disk.contents["a"])
+    assert 0 < len(disk.contents["a"]) < 100
+    assert (b"12" + b"3" * 100).startswith(disk.contents["b"])
+    assert 2 < len(disk.contents["b"]) < 102
+    assert disk.statistics.torn == 2
+    assert "c" not in disk.contents
+
+
+def test_a_full_disk_refuses_and_keeps_what_was_there() -> None:
+    disk = Disk()
+    loop, storage = in_virtual_time(disk, FaultPlan(full=1.0))
+    disk.contents["a"] = b"old"
+
+    async def main() -> None:
+        with pytest.raises(StorageError, match="cannot write a: no space left on device"):
+            await storage.write("a", [b"new"])
+
+    loop.run_until_complete(main())
+    loop.close()
+    assert disk.contents == {"a": b"old"}
+    assert disk.statistics.full == 1
