@@ -42,6 +42,7 @@ test-slow: $(STAMP)  ## the tests that take long
 bench: $(STAMP)  ## the benchmarks; each prints a table
 	$(BIN)/python -m benchmarks.transfer
 	$(BIN)/python -m benchmarks.merging
+	$(BIN)/python -m benchmarks.messaging
 
 format: $(STAMP)  ## let ruff rewrite what it can
 	$(BIN)/ruff check --fix .

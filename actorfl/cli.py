@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import shlex
 import signal
 import sys
 import traceback
@@ -89,7 +91,10 @@ def run(  # noqa: PLR0917  (typer turns parameters into arguments and options)
     ] = None,
     deploy: Annotated[
         str,
-        typer.Option(help="Where: 'inline', in this process, or 'processes=N', over N of them."),
+        typer.Option(
+            help="Where: 'inline', in this process; 'processes=N', N for the workers and one each "
+            "for aggregator and evaluator; 'simulated=N', the same in virtual time."
+        ),
     ] = "inline",
     settings: Annotated[
         list[str] | None,
@@ -132,10 +137,10 @@ def run(  # noqa: PLR0917  (typer turns parameters into arguments and options)
             on_row=lambda row: say.line(row_line(row)),
             debug=debug,
         )
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stopped:
         # What had to end has ended; a second Ctrl-C in these last lines must not show a traceback.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-        _fail("interrupted; continue the run with --resume", ExitCode.INTERRUPTED)
+        _fail(interrupted(*stopped.args), ExitCode.INTERRUPTED)
     except Exception as error:  # noqa: BLE001  (every error ends as one line and a code)
         if debug:
             traceback.print_exc()
@@ -159,7 +164,7 @@ def show(
     from actorfl.rundir import RunDirectory
 
     try:
-        where = RunDirectory.latest(out) if directory is None else directory
+        where = _shown(directory, out) if directory is not None else RunDirectory.latest(out)
         rows = _rows(where / "metrics.jsonl")
     except ActorflError as error:
         _fail(*sentence_and_code(error))
@@ -167,23 +172,26 @@ def show(
     say.line(str(where))
     for row in rows:
         say.line(row_line(row))
+    if not rows:
+        say.line("no round is complete yet")
 
 
 def parse_deployment(text: str) -> Deployment:
     """Return what ``--deploy`` names.
 
     Raises:
-        typer.BadParameter: it is neither ``inline`` nor ``processes=N``.
+        typer.BadParameter: it is none of ``inline``, ``processes=N`` and ``simulated=N``.
     """
-    from actors.deploy import Inline, Processes
+    from actors.deploy import Inline, Processes, Simulated
 
     kind, _, count = text.partition("=")
     if text == "inline":
         return Inline()
-    if kind == "processes" and count.isascii() and count.isdigit() and 0 < int(count) <= 4096:
-        return Processes(int(count))
+    kinds: dict[str, type[Processes | Simulated]] = {"processes": Processes, "simulated": Simulated}
+    if kind in kinds and count.isascii() and count.isdigit() and 0 < int(count) <= 4096:
+        return kinds[kind](int(count))
     raise typer.BadParameter(
-        f"{text!r}: expected 'inline' or 'processes=N' with N from 1 to 4096",
+        f"{text!r}: expected 'inline', 'processes=N' or 'simulated=N' with N from 1 to 4096",
         param_hint="--deploy",
     )
 
@@ -199,19 +207,33 @@ def row_line(row: Mapping[str, Any]) -> str:
     if row.get("refused"):
         reasons = (f"{worker} ({reason})" for worker, reason in row["refused"].items())
         parts.append(f"refused {', '.join(reasons)}")
+    if row.get("warning"):
+        parts.append(f"warning: {row['warning']}")
     if row.get("restarts") is not None:
         parts.append(f"restarts {row['restarts']}")
     if row.get("bytes") is not None:
-        parts.append(human_bytes(row["bytes"]))
+        parts.append(f"sent {human_bytes(row['bytes'])}")
     return "  ".join(parts)
+
+
+def interrupted(directory: Path | None = None) -> str:
+    """Return what is said after Ctrl-C."""
+    if directory is None:
+        return "interrupted before the run had a directory"
+    with contextlib.suppress(ValueError):
+        directory = directory.relative_to(Path.cwd())
+    return f"interrupted; continue with: actorfl run --resume {shlex.quote(str(directory))}"
 
 
 def closing_line(result: Result) -> str:
     """Return how a run ended as a line for people."""
     accuracy = "no accuracy" if result.accuracy is None else f"accuracy {result.accuracy:.4f}"
+    if not result.metrics:
+        accuracy = "nothing evaluated (set `validate`, or give the task a test())"
+    untouched = "" if result.merged else "no update was merged: the model is the initial one; "
     return (
         f"{accuracy} after {_count(result.rounds, 'round')}, {_count(result.restarts, 'restart')}; "
-        f"model {result.sha256}; {result.directory}"
+        f"{untouched}model {result.sha256}; {result.directory}"
     )
 
 
@@ -287,11 +309,29 @@ def _described(
     return Run.from_toml(directory / "run.toml", settings), directory
 
 
+def _shown(directory: Path, out: Path) -> Path:
+    """Return the directory of a run that was named, by its path or by its name below ``out``.
+
+    Raises:
+        RunDirectoryError: it is no directory of a run.
+    """
+    from actorfl.errors import RunDirectoryError
+
+    for where in (directory, out / directory):
+        if (where / "run.toml").is_file():
+            return where
+    runs = sorted(directory.glob("*/run.toml")) if directory.is_dir() else []
+    hint = f"; there are runs in it, the newest: actorfl show --out {directory}" if runs else ""
+    raise RunDirectoryError(f"{directory} is no directory of a run{hint}")
+
+
 def _rows(path: Path) -> list[Mapping[str, Any]]:
     from actorfl.errors import MissingFile
 
     try:
         lines = path.read_text().splitlines()
+    except FileNotFoundError:
+        return []
     except OSError as error:
         raise MissingFile(path, (error.strerror or str(error)).lower()) from error
     rows: list[Mapping[str, Any]] = []

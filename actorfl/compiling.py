@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from actorfl.aggregator import Aggregator
-from actorfl.errors import Misfit
+from actorfl.errors import ConfigError, Misfit
 from actorfl.evaluator import Evaluator
 from actorfl.monitor import Monitor
 from actorfl.plan import At, plan_of
@@ -107,4 +107,5 @@ def strategy_of(supervision: Supervision) -> Strategy:
         per=supervision.per,
         outside=supervision.outside,
         backoff=Backoff(initial=supervision.backoff, maximum=supervision.backoff_max),
+        escalate=(ConfigError,),
     )

@@ -14,7 +14,7 @@ import typing
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -27,6 +27,7 @@ from actorfl.errors import (
     UnknownKey,
     WrongType,
     WrongValue,
+    nearest,
 )
 from actorfl.registry import Slot
 
@@ -172,7 +173,7 @@ def build_fields(cls: type[Any], table: Mapping[str, object], place: Place) -> A
     for name, field in fields.items():
         required = field.default is field.default_factory is dataclasses.MISSING
         if required and name not in table:
-            raise MissingKey(name, cls.__qualname__, str(place))
+            raise MissingKey(name, cls.__qualname__, f"in {place}")
     hints = _hints(cls, place) if table else {}
     values = {key: convert(value, hints[key], place.of(key)) for key, value in table.items()}
     try:
@@ -199,7 +200,14 @@ def convert(value: object, hint: Any, place: Place) -> Any:
     except msgspec.ValidationError as error:
         match = _MSGSPEC.fullmatch(str(error))
         if match is None:
-            raise ConfigError(f"{place}: {error}, got {value!r}") from error
+            choices = _choices(hint)
+            if choices and isinstance(value, str):
+                named = " or ".join(f'"{choice}"' for choice in choices)
+                hint_of = nearest(value, choices)
+                meant = f"; {hint_of}" if hint_of.startswith("did") else ""
+                sentence = f"{place}: expected {named}, got {value!r}{meant}"
+                raise WrongValue.saying(sentence) from error
+            raise WrongValue.saying(f"{place}: {error}, got {value!r}") from error
         at = match["at"] or ""
         where = f"`{'.'.join(place.path)}{at}` {place.origin}"
         raise WrongType(
@@ -207,6 +215,13 @@ def convert(value: object, hint: Any, place: Place) -> Any:
         ) from error
     except TypeError as error:
         raise ConfigError(f"{place}: its annotation {hint} has no form in TOML") from error
+
+
+def _choices(hint: Any) -> list[str]:
+    """The strings that an annotation takes, where it is a ``Literal`` or has one in it."""
+    if typing.get_origin(hint) is Literal:
+        return [choice for choice in typing.get_args(hint) if isinstance(choice, str)]
+    return [choice for inner in typing.get_args(hint) for choice in _choices(inner)]
 
 
 def describe(value: object) -> Table:

@@ -25,14 +25,17 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar
 
 from actorfl.exitcodes import ExitCode
+from actorfl.places import own_place
 
 # A list of choices longer than this helps nobody who reads one line.
-_MOST_CHOICES_NAMED = 12
+_MOST_CHOICES_NAMED = 20
+# Characters of a value in a sentence: a hash of 64 is told by its beginning.
+_LONGEST_VALUE = 40
 
 
 def nearest(word: str, choices: Iterable[str]) -> str:
@@ -46,7 +49,8 @@ def nearest(word: str, choices: Iterable[str]) -> str:
         ``"did you mean `lr`?"``, or else the choices, or nothing where there are none.
     """
     known = sorted(set(choices))
-    near = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
+    near = [choice for choice in known if choice.rpartition(".")[2] == word]
+    near = near or difflib.get_close_matches(word, known, n=1, cutoff=0.6)
     if near:
         return f"did you mean `{near[0]}`?"
     if not known:
@@ -220,18 +224,47 @@ class DifferentConfiguration(RunDirectoryError):  # noqa: N818
 
     Args:
         path: the run's directory.
-        keys: the dotted keys that differ.
+        changes: what the dotted keys that differ were, and what they are now.
     """
 
     exit_code = ExitCode.DIFFERENT_CONFIGURATION
 
-    def __init__(self, path: Path, keys: Iterable[str]) -> None:
-        self.keys = tuple(sorted(keys))
-        named = ", ".join(f"`{key}`" for key in self.keys[:_MOST_CHOICES_NAMED])
-        super().__init__(
-            f"{path} was started with another configuration: {named} differ; "
-            "start a new run, or set them back"
+    def __init__(self, path: Path, changes: Mapping[str, tuple[object, object]]) -> None:
+        self.keys = tuple(sorted(changes))
+        named = ", ".join(
+            f"`{key}` was {_short(changes[key][0])} and is {_short(changes[key][1])}"
+            for key in self.keys[:_MOST_CHOICES_NAMED]
         )
+        grows = " (it may only grow)" if {k.partition(".")[0] for k in changes} == {"until"} else ""
+        super().__init__(
+            f"{path} was started with another configuration: {named}{grows}; repeat the --set of "
+            "that start, or give --resume without FILE, or start a new run"
+        )
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= _LONGEST_VALUE else text[:_LONGEST_VALUE] + "..."
+
+
+def refusal_of(kinds: Sequence[str], sentence: str) -> ConfigError | None:
+    """Make anew a refusal that came up in another process.
+
+    Args:
+        kinds: its class and those it derives from, as ``module:Class``, nearest first.
+        sentence: its text.
+
+    Returns:
+        An error of the nearest class of ours, or None where it is no ``ConfigError``.
+    """
+    for kind in kinds:
+        module, _, name = kind.partition(":")
+        found = globals().get(name) if module == __name__ else None
+        if isinstance(found, type) and issubclass(found, ConfigError):
+            error = found.__new__(found)
+            Exception.__init__(error, sentence)
+            return error
+    return None
 
 
 class RunFailed(ActorflError):  # noqa: N818
@@ -242,13 +275,26 @@ class RunFailed(ActorflError):  # noqa: N818
         reason: the exception, or how the process died, for people.
         restarts: how often it was restarted before.
         remote_traceback: the traceback as text, from the process where it happened.
+        log: where the whole story is.
     """
 
     exit_code = ExitCode.RUN_FAILED
 
-    def __init__(self, who: str, reason: str, restarts: int, remote_traceback: str = "") -> None:
+    def __init__(
+        self,
+        who: str,
+        reason: str,
+        restarts: int,
+        remote_traceback: str = "",
+        log: Path | None = None,
+    ) -> None:
         times = "once" if restarts == 1 else f"{restarts} times"
-        super().__init__(f"{who} failed: {reason}; gave up after restarting it {times}")
+        where = own_place(remote_traceback)
+        what = f"{reason.rstrip('. ')} ({where})" if where else reason.rstrip(". ")
+        see = f"; see {log}" if log is not None else ""
+        super().__init__(f"{who} failed: {what}; gave up after restarting it {times}{see}")
+        if remote_traceback:
+            self.add_note(f"In the process of {who}:\n{remote_traceback}")
         self.who = who
         self.restarts = restarts
         self.remote_traceback = remote_traceback

@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 
+from actorfl.checkpoint import METRICS
 from actorfl.compiling import graph_of
-from actorfl.errors import MissingExtra, RunDirectoryError, RunFailed
+from actorfl.errors import MissingExtra, RunDirectoryError, RunFailed, refusal_of
 from actorfl.exitcodes import ExitCode
 from actorfl.outside import Outside
 from actorfl.protocol import Finished
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from actorfl.run import Run
-    from actors.sim import Simulation
 
 #: Seconds after which what has not stopped is killed: a frozen process would never answer, and
 #: Ctrl-C is to end a run within 5 s. Longer than what an actor is given to stop (1 s) on a busy
@@ -60,6 +60,7 @@ class Result:
             in this start.
         directory: what the run left.
         metrics: of the final model, by name.
+        merged: whether at least one update was merged; else the final model is the initial one.
     """
 
     accuracy: float | None
@@ -68,6 +69,7 @@ class Result:
     restarts: int
     directory: Path
     metrics: Mapping[str, float | None] = field(default_factory=dict)
+    merged: bool = True
 
 
 class Running:
@@ -86,12 +88,13 @@ class Running:
         live: Live,
         log: RunLog,
         finished: asyncio.Future[Finished],
-        simulation: Simulation | None,
+        outside: Outside,
     ) -> None:
         self.directory = directory
         self.live = live
         self.log = log
-        self.simulation = simulation
+        self.simulation = outside.simulation
+        self._storage = outside.storage
         self._finished = finished
 
     async def result(self) -> Result:
@@ -99,6 +102,7 @@ class Running:
 
         Raises:
             RunFailed: a supervisor gave up.
+            ConfigError: what was to be done cannot be, as showed in the process that was to do it.
         """
         try:
             finished: Finished = await self.live.until(self._finished)
@@ -107,7 +111,12 @@ class Running:
             who = gave_up.child.rpartition("/")[2] if gave_up else "the run"
             reason = gave_up.error if gave_up else str(error)
             restarts = gave_up.restarts if gave_up else 0
-            raise RunFailed(who, reason, restarts, error.remote_traceback) from None
+            # What is refused here says it by itself: its class is in the exit code.
+            refusal = refusal_of(gave_up.kinds, reason.partition(": ")[2]) if gave_up else None
+            if refusal is not None:
+                raise refusal from None
+            log = self.directory.log
+            raise RunFailed(who, reason, restarts, error.remote_traceback, log) from None
         result = Result(
             finished.accuracy,
             finished.sha256,
@@ -115,9 +124,15 @@ class Running:
             self.log.restarts,
             self.directory.path,
             finished.metrics,
+            await self._merged(),
         )
         self.directory.write(self.directory.result, _as_json(result))
         return result
+
+    async def _merged(self) -> bool:
+        """Whether any round merged an update: the lines of all starts of the run tell."""
+        lines = (await self._storage.read(METRICS) or b"").splitlines()
+        return any(json.loads(line).get("updates") for line in lines)
 
     def __repr__(self) -> str:
         return f"<Running {self.directory.path.name} restarts={self.log.restarts}>"
@@ -187,7 +202,7 @@ async def running(
             ) as live:
                 log.on_progress = live.progressed
                 try:
-                    yield Running(directory, live, log, finished, outside.simulation)
+                    yield Running(directory, live, log, finished, outside)
                 finally:
                     limit = loop.call_later(_STOP_LIMIT, _kill_all, live)
         finally:
@@ -223,6 +238,9 @@ def start(
 
     Ctrl-C (and SIGTERM) ends it in order within 5 s, nothing durable is lost; a second one ends
     this process at once, and its processes with it.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C; its argument is the directory of the run, if there is one yet.
     """
 
     async def main() -> Result:
@@ -230,6 +248,7 @@ def start(
         task = asyncio.current_task()
         assert task is not None
         interrupts = 0
+        directory: Path | None = None
 
         def interrupted() -> None:
             nonlocal interrupts
@@ -250,10 +269,11 @@ def start(
             async with running(
                 run, on, resume=resume, out=out, on_row=on_row, debug=debug
             ) as under_way:
+                directory = under_way.directory.path
                 return await under_way.result()
         except BaseException:
             if interrupts:  # whatever else went wrong in ending it
-                raise KeyboardInterrupt from None
+                raise KeyboardInterrupt(*([directory] if directory else ())) from None
             raise
 
     with asyncio.Runner(loop_factory=loop_factory(on)) as runner:
@@ -300,6 +320,7 @@ def _as_json(result: Result) -> bytes:
             "rounds": result.rounds,
             "restarts": result.restarts,
             "metrics": dict(result.metrics),
+            "merged": result.merged,
         },
         indent=2,
     ).encode()

@@ -81,7 +81,7 @@ def resolve(slot: Slot, kind: str, place: str, base: Path) -> type[Any]:
         return _ours(slot.kinds[kind], f"{slot.name} `{kind}`")
     if ":" not in kind:
         choices = [*slot.kinds, "module:Class", "file.py:Class"]
-        raise UnknownKey(f"kind of {slot.name}", kind, place, choices)
+        raise UnknownKey(f"kind of {slot.name}", kind, f"in {place}", choices)
     failure = TaskImportError if slot.name == "task" else CodeImportError
     try:
         found = code.load(code.parse(kind, base))

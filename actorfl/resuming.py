@@ -10,7 +10,7 @@ from actorfl.rundir import RunDirectory
 from actors import Snapshots, Storage
 
 
-async def checked(directory: RunDirectory, storage: Storage, identity: str) -> str | None:
+async def checked(directory: RunDirectory, storage: Storage, identity: str) -> str:
     """Look at the checkpoint that a resumed run goes on from.
 
     Args:
@@ -19,7 +19,7 @@ async def checked(directory: RunDirectory, storage: Storage, identity: str) -> s
         identity: of the run.
 
     Returns:
-        A warning where the run begins anew although it had begun before, else None.
+        Where the run goes on, for people.
 
     Raises:
         NothingToResume: the checkpoint belongs to another run or another version of this program,
@@ -40,7 +40,7 @@ async def checked(directory: RunDirectory, storage: Storage, identity: str) -> s
             return f"none of the {damaged} snapshots is whole; the run begins again with round 1"
         if written:
             return "there are rounds but no snapshot; the run begins again with round 1"
-        return None
+        return f"resuming {path.name} from its beginning"
     header = found.header
     if header.identity != identity:
         raise NothingToResume(path, f"its snapshots belong to another run ({header.identity})")
@@ -50,4 +50,6 @@ async def checked(directory: RunDirectory, storage: Storage, identity: str) -> s
             f"of round {header.clock} counts on; put it back"
         )
         raise NothingToResume(path, reason)
-    return None
+    if header.finished:
+        return f"{path.name} had come to its end after round {header.clock}"
+    return f"resuming {path.name} after round {header.clock}"

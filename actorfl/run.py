@@ -7,7 +7,7 @@ import hashlib
 import json
 import os
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -173,7 +173,7 @@ class Run:
         top = Place(source, settings=settings)
         for key in table:
             if key not in _KEYS:
-                raise UnknownKey("key", key, top.inside(key), _KEYS)
+                raise UnknownKey("key", key, top.inside(key), _meant(key, table))
         for key in ("task", "topology", "algorithm", "local", "until"):
             if key not in table:
                 raise MissingKey(key, "a run", f"in {source}")
@@ -314,6 +314,14 @@ class Run:
                 f"{type(self.algorithm).__name__} merges pairs of models, which needs a gossip "
                 f"topology; {type(self.topology).__name__} has an aggregator"
             )
+
+
+def _meant(key: str, table: Mapping[str, object]) -> Sequence[str]:
+    """What an unknown key may have been: one of these, or one that stands in a table."""
+    for name, value in table.items():
+        if name in SLOTS and isinstance(value, Mapping) and key in value:
+            return [f"{name}.{key}"]
+    return _KEYS
 
 
 _PLAIN: dict[str, Any] = {

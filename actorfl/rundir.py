@@ -190,10 +190,11 @@ class RunDirectory:
         new = run.canonical()
         old = self._stored()
         if old is not None and old != new:
-            differing = differing_keys(old, new)
-            changed = {key.partition(".")[0] for key in differing}
-            if changed != {"until"} or not run.extends(old["until"]):
-                raise DifferentConfiguration(self.path, differing)
+            if isinstance(old.get("until"), dict) and run.extends(old["until"]):
+                old = {**old, "until": new["until"]}
+            changes = differing(old, new)
+            if changes:
+                raise DifferentConfiguration(self.path, changes)
         # In this order: latest() takes a run.toml as the sign that the run was started.
         self.write(self.canonical, run.canonical_json())
         self.write(self.configuration, run.to_toml().encode())
@@ -251,18 +252,25 @@ class RunDirectory:
         return stored
 
 
-def differing_keys(old: object, new: object, at: str = "") -> list[str]:
-    """Return the dotted keys at which two nested dictionaries differ."""
+def differing(old: object, new: object, at: str = "") -> dict[str, tuple[object, object]]:
+    """Return what two nested dictionaries hold where they differ, by dotted key."""
     if not (isinstance(old, dict) and isinstance(new, dict)):
-        return [] if old == new else [at]
-    missing = object()
-    return [
-        key
+        return {} if old == new else {at: (old, new)}
+    return {
+        key: change
         for name in sorted(old.keys() | new.keys())
-        for key in differing_keys(
-            old.get(name, missing), new.get(name, missing), f"{at}.{name}" if at else name
-        )
-    ]
+        for key, change in differing(
+            old.get(name, _NOTHING), new.get(name, _NOTHING), f"{at}.{name}" if at else name
+        ).items()
+    }
+
+
+class _Nothing:
+    def __repr__(self) -> str:
+        return "nothing"
+
+
+_NOTHING = _Nothing()
 
 
 def _numbered(root: Path, name: str | None) -> list[tuple[int, Path]]:

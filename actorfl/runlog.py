@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -30,6 +31,9 @@ T = TypeVar("T")
 #: Dead letters beyond this many are counted, not written: a worker that talks to a dead
 #: aggregator makes some each second.
 _DEAD_LETTERS = 1_000
+
+#: Times that the same error is told to people; it is counted in the log each time.
+_TOLD = 3
 
 
 class RunLog:
@@ -67,6 +71,7 @@ class RunLog:
             raise
         self._encoder = msgspec.msgpack.Encoder()
         self._dead_letters = 0
+        self._told: Counter[str] = Counter()
         self._lost = False
         self._log = structlog.wrap_logger(
             structlog.WriteLogger(self._text),
@@ -96,14 +101,13 @@ class RunLog:
         if self._on_row is not None:
             self._on_row({**row, "restarts": self.restarts})
 
-    def tell(self, sentence: str | None) -> None:
-        """Tell people something, should there be something to tell."""
-        if sentence is not None:
-            with self._telling():
-                self._log.msg(sentence)
-                self._text.flush()
-            if self._on_row is not None:
-                self._on_row({"event": sentence})
+    def tell(self, sentence: str) -> None:
+        """Tell people something."""
+        with self._telling():
+            self._log.msg(sentence)
+            self._text.flush()
+        if self._on_row is not None:
+            self._on_row({"event": sentence})
 
     def line(self, node: str, line: str) -> None:
         """A process printed a line."""
@@ -124,9 +128,20 @@ class RunLog:
             if traceback:
                 self._text.write(traceback.rstrip() + "\n")
             self._text.flush()
-        sentence = self._sentence(event)
+        sentence = self._bounded(event, self._sentence(event))
         if sentence and self._on_row is not None:
             self._on_row({"event": sentence})
+
+    def _bounded(self, event: Event, sentence: str) -> str:
+        """The same failure of many workers is told a few times; what a run ends with, not here."""
+        if not isinstance(event, ActorFailure):
+            return sentence
+        if self.gave_up is not None:
+            return ""
+        self._told[event.error] += 1
+        if self._told[event.error] == _TOLD + 1:
+            return "more of them fail with the same error; log.txt tells of all"
+        return sentence if self._told[event.error] <= _TOLD else ""
 
     def _record(self, fields: dict[str, Any]) -> None:
         with self._telling():

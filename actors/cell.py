@@ -604,7 +604,13 @@ class Cell:
 
         task = asyncio.get_running_loop().create_task(await_it(), name=f"pipe {self.path}")
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+
+        def ended(task: asyncio.Task[None]) -> None:
+            self._tasks.discard(task)
+            if asyncio.iscoroutine(work):
+                work.close()  # one that was cancelled before its first step would be missed
+
+        task.add_done_callback(ended)
 
     def statistics(self) -> CellStatistics:
         """Its state as a frozen record."""

@@ -64,6 +64,8 @@ class SupervisorGaveUp(Event, frozen=True, kw_only=True, tag="gave_up"):
     child: str
     restarts: int
     error: str
+    #: Classes of the last exception, as in ``Failure``.
+    kinds: tuple[str, ...] = ()
 
 
 class NodeStarted(Event, frozen=True, kw_only=True, tag="node_started"):

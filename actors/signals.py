@@ -13,6 +13,8 @@ RefParts = tuple[str, str, int]
 
 #: A remote traceback is cut to this many characters: a recursion error's can be megabytes.
 MAX_TRACEBACK = 16_000
+#: Classes of an exception that are named; deeper trees are nobody's to decide by.
+MAX_KINDS = 32
 
 
 class Failure(msgspec.Struct, frozen=True, array_like=True):
@@ -25,6 +27,7 @@ class Failure(msgspec.Struct, frozen=True, array_like=True):
         during: "make" (there is no actor yet), "start", "handler", "stop" or "process".
         handling: name of the message type that was being handled, if any.
         outside: the death came from outside (process killed, node cut off), not from the code.
+        kinds: the exception's class and those it derives from, as ``module:Class``.
     """
 
     kind: str
@@ -33,6 +36,7 @@ class Failure(msgspec.Struct, frozen=True, array_like=True):
     during: str = "handler"
     handling: str = ""
     outside: bool = False
+    kinds: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, error: BaseException, during: str, handling: str = "") -> Failure:
@@ -40,10 +44,18 @@ class Failure(msgspec.Struct, frozen=True, array_like=True):
         text = "".join(traceback.format_exception(error))
         if len(text) > MAX_TRACEBACK:
             text = text[: MAX_TRACEBACK // 2] + "\n...\n" + text[-MAX_TRACEBACK // 2 :]
-        return cls(type(error).__name__, _said(error)[:2000], text, during, handling)
+        return cls(
+            type(error).__name__, _said(error)[:2000], text, during, handling,
+            kinds=kinds_of(type(error)),
+        )  # fmt: skip
 
     def __str__(self) -> str:
         return f"{self.kind}: {self.message}" if self.message else self.kind
+
+
+def kinds_of(cls: type[BaseException]) -> tuple[str, ...]:
+    """The names of an exception class and of those it derives from, nearest first."""
+    return tuple(f"{c.__module__}:{c.__qualname__}" for c in cls.__mro__[:MAX_KINDS])
 
 
 def _said(error: BaseException) -> str:

@@ -7,10 +7,12 @@ Behaviour"): intensity restarts within a period are tolerated, one more is not.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
 from actors.errors import UsageError
+from actors.signals import kinds_of
 
 RestartType = Literal["permanent", "transient", "temporary"]
 
@@ -62,6 +64,8 @@ class Strategy:
         per: the period, in seconds.
         outside: the same for deaths from outside (its process was killed).
         backoff: waits before restarts.
+        escalate: exceptions that a restart cannot help, such as a wrong configuration: the
+            supervisor gives up at the first one.
     """
 
     kind: Literal["one_for_one"] = "one_for_one"
@@ -69,18 +73,28 @@ class Strategy:
     per: float = 60.0
     outside: int = 10
     backoff: Backoff = field(default_factory=Backoff)
+    escalate: tuple[type[BaseException], ...] = ()
 
     def __post_init__(self) -> None:
         if self.intensity < 0 or self.outside < 0 or not self.per > 0:
             msg = f"{self!r} cannot be: intensity and outside are at least 0, per is above 0 s"
             raise UsageError(msg)
 
+    def escalates(self, kinds: Sequence[str]) -> bool:
+        """Whether an exception of these classes is one that a restart cannot help."""
+        return any(kinds_of(cls)[0] in kinds for cls in self.escalate)
+
 
 def one_for_one(
-    intensity: int = 3, *, per: float = 60.0, outside: int = 10, backoff: Backoff | None = None
+    intensity: int = 3,
+    *,
+    per: float = 60.0,
+    outside: int = 10,
+    backoff: Backoff | None = None,
+    escalate: tuple[type[BaseException], ...] = (),
 ) -> Strategy:
-    """Only the child that failed is restarted."""
-    return Strategy("one_for_one", intensity, per, outside, backoff or Backoff())
+    """Only the child that failed is restarted; arguments as in ``Strategy``."""
+    return Strategy("one_for_one", intensity, per, outside, backoff or Backoff(), escalate)
 
 
 @dataclass(frozen=True)

@@ -118,6 +118,10 @@ class Supervisor(Actor):
 
     def _decide(self, known: Child, failure: Failure) -> None:
         child = known.ref
+        if self._strategy.escalates(failure.kinds):
+            sentence = f"{child.name} failed beyond help: {failure}"
+            self._give_up(child, failure, self._counts.get(child.uid, 0), sentence)
+            return
         verdict = self._budget.failed(
             child.uid,
             known.restart,
@@ -140,15 +144,19 @@ class Supervisor(Actor):
                     f"{child.name} failed again after {restarts} {what} within "
                     f"{self._strategy.per:g} s, {self.ref.path} gives up: {failure}"
                 )
-                self.system.events.publish(
-                    SupervisorGaveUp(
-                        supervisor=self.ref.path,
-                        child=child.path,
-                        restarts=restarts,
-                        error=str(failure),
-                    )
-                )
-                self._escalate(Failure(GaveUp.__name__, sentence, failure.traceback))
+                self._give_up(child, failure, restarts, sentence)
+
+    def _give_up(self, child: ActorRef, failure: Failure, restarts: int, sentence: str) -> None:
+        self.system.events.publish(
+            SupervisorGaveUp(
+                supervisor=self.ref.path,
+                child=child.path,
+                restarts=restarts,
+                error=str(failure),
+                kinds=failure.kinds,
+            )
+        )
+        self._escalate(Failure(GaveUp.__name__, sentence, failure.traceback))
 
     async def _restart(self, child: Child, failure: Failure, delay: float) -> None:
         await self.clock.sleep(delay)

@@ -8,12 +8,12 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from typer.testing import CliRunner, Result
 
+from actorfl import Result as RunResult
 from actorfl import cli, errors
 from actorfl.exitcodes import ExitCode
 from actorfl.run import Run
@@ -105,7 +105,7 @@ def test_another_configuration_is_not_resumed(tmp_path: Path) -> None:
     with RunDirectory.create(tmp_path, "digits") as directory:
         directory.begin(Run.from_toml(DIGITS))
     result = actorfl("run", DIGITS, "--out", tmp_path, "--resume", "--set", "local.lr=0.2")
-    assert_refused(result, ExitCode.DIFFERENT_CONFIGURATION, "`local.lr` differ")
+    assert_refused(result, ExitCode.DIFFERENT_CONFIGURATION, "`local.lr` was 0.1 and is 0.2")
 
 
 @pytest.mark.parametrize(
@@ -275,7 +275,7 @@ def test_a_deployment_is_named_by_one_word(text: str, deployment: object) -> Non
     [
         (
             {"round": 3, "accuracy": 0.93611, "updates": 8, "restarts": 1, "bytes": 42_100},
-            "round    3  accuracy 0.9361  updates 8  restarts 1  42.1 kB",
+            "round    3  accuracy 0.9361  updates 8  restarts 1  sent 42.1 kB",
         ),
         (
             {"round": 12, "loss": 0.25, "updates": 7, "refused": {"w3": "shape"}, "restarts": 0},
@@ -298,6 +298,7 @@ def test_bytes_are_shown_with_three_digits(count: int, text: str) -> None:
 
 def test_rounds_of_a_run_that_was_killed_can_be_shown(tmp_path: Path) -> None:
     rows = [json.dumps({"round": n, "accuracy": n / 10}) for n in (1, 2)]
+    (tmp_path / "run.toml").touch()
     (tmp_path / "metrics.jsonl").write_text("\n".join(rows) + '\n{"round": 3, "accu')
     result = actorfl("show", tmp_path)
     assert result.exit_code == 0
@@ -306,13 +307,13 @@ def test_rounds_of_a_run_that_was_killed_can_be_shown(tmp_path: Path) -> None:
         "round    1  accuracy 0.1000",
         "round    2  accuracy 0.2000",
     ]
-    assert_refused(actorfl("show", tmp_path / "no"), ExitCode.MISSING_FILE, "no/metrics.jsonl")
+    assert_refused(
+        actorfl("show", tmp_path / "no"), ExitCode.RUN_DIRECTORY, "is no directory of a run"
+    )
 
 
 def test_the_result_has_the_five_keys_that_scripts_read() -> None:
-    result: Any = SimpleNamespace(
-        accuracy=0.9444, sha256="ab" * 32, rounds=1, restarts=2, directory=Path("runs/digits-1")
-    )
+    result = RunResult(0.9444, "ab" * 32, 1, 2, Path("runs/digits-1"), metrics={"accuracy": 0.9444})
     assert cli.summary(result) == {
         "accuracy": 0.9444,
         "sha256": "ab" * 32,
@@ -343,3 +344,44 @@ def test_the_version_is_that_of_the_distribution() -> None:
     from importlib.metadata import version
 
     assert actorfl("--version").stdout == f"actorfl {version('actorfl')}\n"
+
+
+def test_a_run_without_a_complete_round_is_shown_as_such(tmp_path: Path) -> None:
+    directory = tmp_path / "small-1"
+    directory.mkdir()
+    (directory / "run.toml").touch()
+    shown = actorfl("show", directory)
+    assert (shown.exit_code, shown.stdout.splitlines()[1:]) == (0, ["no round is complete yet"])
+
+
+def test_a_run_is_shown_by_its_name_and_a_folder_of_runs_gets_a_hint(tmp_path: Path) -> None:
+    directory = tmp_path / "small-1"
+    directory.mkdir()
+    (directory / "run.toml").touch()
+    assert actorfl("show", "small-1", "--out", tmp_path).exit_code == 0
+    assert_refused(actorfl("show", tmp_path), ExitCode.RUN_DIRECTORY, f"show --out {tmp_path}")
+
+
+def test_what_is_said_after_ctrl_c_is_the_command_that_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    command = "interrupted; continue with: actorfl run --resume "
+    assert cli.interrupted(tmp_path / "runs" / "a-1") == command + "runs/a-1"
+    assert cli.interrupted(Path("/else where/a-1")) == command + "'/else where/a-1'"
+    assert cli.interrupted() == "interrupted before the run had a directory"
+
+
+@pytest.mark.parametrize(
+    ("setting", "code", "sentence"),
+    [
+        ("durability=machin", ExitCode.WRONG_VALUE, "did you mean `machine`?"),
+        ("evaluate.at=centrall", ExitCode.WRONG_VALUE, 'expected "central" or "workers"'),
+        ("rounds=5", ExitCode.UNKNOWN_KEY, "did you mean `until.rounds`?"),
+        ("algorithm=fedprox", ExitCode.UNKNOWN_KEY, "`fedprox` in `algorithm.kind` of --set"),
+    ],
+)
+def test_a_wrong_setting_is_answered_with_what_may_have_been_meant(
+    setting: str, code: ExitCode, sentence: str, tmp_path: Path
+) -> None:
+    assert_refused(actorfl("run", DIGITS, "--set", setting, "--out", tmp_path), code, sentence)

@@ -188,3 +188,14 @@ def test_a_file_that_cannot_be_opened_is_refused_by_name(
     (directory.path / name).mkdir()
     with pytest.raises(RunDirectoryError, match=f"cannot write .*{name}: Is a directory"):
         RunLog(directory, None)
+
+
+def test_the_same_failure_of_many_workers_is_told_three_times(
+    system: ActorSystem, log: RunLog, said: Said
+) -> None:
+    for _ in range(100):
+        system.events.publish(failed(outside=False))
+    assert [line["event"] for line in said] == [
+        *3 * ["w1 failed: ValueError: no"],
+        "more of them fail with the same error; log.txt tells of all",
+    ]

@@ -21,6 +21,7 @@ from actors import (
     Process,
     Simulated,
     StorageError,
+    SupervisorGaveUp,
     Unreachable,
     UsageError,
     one_for_one,
@@ -201,3 +202,55 @@ def test_a_full_disk_refuses_and_keeps_what_was_there() -> None:
     loop.close()
     assert disk.contents == {"a": b"old"}
     assert disk.statistics.full == 1
+
+
+class BeyondError(ValueError):
+    """Nothing that a restart could help."""
+
+
+class BeyondMoreError(BeyondError):
+    pass
+
+
+class Hopeless(Actor):
+    async def on_start(self) -> None:
+        raise BeyondMoreError("wrong for ever")
+
+
+@pytest.mark.parametrize("place", [None, Process()], ids=["inline", "process"])
+def test_an_exception_beyond_help_is_not_restarted(place: Process | None) -> None:
+    graph = ActorGraph("hopeless")
+    with graph.supervisor("root", one_for_one(10, escalate=(BeyondError,)), place=place):
+        graph.actor("one", Hopeless)
+    on = Simulated(1)
+    events: list[Event] = []
+
+    async def main() -> str:
+        async with graph.start(
+            on, before=lambda system: system.events.subscribe(Event, events.append)
+        ) as live:
+            return str(await live.failed())
+
+    sentence = actors.run(main(), on=on)
+    assert "one failed beyond help: BeyondMoreError: wrong for ever" in sentence
+    (gave_up,) = [event for event in events if isinstance(event, SupervisorGaveUp)]
+    assert gave_up.restarts == 0
+    assert not [event for event in events if isinstance(event, ActorRestarted)]
+
+
+class Begun(Message[None]):
+    pass
+
+
+class Piping(Actor):
+    async def on_stop(self) -> None:
+        self.pipe_to_self(asyncio.sleep(1), lambda _: Begun())
+
+    def begun(self, message: Begun) -> None:
+        raise AssertionError("it was cancelled")
+
+
+async def test_work_that_is_cancelled_before_it_began_warns_of_nothing() -> None:
+    async with actors.ActorSystem("here") as system:
+        piping = await system.spawn("piping", Piping)
+        await system.stop(piping)

@@ -44,6 +44,20 @@ class Blobs(Task):
 
 
 @dataclass(frozen=True)
+class Pooled(Task):
+    """The workers share what is in one pool."""
+
+    def model(self) -> nn.Module:
+        return nn.Linear(4, 2)
+
+    def loss(self, model: nn.Module, batch: Batch) -> Tensor:
+        return cross_entropy(model(batch[0]), batch[1])
+
+    def pool(self) -> Dataset:
+        return blobs(0, 200)
+
+
+@dataclass(frozen=True)
 class Counting(Blobs):
     """With BatchNorm, whose counter of batches is an int64 buffer."""
 

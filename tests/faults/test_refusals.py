@@ -10,9 +10,11 @@ import pytest
 from safetensors.numpy import load_file
 
 from actorfl import FedAvg, Rounds, RunFailed, Star, Supervision
+from actorfl.cli import closing_line
+from actorfl.errors import Misfit
 from actors import Processes
 from tests.faults.runs import carry_out, events, rows, small
-from tests.faults.tasks import Broken, Counting, Empty, Exiting, Raising, Speechless
+from tests.faults.tasks import Broken, Counting, Empty, Exiting, Pooled, Raising, Speechless
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -42,6 +44,8 @@ async def test_when_nobody_has_examples_the_old_model_stays_with_a_warning(tmp_p
     one = await carry_out(small(task=Empty(without=4), until=Rounds(1)), tmp_path)
     two = await carry_out(small(task=Empty(without=4), until=Rounds(2)), tmp_path)
     assert one.sha256 == two.sha256
+    assert not two.merged
+    assert "no update was merged: the model is the initial one" in closing_line(two)
     for row in rows(two.directory):
         assert "old model stays" in row["warning"]
         assert row["updates"] == 0
@@ -66,11 +70,23 @@ async def test_a_worker_that_fails_every_time_ends_the_run_with_one_sentence(
     with pytest.raises(RunFailed) as caught:
         await carry_out(run, tmp_path, on)
     sentence = str(caught.value)
-    assert re.fullmatch(r"[^\n]*w1 failed: ZeroDivisionError: nothing[^\n]* 2 times", sentence)
+    assert re.fullmatch(
+        r"[^\n]*w1 failed: ZeroDivisionError: nothing[^\n]* 2 times; see [^\n]*log\.txt", sentence
+    )
     assert caught.value.exit_code == 30
     log = (tmp_path / "small-1" / "log.txt").read_text()
     assert "raise ZeroDivisionError" in log
     assert "Traceback" in log
+
+
+@pytest.mark.parametrize("on", [None, Processes(2)], ids=str)
+async def test_what_only_a_worker_can_see_to_be_wrong_ends_the_run_at_once_with_its_own_code(
+    on: Processes | None, tmp_path: Path
+) -> None:
+    with pytest.raises(Misfit, match=r"^201 workers cannot share 200 examples") as caught:
+        await carry_out(small(task=Pooled(), topology=Star(201)), tmp_path, on)
+    assert caught.value.exit_code == 15
+    assert not [e for e in events(tmp_path / "small-1") if e.get("event") == "restarted"]
 
 
 async def test_the_order_of_arrival_does_not_change_the_bits(tmp_path: Path) -> None:

@@ -69,6 +69,16 @@ async def test_a_run_without_its_snapshots_says_that_it_begins_again(tmp_path: P
     assert said == ["there are rounds but no snapshot; the run begins again with round 1"]
 
 
-async def test_a_whole_run_is_resumed_without_a_word(tmp_path: Path) -> None:
+async def test_a_run_that_had_ended_says_so(tmp_path: Path) -> None:
     first = await carry_out(SHORT, tmp_path)
-    assert await resumed(first.directory) == (first.sha256, [])
+    said = ["small-1 had come to its end after round 2"]
+    assert await resumed(first.directory) == (first.sha256, said)
+
+
+async def test_a_run_that_goes_on_says_from_where(tmp_path: Path) -> None:
+    first = await carry_out(small(until=Rounds(1)), tmp_path)
+    # As if it had been killed between its last round and its end.
+    (newest, *_) = sorted((first.directory / "snapshots" / "aggregator").iterdir(), reverse=True)
+    newest.unlink()
+    _, said = await resumed(first.directory)
+    assert said == ["resuming small-1 after round 1"]

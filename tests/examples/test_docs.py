@@ -1,0 +1,53 @@
+"""What the pages of the documentation print runs as it stands."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.examples.test_programs import ENVIRONMENT, ROOT
+
+pytestmark = pytest.mark.timeout(120)
+
+
+def blocks(page: str, language: str) -> list[str]:
+    text = (ROOT / "docs" / page).read_text()
+    return re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
+
+
+def run(cwd: Path, *command: str) -> str:
+    done = subprocess.run(
+        [sys.executable, *command], cwd=cwd, env=ENVIRONMENT, capture_output=True, text=True,
+        timeout=100, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize("deploy", ["inline", "processes=2", "simulated=2"])
+def test_the_task_of_the_guide_trains(deploy: str, tmp_path: Path) -> None:
+    ((code,), (toml,)) = (blocks("tasks.md", language) for language in ("python", "toml"))
+    (tmp_path / "blobs.py").write_text(code)
+    (tmp_path / "run.toml").write_text(toml)
+    out = run(tmp_path, "-m", "actorfl", "run", "run.toml", "--deploy", deploy)
+    assert "after 5 rounds, 0 restarts" in out
+
+
+def test_the_simulation_of_the_guide_ends_with_the_same_model(tmp_path: Path) -> None:
+    (code,) = blocks("simulation.md", "python")
+    (tmp_path / "simulate.py").write_text(code)
+    out = run(tmp_path, "simulate.py")
+    assert re.fullmatch(r"[1-9]\d* restarts?, the same model\n", out)
+
+
+def test_the_run_of_the_reference_is_one_run_in_toml_and_in_python(tmp_path: Path) -> None:
+    ((toml,), (code,)) = (blocks("configuration.md", language) for language in ("toml", "python"))
+    (tmp_path / "run.toml").write_text(toml)
+    (tmp_path / "compare.py").write_text(
+        code.replace("\nRun(", "\nrun = Run(") + "print(run.hash == Run.from_toml('run.toml').hash)"
+    )
+    assert run(tmp_path, "compare.py") == "True\n"
