@@ -8,13 +8,15 @@ objects, `describe` back; keys and places are carried along so that a refusal ca
 from __future__ import annotations
 
 import dataclasses
+import json
 import re
 import tomllib
 import typing
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from types import UnionType
+from typing import Any, Literal, Union
 
 import msgspec
 
@@ -33,7 +35,11 @@ from actorfl.registry import Slot
 
 # A configuration is a page of text; a file above this is something else named by mistake.
 _FILE_MAX = 2**20
-_MSGSPEC = re.compile(r"Expected `(?P<expected>.+)`, got `.+?`(?: - at `\$(?P<at>.*)`)?")
+_MSGSPEC = re.compile(
+    r"Expected `(?P<expected>.+?)`(?P<bounds> [^`]+?)?(?:, got [^ ]+)?(?: - at `\$(?P<at>.*)`)?"
+)
+# What msgspec calls a thing, and what TOML does.
+_WORDS = {"array": "a list", "object": "a table"}
 
 Table = dict[str, Any]
 
@@ -56,6 +62,15 @@ class Place:
         """Return the place of a key below this one."""
         return dataclasses.replace(self, path=(*self.path, key))
 
+    def at(self, index: int) -> Place:
+        """Return the place of an item of the list that is here."""
+        return self.below(f"[{index}]")
+
+    def below(self, path: str) -> Place:
+        """Return the place at the end of a path such as ``[1][0]``."""
+        *above, last = self.path
+        return dataclasses.replace(self, path=(*above, last + path))
+
     def inside(self, key: str) -> str:
         """Say where a key that has this place as its table was written."""
         table = f"in `{'.'.join(self.path)}` " if self.path else ""
@@ -64,10 +79,11 @@ class Place:
     @property
     def origin(self) -> str:
         """Say which file, or the command line, the value comes from."""
-        below = (self.path[:length] for length in range(len(self.path) + 1))
-        if any(path in self.settings for path in below):
+        # An item of a list was set where the list was.
+        keys = tuple(key.partition("[")[0] for key in self.path)
+        if any(keys[:length] in self.settings for length in range(len(keys) + 1)):
             return "of --set"
-        partly = any(path[: len(self.path)] == self.path for path in self.settings)
+        partly = any(path[: len(keys)] == keys for path in self.settings)
         return f"of {self.source} with --set" if partly and self.path else f"of {self.source}"
 
     def __str__(self) -> str:
@@ -136,7 +152,9 @@ def build(slot: Slot, value: object, place: Place, base: Path) -> Any:
     if isinstance(value, str):
         value = {"kind": value}
     if not isinstance(value, dict):
-        raise WrongType(str(place), f"a table with `kind`, or the name of a {slot.name}", value)
+        raise WrongType(
+            str(place), f"a table with `kind`, or the name of {slot.a} {slot.name}", value
+        )
     fields = dict(value)
     kind = fields.pop("kind", None)
     if kind is None:
@@ -145,7 +163,7 @@ def build(slot: Slot, value: object, place: Place, base: Path) -> Any:
         if len(fields) == 1:
             (key,) = fields
             raise UnknownKey("key", key, place.inside(key), [*slot.kinds, "kind"])
-        raise MissingKey("kind", f"`{slot.name}`", place.origin)
+        raise MissingKey("kind", f"{slot.a} {slot.name}", f"in {place}")
     if not isinstance(kind, str):
         raise WrongType(str(place.of("kind")), "a string", kind)
     return build_fields(registry.resolve(slot, kind, str(place.of("kind")), base), fields, place)
@@ -190,38 +208,103 @@ def convert(value: object, hint: Any, place: Place) -> Any:
 
     Raises:
         WrongType: the annotation does not take it.
+        WrongValue: it takes others of this type, not this one.
+        ConfigError: what the annotation asks for has no form in TOML.
     """
+    if typing.get_origin(hint) in {Union, UnionType}:
+        # A table or a list among the choices is gone into, so that a refusal names what is inside.
+        inner = [one for one in typing.get_args(hint) if one is not type(None)]
+        fitting = inner if len(inner) == 1 else [one for one in inner if _is_inside(value, one)]
+        if len(fitting) == 1:
+            return convert(value, fitting[0], place)
     if isinstance(hint, type) and dataclasses.is_dataclass(hint):
         if not isinstance(value, dict):
             raise WrongType(str(place), f"a table with fields of {hint.__name__}", value)
         return build_fields(hint, value, place)
+    if hint is Path and isinstance(value, str):
+        return Path(value)
+    if _is_inside(value, hint):
+        if isinstance(value, dict):
+            _, item = typing.get_args(hint)
+            return {key: convert(one, item, place.of(key)) for key, one in value.items()}
+        if isinstance(value, list):
+            item, _ = typing.get_args(hint)
+            return tuple(convert(one, item, place.at(n)) for n, one in enumerate(value))
     try:
-        return msgspec.convert(value, hint, strict=True, dec_hook=_from_toml)
+        return msgspec.convert(value, hint, strict=True, dec_hook=_no_form)
     except msgspec.ValidationError as error:
-        match = _MSGSPEC.fullmatch(str(error))
-        if match is None:
-            choices = _choices(hint)
-            if choices and isinstance(value, str):
-                named = " or ".join(f'"{choice}"' for choice in choices)
-                hint_of = nearest(value, choices)
-                meant = f"; {hint_of}" if hint_of.startswith("did") else ""
-                sentence = f"{place}: expected {named}, got {value!r}{meant}"
-                raise WrongValue.saying(sentence) from error
-            raise WrongValue.saying(f"{place}: {error}, got {value!r}") from error
-        at = match["at"] or ""
-        where = f"`{'.'.join(place.path)}{at}` {place.origin}"
-        raise WrongType(
-            where, match["expected"].replace(" | ", " or "), _item(value, at)
-        ) from error
+        raise _refusal(value, hint, place, str(error)) from error
     except TypeError as error:
-        raise ConfigError(f"{place}: its annotation {hint} has no form in TOML") from error
+        raise _without_form(hint, place) from error
+    except _NoForm as error:
+        if hint is Path:
+            raise WrongType(str(place), "a path, written as a string", value) from None
+        raise _without_form(hint, place) from error
+
+
+def _is_inside(value: object, hint: Any) -> bool:
+    """Whether a hint is a dataclass, a mapping or a tuple of any length, and the value its form."""
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if isinstance(value, list):
+        return origin is tuple and arguments[1:] == (...,)
+    if isinstance(value, dict):
+        keyed = origin in {dict, Mapping} and arguments[0] is str
+        return keyed or (isinstance(hint, type) and dataclasses.is_dataclass(hint))
+    return False
+
+
+def _refusal(value: object, hint: Any, place: Place, sentence: str) -> ConfigError:
+    """Say with the key, and in the words of TOML, what msgspec says of a value."""
+    match = _MSGSPEC.fullmatch(sentence)
+    where = place
+    if match is not None and match["at"]:
+        where = place.below(match["at"])
+        value = _item(value, match["at"])
+    allowed = _allowed(hint) if where is place else []
+    if allowed and isinstance(value, str):
+        near = nearest(value, _choices(hint))
+        meant = f"; {near}" if near.startswith("did") else ""
+        quoted = json.dumps(value, ensure_ascii=False)
+        sentence = f"{where} must be {' or '.join(allowed)}, got {quoted}{meant}"
+        return WrongValue.saying(sentence)
+    if allowed:
+        return WrongType(str(where), " or ".join(allowed), value)
+    if match is None:
+        return WrongValue.saying(f"{where}: {sentence[:1].lower()}{sentence[1:]}, got {value!r}")
+    kinds = [_WORDS.get(one, one) for one in match["expected"].split(" | ") if one != "null"]
+    expected = " or ".join(kinds) + (match["bounds"] or "")
+    if match["bounds"]:
+        return WrongValue.saying(f"{where}: expected {expected}, got {value!r}")
+    return WrongType(str(where), expected, value)
+
+
+def _without_form(hint: Any, place: Place) -> ConfigError:
+    name = hint.__qualname__ if isinstance(hint, type) else str(hint)
+    return ConfigError(
+        f"{place}: its annotation {name} has no form in TOML; use int, float, bool, str, Path, "
+        "tuple[..., ...], Mapping[str, ...] or a dataclass of these"
+    )
 
 
 def _choices(hint: Any) -> list[str]:
     """The strings that an annotation takes, where it is a ``Literal`` or has one in it."""
     if typing.get_origin(hint) is Literal:
         return [choice for choice in typing.get_args(hint) if isinstance(choice, str)]
-    return [choice for inner in typing.get_args(hint) for choice in _choices(inner)]
+    if typing.get_origin(hint) in {Union, UnionType}:
+        return [choice for inner in typing.get_args(hint) for choice in _choices(inner)]
+    return []
+
+
+def _allowed(hint: Any) -> list[str]:
+    """What an annotation with a ``Literal`` in it takes, for people; of others nothing."""
+    if typing.get_origin(hint) is Literal:
+        return [json.dumps(choice) for choice in typing.get_args(hint) if choice is not None]
+    if typing.get_origin(hint) not in {Union, UnionType}:
+        return []
+    inner = [one for one in typing.get_args(hint) if one is not type(None)]
+    if not any(_allowed(one) for one in inner):
+        return []
+    return [word for one in inner for word in _allowed(one) or [getattr(one, "__name__", str(one))]]
 
 
 def describe(value: object) -> Table:
@@ -273,10 +356,13 @@ def _item(value: Any, at: str) -> object:
     return value
 
 
-def _from_toml(kind: type[Any], value: Any) -> Any:
-    if kind is Path and isinstance(value, str):
-        return Path(value)
-    raise TypeError(kind)
+class _NoForm(Exception):  # noqa: N818  (said in other words to people)
+    """TOML has no form for what an annotation asks for."""
+
+
+def _no_form(kind: type[Any], _: Any) -> Any:
+    # Not a TypeError: msgspec would take that for a fault of the value.
+    raise _NoForm(kind)
 
 
 def _hints(cls: type[Any], place: Place) -> dict[str, Any]:

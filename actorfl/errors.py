@@ -51,6 +51,9 @@ def nearest(word: str, choices: Iterable[str]) -> str:
     known = sorted(set(choices))
     near = [choice for choice in known if choice.rpartition(".")[2] == word]
     near = near or difflib.get_close_matches(word, known, n=1, cutoff=0.6)
+    if not near:
+        last = {choice.rpartition(".")[2]: choice for choice in known}
+        near = [last[name] for name in difflib.get_close_matches(word, last, n=1, cutoff=0.6)]
     if near:
         return f"did you mean `{near[0]}`?"
     if not known:
@@ -89,6 +92,13 @@ class UnknownKey(ConfigError):  # noqa: N818  (the sentence is the name, as in t
         super().__init__(f"unknown {what} `{word}` {place}" + (f"; {hint}" if hint else ""))
         self.word = word
 
+    @classmethod
+    def saying(cls, sentence: str, word: str) -> UnknownKey:
+        """Make one of a sentence that somebody else built."""
+        error = cls("", word, "", ())
+        error.args = (sentence,)
+        return error
+
 
 class MissingKey(ConfigError):  # noqa: N818
     """A key that has no default was not given."""
@@ -109,7 +119,8 @@ class WrongType(ConfigError):  # noqa: N818
         shown = repr(got)
         if len(shown) > 60:
             shown = shown[:57] + "..."
-        super().__init__(f"{place}: expected {expected}, got {type(got).__name__} {shown}")
+        kind = "table" if isinstance(got, dict) else type(got).__name__
+        super().__init__(f"{place}: expected {expected}, got {kind} {shown}")
 
 
 class WrongValue(ConfigError, ValueError):  # noqa: N818

@@ -6,6 +6,7 @@ aggregator never loads torch.
 
 from __future__ import annotations
 
+import ast
 import dataclasses
 import importlib
 import sys
@@ -40,6 +41,11 @@ class Slot:
     base: str
     kinds: Mapping[str, str]
 
+    @property
+    def a(self) -> str:
+        """The article before its name."""
+        return "an" if self.name[0] in "aeiou" else "a"
+
 
 SLOTS: Mapping[str, Slot] = {
     slot.name: slot
@@ -58,6 +64,10 @@ SLOTS: Mapping[str, Slot] = {
     )
 }
 
+# A file whose classes are looked for is read this far: code that people write is shorter.
+_SOURCE_READ_MAX = 2**20
+# A sentence that names more classes than this is no longer read.
+_MOST_NAMED = 5
 # Optional dependencies and the extra that brings them.
 _EXTRAS = {"torch": "torch", "safetensors": "torch", "sklearn": "torch", "matplotlib": "plot"}
 
@@ -80,6 +90,9 @@ def resolve(slot: Slot, kind: str, place: str, base: Path) -> type[Any]:
     if kind in slot.kinds:
         return _ours(slot.kinds[kind], f"{slot.name} `{kind}`")
     if ":" not in kind:
+        if kind.endswith(".py"):
+            where = f"kind of {slot.name} `{kind}` in {place}"
+            raise UnknownKey.saying(f"unknown {where}; {_add_the_class(slot, kind, base)}", kind)
         choices = [*slot.kinds, "module:Class", "file.py:Class"]
         raise UnknownKey(f"kind of {slot.name}", kind, f"in {place}", choices)
     failure = TaskImportError if slot.name == "task" else CodeImportError
@@ -154,6 +167,27 @@ def check_same(slot: Slot, cls: type[Any], known: Mapping[str, str]) -> None:
         "what stood there, or start a new run"
     )
     raise failure(msg)
+
+
+def _add_the_class(slot: Slot, file: str, base: Path) -> str:
+    """Say how a class of a file is named; the file is read, not run."""
+    try:
+        with (base / Path(file).expanduser()).open("rb") as opened:
+            tree = ast.parse(opened.read(_SOURCE_READ_MAX))
+    except OSError as error:
+        return f"cannot read it: {(error.strerror or str(error)).lower()}"
+    except (SyntaxError, ValueError, RecursionError, MemoryError, RuntimeError):
+        return f"add the class: `{file}:Class`"  # what is wrong with it shows once it is loaded
+    bases = {
+        node.name: {ast.unparse(base).rpartition(".")[2] for base in node.bases}
+        for node in tree.body
+        if isinstance(node, ast.ClassDef)
+    }
+    fitting = {slot.base.rpartition(":")[2]}
+    for _ in bases:  # a class may derive from one that derives from the base
+        fitting |= {name for name, above in bases.items() if above & fitting}
+    named = [f"`{file}:{name}`" for name in bases if name in fitting]
+    return f"add the class: {' or '.join(named[:_MOST_NAMED]) or f'`{file}:Class`'}"
 
 
 def _fits(slot: Slot, cls: type[Any]) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import hashlib
 import json
 import os
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from actorfl import config, registry, tomlwriter
 from actorfl.algorithm import Algorithm
 from actorfl.config import Place, Table
-from actorfl.errors import Misfit, MissingKey, UnknownKey, WrongType, WrongValue
+from actorfl.errors import ConfigError, Misfit, MissingKey, UnknownKey, WrongType, WrongValue
 from actorfl.every import Every
 from actorfl.local import SGD
 from actorfl.partition import Iid, Partitioner
@@ -173,7 +174,7 @@ class Run:
         top = Place(source, settings=settings)
         for key in table:
             if key not in _KEYS:
-                raise UnknownKey("key", key, top.inside(key), _meant(key, table))
+                raise UnknownKey("key", key, top.inside(key), _meant(key, table, base))
         for key in ("task", "topology", "algorithm", "local", "until"):
             if key not in table:
                 raise MissingKey(key, "a run", f"in {source}")
@@ -316,12 +317,35 @@ class Run:
             )
 
 
-def _meant(key: str, table: Mapping[str, object]) -> Sequence[str]:
-    """What an unknown key may have been: one of these, or one that stands in a table."""
-    for name, value in table.items():
-        if name in SLOTS and isinstance(value, Mapping) and key in value:
-            return [f"{name}.{key}"]
-    return _KEYS
+def _meant(key: str, table: Mapping[str, object], base: Path) -> Sequence[str]:
+    """What an unknown key may have been: one of these, or one that belongs into a table."""
+    inside = {
+        f"{name}.{one}": one
+        for name in (*SLOTS, "evaluate", "supervision")
+        for one in _fields_of(name, table.get(name), base)
+    }
+    exact = [path for path, name in inside.items() if name == key]
+    if exact or difflib.get_close_matches(key, _KEYS, n=1):
+        return exact or _KEYS
+    near = difflib.get_close_matches(key, inside.values(), n=1)
+    return [path for path, name in inside.items() if name in near] or _KEYS
+
+
+def _fields_of(name: str, value: object, base: Path) -> list[str]:
+    """The keys that a table of a configuration takes, as far as that can be told."""
+    written = list(value) if isinstance(value, Mapping) else []
+    cls = _PLAIN.get(name)
+    if name in SLOTS:
+        kind = value.get("kind") if isinstance(value, Mapping) else value
+        kind = kind or next((one for one in written if one in SLOTS[name].kinds), None)
+        # A task's file is not loaded for a hint: it may import torch.
+        if not isinstance(kind, str) or (name == "task" and kind not in SLOTS[name].kinds):
+            return written
+        try:
+            cls = registry.resolve(SLOTS[name], kind, name, base)
+        except ConfigError:
+            return written
+    return [one.name for one in dataclasses.fields(cls)] if cls else written
 
 
 _PLAIN: dict[str, Any] = {

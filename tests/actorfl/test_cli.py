@@ -375,8 +375,16 @@ def test_what_is_said_after_ctrl_c_is_the_command_that_goes_on(
 @pytest.mark.parametrize(
     ("setting", "code", "sentence"),
     [
-        ("durability=machin", ExitCode.WRONG_VALUE, "did you mean `machine`?"),
-        ("evaluate.at=centrall", ExitCode.WRONG_VALUE, 'expected "central" or "workers"'),
+        (
+            "durability=machin",
+            ExitCode.WRONG_VALUE,
+            '"process" or "machine", got "machin"; did you mean `machine`?',
+        ),
+        (
+            "evaluate.at=centrall",
+            ExitCode.WRONG_VALUE,
+            '"central" or "workers", got "centrall"; did',
+        ),
         ("rounds=5", ExitCode.UNKNOWN_KEY, "did you mean `until.rounds`?"),
         ("algorithm=fedprox", ExitCode.UNKNOWN_KEY, "`fedprox` in `algorithm.kind` of --set"),
     ],
