@@ -82,7 +82,7 @@ def gather(dataset: Dataset, indices: Sequence[int] | NDArray[np.int64] | Tensor
     for element in elements:
         if not isinstance(element, Tensor):
             raise ConfigError(
-                f"a sample of {type(dataset).__name__} holds {type(samples[0]).__name__} data that "
+                f"a sample of {_own(dataset)} holds {type(samples[0]).__name__} data that "
                 "does not collate into tensors; let __getitem__ return a tensor, an array, "
                 "a number or a tuple of them"
             )
@@ -134,6 +134,13 @@ def split(dataset: Dataset, fraction: float, seed: int) -> tuple[Dataset, Datase
         return dataset, subset(dataset, np.empty(0, np.int64))
     order = torch.randperm(examples, generator=torch.Generator().manual_seed(seed)).numpy()
     return subset(dataset, np.sort(order[held:])), subset(dataset, np.sort(order[:held]))
+
+
+def _own(dataset: Dataset) -> str:
+    """The name of the user's class, below the parts that we took of it."""
+    while isinstance(dataset, Subset):
+        dataset = dataset.dataset
+    return type(dataset).__name__
 
 
 def _columns(dataset: Dataset) -> Sequence[Tensor | NDArray[Any]] | None:

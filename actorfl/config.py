@@ -117,13 +117,15 @@ def override(table: Table, settings: Iterable[str]) -> tuple[Table, frozenset[tu
 
     Args:
         table: what the file holds; it is left alone.
-        settings: key, ``=``, a TOML value; what is no TOML value is taken as a string.
+        settings: key, ``=``, a TOML value; what is no TOML value is taken as a string. With
+            nothing after ``=`` the key is taken out; an empty string is ``""``.
 
     Returns:
         The new table, and the paths that were set.
 
     Raises:
         NotToml: a setting without ``=``, or with a key that is no TOML key.
+        UnknownKey: a key that is to be taken out is not there.
     """
     result, paths = table, set()
     for setting in settings:
@@ -131,7 +133,10 @@ def override(table: Table, settings: Iterable[str]) -> tuple[Table, frozenset[tu
         path = _keys(key, setting) if equals else None
         if path is None:
             raise NotToml(f"--set {setting}: expected KEY=VALUE, such as until.rounds=5")
-        result = _with(result, path, _setting_value(text.strip()))
+        if text.strip():
+            result = _with(result, path, _setting_value(text.strip()))
+        else:
+            result = _without(result, path, setting)
         paths.add(path)
     return result, frozenset(paths)
 
@@ -398,6 +403,18 @@ def _setting_value(text: str) -> object:
     except (tomllib.TOMLDecodeError, RecursionError):
         return text
     return table["value"] if table.keys() == {"value"} else text
+
+
+def _without(table: Table, path: tuple[str, ...], setting: str) -> Table:
+    key, *rest = path
+    if key not in table or (rest and not isinstance(table[key], dict)):
+        meant = nearest(key, table)
+        missing = f"there is no `{setting.partition('=')[0].strip()}` to take out"
+        hint = f"; {meant}" if meant.startswith("did") else '; an empty string is written ""'
+        raise UnknownKey.saying(f"--set {setting}: {missing}{hint}", key)
+    if rest:
+        return {**table, key: _without(table[key], tuple(rest), setting)}
+    return {name: value for name, value in table.items() if name != key}
 
 
 def _with(table: Table, path: tuple[str, ...], value: object) -> Table:

@@ -48,7 +48,11 @@ class SGD(Local):
     def __post_init__(self) -> None:
         if self.epochs is not None and self.steps is not None:
             both = f"epochs={self.epochs} and steps={self.steps}"
-            raise WrongValue("the length of SGD", "given in epochs or in steps, not both", both)
+            need = (
+                "given in epochs or in steps, not both (`--set local.epochs=` takes out what the "
+                "file says)"
+            )
+            raise WrongValue("the length of SGD", need, both)
         # One spelling for one meaning: equal settings compare and hash equal.
         if self.batch == "all":
             object.__setattr__(self, "batch", None)

@@ -342,16 +342,13 @@ def _alive(pid: int) -> bool:
 
 _ADVICE = {
     errno.ENOSPC: "free some space",
-    errno.EROFS: "choose another place with --out",
     errno.EACCES: "choose another place with --out, or change its permissions",
-    errno.ENOTDIR: "choose another place with --out",
-    errno.EEXIST: "choose another place with --out",
 }
+_ELSEWHERE = "choose another place with --out"
 
 
 def unusable(verb: str, path: Path, error: OSError) -> RunDirectoryError:
     """Return what to raise where the disk refused: what, where, why, and what to do."""
     reason = error.strerror or str(error)
-    advice = _ADVICE.get(error.errno or 0, "")
-    sentence = f"cannot {verb} {path}: {reason}" + (f"; {advice}" if advice else "")
-    return RunDirectoryError(sentence)
+    advice = _ADVICE.get(error.errno or 0, _ELSEWHERE)
+    return RunDirectoryError(f"cannot {verb} {path}: {reason}; {advice}")

@@ -6,7 +6,7 @@ import re
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
-from actorfl.errors import WrongValue
+from actorfl.errors import MissingKey, WrongValue
 
 # A mistyped count must be refused here, not fill the memory with actors first.
 WORKERS_MAX = 65_536
@@ -28,23 +28,30 @@ class Star(Topology):
     """One aggregator, and workers that talk to it alone.
 
     Args:
-        workers: how many, 1 to 65,536.
+        workers: how many, 1 to 65,536; without it as many as `named` has names.
         named: their names, as many as there are workers; without it w0, w1, ...
 
     Raises:
+        MissingKey: neither is given.
         WrongValue: a count out of range, or names that are not distinct names.
     """
 
-    workers: int
+    workers: int | None = None
     named: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        if self.workers is None:
+            if not self.named:
+                raise MissingKey("workers", "Star", "(how many), or `named`, their names")
+            # One spelling for one meaning: equal stars compare and hash equal.
+            object.__setattr__(self, "workers", len(self.named))
+        assert self.workers is not None
         if not 1 <= self.workers <= WORKERS_MAX:
             raise WrongValue("workers of Star", f"from 1 to {WORKERS_MAX}", self.workers)
         if not self.named:
             return
         if len(self.named) != self.workers:
-            need = f"as many names as there are workers ({self.workers})"
+            need = f"as many names as there are workers ({self.workers}; leave that out)"
             raise WrongValue("named of Star", need, len(self.named))
         seen: set[str] = set()
         for name in self.named:
@@ -58,4 +65,5 @@ class Star(Topology):
     @property
     def names(self) -> tuple[str, ...]:
         """The names of the workers, in the order of their index."""
+        assert self.workers is not None
         return self.named or tuple(f"w{index}" for index in range(self.workers))

@@ -143,3 +143,17 @@ def test_a_read_only_array_gives_batches_without_a_warning() -> None:
     array = XS.numpy().copy()
     array.flags.writeable = False
     assert torch.equal(gather((array,), [1])[0], XS[[1]])
+
+
+class Mapped(torch.utils.data.Dataset[Any]):
+    def __len__(self) -> int:
+        return 10
+
+    def __getitem__(self, index: int) -> dict[str, int]:
+        return {"x": index}
+
+
+def test_a_sample_that_does_not_collate_names_the_class_of_the_user_not_ours() -> None:
+    part, _ = split(Mapped(), 0.2, 0)
+    with pytest.raises(ConfigError, match="a sample of Mapped holds dict data"):
+        gather(part, [0])

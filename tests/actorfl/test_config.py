@@ -447,6 +447,31 @@ def test_a_setting_without_key_or_value_is_refused(setting: str) -> None:
         override({}, [setting])
 
 
+def test_a_setting_without_value_takes_its_key_out(folder: Path) -> None:
+    (folder / "run.toml").write_text(MINIMAL.replace("lr = 0.5", "lr = 0.5, epochs = 3"))
+    steps = "local.steps=5"
+    assert "`--set local.epochs=` takes out" in str(refused(folder, steps))
+    taken = Run.from_toml(folder / "run.toml", ["local.epochs=", steps])
+    assert taken.local == SGD(lr=0.5, steps=5)
+    named = Run.from_toml(folder / "run.toml", ["topology.workers=", "topology.named=['a', 'b']"])
+    assert named.topology == Star(2, named=("a", "b"))
+    assert override({"name": "x"}, ['name=""'])[0] == {"name": ""}
+
+
+@pytest.mark.parametrize(
+    ("setting", "hint"),
+    [
+        ("local.epoch=", 'no `local.epoch` to take out; an empty string is written ""'),
+        ("local.kid=", "no `local.kid` to take out; did you mean `kind`?"),
+        ("task.kind=", "no `task.kind` to take out"),
+    ],
+)
+def test_a_key_that_is_not_there_is_not_taken_out(folder: Path, setting: str, hint: str) -> None:
+    error = refused(folder, setting)
+    assert isinstance(error, UnknownKey)
+    assert hint in str(error)
+
+
 def test_later_settings_win_over_earlier_ones_and_over_the_file(folder: Path) -> None:
     run = Run.from_toml(folder / "run.toml", ["until.rounds=5", "until.rounds=6"])
     assert run.until == Rounds(6)
