@@ -34,6 +34,8 @@ from actorfl.places import own_place
 
 # A list of choices longer than this helps nobody who reads one line.
 _MOST_CHOICES_NAMED = 20
+# Nor does one of more changes.
+_MOST_CHANGES_NAMED = 8
 # Characters of a value in a sentence: a hash of 64 is told by its beginning.
 _LONGEST_VALUE = 40
 
@@ -242,15 +244,26 @@ class DifferentConfiguration(RunDirectoryError):  # noqa: N818
 
     def __init__(self, path: Path, changes: Mapping[str, tuple[object, object]]) -> None:
         self.keys = tuple(sorted(changes))
-        named = ", ".join(
-            f"`{key}` was {_short(changes[key][0])} and is {_short(changes[key][1])}"
-            for key in self.keys[:_MOST_CHOICES_NAMED]
-        )
-        grows = " (it may only grow)" if {k.partition(".")[0] for k in changes} == {"until"} else ""
+        named = ", ".join(_change(key, *changes[key]) for key in self.keys[:_MOST_CHANGES_NAMED])
+        more = len(self.keys) - _MOST_CHANGES_NAMED
+        if more > 0:
+            named += f" and {more} more"
+        if all(key.endswith(".source") for key in self.keys):
+            advice = "put back what stood there"
+        else:
+            advice = "leave FILE and --set out, or repeat the --set of that start"
         super().__init__(
-            f"{path} was started with another configuration: {named}{grows}; repeat the --set of "
-            "that start, or give --resume without FILE, or start a new run"
+            f"{path} was started with another configuration: {named}; {advice}, or start a new run"
         )
+
+
+def _change(key: str, old: object, new: object) -> str:
+    part, _, last = key.rpartition(".")
+    if last == "source":
+        return f"the source of `{part}` was changed"
+    if part == "until" and isinstance(old, int) and isinstance(new, int):
+        return f"`{key}` may only grow: was {old}, got {new}"
+    return f"`{key}` was {_short(old)} and is {_short(new)}"
 
 
 def _short(value: object) -> str:

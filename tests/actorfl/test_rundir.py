@@ -187,7 +187,7 @@ def test_another_configuration_is_refused_with_the_keys_that_differ(tmp_path: Pa
         RunDirectory.open(path) as directory,
         pytest.raises(
             DifferentConfiguration,
-            match=r"configuration: `local\.lr` was 0\.1 and is 0\.2; repeat the --set",
+            match=r"configuration: `local\.lr` was 0\.1 and is 0\.2; leave FILE and --set out, or",
         ) as caught,
     ):
         directory.begin(run_of(rounds=30, lr=0.2))
@@ -199,9 +199,21 @@ def test_an_end_that_is_further_off_is_let_through_and_written(tmp_path: Path) -
     path = started(tmp_path, run_of(rounds=20))
     with RunDirectory.open(path) as directory:
         directory.begin(run_of(rounds=30))
-        with pytest.raises(DifferentConfiguration, match=r"was 30 and is 29 \(it may only grow\)"):
+        with pytest.raises(
+            DifferentConfiguration, match=r"`until\.rounds` may only grow: was 30, got 29;"
+        ):
             directory.begin(run_of(rounds=29))
     assert Run.from_toml(path / "run.toml").until == Rounds(30)
+
+
+def test_a_long_list_of_changes_is_cut_and_a_changed_file_is_to_be_put_back() -> None:
+    many = {f"task.k{n}": ("x" * 99, n) for n in range(10)}
+    sentence = str(DifferentConfiguration(Path("runs/a-1"), many))
+    assert f"`task.k7` was '{'x' * 39}... and is 7 and 2 more; leave FILE" in sentence
+    source = str(DifferentConfiguration(Path("runs/a-1"), {"task.source": ("ab", "cd")}))
+    assert source.endswith(
+        "the source of `task` was changed; put back what stood there, or start a new run"
+    )
 
 
 def test_the_latest_run_of_a_name_is_the_one_with_the_highest_number(tmp_path: Path) -> None:
