@@ -13,11 +13,13 @@ import numpy as np
 from actorfl import checkpoint, modelfile
 from actorfl.algorithm import Closed, Ctx, ServerState, advance
 from actorfl.checkpoint import Header, PendingRow
+from actorfl.errors import Misfit
 from actorfl.grid import Grid
 from actorfl.layout import Layout
 from actorfl.mean import Mean
 from actorfl.merging import Merger
 from actorfl.merging import Refused as Refusal
+from actorfl.numerics import Numerics
 from actorfl.plan import Plan, PlanText
 from actorfl.protocol import (
     Ack,
@@ -92,6 +94,7 @@ class Aggregator(Actor):
         self._going: dict[str, tuple[int, int, Transfer]] = {}
         self._evaluating: tuple[int, Transfer] | None = None
         self._finished: Finished | None = None
+        self._numerics = Numerics(self._plan.roster[0])
         self._bytes = 0
         self._opened = 0.0
 
@@ -116,6 +119,7 @@ class Aggregator(Actor):
         self._pending = header.pending
         self._last = header.last
         self._metrics = dict(header.metrics)
+        self._numerics = Numerics(self._plan.roster[0], header.numerics, header.unpromised)
         _log.info("restored at clock %d", header.clock)
         if self._last is not None:
             self._tell(self._monitor, Row(*self._last))
@@ -197,6 +201,7 @@ class Aggregator(Actor):
         if answer in (Answer.UNKNOWN, Answer.FENCED):
             return
         self._workers[message.worker] = message.me
+        self._compare(message)
         if answer is Answer.GO:
             self._go(message.worker)
         elif answer is Answer.DONE:
@@ -205,6 +210,15 @@ class Aggregator(Actor):
             self._tell(message.me, Wait(self._stamp()))
             if answer is Answer.GATHER and self._rounds.gathered and self._state is not None:
                 await self._begin()
+
+    def _compare(self, message: Ready) -> None:
+        """Say, or under ``strict`` refuse, that a worker computes otherwise than the first."""
+        if message.fingerprint is None:
+            return
+        for sentence in self._numerics.heard(message.worker, message.fingerprint):
+            if self._plan.strict:
+                raise Misfit(f"the run is strict, and {sentence}")
+            self.publish("warning", sentence=f"the same bits are not promised: {sentence}")
 
     async def put(self, message: Put) -> None:
         """A worker's part of a clock: checked, added exactly, acknowledged; or refused by name."""
@@ -485,7 +499,9 @@ class Aggregator(Actor):
         for worker in self._workers.values():
             self._tell(worker, Done(self._stamp()))
         accuracy = self._metrics.get("accuracy")
-        self._finished = Finished(self._rounds.clock, sha256, accuracy, self._metrics)
+        self._finished = Finished(
+            self._rounds.clock, sha256, accuracy, self._metrics, self._numerics.unpromised
+        )
         self._tell(self._monitor, self._finished)
         # The one message that nobody asks for: the run would never end without it.
         self.timers.start("finished", _TellAgain(), after=_TELL_AGAIN, every=_TELL_AGAIN)
@@ -510,6 +526,8 @@ class Aggregator(Actor):
             last=self._last,
             finished=finished,
             metrics=self._metrics,
+            numerics=self._numerics.reference,
+            unpromised=self._numerics.unpromised,
         )
         await checkpoint.save(self._snapshots, header, self._state)
 

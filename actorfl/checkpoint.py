@@ -8,6 +8,7 @@ import msgspec
 import numpy as np
 
 from actorfl.algorithm import ServerState, StateHeader
+from actorfl.fingerprint import Fingerprint
 from actorfl.layout import Layout
 from actors import Snapshots
 from actors.crashpoints import crash_point
@@ -49,6 +50,8 @@ class Header(msgspec.Struct, frozen=True, array_like=True):
         last: round and text of the last line written.
         finished: whether the final model has been written.
         metrics: of the last version evaluated.
+        numerics: fingerprint of the first worker, which the others are compared with.
+        unpromised: why the bits of the run are not promised, by worker.
     """
 
     identity: str
@@ -62,6 +65,8 @@ class Header(msgspec.Struct, frozen=True, array_like=True):
     last: tuple[int, str] | None
     finished: bool
     metrics: dict[str, float | None]
+    numerics: Fingerprint | None = None
+    unpromised: dict[str, str] = msgspec.field(default_factory=dict)
 
 
 class Checkpoint(msgspec.Struct, frozen=True):

@@ -231,9 +231,10 @@ def closing_line(result: Result) -> str:
     if not result.metrics:
         accuracy = "nothing evaluated (set `validate`, or give the task a test())"
     untouched = "" if result.merged else "no update was merged: the model is the initial one; "
+    bits = "" if not result.unpromised else "the same bits are not promised; "
     return (
         f"{accuracy} after {_count(result.rounds, 'round')}, {_count(result.restarts, 'restart')}; "
-        f"{untouched}model {result.sha256}; {result.directory}"
+        f"{untouched}{bits}model {result.sha256}; {result.directory}"
     )
 
 

@@ -25,6 +25,7 @@ from actorfl.protocol import Finished
 from actorfl.resuming import checked
 from actorfl.rundir import RunDirectory
 from actorfl.runlog import RunLog
+from actorfl.threads import deployed
 from actors import (
     Deployment,
     GaveUp,
@@ -61,6 +62,8 @@ class Result:
         directory: what the run left.
         metrics: of the final model, by name.
         merged: whether at least one update was merged; else the final model is the initial one.
+        unpromised: why another run may end with other bits, by worker; empty where the same bits
+            are promised.
     """
 
     accuracy: float | None
@@ -70,6 +73,7 @@ class Result:
     directory: Path
     metrics: Mapping[str, float | None] = field(default_factory=dict)
     merged: bool = True
+    unpromised: Mapping[str, str] = field(default_factory=dict)
 
 
 class Running:
@@ -125,6 +129,7 @@ class Running:
             self.directory.path,
             finished.metrics,
             await self._merged(),
+            finished.unpromised,
         )
         self.directory.write(self.directory.result, _as_json(result))
         return result
@@ -166,8 +171,9 @@ async def running(
     for module in ("torch", "safetensors"):
         if importlib.util.find_spec(module) is None:
             raise MissingExtra(module, "torch", "training")
+    on = deployed(on or Inline())
     # Built once before any directory is made, so that what does not fit leaves nothing behind.
-    graph_of(run, "", lambda _: None, lambda _: None).validate(on or Inline())
+    graph_of(run, "", lambda _: None, lambda _: None).validate(on)
     directory = RunDirectory.create(out, run.name) if resume is None else RunDirectory.open(resume)
     with directory:
         directory.begin(run)
@@ -181,7 +187,7 @@ async def running(
                 finished.set_result(message)
 
         graph = graph_of(run, identity, log.row, on_finished)
-        outside = Outside(run, on or Inline(), directory)
+        outside = Outside(run, on, directory)
         storage = outside.storage
         limit: asyncio.TimerHandle | None = None
         try:
@@ -321,6 +327,7 @@ def _as_json(result: Result) -> bytes:
             "restarts": result.restarts,
             "metrics": dict(result.metrics),
             "merged": result.merged,
+            "unpromised": dict(result.unpromised),
         },
         indent=2,
     ).encode()

@@ -106,6 +106,25 @@ def measure() -> Fingerprint:
     )
 
 
+_measured: dict[int, Fingerprint] = {}
+
+
+def measured() -> Fingerprint:
+    """``measure``, once per process and number of threads: all its workers have the same.
+
+    Raises:
+        MissingExtra: torch is not installed.
+    """
+    try:
+        import torch
+    except ModuleNotFoundError as error:
+        raise MissingExtra("torch", "torch", "the numerics fingerprint") from error
+    threads = torch.get_num_threads()
+    if threads not in _measured:
+        _measured[threads] = measure()
+    return _measured[threads]
+
+
 def differences(ours: Fingerprint, theirs: Fingerprint) -> list[str]:
     """Tell in sentences where two fingerprints differ, and what to do.
 

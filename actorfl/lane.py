@@ -20,6 +20,7 @@ from typing import Any, Protocol, TypeVar, TypeVarTuple
 
 from actorfl.errors import ActorflError, Misfit, MissingExtra, WrongValue
 from actorfl.seeds import seed_everything
+from actorfl.threads import threads_per_fit
 from actors.work import Work
 from actors.world import World
 
@@ -80,7 +81,8 @@ class Lane(Protocol):
 
 def lane_of(world: World) -> Lane:
     """The lane in which the actors of a node compute: this process's own, or a simulated one."""
-    return shared_lane() if world.work is None else SimLane(world.work)
+    threads = threads_per_fit()
+    return shared_lane(threads) if world.work is None else SimLane(world.work, threads)
 
 
 class SimLane:

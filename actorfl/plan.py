@@ -32,6 +32,7 @@ class PlanText(msgspec.Struct, frozen=True):
         landing: buffers in which updates land.
         identity: of the run.
         lr: learning rate of the local loop.
+        strict: whether workers that do not compute alike end the run.
         code: what the classes of the slots are where the run was started.
     """
 
@@ -45,6 +46,7 @@ class PlanText(msgspec.Struct, frozen=True):
     landing: int
     identity: str
     lr: float
+    strict: bool
     code: dict[str, dict[str, str]]
 
 
@@ -61,6 +63,7 @@ class Plan:
     landing: int
     identity: str
     lr: float
+    strict: bool
 
     @classmethod
     def read(cls, text: PlanText) -> Plan:
@@ -86,6 +89,7 @@ class Plan:
             text.landing,
             text.identity,
             text.lr,
+            text.strict,
         )
 
 
@@ -106,5 +110,6 @@ def plan_of(run: Run, identity: str, at: At) -> PlanText:
         landing=run.landing,
         identity=identity,
         lr=run.local.lr,
+        strict=run.strict,
         code=code_of(run, "algorithm", "sync", "until"),
     )

@@ -15,6 +15,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from actorfl.fingerprint import Fingerprint
 from actorfl.grid import Grid
 from actorfl.layout import Layout, Vector
 from actorfl.mean import Mean
@@ -50,6 +51,7 @@ class Ready(Message[None]):
         incarnation: grows with each restart; what an older one sent is fenced.
         examples: size of its training data, the weight of its updates.
         me: where to answer.
+        fingerprint: what decides the bits of its fits; until it gets an answer, then None.
     """
 
     stamp: Stamp
@@ -57,6 +59,7 @@ class Ready(Message[None]):
     incarnation: int
     examples: int
     me: ActorRef
+    fingerprint: Fingerprint | None = None
 
 
 class Go(Message[None]):
@@ -195,12 +198,14 @@ class Finished(Message[None]):
         sha256: of the model's file.
         accuracy: of the final model; None where the task measures none.
         metrics: of the final model.
+        unpromised: why its bits are not promised, by worker.
     """
 
     rounds: int
     sha256: str
     accuracy: float | None
     metrics: dict[str, float | None]
+    unpromised: dict[str, str] = msgspec.field(default_factory=dict)
 
 
 Integers = Mapping[str, npt.NDArray[Any]]

@@ -39,7 +39,7 @@ _SEED_MAX = 2**63 - 1
 _LANDING_MAX = 64
 # What says where and how a run is carried out, not what it computes: no part of its hash, and free
 # to differ when it is resumed.
-_CARRIED_OUT = frozenset({"name", "base", "durability", "supervision", "landing"})
+_CARRIED_OUT = frozenset({"name", "base", "durability", "supervision", "landing", "strict"})
 
 
 @dataclass(frozen=True, init=False)
@@ -64,6 +64,8 @@ class Run:
             (it waits for the disk).
         supervision: how often what fails is restarted.
         landing: buffers in which an aggregator receives updates, 1 to 64; each is one model large.
+        strict: end the run where workers would not compute the same bits (another build of torch,
+            CPU, number of threads); else the result says that they are not promised.
         base: directory that relative paths start from; without it that of the running script, or
             the current one where there is no script.
 
@@ -85,6 +87,7 @@ class Run:
     durability: Literal["process", "machine"]
     supervision: Supervision
     landing: int
+    strict: bool
     base: Path = field(compare=False)
 
     def __init__(
@@ -104,6 +107,7 @@ class Run:
         durability: Literal["process", "machine"] = "process",
         supervision: Supervision | None = None,
         landing: int = 2,
+        strict: bool = False,
         base: str | os.PathLike[str] | None = None,
     ) -> None:
         where = (_script_directory() if base is None else Path(base)).resolve()
@@ -130,6 +134,7 @@ class Run:
             "durability": durability,
             "supervision": Supervision() if supervision is None else supervision,
             "landing": landing,
+            "strict": strict,
             "base": where,
         }
         for key, value in plain.items():
@@ -310,6 +315,8 @@ class Run:
             raise WrongValue("`durability` of Run", '"process" or "machine"', self.durability)
         if not 1 <= self.landing <= _LANDING_MAX:
             raise WrongValue("`landing` of Run", f"from 1 to {_LANDING_MAX}", self.landing)
+        if not isinstance(self.strict, bool):
+            raise WrongType("`strict` of Run", "bool", self.strict)
         if self.algorithm.reduce == "pair":
             raise Misfit(
                 f"{type(self.algorithm).__name__} merges pairs of models, which needs a gossip "
@@ -356,13 +363,14 @@ _PLAIN: dict[str, Any] = {
     "durability": Literal["process", "machine"],
     "supervision": Supervision,
     "landing": int,
+    "strict": bool,
     "base": str,
 }
 # As people read it: what is learned first, how it is carried out last.
 _KEYS = (
     *("name", "seed", "validate"),
     *SLOTS,
-    *("evaluate", "supervision", "durability", "landing", "base"),
+    *("evaluate", "supervision", "durability", "landing", "strict", "base"),
 )
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections.abc import Mapping
 from typing import Final
 
 from actorfl.errors import WrongValue
+from actors import Deployment, Processes
 
 VARIABLE: Final = "ACTORFL_THREADS"
 """Environment variable that holds the count; children inherit it, so inline and processes agree."""
@@ -63,6 +65,18 @@ def child_environment(overlay: Mapping[str, str]) -> dict[str, str]:
     # 30 ms took 1,400-4,400 ms with two threads on two busy cores, and 150 ms with these asleep.
     waiting = {_WAITING: "passive"} if count > 1 else {}
     return {_OPENMP: str(count), VARIABLE: str(count), **waiting, **overlay}
+
+
+def deployed(on: Deployment) -> Deployment:
+    """The deployment with `child_environment` for each overlay that it has.
+
+    Raises:
+        WrongValue: a variable holds no number of threads.
+    """
+    if not isinstance(on, Processes) or not on.env:
+        return on
+    env = {name: child_environment(overlay) for name, overlay in on.env.items()}
+    return dataclasses.replace(on, env=env)
 
 
 def _count(text: str | None, variable: str) -> int | None:

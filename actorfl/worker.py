@@ -6,7 +6,9 @@ import contextlib
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from actorfl import fingerprint
 from actorfl.algorithm import Ctx
+from actorfl.fingerprint import Fingerprint
 from actorfl.kept import Kept
 from actorfl.lane import lane_of
 from actorfl.mean import Mean
@@ -72,6 +74,8 @@ class Worker(Actor):
         self._steps: Stepping[Put] = Stepping()
         self._transfer: tuple[int, Transfer] | None = None
         self._said = 0.0
+        # Told until the aggregator has answered, so that it has heard it.
+        self._fingerprint: Fingerprint | None = None
         self._data: _Data | None = None
         self._kept = Kept(self.snapshots(f"snapshots/worker-{name}"))
         # Grows with each restart of the process and, within one, of the actor.
@@ -82,6 +86,7 @@ class Worker(Actor):
         crash_point("worker.start")
         seed = seed_for(self._run.seed, self._name, 0, "load")
         self._data = await self._lane.run(self._load, seed=seed)
+        self._fingerprint = await self._lane.run(fingerprint.measured)
         await self._kept.restore()
         self._ask()
         self.timers.start("retry", _Retry(), after=RETRY, every=RETRY)
@@ -104,6 +109,7 @@ class Worker(Actor):
         stamp = message.stamp
         if stamp.run != self._identity:
             return
+        self._fingerprint = None
         again = self._steps.go(stamp.clock, stamp.version)
         if again is not None:
             self._put(again)
@@ -125,6 +131,7 @@ class Worker(Actor):
     def wait(self, message: Wait) -> None:
         """The others are not ready yet; the retry asks again."""
         if message.stamp.run == self._identity:
+            self._fingerprint = None
             self._steps.told(message.stamp.clock)
 
     def done(self, message: Done) -> None:
@@ -147,7 +154,14 @@ class Worker(Actor):
         stamp = Stamp(self._identity, self._steps.clock, 0)
         with contextlib.suppress(LinkFull):  # then the next time
             self._aggregator.tell(
-                Ready(stamp, self._name, self._incarnation, self._data.examples, self.ref)
+                Ready(
+                    stamp,
+                    self._name,
+                    self._incarnation,
+                    self._data.examples,
+                    self.ref,
+                    self._fingerprint,
+                )
             )
 
     def _put(self, put: Put) -> None:

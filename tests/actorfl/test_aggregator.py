@@ -99,6 +99,7 @@ class Script:
             landing=2,
             identity=RUN,
             lr=0.1,
+            strict=False,
             code={
                 "algorithm": {"kind": "fedavg"},
                 "sync": {"kind": "bsp"},

@@ -1,0 +1,57 @@
+"""A worker that would not compute the same bits is refused, or the result says so."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from actorfl import Rounds
+from actorfl.cli import closing_line
+from actorfl.errors import Misfit
+from actors import Processes
+from tests.faults.runs import carry_out, small
+
+pytestmark = pytest.mark.timeout(120)
+
+CHANGES = [
+    pytest.param({"ACTORFL_THREADS": "2"}, "threads per fit are 1 here and 2 there", id="threads"),
+    pytest.param({"OMP_NUM_THREADS": "2"}, "threads per fit are 1 here and 2 there", id="openmp"),
+    pytest.param(
+        {"ATEN_CPU_CAPABILITY": "default"}, "the CPU capability is AVX", id="capability"
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("variables", "sentence"), CHANGES)
+async def test_a_strict_run_refuses_a_worker_that_computes_otherwise(
+    variables: dict[str, str], sentence: str, tmp_path: Path
+) -> None:
+    on = Processes(4, env={"w3": variables})
+    with pytest.raises(Misfit, match="the run is strict, and w3 does not compute as w0 did") as no:
+        await carry_out(small(strict=True, until=Rounds(2)), tmp_path, on)
+    assert sentence in str(no.value)
+    assert no.value.exit_code == 15
+
+
+async def test_another_run_says_that_its_bits_are_not_promised(tmp_path: Path) -> None:
+    on = Processes(4, env={"w3": {"ACTORFL_THREADS": "2"}})
+    said: list[str] = []
+    result = await carry_out(
+        small(until=Rounds(2)), tmp_path, on, on_row=lambda row: said.append(str(row.get("event")))
+    )
+    assert list(result.unpromised) == ["w3"]
+    assert "threads per fit are 1 here and 2 there" in result.unpromised["w3"]
+    assert any(line.startswith("the same bits are not promised: w3") for line in said)
+    assert "the same bits are not promised; " in closing_line(result)
+    stored = json.loads((result.directory / "result.json").read_text())
+    assert stored["unpromised"] == dict(result.unpromised)
+
+
+async def test_a_strict_run_whose_workers_are_alike_is_like_any_other(tmp_path: Path) -> None:
+    on = Processes(2, env={"w1": {"SOMETHING_ELSE": "1"}})
+    strict = await carry_out(small(strict=True, until=Rounds(2)), tmp_path, on)
+    other = await carry_out(small(until=Rounds(2)), tmp_path)
+    assert strict.sha256 == other.sha256
+    assert strict.unpromised == {}
