@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import errno
+import ipaddress
 import os
 import socket
 import stat
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
@@ -23,6 +25,8 @@ MAX_PATH_BYTES: Final = 107
 """Bytes of an AF_UNIX path on Linux: 108 with its terminator. libzmq cuts a longer one in
 silence."""
 
+_LAST_PORT: Final = 65535
+
 MAX_ADDRESS_BYTES: Final = 512
 """Bytes of any address; nothing longer is ever connected to."""
 
@@ -32,32 +36,38 @@ class Address:
     """A parsed address.
 
     Attributes:
-        scheme: "inproc", "ipc" or "sim".
-        rest: the name after inproc:// or sim://, or the absolute path after ipc://, without lane
-            suffix.
+        scheme: "inproc", "ipc", "tcp" or "sim".
+        rest: the name after inproc:// or sim://, the absolute path after ipc:// without lane
+            suffix, or host and ports after tcp://, "127.0.0.1:5001,5002": control, bulk.
     """
 
-    scheme: Literal["inproc", "ipc", "sim"]
+    scheme: Literal["inproc", "ipc", "tcp", "sim"]
     rest: str
 
     @staticmethod
     def parse(text: str, node: NodeId | None = None) -> Address:
-        """Read "inproc://name", "ipc:///directory/base" or "sim://name".
+        """Read "inproc://name", "ipc:///directory/base", "tcp://host:port,port" or "sim://name".
+
+        Of tcp the second port, that of the bulk lane, is the next one where it is not given; "*"
+        for both lets the system choose them, for a listener only.
 
         Args:
             text: the address. A base that ends in "*" gets the incarnation of ``node`` there.
             node: who listens; None where the address is only dialled.
 
         Raises:
-            AddressError: another scheme, an empty name, a relative or too long path.
+            AddressError: another scheme, an empty name, a relative or too long path, no port, a
+                host that is not this machine.
         """
         scheme, separator, rest = text.partition("://")
         shown = text if len(text) <= MAX_ADDRESS_BYTES else text[:64] + "..."
-        if not separator or scheme not in {"inproc", "ipc", "sim"}:
+        if not separator or scheme not in {"inproc", "ipc", "tcp", "sim"}:
             raise AddressError(
-                f"address {shown!r} is neither inproc://name nor ipc:///directory/base, nor "
-                "sim://name in a simulation"
+                f"address {shown!r} is none of inproc://name, ipc:///directory/base, "
+                "tcp://127.0.0.1:port, and sim://name in a simulation"
             )
+        if scheme == "tcp":
+            return Address("tcp", _tcp(rest, shown, listening=node is not None))
         if node is not None and rest.endswith("*"):
             rest = f"{rest[:-1]}{node.incarnation:06x}"
         if not rest or not rest.isprintable() or len(text.encode()) > MAX_ADDRESS_BYTES:
@@ -81,10 +91,49 @@ class Address:
 
     def endpoint(self, lane: Lane) -> str:
         """What the socket of one lane binds or connects to."""
+        if self.scheme == "tcp":
+            host, _, ports = self.rest.rpartition(":")
+            port = ports.split(",")[LANES.index(lane)]
+            return f"tcp://{host}:{port}"
         return f"{self.scheme}://{self.rest}{_SUFFIX[lane]}"
+
+    def with_ports(self, ports: Sequence[str]) -> Address:
+        """The same with the ports that the system chose, one per lane."""
+        host, _, _ = self.rest.rpartition(":")
+        return Address(self.scheme, f"{host}:{','.join(ports)}")
 
     def __str__(self) -> str:
         return f"{self.scheme}://{self.rest}"
+
+
+def _tcp(rest: str, shown: str, *, listening: bool) -> str:
+    """Host and ports of both lanes, checked.
+
+    Raises:
+        AddressError: no loopback address of this machine, or no port.
+    """
+    host, separator, ports = rest.rpartition(":")
+    try:
+        loopback = ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        loopback = host == "localhost"
+    if not separator or not loopback:
+        raise AddressError(
+            f"address {shown!r} is not on this machine: without encryption only 127.0.0.1, [::1] "
+            "and localhost are allowed"
+        )
+    if ports == "*" and listening:
+        return f"{host}:*,*"
+    numbers = ports.split(",")
+    valid = [n.isascii() and n.isdigit() and 0 < int(n[:6]) <= _LAST_PORT for n in numbers]
+    if all(valid) and len(numbers) == 1 and int(numbers[0]) < _LAST_PORT:
+        numbers.append(str(int(numbers[0]) + 1))
+    if not all(valid) or len(numbers) != len(LANES) or numbers[0] == numbers[1]:
+        raise AddressError(
+            f"address {shown!r} needs two different ports from 1 to {_LAST_PORT}, such as "
+            "tcp://127.0.0.1:5001,5002"
+        )
+    return f"{host}:{','.join(numbers)}"
 
 
 def prepare(address: Address) -> None:

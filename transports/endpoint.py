@@ -20,7 +20,7 @@ from transports.limits import Limits
 from transports.link import Handler, Link
 from transports.port import MORE, NOW, Port
 from transports.rng import Rng
-from transports.sockets import Context, Socket, check_scheme
+from transports.sockets import Context, Socket, bind, check_scheme
 from transports.statistics import Dropped, EndpointStatistics
 from transports.wire import (
     MAX_SENTENCE,
@@ -128,9 +128,9 @@ class Endpoint(Generic[I]):
         """Listen at a further address, on both lanes.
 
         Args:
-            address: "ipc:///directory/base", "inproc://name" or, in a simulation, "sim://name";
-                each lane adds its own suffix, and a base that ends in "*" gets the incarnation
-                there.
+            address: "ipc:///directory/base", "inproc://name", "tcp://127.0.0.1:*" or, in a
+                simulation, "sim://name"; each lane adds its own suffix or has its own port, and a
+                base that ends in "*" gets the incarnation there.
 
         Returns:
             The address that peers dial.
@@ -143,14 +143,13 @@ class Endpoint(Generic[I]):
         parsed = Address.parse(address, self.node)
         check_scheme(self._context, parsed)
         prepare(parsed)
-        bound: list[Lane] = []
+        bound: dict[Lane, str] = {}
         try:
             for lane in LANES:
-                self._listeners[lane].socket.bind(parsed.endpoint(lane))
-                bound.append(lane)
+                bound[lane] = bind(self._listeners[lane].socket, parsed.endpoint(lane))
         except zmq.ZMQError as error:
-            for lane in bound:
-                self._listeners[lane].socket.unbind(parsed.endpoint(lane))
+            for lane, where in bound.items():
+                self._listeners[lane].socket.unbind(where)
             if error.errno == zmq.EADDRINUSE:
                 raise AddressInUse(
                     f"{parsed} is in use by a live listener: choose another"
@@ -158,6 +157,8 @@ class Endpoint(Generic[I]):
             raise AddressError(f"{parsed} cannot be listened at: {error.strerror}") from error
         for lane in LANES:
             self._listeners[lane].touched()
+        if parsed.scheme == "tcp":
+            parsed = parsed.with_ports([bound[lane].rpartition(":")[2] for lane in LANES])
         self._addresses.append(parsed)
         return str(parsed)
 

@@ -131,6 +131,23 @@ def check_scheme(context: Context, address: Address) -> None:
         )
 
 
+def bind(socket: Socket, address: str) -> str:
+    """Bind a socket.
+
+    Returns:
+        Where it is bound: the address, or with the port that the system chose for "*".
+
+    Raises:
+        zmq.ZMQError: EADDRINUSE, or another reason why not.
+    """
+    socket.bind(address)
+    if not address.startswith("tcp:"):
+        return address
+    last = socket.getsockopt(zmq.LAST_ENDPOINT)
+    assert isinstance(last, bytes)
+    return last.rstrip(b"\0").decode()
+
+
 def watch(
     socket: Socket, readable: Callable[[], None], ended: Callable[[], None] | None
 ) -> Signals:

@@ -24,7 +24,7 @@ def private_directory() -> Iterator[Path]:
         yield Path(name)
 
 
-@pytest.fixture(params=["inproc", "ipc"])
+@pytest.fixture(params=["inproc", "ipc", "tcp"])
 async def world(request: pytest.FixtureRequest, private_directory: Path) -> AsyncIterator[World]:
     world = World(private_directory, request.param)
     yield world

@@ -28,8 +28,16 @@ def test_a_star_becomes_the_incarnation_of_who_listens() -> None:
 @pytest.mark.parametrize(
     ("text", "why"),
     [
-        ("tcp://1.2.3.4:5", "neither inproc"),
-        ("nonsense", "neither inproc"),
+        ("tcp://1.2.3.4:5", "not on this machine"),
+        ("nonsense", "none of inproc"),
+        ("tcp://nowhere.example:5", "not on this machine"),
+        ("tcp://127.0.0.1", "not on this machine"),
+        ("tcp://127.0.0.1:x", "two different ports"),
+        ("tcp://127.0.0.1:5,5", "two different ports"),
+        ("tcp://127.0.0.1:5,6,7", "two different ports"),
+        ("tcp://127.0.0.1:65535", "two different ports"),
+        ("tcp://127.0.0.1:99999,5", "two different ports"),
+        ("tcp://127.0.0.1:*", "two different ports"),
         ("ipc://relative/path", "absolute path"),
         ("inproc://", "no name"),
         ("inproc://a\nb", "cannot be printed"),
@@ -94,3 +102,42 @@ async def test_sockets_are_gone_after_close(ipc_world: World) -> None:
     assert sorted(path.name for path in ipc_world.directory.iterdir()) == ["here.b", "here.c"]
     await node.endpoint.close()
     assert not list(ipc_world.directory.iterdir())
+
+
+def test_each_lane_of_tcp_has_a_port_of_its_own() -> None:
+    address = Address.parse("tcp://127.0.0.1:5001")
+    assert str(address) == "tcp://127.0.0.1:5001,5002"
+    assert address.endpoint("control") == "tcp://127.0.0.1:5001"
+    assert address.endpoint("bulk") == "tcp://127.0.0.1:5002"
+    assert str(Address.parse("tcp://[::1]:7,9")) == "tcp://[::1]:7,9"
+    assert Address.parse("tcp://localhost:*", NODE).endpoint("bulk") == "tcp://localhost:*"
+
+
+async def test_the_system_chooses_ports_and_they_are_told(private_directory: Path) -> None:
+    world = World(private_directory, "tcp")
+    one = await world.node("a")
+    address = await one.endpoint.listen("tcp://127.0.0.1:*")
+    ports = [int(port) for port in address.rpartition(":")[2].split(",")]
+    assert len(set(ports)) == 2
+    assert address in one.endpoint.addresses
+    other = await world.node("b")
+    with pytest.raises(AddressInUse, match="is in use by a live listener"):
+        await other.endpoint.listen(address)
+    free = await other.endpoint.listen("tcp://127.0.0.1:*")
+    assert free != address
+    await world.close()
+
+
+async def test_a_port_in_use_for_one_lane_frees_the_other(private_directory: Path) -> None:
+    world = World(private_directory, "tcp")
+    one = await world.node("a")
+    with socket.socket() as taken, socket.socket() as free:
+        for each in (taken, free):
+            each.bind(("127.0.0.1", 0))
+        taken.listen()
+        busy, control = taken.getsockname()[1], free.getsockname()[1]
+        free.close()
+        with pytest.raises(AddressInUse):
+            await one.endpoint.listen(f"tcp://127.0.0.1:{control},{busy}")
+    await one.endpoint.listen(f"tcp://127.0.0.1:{control},{busy}")
+    await world.close()

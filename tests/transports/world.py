@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import socket
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -104,6 +105,14 @@ class Node:
         return dict(self.endpoint.statistics().refused)
 
 
+def free_ports() -> tuple[int, int]:
+    """Two ports that nobody listens at now."""
+    with socket.socket() as one, socket.socket() as other:
+        for each in (one, other):
+            each.bind(("127.0.0.1", 0))
+        return one.getsockname()[1], other.getsockname()[1]
+
+
 class World:
     """Nodes of one test; closes them all."""
 
@@ -113,6 +122,7 @@ class World:
         self.nodes: list[Node] = []
         self.opened: list[Port] = []
         self.incarnations = _incarnations
+        self._ports: dict[str, tuple[int, int]] = {}
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
 
     def context(self, name: str) -> Context:
@@ -144,6 +154,11 @@ class World:
     def address(self, name: str) -> str:
         if self.scheme == "ipc":
             return f"ipc://{self.directory}/{name}"
+        if self.scheme == "tcp":
+            # Known before anybody listens there, as the ports of a configuration are.
+            if name not in self._ports:
+                self._ports[name] = free_ports()
+            return "tcp://127.0.0.1:{},{}".format(*self._ports[name])
         return f"{self.scheme}://{name}"
 
     async def pair(
