@@ -23,6 +23,24 @@ class Addresses(Protocol):
         """Nobody listens any more; leave nothing behind."""
 
 
+class TcpAddresses:
+    """Ports of the loopback interface that the system chooses."""
+
+    def launcher(self, name: str) -> str:
+        """See ``Addresses.launcher``."""
+        return "tcp://127.0.0.1:*"
+
+    def node(self, node: NodeId) -> str:
+        """See ``Addresses.node``."""
+        return "tcp://127.0.0.1:*"
+
+    def close(self) -> None:
+        """See ``Addresses.close``."""
+
+    def __repr__(self) -> str:
+        return "<TcpAddresses>"
+
+
 class IpcAddresses:
     """Sockets in a private directory, which is made when the first one is asked for."""
 

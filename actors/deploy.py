@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 from actors.errors import UsageError
 from actors.faults import FaultPlan
@@ -45,13 +46,18 @@ class Processes:
         env: environment variables by process or actor name, laid over the launcher's; an actor's
             go to the process that holds it.
         faults: what shall go wrong in them, for tests; None for nothing.
+        over: "ipc", sockets in a private directory, or "tcp", ports of the loopback interface.
     """
 
     n: int
     env: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     faults: FaultPlan | None = None
+    over: Literal["ipc", "tcp"] = "ipc"
 
     def __post_init__(self) -> None:
+        if self.over not in {"ipc", "tcp"}:
+            msg = f"Processes(over={self.over!r}) is neither 'ipc' nor 'tcp'"
+            raise UsageError(msg)
         if self.n < 1:
             msg = (
                 f"Processes({self.n}) has no process for the workers; give at least 1, or Inline()"

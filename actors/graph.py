@@ -6,12 +6,13 @@ import asyncio
 import inspect
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from actors.actor import Actor
+from actors.addresses import TcpAddresses
 from actors.code import reference
 from actors.deploy import Deployment, Inline, Process, Processes, Simulated
 from actors.errors import GaveUp, GraphError, NodeStartFailed
@@ -292,6 +293,8 @@ class ActorGraph:
 
             world = Simulation(on).world(self.name)
         world = world or World()
+        if isinstance(on, Processes) and on.over == "tcp":
+            world = replace(world, addresses=TcpAddresses())
         system = ActorSystem(
             self.name,
             world=world,

@@ -30,7 +30,9 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> str:
     return actors.run(carry_out(slow(), tmp_path_factory.mktemp("undisturbed"))).sha256
 
 
-@pytest.mark.parametrize("on", [Processes(1), Processes(4)], ids=str)
+@pytest.mark.parametrize(
+    "on", [Processes(1), Processes(4), Processes(4, over="tcp")], ids=["1", "4", "tcp"]
+)
 async def test_the_same_bits_come_from_one_process_and_from_many(
     on: Processes, undisturbed: str, tmp_path: Path
 ) -> None:
@@ -60,6 +62,13 @@ def killing(*victims: str, when: Moment) -> tuple[Callable[[Any, Mapping[str, An
                 under_way.live.processes.kill(victim)
 
     return disturb, kills
+
+
+async def test_a_kill_changes_no_bit_over_tcp_either(undisturbed: str, tmp_path: Path) -> None:
+    disturb, kills = killing("p0", "aggregator", when=fit(2))
+    on = Processes(2, over="tcp")
+    result = await carry_out(slow(), tmp_path, on, disturb=disturb)
+    assert (result.sha256, len(kills), result.restarts) == (undisturbed, 2, 2)
 
 
 MOMENTS = [
