@@ -104,6 +104,8 @@ class Aggregator(Actor):
         pool = LandingPool(buffers=self._plan.landing)
         self.system.set_landing_pool(self.ref, pool)
         self._snapshots = self.snapshots(checkpoint.FOLDER)
+        # Whoever had it before may be frozen, and wake up in the middle of an append.
+        await self.storage.claim(checkpoint.METRICS)
         found = await checkpoint.load(self._snapshots)
         if found is None:
             return

@@ -31,6 +31,7 @@ from actors import (
     GaveUp,
     Inline,
     Live,
+    Spawner,
     loop_factory,
 )
 
@@ -152,6 +153,7 @@ async def running(
     out: Path = Path("runs"),
     on_row: OnRow | None = None,
     debug: bool = False,
+    spawner: Spawner | None = None,
 ) -> AsyncIterator[Running]:
     """Start a run; leaving the block ends it, finished or not.
 
@@ -163,6 +165,7 @@ async def running(
         on_row: called with each line of the metrics, and with ``{"event": sentence}`` for each
             failure and restart.
         debug: have the processes log at debug level.
+        spawner: starts the processes; for tests of what they may do to a run.
 
     Raises:
         ConfigError: refused before anything started.
@@ -187,7 +190,7 @@ async def running(
                 finished.set_result(message)
 
         graph = graph_of(run, identity, log.row, on_finished)
-        outside = Outside(run, on, directory)
+        outside = Outside(run, on, directory, spawner)
         storage = outside.storage
         limit: asyncio.TimerHandle | None = None
         try:
@@ -204,6 +207,7 @@ async def running(
                 generation=starts << 20,
                 on_line=log.line,
                 debug=debug,
+                stuck_after=run.supervision.stuck_after,
                 before=log.attach,
             ) as live:
                 log.on_progress = live.progressed

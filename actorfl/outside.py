@@ -6,7 +6,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from actorfl.rundir import RunDirectory
-from actors import Deployment, FileStorage, Simulated, Storage, World
+from actors import Deployment, FileStorage, Simulated, Spawner, Storage, World
 
 if TYPE_CHECKING:
     from actorfl.run import Run
@@ -23,6 +23,7 @@ class Outside:
         run: to be carried out.
         on: where.
         directory: of the run.
+        spawner: starts its processes; the usual one where not given.
 
     Attributes:
         world: of the launcher's node.
@@ -30,7 +31,9 @@ class Outside:
         simulation: the simulated world, or None.
     """
 
-    def __init__(self, run: Run, on: Deployment, directory: RunDirectory) -> None:
+    def __init__(
+        self, run: Run, on: Deployment, directory: RunDirectory, spawner: Spawner | None = None
+    ) -> None:
         self._directory = directory
         self._stack = ExitStack()
         self.simulation: Simulation | None = None
@@ -46,6 +49,8 @@ class Outside:
         else:
             self.storage = FileStorage(directory.path, durability=run.durability)
             self.world = World(storage=self.storage)
+            if spawner is not None:
+                self.world.spawner = spawner
 
     async def close(self) -> None:
         """The end of the run."""

@@ -21,8 +21,10 @@ from actors import (
     Custom,
     DeadLetter,
     Event,
+    NodeAnswers,
     NodeDied,
     NodeStarted,
+    NodeStuck,
     SupervisorGaveUp,
 )
 
@@ -165,6 +167,10 @@ class RunLog:
                 return f"process {node} restarted (pid {pid})"
             case NodeDied(node=node, pid=pid, reason=reason):
                 return f"process {node} (pid {pid}) died: {reason}"
+            case NodeStuck(node=node, pid=pid, seconds=seconds):
+                return f"process {node} (pid {pid}) has not answered for {seconds:.0f} s"
+            case NodeAnswers(node=node, pid=pid):
+                return f"process {node} (pid {pid}) answers again"
             case ActorRestarted(path=path, outside=False, error=error):
                 self._actor_restarts += 1
                 return f"{_name(path)} restarted after {error}"

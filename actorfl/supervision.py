@@ -20,6 +20,10 @@ class Supervision:
         outside: restarts within the period after deaths from outside (a signal, no memory left).
         backoff: seconds before the first restart, doubled with each further one.
         backoff_max: seconds that a back-off never exceeds.
+        stuck_after: seconds after which a process that lives but answers nothing is killed and
+            replaced; without it such a one is only told of, since a long computation that holds
+            the interpreter's lock looks the same; an import of torch takes seconds, so 10 is a good
+            value. At least 2.
 
     Raises:
         WrongValue: a negative or non-finite value.
@@ -30,6 +34,7 @@ class Supervision:
     outside: int = 10
     backoff: float = 0.05
     backoff_max: float = 5.0
+    stuck_after: float | None = None
 
     def __post_init__(self) -> None:
         for name in ("intensity", "outside"):
@@ -38,5 +43,8 @@ class Supervision:
         for name, value in (("backoff", self.backoff), ("backoff_max", self.backoff_max)):
             if not (math.isfinite(value) and value >= 0):
                 raise WrongValue(f"{name} of Supervision", "finite and at least 0 s", value)
+        if self.stuck_after is not None and not 2.0 <= self.stuck_after < math.inf:
+            need = "finite and at least 2 s"
+            raise WrongValue("stuck_after of Supervision", need, self.stuck_after)
         if not (math.isfinite(self.per) and self.per > 0):
             raise WrongValue("per of Supervision", "finite and above 0 s", self.per)

@@ -87,6 +87,29 @@ class NodeDied(Event, frozen=True, kw_only=True, tag="node_died"):
     lines: list[str]
 
 
+class NodeStuck(Event, frozen=True, kw_only=True, tag="node_stuck"):
+    """A node's process lives and has not answered for some time.
+
+    Attributes:
+        seconds: that it has been silent.
+        phi: how suspicious that is, see ``actors.liveness``.
+    """
+
+    node: str
+    incarnation: int
+    pid: int
+    seconds: float
+    phi: float
+
+
+class NodeAnswers(Event, frozen=True, kw_only=True, tag="node_answers"):
+    """A node that was stuck answers again."""
+
+    node: str
+    incarnation: int
+    pid: int
+
+
 class Custom(Event, frozen=True, kw_only=True, tag="custom"):
     """An event that an actor published by name."""
 

@@ -268,6 +268,7 @@ class ActorGraph:
         on_line: Callable[[str, str], None] | None = None,
         cwd: Path | None = None,
         debug: bool = False,
+        stuck_after: float | None = None,
         before: Callable[[ActorSystem], object] | None = None,
     ) -> AsyncIterator[Live]:
         """Start the graph; leaving the block stops it in reverse order and ends its processes.
@@ -284,6 +285,7 @@ class ActorGraph:
             on_line: called with (node, line) of the processes' standard output.
             cwd: working directory of the processes.
             debug: have the processes log at debug level.
+            stuck_after: seconds after which a process that lives and answers nothing is killed.
             before: called with the launcher's system before any actor is made.
         """
         on = on or Inline()
@@ -312,7 +314,7 @@ class ActorGraph:
                 manager = ProcessManager(
                     system, storage=storage, durability=durability, pass_fds=pass_fds,
                     generation=generation, on_line=on_line, cwd=cwd, debug=debug,
-                    faults=on.faults,
+                    faults=on.faults, stuck_after=stuck_after,
                 )  # fmt: skip
                 await manager.open()
                 for place in sorted(places):

@@ -14,6 +14,7 @@ REFUSED: Final = 4  # body: Refusal; the message was not handled
 CANCEL: Final = 5  # the asker no longer waits
 SIGNAL: Final = 6  # body: a system signal; `ask` is its sequence number
 SIGNAL_ACK: Final = 7  # `ask` is the highest sequence number received in order
+HEARTBEAT: Final = 8  # `ask` 0 asks for an answer, 1 is the answer
 
 #: Encoded size of an item apart from its body, in bytes; an upper estimate for the byte window.
 OVERHEAD: Final = 40

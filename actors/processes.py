@@ -11,8 +11,9 @@ from pathlib import Path
 import msgspec
 
 from actors.errors import NodeStartFailed, UsageError
-from actors.events import NodeDied, NodeStarted
+from actors.events import NodeAnswers, NodeDied, NodeStarted, NodeStuck
 from actors.faults import FaultPlan
+from actors.liveness import INTERVAL, STUCK, Liveness
 from actors.serving import NodeConfig
 from actors.signals import AnySignal, Dial, NodeDown, NodeReady, NodeUp
 from actors.spawner import Child, ProcessSpec
@@ -36,6 +37,7 @@ class _Process:
     starts: int = 0
     ready: asyncio.Future[None] | None = None
     starting: asyncio.Task[None] | None = None
+    liveness: Liveness | None = None
     lines: list[str] = field(default_factory=list)
 
     def started(self, task: asyncio.Task[None]) -> None:
@@ -75,6 +77,7 @@ class Processes:
         uvloop: whether they use it where it is installed.
         debug: have them log at debug level.
         faults: what shall go wrong in them.
+        stuck_after: seconds of silence after which one that lives is killed; None for never.
     """
 
     def __init__(
@@ -90,7 +93,10 @@ class Processes:
         uvloop: bool = True,
         debug: bool = False,
         faults: FaultPlan | None = None,
+        stuck_after: float | None = None,
     ) -> None:
+        self._stuck_after = stuck_after
+        self._beat: Timer | None = None
         self._faults = faults
         self._kills: list[Timer] = []
         self._system = system
@@ -108,12 +114,14 @@ class Processes:
         self._watchers: set[asyncio.Task[None]] = set()
         system.on_node_signal = self._signalled
         system.ensure_node = self.ensure
+        system.router.on_heartbeat = self._heard
 
     async def open(self) -> None:
         """Listen for the children."""
         system = self._system
         address = system.world.addresses.launcher(system.name)
         self._address = await system.router.endpoint.listen(address)
+        self._beat = system.world.clock.call_later(INTERVAL, self._beats)
         for kill in self._faults.kills if self._faults is not None else ():
             self._kills.append(system.world.clock.call_later(kill.at, self.kill, kill.node))
 
@@ -174,6 +182,7 @@ class Processes:
             faults=self._faults,
         )
         process.node = node
+        process.liveness = None
         process.ready = asyncio.get_running_loop().create_future()
         system.router.expect(node)
         child = await system.world.spawner.spawn(
@@ -264,12 +273,57 @@ class Processes:
                             peer.name, NODE_UID, NodeUp(node.name, node.incarnation, other)
                         )
                 self._tell_others(up, but=peer.name)
+                process.liveness = Liveness(self._system.world.clock.now())
                 if process.ready is not None and not process.ready.done():
                     process.ready.set_result(None)
             case Dial(who, _):
                 self._system.router.signal(who, NODE_UID, signal)
             case _:
                 _log.warning("%s sent %r, which is not for a launcher", peer, signal)
+
+    # -- who still answers -------------------------------------------------------------------------
+
+    def _beats(self) -> None:
+        """Ask all, and see who has been silent for too long."""
+        clock = self._system.world.clock
+        self._beat = clock.call_later(INTERVAL, self._beats)
+        now = clock.now()
+        for process in self._processes.values():
+            if process.liveness is None or process.child is None or not process.child.alive:
+                continue
+            self._system.router.heartbeat(process.name)
+            self._look_at(process, process.child, process.liveness, now)
+
+    def _look_at(self, process: _Process, child: Child, liveness: Liveness, now: float) -> None:
+        silent = liveness.silent(now)
+        assert process.node is not None
+        if silent > STUCK and not liveness.stuck:
+            liveness.stuck = True
+            self._system.events.publish(
+                NodeStuck(
+                    node=process.name,
+                    incarnation=process.node.incarnation,
+                    pid=child.pid,
+                    seconds=round(silent, 3),
+                    phi=round(liveness.phi(now), 3),
+                )
+            )
+        if self._stuck_after is not None and silent > self._stuck_after:
+            _log.warning("%s has not answered for %.1f s; it is killed", process.name, silent)
+            process.liveness = None
+            child.kill()
+
+    def _heard(self, peer: NodeId) -> None:
+        process = self._processes.get(peer.name)
+        if process is None or process.node != peer or process.liveness is None:
+            return
+        process.liveness.heard(self._system.world.clock.now())
+        if process.liveness.stuck:
+            process.liveness.stuck = False
+            assert process.child is not None
+            self._system.events.publish(
+                NodeAnswers(node=peer.name, incarnation=peer.incarnation, pid=process.child.pid)
+            )
 
     def _tell_others(self, signal: AnySignal, *, but: str) -> None:
         for name in tuple(self._system.router.directory):
@@ -307,6 +361,8 @@ class Processes:
         The actors have been stopped before, so nothing is lost by it.
         """
         self._closing = True
+        if self._beat is not None:
+            self._beat.cancel()
         for timer in self._kills:
             timer.cancel()
         children = [p.child for p in self._processes.values() if p.child is not None]

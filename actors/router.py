@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -65,6 +66,8 @@ class Router:
         self._acks: set[NodeId] = set()
         self._resends: dict[NodeId, Timer] = {}
         self.pool = LandingPool()
+        #: Called when a node has answered a heartbeat.
+        self.on_heartbeat: Callable[[NodeId], None] | None = None
 
     # -- out -----------------------------------------------------------------------------------
 
@@ -268,6 +271,8 @@ class Router:
             self._channel(link.peer).acknowledged(item.ask)
         elif kind == wire.CANCEL:
             self._system.cancelled(link, item)
+        elif kind == wire.HEARTBEAT:
+            self._heartbeat(link, item)
         elif kind in (wire.FAILED, wire.REFUSED):
             try:
                 refusal = msgspec.msgpack.decode(item.body, type=Refusal)
@@ -279,6 +284,20 @@ class Router:
                 self._system.asks.refused(item.ask, refusal)
         else:
             _log.warning("%s sent an item of unknown kind %d; ignored", link.peer, kind)
+
+    def heartbeat(self, node: str) -> None:
+        """Ask a node whether it answers; what does not get out now is not asked."""
+        link = self._links.get(node)
+        if link is not None and link.state == "up":
+            with contextlib.suppress(LinkFull, LinkClosed):
+                link.send(Item(0, 0, wire.HEARTBEAT), wire.OVERHEAD)
+
+    def _heartbeat(self, link: Link[Item], item: Item) -> None:
+        if item.ask == 0:
+            with contextlib.suppress(LinkFull, LinkClosed):  # then the next one is answered
+                link.send(Item(0, 0, wire.HEARTBEAT, b"", 1), wire.OVERHEAD)
+        elif self.on_heartbeat is not None:
+            self.on_heartbeat(link.peer)
 
     def _signalled(self, link: Link[Item], item: Item) -> None:
         channel = self._channel(link.peer)

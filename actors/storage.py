@@ -76,6 +76,13 @@ class Storage(Protocol):
             StorageError: there are fewer than ``at`` bytes, so something before is missing.
         """
 
+    async def claim(self, name: str) -> None:
+        """Take over a name that is appended to, from whoever had it before.
+
+        From then on appends of earlier owners (a process that was frozen and wakes up after it was
+        replaced) go nowhere, and those of this storage go on where the content ends.
+        """
+
     async def size(self, name: str) -> int | None:
         """Bytes under this name; None where there is nothing."""
 
@@ -139,6 +146,7 @@ class FileStorage:
         self._sync = durability == "machine"
         self._writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="storage")
         self._opened = self._closed = False
+        self._claimed: dict[Path, int] = {}
         # Written by the writer thread only, but for waiting and closed.
         self._counts = dict.fromkeys(StorageStatistics.__struct_fields__, 0)
 
@@ -162,6 +170,11 @@ class FileStorage:
         path = self._path(name)
         await self._run("append to", path, lambda: self._append(path, data, at))
 
+    async def claim(self, name: str) -> None:
+        """See `Storage.claim`: a copy of the file takes its place, and stays open here."""
+        path = self._path(name)
+        await self._run("claim", path, lambda: self._claim(path))
+
     async def size(self, name: str) -> int | None:
         """See `Storage.size`."""
         path = self._path(name)
@@ -181,7 +194,7 @@ class FileStorage:
         if self._closed:
             return
         self._closed = True
-        await asyncio.wrap_future(self._writer.submit(lambda: None))
+        await asyncio.wrap_future(self._writer.submit(self._let_go))
         self._writer.shutdown(wait=True)  # idle by now: returns at once
 
     def statistics(self) -> StorageStatistics:
@@ -269,13 +282,31 @@ class FileStorage:
         self._counts["writes"] += 1
         self._counts["bytes_written"] += written
 
+    def _claim(self, path: Path) -> None:
+        content = path.read_bytes() if path.exists() else b""
+        self._write(path, [content])
+        before = self._claimed.pop(path, None)
+        if before is not None:
+            os.close(before)
+        # Held open: a later owner puts another file in the place of this one.
+        self._claimed[path] = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+
+    def _let_go(self) -> None:
+        while self._claimed:
+            os.close(self._claimed.popitem()[1])
+
     def _append(self, path: Path, data: ReadableBuffer, at: int) -> None:
-        new = not path.exists()
+        claimed = self._claimed.get(path)
+        new = claimed is None and not path.exists()
         if new and at != 0:
             raise StorageError(_too_short(str(path), at, 0))
         self._make_folder(path.parent)
         # Unbuffered: a buffer would be flushed once more while the file closes after a failure.
-        with path.open("xb" if new else "r+b", buffering=0) as file:
+        with (
+            path.open("xb" if new else "r+b", buffering=0)
+            if claimed is None
+            else os.fdopen(os.dup(claimed), "r+b", buffering=0)
+        ) as file:
             size = os.fstat(file.fileno()).st_size
             if not 0 <= at <= size:
                 raise StorageError(_too_short(str(path), at, size))
@@ -344,13 +375,20 @@ class MemoryStorage:
     Args:
         disk: name to content; hand the same dictionary to the next storage to let it survive a
             simulated crash.
+        owners: the same for who claimed which name.
         capacity: bytes over all contents; what exceeds them is refused as a full disk would.
     """
 
     def __init__(
-        self, disk: dict[str, bytes] | None = None, *, capacity: int | None = None
+        self,
+        disk: dict[str, bytes] | None = None,
+        *,
+        capacity: int | None = None,
+        owners: dict[str, MemoryStorage] | None = None,
     ) -> None:
         self.disk: dict[str, bytes] = disk if disk is not None else {}
+        #: Who claimed which name of the disk; share it like the disk.
+        self.owners: dict[str, MemoryStorage] = owners if owners is not None else {}
         self._capacity = capacity
         self._closed = False
         self._counts = dict.fromkeys(StorageStatistics.__struct_fields__, 0)
@@ -380,12 +418,18 @@ class MemoryStorage:
     async def append(self, name: str, data: ReadableBuffer, at: int) -> None:
         """See `Storage.append`."""
         old = self.disk.get(self._check("append to", name), b"")
+        if self.owners.get(name, self) is not self:
+            return  # a later owner's content is another one
         if not 0 <= at <= len(old):
             raise StorageError(_too_short(name, at, len(old)))
         added = bytes(data)
         self._put("append to", name, old[:at] + added)
         self._counts["appends"] += 1
         self._counts["bytes_written"] += len(added)
+
+    async def claim(self, name: str) -> None:
+        """See `Storage.claim`."""
+        self.owners[self._check("claim", name)] = self
 
     async def size(self, name: str) -> int | None:
         """See `Storage.size`."""

@@ -38,12 +38,14 @@ class Disk:
     Attributes:
         contents: by name.
         seconds: of virtual time that each operation takes.
+        owners: of names that are appended to.
         touched: names that a node wrote or removed.
         statistics: what happened to it.
     """
 
     contents: dict[str, bytes] = field(default_factory=dict)
     seconds: float = 1e-3
+    owners: dict[str, MemoryStorage] = field(default_factory=dict)
     touched: set[str] = field(default_factory=set)
     statistics: DiskStatistics = field(default_factory=DiskStatistics)
 
@@ -89,7 +91,7 @@ class SimStorage(MemoryStorage):
     """
 
     def __init__(self, disk: Disk, clock: Clock, rng: Rng, plan: FaultPlan) -> None:
-        super().__init__(disk.contents)
+        super().__init__(disk.contents, owners=disk.owners)
         self._disk_of_all = disk
         self._clock = clock
         self._began = clock.now()

@@ -271,6 +271,8 @@ class SimChild:
                 self._end(Exit(signal=signal.SIGSEGV))
             case "exit":
                 self._end(Exit(code=int(number)))
+            case "sigstop":
+                self._simulation.network.freeze(self.name)
             case "raise" | "oom":
                 crashpoints.raise_for(action, point)
             case _:

@@ -60,6 +60,29 @@ async def test_what_is_written_is_read_and_replaced_whole(storage: Storage) -> N
     assert await storage.size("a/b") == 0
 
 
+@pytest.mark.parametrize("kind", KINDS)
+async def test_appends_of_an_earlier_owner_go_nowhere(kind: str, tmp_path: Path) -> None:
+    first = make(kind, tmp_path / "root")
+    await first.claim("log")
+    await first.append("log", b"one", 0)
+    if isinstance(first, MemoryStorage):
+        second: Storage = MemoryStorage(first.disk, owners=first.owners)
+    else:
+        second = make(kind, tmp_path / "root")
+    await second.claim("log")
+    await second.append("log", b"two", 3)
+    await first.append("log", b"late", 3)  # it was frozen, and does not know
+    assert await second.read("log") == b"onetwo"
+    await second.append("log", b"three", 6)
+    assert await second.read("log") == b"onetwothree"
+    assert await second.size("log") == 11
+    await first.claim("log")  # again its own, as it stands
+    await first.append("log", b"!", 11)
+    assert await first.read("log") == b"onetwothree!"
+    await first.close()
+    await second.close()
+
+
 async def test_parts_of_any_item_size_are_written_as_their_bytes(storage: Storage) -> None:
     array = np.arange(300_000, dtype=np.float64)
     await storage.write("x", [array.data, np.zeros((0, 3)).data, b"end"])

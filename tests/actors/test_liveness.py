@@ -1,0 +1,101 @@
+"""Silence is measured, told, and more suspicious the longer it lasts."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import actors
+from actors import (
+    ActorGraph,
+    CrashPoint,
+    Event,
+    FaultPlan,
+    NodeAnswers,
+    NodeDied,
+    NodeStuck,
+    Process,
+    Simulated,
+)
+from actors.liveness import Liveness
+from actors.sim import Simulation
+from tests.actors.test_simulation import Count, Counter
+
+
+def answering(intervals: list[float]) -> tuple[Liveness, float]:
+    now = 100.0
+    liveness = Liveness(now)
+    for interval in intervals:
+        now += interval
+        liveness.heard(now)
+    return liveness, now
+
+
+@given(st.lists(st.floats(0.0, 10.0), max_size=200), st.floats(0.0, 100.0), st.floats(0.0, 100.0))
+def test_suspicion_never_shrinks_while_nothing_comes(
+    intervals: list[float], sooner: float, later: float
+) -> None:
+    liveness, now = answering(intervals)
+    sooner, later = sorted((sooner, later))
+    assert 0.0 <= liveness.phi(now + sooner) <= liveness.phi(now + later) <= 300.0
+
+
+def test_an_answer_ends_the_silence() -> None:
+    liveness, now = answering([1.0] * 10)
+    assert liveness.silent(now + 3.0) == 3.0
+    assert liveness.phi(now + 3.0) > 3.0
+    liveness.heard(now + 3.0)
+    assert liveness.silent(now + 3.0) == 0.0
+    assert liveness.phi(now + 3.0) < 1.0
+
+
+def test_a_node_that_answers_irregularly_is_suspected_later() -> None:
+    regular, now = answering([1.0] * 50)
+    irregular, then = answering([0.5, 1.5] * 25)
+    assert irregular.phi(then + 2.0) < regular.phi(now + 2.0)
+
+
+async def frozen(on: Simulated, stuck_after: float | None) -> list[Event]:
+    """What is heard of a process that freezes in its second message, thawed after 8 s."""
+    graph = ActorGraph("frozen")
+    with graph.supervisor("root", place=Process()):
+        graph.actor("counter", Counter, first=0)
+    events: list[Event] = []
+    with Simulation(on).running() as simulation:
+        async with graph.start(
+            on,
+            world=simulation.world("frozen"),
+            stuck_after=stuck_after,
+            before=lambda system: system.events.subscribe(Event, events.append),
+        ) as live:
+            assert await live["counter"].ask(Count(), timeout=1.0) == 1
+            with pytest.raises(actors.AskError):
+                await live["counter"].ask(Count(), timeout=8.0)
+            if stuck_after is None:
+                simulation.network.thaw("p0")
+            await asyncio.sleep(2.0)
+            first = 3 if stuck_after is None else 1
+            assert await live["counter"].ask(Count(), timeout=1.0) == first
+    return events
+
+
+POINT = CrashPoint(point="counted", action="sigstop", at=2, node="p0")
+ON = Simulated(1, faults=FaultPlan(points=(POINT,)))
+
+
+def test_a_frozen_process_is_told_of_and_goes_on_when_it_thaws() -> None:
+    events = actors.run(frozen(ON, None), on=ON)
+    (stuck,) = [event for event in events if isinstance(event, NodeStuck)]
+    assert (stuck.node, stuck.phi > 3.0) == ("p0", True)
+    assert 5.0 < stuck.seconds < 7.5
+    assert [event.node for event in events if isinstance(event, NodeAnswers)] == ["p0"]
+    assert not [event for event in events if isinstance(event, NodeDied)]
+
+
+def test_a_frozen_process_is_killed_and_replaced_where_a_limit_is_set() -> None:
+    events = actors.run(frozen(ON, 3.0), on=ON)
+    assert [event.node for event in events if isinstance(event, NodeDied)] == ["p0"]
+    assert not [event for event in events if isinstance(event, NodeStuck)]

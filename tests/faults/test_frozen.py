@@ -1,0 +1,131 @@
+"""A frozen aggregator is killed and replaced; one that wakes up after that changes nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+import actors
+from actorfl import Supervision
+from actorfl.execute import running
+from actors import Event, Exit, PopenSpawner, Processes, ProcessSpec
+from actors.spawner import Child
+from tests.faults.runs import ROUNDS, alive, carry_out, rows
+from tests.faults.test_kills import fit, slow
+
+pytestmark = pytest.mark.timeout(120)
+
+# Longer than an import of torch holds the interpreter's lock on a busy machine.
+WATCHED = Supervision(stuck_after=8.0)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return actors.run(carry_out(slow(), tmp_path_factory.mktemp("undisturbed"))).sha256
+
+
+def freezing(victim: str, clock: int) -> tuple[Any, list[int]]:
+    """Stops that process in the first fit of a clock; its process id."""
+    stopped: list[int] = []
+
+    def disturb(under_way: Any, event: Mapping[str, Any]) -> None:
+        if not stopped and fit(clock)(event):
+            stopped.append(under_way.live.processes.pid(victim))
+            os.kill(stopped[0], signal.SIGSTOP)
+
+    return disturb, stopped
+
+
+@pytest.mark.parametrize("victim", ["aggregator", "p0"])
+async def test_a_frozen_process_is_killed_and_replaced_and_no_bit_changes(
+    victim: str, undisturbed: str, tmp_path: Path
+) -> None:
+    disturb, stopped = freezing(victim, 2)
+    result = await carry_out(slow(supervision=WATCHED), tmp_path, Processes(2), disturb=disturb)
+    assert (result.sha256, result.restarts) == (undisturbed, 1)
+    assert not alive(stopped[0])
+
+
+class Withheld:
+    """A child whose kill does not reach it, though it looks as if it had."""
+
+    def __init__(self, child: Child) -> None:
+        self._child = child
+        self.name, self.pid = child.name, child.pid
+        self._killed: asyncio.Future[Exit] = asyncio.get_running_loop().create_future()
+
+    @property
+    def alive(self) -> bool:
+        return self._child.alive and not self._killed.done()
+
+    async def wait(self) -> Exit:
+        real = asyncio.ensure_future(self._child.wait())
+        await asyncio.wait({real, self._killed}, return_when=asyncio.FIRST_COMPLETED)
+        if self._killed.done():
+            real.cancel()
+            return self._killed.result()
+        return real.result()
+
+    def kill(self) -> None:
+        if not self._killed.done():
+            self._killed.set_result(Exit(signal=signal.SIGKILL))
+
+    def terminate(self) -> None:
+        self._child.terminate()
+
+    def last_lines(self, n: int = 20) -> list[str]:
+        return self._child.last_lines(n)
+
+
+class Withholding:
+    """A spawner of which the aggregator's first process cannot be killed until the end."""
+
+    def __init__(self) -> None:
+        self._real = PopenSpawner()
+        self.starts = 0
+
+    async def spawn(self, spec: ProcessSpec) -> Child:
+        child = await self._real.spawn(spec)
+        if spec.name != "aggregator":
+            return child
+        self.starts += 1
+        return Withheld(child) if self.starts == 1 else child
+
+    async def close(self) -> None:
+        await self._real.close()
+
+
+async def test_an_aggregator_that_wakes_up_after_it_was_replaced_changes_nothing(
+    undisturbed: str, tmp_path: Path
+) -> None:
+    disturb, stopped = freezing("aggregator", 2)
+    spawner = Withholding()
+    woken: list[int] = []
+
+    async with running(
+        slow(supervision=WATCHED), Processes(2), out=tmp_path, spawner=spawner
+    ) as under_way:
+
+        def hear(event: Event) -> None:
+            fields = msgspec.to_builtins(event)
+            disturb(under_way, fields)
+            # Its successor has closed the clock in which it froze, and is in the next one.
+            if not woken and spawner.starts == 2 and fit(3)(fields):
+                woken.append(stopped[0])
+                os.kill(stopped[0], signal.SIGCONT)
+
+        under_way.live.system.events.subscribe(Event, hear)
+        result = await under_way.result()
+        assert woken
+        assert alive(woken[0])
+    assert (result.sha256, result.restarts) == (undisturbed, 1)
+    assert [row["round"] for row in rows(result.directory)] == list(range(1, ROUNDS + 1))
+    # The spawner ends it at last.
+    assert not alive(woken[0])
