@@ -1,4 +1,4 @@
-"""What the README prints is what the examples hold."""
+"""What the README and the pages of the documentation print is what the examples hold."""
 
 from __future__ import annotations
 
@@ -6,6 +6,10 @@ import re
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
+
+
+def pages() -> list[Path]:
+    return [path for glob in ("*.md", "docs/*.md", "examples/*/*.md") for path in ROOT.glob(glob)]
 
 
 def test_the_programs_of_the_readme_are_the_examples_that_the_tests_run() -> None:
@@ -18,9 +22,34 @@ def test_the_programs_of_the_readme_are_the_examples_that_the_tests_run() -> Non
         assert program == (ROOT / path).read_text()
 
 
+def test_the_programs_of_a_page_are_the_files_that_it_links_above_them() -> None:
+    compared = []
+    for page in sorted((ROOT / "docs").glob("*.md")):
+        # A program belongs to the link at the start of a paragraph right above it.
+        for target, program in re.findall(
+            r"^\[[^]]+\]\((\.\./examples/[^)]+)\)[^\n]*\n\n```\w+\n(.*?)```",
+            page.read_text(),
+            re.DOTALL | re.MULTILINE,
+        ):
+            file = (page.parent / target).resolve()
+            assert program == file.read_text(), f"{page.name} differs from {target}"
+            compared.append(file.relative_to(ROOT).as_posix())
+    assert sorted(compared) == [
+        *("examples/blobs/blobs.py", "examples/blobs/run.toml"),
+    ]
+
+
+def test_every_section_that_a_page_links_to_exists() -> None:
+    for page in pages():
+        for target, section in re.findall(r"\]\(([^)#:]*)#([^)]+)\)", page.read_text()):
+            text = (page.parent / target).read_text() if target else page.read_text()
+            headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+            anchors = [re.sub(r"[^\w -]", "", line).lower().replace(" ", "-") for line in headings]
+            assert section in anchors, f"{page.name} links to {target}#{section}"
+
+
 def test_every_file_that_a_page_links_to_exists() -> None:
-    pages = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]
-    assert len(pages) >= 5
-    for page in pages:
+    assert len(pages()) >= 5
+    for page in pages():
         for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text()):
             assert (page.parent / target).exists(), f"{page.name} links to {target}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -30,10 +31,8 @@ def run(cwd: Path, *command: str) -> str:
 
 @pytest.mark.parametrize("deploy", ["inline", "processes=2", "simulated=2"])
 def test_the_task_of_the_guide_trains(deploy: str, tmp_path: Path) -> None:
-    ((code,), (toml,)) = (blocks("tasks.md", language) for language in ("python", "toml"))
-    (tmp_path / "blobs.py").write_text(code)
-    (tmp_path / "run.toml").write_text(toml)
-    out = run(tmp_path, "-m", "actorfl", "run", "run.toml", "--deploy", deploy)
+    home = shutil.copytree(ROOT / "examples" / "blobs", tmp_path / "blobs")
+    out = run(home, "-m", "actorfl", "run", "run.toml", "--deploy", deploy)
     assert "after 5 rounds, 0 restarts" in out
 
 
@@ -51,3 +50,25 @@ def test_the_run_of_the_reference_is_one_run_in_toml_and_in_python(tmp_path: Pat
         code.replace("\nRun(", "\nrun = Run(") + "print(run.hash == Run.from_toml('run.toml').hash)"
     )
     assert run(tmp_path, "compare.py") == "True\n"
+
+
+def test_the_command_of_the_reference_finds_the_failure_in_the_log(tmp_path: Path) -> None:
+    text = (ROOT / "docs" / "run-directory.md").read_text()
+    (command,) = re.findall(r"`(grep -E [^`]* log\.txt)`", text)
+    home = shutil.copytree(ROOT / "examples" / "blobs", tmp_path / "blobs")
+    task = (home / "blobs.py").read_text()
+    (home / "blobs.py").write_text(
+        task.replace("return F.cross_entropy(", "return F.cross_entropi(")
+    )
+    failed = subprocess.run(
+        [sys.executable, "-m", "actorfl", "run", "run.toml", "--deploy", "processes=2"],
+        cwd=home, env=ENVIRONMENT, capture_output=True, text=True, timeout=100, check=False,
+    )  # fmt: skip
+    assert failed.returncode == 30, failed.stderr
+    found = subprocess.run(
+        command, shell=True, cwd=home / "runs" / "blobs-1", capture_output=True, text=True,
+        check=False,
+    )  # fmt: skip
+    kinds = {line.split()[1] for line in found.stdout.splitlines() if re.match(r"\d{4}-", line)}
+    assert {"actor_failed", "gave_up"} <= kinds
+    assert re.search(r'blobs\.py", line \d+, in loss\n', found.stdout)
