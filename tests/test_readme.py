@@ -36,6 +36,8 @@ def test_the_programs_of_a_page_are_the_files_that_it_links_above_them() -> None
             compared.append(file.relative_to(ROOT).as_posix())
     assert sorted(compared) == [
         *("examples/blobs/blobs.py", "examples/blobs/run.toml"),
+        *("examples/counters/counters.py", "examples/hello/hello.py", "examples/jobs/jobs.py"),
+        *("examples/python/disturb.py", "examples/python/runs.py"),
     ]
 
 

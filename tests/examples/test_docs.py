@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 import shutil
 import subprocess
@@ -10,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from actorfl import SGD, Every, Result, Run, Star, Supervision
+from actors import Event
 from tests.examples.test_programs import ENVIRONMENT, ROOT
 
 pytestmark = pytest.mark.timeout(120)
@@ -72,3 +75,24 @@ def test_the_command_of_the_reference_finds_the_failure_in_the_log(tmp_path: Pat
     kinds = {line.split()[1] for line in found.stdout.splitlines() if re.match(r"\d{4}-", line)}
     assert {"actor_failed", "gave_up"} <= kinds
     assert re.search(r'blobs\.py", line \d+, in loss\n', found.stdout)
+
+
+def test_the_reference_of_the_log_names_every_kind_of_event() -> None:
+    (table,) = re.findall(
+        r"^\| kind \|.*?\n\n",
+        (ROOT / "docs/run-directory.md").read_text(),
+        re.DOTALL | re.MULTILINE,
+    )
+    kinds = {str(event.__struct_config__.tag) for event in Event.__subclasses__()}
+    assert kinds <= set(re.findall(r"`(\w+)`", table))
+
+
+def test_the_reference_of_runs_in_python_names_every_field() -> None:
+    page = (ROOT / "docs/python.md").read_text()
+    named = set(re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE))
+    assert named == {one.name for cls in (Run, Result) for one in dataclasses.fields(cls)}
+    for part in (Star, SGD, Every, Supervision):
+        (shown,) = re.findall(rf"`{part.__name__}\((\w+[,=][^`]*)\)`", page)
+        assert re.findall(r"(\w+)(?:=|,|$)", re.sub(r"=[^,]*", "", shown)) == [
+            one.name for one in dataclasses.fields(part)
+        ]

@@ -31,6 +31,35 @@ def test_hello_says_hello(tmp_path: Path) -> None:
     assert (done.returncode, done.stdout) == (0, "hello world\n"), done.stderr
 
 
+def test_an_office_hears_of_each_clerk_that_is_gone(tmp_path: Path) -> None:
+    done = run(tmp_path, str(ROOT / "examples/jobs/jobs.py"))
+    assert done.returncode == 0, done.stderr
+    gone = "['/office/clerk1: stopped', '/office/clerk2: stopped']"
+    assert done.stdout.splitlines() == ["42", "8", gone, "stopped"]
+
+
+def test_a_counter_that_failed_begins_again_and_the_others_go_on(tmp_path: Path) -> None:
+    done = run(tmp_path, str(ROOT / "examples/counters/counters.py"))
+    assert done.returncode == 0, done.stderr
+    before, total, failure, after = done.stdout.splitlines()
+    assert (before, total, after) == ("105", "405", "400")
+    assert failure.endswith("failed on Add: ValueError: -1 cannot be added; counters go up")
+
+
+@pytest.mark.timeout(180)
+def test_a_run_in_python_is_started_resumed_and_awaited(tmp_path: Path) -> None:
+    done = run(tmp_path, str(ROOT / "examples/python/runs.py"))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert f"2 rounds, 0 restarts, in {tmp_path}/runs/start/digits-1\n" in done.stdout
+    assert [line.split(":")[0] for line in done.stdout.splitlines()][-2:] == ["seed 1", "seed 2"]
+
+
+@pytest.mark.timeout(180)
+def test_a_run_whose_process_is_killed_ends_with_the_same_model(tmp_path: Path) -> None:
+    done = run(tmp_path, str(ROOT / "examples/python/disturb.py"))
+    assert (done.returncode, done.stdout) == (0, "1 restart, the same model\n"), done.stderr
+
+
 @pytest.mark.timeout(180)
 def test_the_demo_kills_twice_and_ends_with_equal_models(tmp_path: Path) -> None:
     demo = str(ROOT / "examples/digits/demo.py")
