@@ -45,6 +45,7 @@ if TYPE_CHECKING:
         NodeStarted,
         NodeStuck,
         SupervisorGaveUp,
+        ThreadAbandoned,
     )
     from actors.exits import Exit
     from actors.faults import FaultPlan, Kill
@@ -128,6 +129,7 @@ _HOMES = {
     "AtClock": "actors.crashpoints",
     "NodeAnswers": "actors.events",
     "NodeStuck": "actors.events",
+    "ThreadAbandoned": "actors.events",
     "World": "actors.world",
     "WouldDeadlock": "actors.errors",
     "loop_factory": "actors.runner",
@@ -196,6 +198,7 @@ __all__ = [
     "Supervisor",
     "SupervisorGaveUp",
     "Terminated",
+    "ThreadAbandoned",
     "Timers",
     "Unreachable",
     "UsageError",

@@ -10,6 +10,7 @@ from actors.ref import ActorRef
 from actors.signals import Failure
 
 if TYPE_CHECKING:
+    from actors.blocking import ActorClass
     from actors.cell import Cell
     from actors.snapshot import Snapshots
     from actors.storage import Storage
@@ -89,7 +90,7 @@ class Actor:
 
     # -- children and watching ------------------------------------------------------------------
 
-    async def spawn(self, name: str, cls: type[Actor], /, **arguments: Any) -> ActorRef:
+    async def spawn(self, name: str, cls: ActorClass, /, **arguments: Any) -> ActorRef:
         """Make a child on this node and wait until it has started.
 
         A child that fails is stopped, unless this actor is a ``Supervisor``.

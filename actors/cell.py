@@ -38,6 +38,7 @@ from actors.timers import Tick, Timers
 from transports import Link, LinkClosed, LinkFull, Weights
 
 if TYPE_CHECKING:
+    from actors.blocking import ActorClass
     from actors.snapshot import Snapshots
     from actors.system import ActorSystem
 
@@ -547,7 +548,7 @@ class Cell:
 
     # -- what the actor may do -------------------------------------------------------------------
 
-    async def spawn(self, name: str, cls: type[Actor], arguments: dict[str, Any]) -> ActorRef:
+    async def spawn(self, name: str, cls: ActorClass, arguments: dict[str, Any]) -> ActorRef:
         """Make a child here."""
         if any(c.name == name for c in self._children.values()):
             msg = f"{self.path} has a child named {name!r} already; choose another name"

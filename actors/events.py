@@ -110,6 +110,13 @@ class NodeAnswers(Event, frozen=True, kw_only=True, tag="node_answers"):
     pid: int
 
 
+class ThreadAbandoned(Event, frozen=True, kw_only=True, tag="thread_abandoned"):
+    """A blocking actor did not come back from a call; its thread goes on, if only for now."""
+
+    path: str
+    node: str
+
+
 class Custom(Event, frozen=True, kw_only=True, tag="custom"):
     """An event that an actor published by name."""
 

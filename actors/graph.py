@@ -11,12 +11,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from actors.actor import Actor
 from actors.addresses import TcpAddresses
+from actors.blocking import ActorClass, actor_class
 from actors.code import reference
 from actors.deploy import Deployment, Inline, Process, Processes, Simulated
-from actors.errors import GaveUp, GraphError, NodeStartFailed
-from actors.handlers import handlers_of
+from actors.errors import GaveUp, GraphError, NodeStartFailed, UsageError
 from actors.processes import Processes as ProcessManager
 from actors.ref import ActorRef
 from actors.signals import ActorSpec, Failure
@@ -31,7 +30,7 @@ class Handle:
     """An actor that was declared; given to another as constructor argument it links the two."""
 
     name: str
-    cls: type[Actor]
+    cls: ActorClass
 
     def __repr__(self) -> str:
         return f"<Handle {self.name}: {self.cls.__name__}>"
@@ -119,7 +118,7 @@ class ActorGraph:
     def actor(
         self,
         name: str,
-        cls: type[Actor],
+        cls: ActorClass,
         /,
         *,
         place: Process | None = None,
@@ -158,7 +157,7 @@ class ActorGraph:
         self._actors[name] = node
         return handle
 
-    def actors(self, pattern: str, count: int, cls: type[Actor], /, **options: Any) -> list[Handle]:
+    def actors(self, pattern: str, count: int, cls: ActorClass, /, **options: Any) -> list[Handle]:
         """Declare ``count`` actors named by the pattern, as in ``"packer{}"``."""
         if count < 1 or "{}" not in pattern:
             msg = (
@@ -198,10 +197,11 @@ class ActorGraph:
         for node in self._actors.values():
             handle = node.handle
             declared: Any = handle.cls
-            if not (isinstance(declared, type) and issubclass(declared, Actor)):
+            try:
+                actor_class(declared)
+            except UsageError as error:
                 msg = f"{handle.name!r} is declared with {declared!r}, which is not an actor class"
-                raise GraphError(msg)
-            handlers_of(handle.cls)
+                raise GraphError(msg) from error
             for linked in _handles(node.arguments):
                 known = self._actors.get(linked.name)
                 if known is None or known.handle is not linked:
@@ -421,7 +421,7 @@ async def _up(manager: ProcessManager, place: str) -> None:
 
 
 def _maker(
-    system: ActorSystem, ref: ActorRef, cls: type[Actor], arguments: dict[str, Any]
+    system: ActorSystem, ref: ActorRef, cls: ActorClass, arguments: dict[str, Any]
 ) -> Callable[[ActorRef], None]:
     def make(parent: ActorRef) -> None:
         system.make(ref.name, cls, arguments, parent=parent, ref=ref)

@@ -76,6 +76,14 @@ class ActorRef:
         """
         return await self._system._ask(self, message, timeout)  # noqa: SLF001
 
+    def ask_blocking(self, message: Message[R], *, timeout: float) -> R:
+        """As :meth:`ask`, for blocking actors, which have a thread of their own.
+
+        Raises:
+            UsageError: called on the loop's thread, which it would block for ever.
+        """
+        return self._system._ask_for_thread(self, message, timeout)  # noqa: SLF001
+
     async def drain(self) -> None:
         """Wait until the link to the actor's node has room."""
         await self._system._drain(self)  # noqa: SLF001

@@ -9,6 +9,7 @@ import re
 import typing
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
+from threading import get_ident
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -17,6 +18,7 @@ import msgspec
 from actors import item as wire
 from actors.actor import Actor
 from actors.asks import Asks
+from actors.blocking import ActorClass, actor_class
 from actors.cell import CURRENT, Cell, CellStatistics, Envelope
 from actors.code import CodeRef, load
 from actors.codec import Codec
@@ -121,6 +123,8 @@ class ActorSystem:
                 "context": self.world.context,
             },
         )
+        self._loop = asyncio.get_running_loop()
+        self._thread = get_ident()
         #: Resolved with the reason when a top-level actor fails for good.
         self.failure: asyncio.Future[Failure] = asyncio.get_running_loop().create_future()
         self._cells: dict[int, Cell] = {}
@@ -191,7 +195,7 @@ class ActorSystem:
 
     # -- making actors ---------------------------------------------------------------------------
 
-    async def spawn(self, name: str, cls: type[Actor], /, **arguments: Any) -> ActorRef:
+    async def spawn(self, name: str, cls: ActorClass, /, **arguments: Any) -> ActorRef:
         """Make a top-level actor on this node and wait until it has started.
 
         One that fails is stopped; a ``Supervisor`` restarts its children.
@@ -232,9 +236,7 @@ class ActorSystem:
         if self._closed:
             msg = f"node {self.name} is closed; {name} cannot be made any more"
             raise UsageError(msg)
-        if not (isinstance(cls, type) and issubclass(cls, Actor)):
-            msg = f"{cls!r} is not an actor class; derive it from actors.Actor"
-            raise UsageError(msg)
+        cls = actor_class(cls)
         ref = ref or self.new_ref(name, above=parent.path if parent else "")
         above = parent.parts if parent else self.guardian
         return self._cell(ref, above, cls, arguments, options)
@@ -275,15 +277,14 @@ class ActorSystem:
             return
         try:
             cls = load(CodeRef(order.spec.code, order.spec.sha256))
-            if not (isinstance(cls, type) and issubclass(cls, Actor)):
-                raise UsageError(f"{order.spec.code} is not an actor class")
+            made = actor_class(cls)
             arguments = self.decode_arguments(cls, order.spec.args)
-            self._cell(ref, order.parent, cls, arguments, order.spec)
+            self._cell(ref, order.parent, made, arguments, order.spec)
         except Exception as error:  # noqa: BLE001  (loading runs user code)
             _log.exception("%s cannot be made", order.path)
             self.signal(order.parent, Failed(ref.parts, Failure.of(error, "make")))
 
-    def encode_arguments(self, cls: type[Actor], arguments: dict[str, Any]) -> dict[str, bytes]:
+    def encode_arguments(self, cls: type, arguments: dict[str, Any]) -> dict[str, bytes]:
         """Constructor arguments as bytes, to cross to another node.
 
         Raises:
@@ -306,7 +307,7 @@ class ActorSystem:
             encoded[name] = body
         return encoded
 
-    def decode_arguments(self, cls: type[Actor], encoded: dict[str, bytes]) -> dict[str, Any]:
+    def decode_arguments(self, cls: type, encoded: dict[str, bytes]) -> dict[str, Any]:
         """The reverse of :meth:`encode_arguments`, bound to this system."""
         hints = _constructor_hints(cls)
         return {name: self.codec.decode(hints[name], body) for name, body in encoded.items()}
@@ -363,6 +364,9 @@ class ActorSystem:
     # -- sending ---------------------------------------------------------------------------------
 
     def _tell(self, ref: ActorRef, message: Message[Any]) -> Transfer | None:
+        if get_ident() != self._thread:
+            self._loop.call_soon_threadsafe(self._tell_for_thread, ref, message)
+            return None
         body, arrays = self.codec.encode(message)
         sender = CURRENT.get()
         item = Item(ref.uid, sender.uid if sender is not None else 0, wire.TELL, body)
@@ -374,6 +378,22 @@ class ActorSystem:
                 pass
         self.dead_letter(ref.path, item, "unreachable")
         return None
+
+    def _tell_for_thread(self, ref: ActorRef, message: Message[Any]) -> None:
+        """A blocking actor told something from its thread; it cannot wait for room in a link."""
+        try:
+            self._tell(ref, message)
+        except LinkFull:
+            body, _ = self.codec.encode(message)
+            self.dead_letter(ref.path, Item(ref.uid, 0, wire.TELL, body), "link full")
+
+    def _ask_for_thread(self, ref: ActorRef, message: Message[R], timeout: float) -> R:
+        if get_ident() == self._thread:
+            msg = f"{ref.path} cannot be asked by ask_blocking on the loop's thread; await ask()"
+            raise UsageError(msg)
+        return asyncio.run_coroutine_threadsafe(
+            self._ask(ref, message, timeout), self._loop
+        ).result()
 
     async def _ask(self, ref: ActorRef, message: Message[R], timeout: float) -> R:
         reply = reply_type(type(message))
@@ -628,7 +648,7 @@ def _check_name(name: str) -> None:
         raise UsageError(msg)
 
 
-def _constructor_hints(cls: type[Actor]) -> dict[str, Any]:
+def _constructor_hints(cls: Any) -> dict[str, Any]:
     try:
         hints = typing.get_type_hints(cls.__init__)
     except NameError as error:

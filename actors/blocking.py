@@ -1,0 +1,255 @@
+"""Blocking actors: any ``pykka.ThreadingActor``, in its own thread, supervised like an ``Actor``.
+
+pykka runs the thread and holds the instance; mailbox, supervision and addresses are ours. The
+mailbox hands the thread one message at a time, so a stop does not wait behind a queue. What pykka
+would do with an exception (log it and go on without the actor) or with ``SystemExit`` (stop every
+actor of the process) it never gets to do: each call ends in a result that the supervisor sees.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import sys
+import weakref
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeGuard, TypeVar
+
+from actors.actor import Actor
+from actors.errors import UsageError
+from actors.events import ThreadAbandoned
+
+if TYPE_CHECKING:
+    import pykka
+
+    ActorClass: TypeAlias = type[Actor | pykka.ThreadingActor]
+else:
+    ActorClass: TypeAlias = type
+
+T = TypeVar("T")
+_log = logging.getLogger("actors.blocking")
+
+EXIT_HUNG: Final = 71
+"""Exit code of a child process one of whose blocking actors did not come back from a call."""
+
+
+def actor_class(cls: type) -> type[Actor]:
+    """The class that an actor of this class has in a cell: itself, or a bridge to its thread.
+
+    Raises:
+        UsageError: it is neither an ``Actor`` nor a ``pykka.ThreadingActor``.
+        HandlerError: its handlers do not fit their messages.
+    """
+    if isinstance(cls, type) and issubclass(cls, Actor):
+        return cls
+    if not is_blocking(cls):
+        msg = f"{cls!r} is not an actor class; derive it from actors.Actor or pykka.ThreadingActor"
+        raise UsageError(msg)
+    made = _bridges.get(cls)
+    if made is None:
+        made = _bridges[cls] = _bridge(cls)
+    return made
+
+
+def is_blocking(cls: type) -> TypeGuard[type[pykka.ThreadingActor]]:
+    """Whether this is a class of pykka's threads; pykka is not imported to find out."""
+    if not isinstance(cls, type) or "pykka" not in sys.modules:
+        return False
+    import pykka
+
+    return issubclass(cls, pykka.ThreadingActor)
+
+
+_bridges: weakref.WeakKeyDictionary[type, type[Actor]] = weakref.WeakKeyDictionary()
+
+
+class Bridge(Actor):
+    """Stands in a cell for a blocking actor; made by `actor_class`, one class for each of pykka's.
+
+    Args:
+        **arguments: of the blocking actor's constructor.
+    """
+
+    _blocking: type[pykka.ThreadingActor]
+
+    def __init__(self, **arguments: Any) -> None:
+        self._arguments = arguments
+        self._thread: _Thread | _NoThread | None = None
+        self._error: BaseException | None = None
+
+    async def on_start(self) -> None:
+        """Construct it off the loop, then run its ``on_start`` in its thread."""
+        if self.system.world.work is None:
+            self._thread = await _Thread.start(self._blocking, self._arguments)
+        else:
+            self._thread = _NoThread(self._blocking, self._arguments)
+        await self._call(self._blocking.on_start)
+
+    async def on_stop(self) -> None:
+        """Run ``on_stop``, or ``on_failure`` after a failure, and end the thread."""
+        thread = self._thread
+        if thread is None:
+            return
+        if thread.is_busy():
+            self._abandon(thread)
+            return
+        error = self._error
+        try:
+            if error is None:
+                await self._call(self._blocking.on_stop)
+            else:
+                about = (type(error), error, error.__traceback__)
+                await self._call(self._blocking.on_failure, *about)
+        finally:
+            if thread.is_busy():
+                self._abandon(thread)
+            else:
+                thread.end()
+
+    async def _call(self, function: Callable[..., T], *arguments: Any) -> T:
+        assert self._thread is not None
+        try:
+            return await self._thread.call(function, *arguments)
+        except asyncio.CancelledError:
+            raise
+        except BaseException as error:
+            self._error = error
+            raise
+
+    def _abandon(self, thread: _Thread | _NoThread) -> None:
+        """A thread cannot be ended from outside: its process is, where there is one of its own."""
+        path, launcher = self.ref.path, self.system.router.launcher
+        self.system.events.publish(ThreadAbandoned(path=path, node=self.system.name))
+        _log.error("%s did not come back from a call; its thread %r is abandoned", path, thread)
+        if launcher is not None:
+            logging.shutdown()
+            os._exit(EXIT_HUNG)
+
+
+def _bridge(cls: type[pykka.ThreadingActor]) -> type[Actor]:
+    from actors.handlers import handlers_of
+
+    members: dict[str, Any] = {"_blocking": cls, "__doc__": cls.__doc__}
+    for message, function in handlers_of(cls).by_type.items():
+        members[f"handle_{message.__qualname__}_{len(members)}"] = _handler(function)
+    return type(cls.__name__, (Bridge,), {**members, "__module__": cls.__module__})
+
+
+def _handler(function: Callable[..., Any]) -> Callable[..., Any]:
+    async def handle(self: Bridge, message: Any) -> Any:
+        return await self._call(function, message)
+
+    # The same annotations, under the names that they have there.
+    handle.__wrapped__ = function  # type: ignore[attr-defined]  # as functools.wraps does
+    handle.__annotations__ = function.__annotations__
+    return handle
+
+
+class _Job:
+    """A call that the thread makes; its outcome goes to the loop, whatever it is."""
+
+    def __init__(self, call: Callable[[Any], Any]) -> None:
+        self._call = call
+        self._loop = asyncio.get_running_loop()
+        self.done: asyncio.Future[Any] = self._loop.create_future()
+
+    def run(self, instance: Any) -> None:
+        result, error = None, None
+        try:
+            result = self._call(instance)
+        except BaseException as raised:  # noqa: BLE001  (pykka would stop all actors of the process)
+            error = raised
+        try:
+            self._loop.call_soon_threadsafe(self._settle, result, error)
+        except RuntimeError:
+            _log.debug("the loop was closed before a call in a thread ended")
+
+    def _settle(self, result: Any, error: BaseException | None) -> None:
+        if self.done.done():
+            return
+        if error is None:
+            self.done.set_result(result)
+        elif isinstance(error, Exception) and not isinstance(error, StopIteration):
+            self.done.set_exception(error)
+        else:
+            # A future takes no StopIteration, and SystemExit from one would end the loop.
+            wrapped = RuntimeError(f"a blocking actor raised {type(error).__name__}: {error}")
+            wrapped.__cause__ = error
+            self.done.set_exception(wrapped)
+
+
+class _Thread:
+    """pykka's thread around one instance."""
+
+    def __init__(self, ref: Any) -> None:
+        self._ref = ref
+        self._job: _Job | None = None
+
+    @classmethod
+    async def start(cls, blocking: type[Any], arguments: dict[str, Any]) -> _Thread:
+        return cls(await asyncio.to_thread(_threaded(blocking).start, **arguments))
+
+    def is_busy(self) -> bool:
+        return self._job is not None and not self._job.done.done()
+
+    async def call(self, function: Callable[..., T], *arguments: Any) -> T:
+        self._job = job = _Job(lambda instance: function(instance, *arguments))
+        self._ref.tell(job)
+        # Shielded: who waits may be cancelled, the thread goes on and is busy until it comes back.
+        result: T = await asyncio.shield(job.done)
+        return result
+
+    def end(self) -> None:
+        self._ref.stop(block=False)
+
+    def __repr__(self) -> str:
+        return f"<thread of {self._ref}>"
+
+
+class _NoThread:
+    """In a simulation blocking calls take no time, and happen on the loop's thread."""
+
+    def __init__(self, blocking: type[Any], arguments: dict[str, Any]) -> None:
+        self._instance = blocking(**arguments)
+
+    async def call(self, function: Callable[..., T], *arguments: Any) -> T:
+        job = _Job(lambda instance: function(instance, *arguments))
+        job.run(self._instance)
+        result: T = await job.done
+        return result
+
+    def is_busy(self) -> bool:
+        return False
+
+    def end(self) -> None:
+        pass
+
+
+def _threaded(blocking: type[Any]) -> type[Any]:
+    made = _threads.get(blocking)
+    if made is None:
+
+        def on_receive(self: Any, message: _Job) -> None:
+            message.run(self)
+
+        def nothing(self: Any, *arguments: Any) -> None:
+            """Called as a job instead, so that its outcome is seen."""
+
+        made = _threads[blocking] = type(
+            blocking.__name__,
+            (blocking,),
+            {
+                "on_receive": on_receive,
+                "on_start": nothing,
+                "on_stop": nothing,
+                "on_failure": nothing,
+                # One that hangs must not keep the interpreter from ending.
+                "use_daemon_thread": True,
+                "__module__": blocking.__module__,
+            },
+        )
+    return made
+
+
+_threads: weakref.WeakKeyDictionary[type, type[Any]] = weakref.WeakKeyDictionary()

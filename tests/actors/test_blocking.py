@@ -1,0 +1,211 @@
+"""Any actor of pykka is spawned, supervised, watched and addressed like one of ours."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pykka
+import pytest
+
+import actors
+from actors import (
+    Actor,
+    ActorFailed,
+    ActorFailure,
+    ActorGraph,
+    ActorRef,
+    ActorSystem,
+    AskTimeout,
+    NodeDied,
+    Process,
+    Processes,
+    Simulated,
+    SpawnFailed,
+    Terminated,
+    ThreadAbandoned,
+    UsageError,
+    one_for_one,
+)
+from actors.blocking import EXIT_HUNG
+from tests.actors.threads import (
+    BadStart,
+    Break,
+    Double,
+    Doubler,
+    Hang,
+    History,
+    Receiver,
+    Relay,
+    WhatThread,
+)
+
+
+@pytest.fixture
+async def system() -> AsyncIterator[ActorSystem]:
+    async with ActorSystem("here") as made:
+        yield made
+
+
+@pytest.fixture(autouse=True)
+def nothing_logged() -> Iterator[None]:
+    Doubler.log.clear()
+    yield
+    assert not pykka.ActorRegistry.get_all()
+
+
+async def test_it_answers_from_a_thread_of_its_own_while_the_loop_goes_on(
+    system: ActorSystem,
+) -> None:
+    doubler = await system.spawn("doubler", Doubler, factor=3)
+    assert await doubler.ask(Double(7), timeout=5) == 21
+    name = await doubler.ask(WhatThread(), timeout=5)
+    assert name.startswith("Doubler")
+    assert name != threading.current_thread().name
+    assert Doubler.log[0].startswith("made in asyncio")
+    assert Doubler.log[1] == f"started in {name}"
+
+
+async def test_on_receive_is_a_handler_like_any_other(system: ActorSystem) -> None:
+    receiver = await system.spawn("receiver", Receiver)
+    assert await receiver.ask(Double(7), timeout=5) == 8
+
+
+async def test_messages_come_one_at_a_time_and_in_order(system: ActorSystem) -> None:
+    doubler = await system.spawn("doubler", Doubler)
+    answers = await asyncio.gather(*(doubler.ask(Double(n), timeout=5) for n in range(20)))
+    assert answers == [2 * n for n in range(20)]
+
+
+@pytest.mark.parametrize(
+    ("how", "what"),
+    [
+        ("raise", "ValueError: as told"),
+        ("exit", "a blocking actor raised SystemExit: 3"),
+        ("stop iteration", "a blocking actor raised StopIteration"),
+        ("interrupt", "a blocking actor raised KeyboardInterrupt"),
+    ],
+)
+async def test_what_it_raises_reaches_the_asker_and_the_supervisor_and_no_other_actor(
+    system: ActorSystem, how: str, what: str
+) -> None:
+    failures: list[ActorFailure] = []
+    system.events.subscribe(ActorFailure, failures.append)
+    other = await system.spawn("other", Doubler)
+    doubler = await system.spawn("doubler", Doubler)
+    with pytest.raises(ActorFailed, match=what):
+        await doubler.ask(Break(how), timeout=5)
+    assert [what in failure.error for failure in failures] == [True]
+    assert await other.ask(Double(1), timeout=5) == 2
+
+
+async def test_one_that_does_not_start_is_told_of(system: ActorSystem) -> None:
+    with pytest.raises(SpawnFailed, match="OSError: no camera"):
+        await system.spawn("bad", BadStart)
+
+
+async def test_a_class_that_is_no_actor_is_refused(system: ActorSystem) -> None:
+    with pytest.raises(UsageError, match=r"actors\.Actor or pykka\.ThreadingActor"):
+        await system.spawn("dict", dict)  # type: ignore[arg-type]  # what is refused
+
+
+async def test_it_tells_and_asks_from_its_thread(system: ActorSystem) -> None:
+    other = await system.spawn("other", Doubler, factor=5)
+    doubler = await system.spawn("doubler", Doubler, peer=other)
+    assert await doubler.ask(Relay(4), timeout=5) == 20
+    with pytest.raises(UsageError, match="await ask"):
+        doubler.ask_blocking(Double(1), timeout=1)
+
+
+class Watching(Actor):
+    def __init__(self, told: asyncio.Future[Terminated], target: ActorRef) -> None:
+        self.told = told
+        self.target = target
+
+    async def on_start(self) -> None:
+        self.watch(self.target)
+
+    def terminated(self, message: Terminated) -> None:
+        self.told.set_result(message)
+
+
+async def test_it_is_watched_like_any_other(system: ActorSystem) -> None:
+    doubler = await system.spawn("doubler", Doubler)
+    told: asyncio.Future[Terminated] = asyncio.get_running_loop().create_future()
+    await system.spawn("watching", Watching, told=told, target=doubler)
+    await system.stop(doubler)
+    assert (await asyncio.wait_for(told, 5)).reason == "stopped"
+    assert Doubler.log[-1] == "stopped"
+
+
+def graph(place: Process | None) -> ActorGraph:
+    made = ActorGraph("blocking")
+    with made.supervisor("root", one_for_one(3), place=place):
+        made.actor("doubler", Doubler, factor=4, stop_timeout=0.2)
+    return made
+
+
+@pytest.mark.parametrize("on", [None, Processes(1)], ids=str)
+async def test_a_supervisor_restarts_it_with_a_new_instance(on: Processes | None) -> None:
+    async with graph(Process()).start(on) as live:
+        doubler = live["doubler"]
+        with pytest.raises(ActorFailed):
+            await doubler.ask(Break("raise"), timeout=5)
+        assert await doubler.ask(Double(2), timeout=5) == 8
+        history = await doubler.ask(History(), timeout=5)
+        words = [line.partition(" in ")[0] for line in history]
+        assert words == ["made", "started", "failed with as told", "made", "started"]
+
+
+async def test_one_that_hangs_fails_its_process_and_is_started_again(tmp_path: Path) -> None:
+    events: list[NodeDied] = []
+    async with graph(Process()).start(
+        Processes(1), before=lambda system: system.events.subscribe(NodeDied, events.append)
+    ) as live:
+        doubler = live["doubler"]
+        with pytest.raises(AskTimeout):
+            await doubler.ask(Hang(str(tmp_path / "never")), timeout=0.2)
+        doubler.stop()
+        assert await eventually(doubler) == 8
+    assert [event.reason for event in events] == [f"exit code {EXIT_HUNG}"]
+
+
+async def eventually(doubler: ActorRef) -> int:
+    async with asyncio.timeout(30):
+        while True:
+            try:
+                return await doubler.ask(Double(2), timeout=1)
+            except actors.AskError:
+                await asyncio.sleep(0.01)
+
+
+async def test_one_that_hangs_inline_is_counted_and_left_until_it_comes_back(
+    tmp_path: Path,
+) -> None:
+    abandoned: list[ThreadAbandoned] = []
+    async with graph(None).start(
+        before=lambda system: system.events.subscribe(ThreadAbandoned, abandoned.append)
+    ) as live:
+        live["doubler"].tell(Hang(str(tmp_path / "now")))
+        while "hanging" not in Doubler.log:
+            await asyncio.sleep(0)
+    assert [event.path for event in abandoned] == ["/root/doubler"]
+    (tmp_path / "now").touch()
+    for ref in pykka.ActorRegistry.get_all():
+        ref.stop()
+
+
+def test_in_a_simulation_it_runs_on_the_loop_in_no_time() -> None:
+    on = Simulated(1)
+
+    async def main() -> tuple[int, float]:
+        async with graph(Process()).start(on) as live:
+            loop = asyncio.get_running_loop()
+            began = loop.time()
+            return await live["doubler"].ask(Double(2), timeout=5), loop.time() - began
+
+    answer, took = actors.run(main(), on=on)
+    assert answer == 8
+    assert took < 0.01

@@ -1,0 +1,102 @@
+"""Blocking actors that the tests place in threads and processes."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+
+import pykka
+
+from actors import ActorRef, Message
+
+
+class Double(Message[int]):
+    number: int
+
+
+class WhatThread(Message[str]):
+    pass
+
+
+class Break(Message[int]):
+    how: str
+
+
+class Relay(Message[int]):
+    number: int
+
+
+class Hang(Message[None]):
+    path: str
+
+
+class History(Message[list[str]]):
+    pass
+
+
+class Doubler(pykka.ThreadingActor):
+    """Written as any actor of pykka, with typed messages."""
+
+    #: What happened to all of them in this process, in order.
+    log: list[str] = []  # noqa: RUF012  (shared on purpose)
+
+    def __init__(self, factor: int = 2, peer: ActorRef | None = None) -> None:
+        super().__init__()
+        self.factor = factor
+        self.peer = peer
+        self.log.append(f"made in {threading.current_thread().name}")
+
+    def on_start(self) -> None:
+        self.log.append(f"started in {threading.current_thread().name}")
+
+    def on_stop(self) -> None:
+        self.log.append("stopped")
+
+    def on_failure(self, kind: object, value: object, traceback: object) -> None:
+        self.log.append(f"failed with {value}")
+
+    def double(self, message: Double) -> int:
+        time.sleep(0.01)  # what it is there for: it blocks
+        return message.number * self.factor
+
+    def what_thread(self, message: WhatThread) -> str:
+        return threading.current_thread().name
+
+    def breaks(self, message: Break) -> int:
+        match message.how:
+            case "raise":
+                raise ValueError("as told")
+            case "exit":
+                raise SystemExit(3)
+            case "stop iteration":
+                raise StopIteration
+        raise KeyboardInterrupt
+
+    def relay(self, message: Relay) -> int:
+        assert self.peer is not None
+        self.peer.tell(Double(0))
+        return self.peer.ask_blocking(Double(message.number), timeout=5.0)
+
+    def hang(self, message: Hang) -> None:
+        self.log.append("hanging")
+        while not os.path.exists(message.path):  # noqa: PTH110  (a plain poll in a thread)
+            time.sleep(0.01)
+
+    def history(self, message: History) -> list[str]:
+        return list(self.log)
+
+
+class Receiver(pykka.ThreadingActor):
+    """Only what pykka itself asks for."""
+
+    def on_receive(self, message: Double) -> int:
+        return message.number + 1
+
+
+class BadStart(pykka.ThreadingActor):
+    def on_start(self) -> None:
+        raise OSError("no camera")
+
+    def double(self, message: Double) -> int:
+        return 0
