@@ -1,4 +1,4 @@
-"""Exact merging against numpy's own float64 accumulation (rows 24, 24b and 25 of the targets).
+"""Exact merging against float64 accumulation: rows 24, 24b and 25 of docs/performance.md.
 
     python -m benchmarks.merging [--models 20] [--trials 7] [--json FILE]
 

@@ -1,4 +1,4 @@
-"""Tells and asks: PERFORMANCE.md rows 1, 2, 3, 5, 6 and 8.
+"""Tells and asks: rows 1, 2, 3, 5, 6 and 8 of docs/performance.md.
 
     python -m benchmarks.messaging [--repetitions 7] [--json FILE]
 

@@ -15,7 +15,7 @@ class Row:
     """One measurement beside its yardstick, which was taken in the same run.
 
     Attributes:
-        row: number in PERFORMANCE.md.
+        row: id of the target in docs/performance.md.
         name: what was measured, with its unit.
         ours, yardstick: medians.
         floor: what the ratio must be.

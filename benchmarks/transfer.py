@@ -1,4 +1,4 @@
-"""Model transfers between two processes: PERFORMANCE.md rows 9, 10, 13, 14 and 15.
+"""Model transfers between two processes: rows 9, 10, 13, 14 and 15 of docs/performance.md.
 
 Every row measures its yardstick in the same run, alternating with ours, and takes medians. The
 other process runs this module with ``--peer DIRECTORY``: one endpoint and the raw ZeroMQ servers.

@@ -1,0 +1,60 @@
+"""The page about performance names the rows and targets that the benchmarks measure."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+NAMES = ("messaging", "transfer", "merging")
+ROW = re.compile(r"\d+b?|extra")
+TARGET = re.compile(r"[<>]= [\d.]+(?: ms)?")
+
+
+def strings(name: str) -> list[str]:
+    """The constant strings of a benchmark that are no part of an f-string, whose widths are."""
+    tree = ast.parse((ROOT / "benchmarks" / f"{name}.py").read_text())
+    nodes = list(ast.walk(tree))
+    parts = {part for node in nodes if isinstance(node, ast.JoinedStr) for part in ast.walk(node)}
+    return [
+        node.value
+        for node in set(nodes) - parts
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    ]
+
+
+def table(name: str) -> list[list[str]]:
+    page = (ROOT / "docs" / "performance.md").read_text()
+    section = page[page.index(f"`benchmarks.{name}`:") :].partition("\n## ")[0]
+    lines = re.findall(r"^\|(.+)\|$", section, re.MULTILINE)[2:]
+    return [[cell.strip() for cell in line.split("|")] for line in lines]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_page_has_the_rows_of_the_benchmark(name: str) -> None:
+    measured = {text for text in strings(name) if ROW.fullmatch(text)}
+    assert {cells[0] for cells in table(name)} == measured
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_page_has_the_targets_of_the_benchmark(name: str) -> None:
+    targets = sorted(text for text in strings(name) if TARGET.fullmatch(text))
+    assert sorted(cells[3] for cells in table(name) if cells[3]) == targets
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_make_bench_runs_the_benchmark_and_it_has_the_options_of_the_page(name: str) -> None:
+    assert f"-m benchmarks.{name}\n" in (ROOT / "Makefile").read_text()
+    done = subprocess.run(
+        [sys.executable, "-m", f"benchmarks.{name}", "--help"],
+        cwd=ROOT, capture_output=True, text=True, timeout=50, check=True,
+    )  # fmt: skip
+    page = (ROOT / "docs" / "performance.md").read_text()
+    section = page[page.index(f"`benchmarks.{name}`:") :].partition("\n## ")[0]
+    for option in ["--json", *re.findall(r"`(--\w+)`", section)]:
+        assert option in done.stdout
