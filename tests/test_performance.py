@@ -17,7 +17,7 @@ TARGET = re.compile(r"[<>]= [\d.]+(?: ms)?")
 
 
 def strings(name: str) -> list[str]:
-    """The constant strings of a benchmark that are no part of an f-string, whose widths are."""
+    """The constant strings of a benchmark, without those in f-strings, such as widths."""
     tree = ast.parse((ROOT / "benchmarks" / f"{name}.py").read_text())
     nodes = list(ast.walk(tree))
     parts = {part for node in nodes if isinstance(node, ast.JoinedStr) for part in ast.walk(node)}
