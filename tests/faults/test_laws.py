@@ -21,8 +21,14 @@ from tests.faults.tasks import Blobs, blobs
 pytestmark = pytest.mark.timeout(180)
 
 
-async def test_digits_over_ten_workers_reach_the_reference_accuracy(tmp_path: Path) -> None:
-    """ALGORITHMS: FedAvg, IID, E=5, B=10, lr 0.1: .944 +- .02 at round 20, the mean of 5 seeds."""
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize(
+    ("rounds", "accuracy"), [(20, 0.944), pytest.param(100, 0.958, marks=pytest.mark.slow)]
+)
+async def test_digits_over_ten_workers_reach_the_reference_accuracy(
+    rounds: int, accuracy: float, tmp_path: Path
+) -> None:
+    """FedAvg, IID, E=5, B=10, lr 0.1: the mean of 5 seeds, as independent code reached it."""
     found = []
     for seed in range(5):
         run = Run(
@@ -30,13 +36,13 @@ async def test_digits_over_ten_workers_reach_the_reference_accuracy(tmp_path: Pa
             Star(10),
             FedAvg(),
             local=SGD(lr=0.1, batch=10, epochs=5),
-            until=Rounds(20),
+            until=Rounds(rounds),
             seed=seed,
         )
         result = await carry_out(run, tmp_path)
         assert result.accuracy is not None
         found.append(result.accuracy)
-    assert statistics.mean(found) == pytest.approx(0.944, abs=0.02)
+    assert statistics.mean(found) == pytest.approx(accuracy, abs=0.02)
 
 
 def local_sgd(seed: int, clocks: int, data: tuple[torch.Tensor, ...], run: Run) -> nn.Module:
