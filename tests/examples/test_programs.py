@@ -38,6 +38,11 @@ def test_an_office_hears_of_each_clerk_that_is_gone(tmp_path: Path) -> None:
     assert done.stdout.splitlines() == ["42", "8", gone, "stopped"]
 
 
+def test_a_blocking_actor_answers_from_its_thread(tmp_path: Path) -> None:
+    done = run(tmp_path, str(ROOT / "examples/blocking/blocking.py"))
+    assert (done.returncode, done.stdout) == (0, "49\n"), done.stderr
+
+
 def test_a_counter_that_failed_begins_again_and_the_others_go_on(tmp_path: Path) -> None:
     done = run(tmp_path, str(ROOT / "examples/counters/counters.py"))
     assert done.returncode == 0, done.stderr
