@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
@@ -12,7 +13,7 @@ from typing import Any, TextIO, TypeVar
 import msgspec
 import structlog
 
-from actorfl.errors import RunDirectoryError
+from actorfl.errors import RunDirectoryError, refusal_of
 from actorfl.rundir import RunDirectory, unusable
 from actors import (
     ActorFailure,
@@ -34,8 +35,12 @@ T = TypeVar("T")
 #: aggregator makes some each second.
 _DEAD_LETTERS = 1_000
 
-#: Times that the same error is told to people; it is counted in the log each time.
+#: Times that people are told the same; the log tells each.
 _TOLD = 3
+#: Sentences that are counted; an error may hold what no other one does, for as long as a run goes.
+_COUNTED = 1_000
+#: What tells the failures of many workers apart, but not what went wrong.
+_NUMBER = re.compile(r"\d+")
 
 
 class RunLog:
@@ -135,15 +140,25 @@ class RunLog:
             self._on_row({"event": sentence})
 
     def _bounded(self, event: Event, sentence: str) -> str:
-        """The same failure of many workers is told a few times; what a run ends with, not here."""
-        if not isinstance(event, ActorFailure):
-            return sentence
-        if self.gave_up is not None:
+        """What many workers do alike is told a few times; what a run ends with, not here."""
+        match event:
+            case ActorFailure(kinds=kinds) if self.gave_up or refusal_of(kinds, ""):
+                return ""
+            case ActorFailure(error=alike) | ActorRestarted(error=alike):
+                pass
+            case Custom(kind="refused"):
+                alike = sentence
+            case _:
+                return sentence
+        if not sentence:
             return ""
-        self._told[event.error] += 1
-        if self._told[event.error] == _TOLD + 1:
-            return "more of them fail with the same error; log.txt tells of all"
-        return sentence if self._told[event.error] <= _TOLD else ""
+        alike = _NUMBER.sub("0", alike)
+        if len(self._told) >= _COUNTED and alike not in self._told:
+            self._told.clear()
+        self._told[alike] += 1
+        if self._told[alike] == _TOLD + 1:
+            return "further ones like these are in log.txt"
+        return sentence if self._told[alike] <= _TOLD else ""
 
     def _record(self, fields: dict[str, Any]) -> None:
         with self._telling():

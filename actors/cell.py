@@ -368,6 +368,7 @@ class Cell:
                 node=self.system.node.name,
                 error=str(failure),
                 traceback=failure.traceback,
+                kinds=failure.kinds,
             )
         )
         if not self.started.done():

@@ -37,6 +37,8 @@ class ActorFailure(Event, frozen=True, kw_only=True, tag="actor_failed"):
     error: str
     traceback: str = ""
     outside: bool = False
+    #: Classes of the exception, as in ``Failure``.
+    kinds: tuple[str, ...] = ()
 
 
 class ActorRestarted(Event, frozen=True, kw_only=True, tag="actor_restarted"):

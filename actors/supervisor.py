@@ -108,6 +108,7 @@ class Supervisor(Actor):
                     error=str(failure),
                     traceback=failure.traceback,
                     outside=failure.during == "process",
+                    kinds=failure.kinds,
                 )
             )
         if failure.kind == GaveUp.__name__:

@@ -10,7 +10,7 @@ from typing import Any
 import msgpack
 import pytest
 
-from actorfl.errors import RunDirectoryError
+from actorfl.errors import Misfit, RunDirectoryError
 from actorfl.rundir import RunDirectory
 from actorfl.runlog import RunLog
 from actors import (
@@ -23,6 +23,7 @@ from actors import (
     NodeStarted,
     SupervisorGaveUp,
 )
+from actors.signals import kinds_of
 
 Said = list[Mapping[str, Any]]
 
@@ -190,12 +191,50 @@ def test_a_file_that_cannot_be_opened_is_refused_by_name(
         RunLog(directory, None)
 
 
-def test_the_same_failure_of_many_workers_is_told_three_times(
+def test_the_same_failure_of_many_workers_is_told_three_times_and_logged_each_time(
+    system: ActorSystem, log: RunLog, said: Said, directory: RunDirectory
+) -> None:
+    for number in range(100):
+        error = f"KeyError: example {number}"
+        system.events.publish(ActorFailure(path=f"/root/w{number}", node="p0", error=error))
+        system.events.publish(
+            ActorRestarted(path=f"/root/w{number}", node="p0", restarts=1, error=error)
+        )
+    assert [line["event"] for line in said] == [
+        "w0 failed: KeyError: example 0",
+        "w0 restarted after KeyError: example 0",
+        "w1 failed: KeyError: example 1",
+        "further ones like these are in log.txt",
+    ]
+    assert directory.log.read_text().count("KeyError: example") == 200
+
+
+def test_the_same_refusal_is_told_three_times(system: ActorSystem, log: RunLog, said: Said) -> None:
+    for number in range(100):
+        fields = {"sentence": f"the update of w{number} was refused (shape): it has {number} rows"}
+        system.events.publish(Custom(source="a", kind="refused", fields=fields))
+    assert len(said) == 4
+    assert said[-1]["event"] == "further ones like these are in log.txt"
+
+
+def test_what_a_run_ends_with_is_not_told_besides(
     system: ActorSystem, log: RunLog, said: Said
 ) -> None:
-    for _ in range(100):
-        system.events.publish(failed(outside=False))
-    assert [line["event"] for line in said] == [
-        *3 * ["w1 failed: ValueError: no"],
-        "more of them fail with the same error; log.txt tells of all",
-    ]
+    kinds = kinds_of(Misfit)
+    system.events.publish(
+        ActorFailure(path="/root/w1", node="p0", error="Misfit: too many", kinds=kinds)
+    )
+    system.events.publish(SupervisorGaveUp(supervisor="s", child="w1", restarts=0, error="no"))
+    for path in ("/root/workers", "/root"):
+        system.events.publish(ActorFailure(path=path, node="run", error="GaveUp: w1 failed again"))
+    assert said == []
+
+
+def test_errors_that_are_all_different_are_told_each_in_bounded_memory(
+    system: ActorSystem, log: RunLog, said: Said
+) -> None:
+    for number in range(2_500):
+        error = "x" * number
+        system.events.publish(ActorFailure(path="/root/w1", node="p0", error=error))
+    assert len(said) == 2_500
+    assert len(log._told) <= 1_000

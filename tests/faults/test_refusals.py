@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -83,10 +85,12 @@ async def test_a_worker_that_fails_every_time_ends_the_run_with_one_sentence(
 async def test_what_only_a_worker_can_see_to_be_wrong_ends_the_run_at_once_with_its_own_code(
     on: Processes | None, tmp_path: Path
 ) -> None:
+    said: list[Mapping[str, Any]] = []
     with pytest.raises(Misfit, match=r"^201 workers cannot share 200 examples") as caught:
-        await carry_out(small(task=Pooled(), topology=Star(201)), tmp_path, on)
+        await carry_out(small(task=Pooled(), topology=Star(201)), tmp_path, on, on_row=said.append)
     assert caught.value.exit_code == 15
-    assert not [e for e in events(tmp_path / "small-1") if e.get("event") == "restarted"]
+    assert not [e for e in events(tmp_path / "small-1") if e["event"] == "actor_restarted"]
+    assert not [line for line in said if "examples" in line["event"]]
 
 
 async def test_the_order_of_arrival_does_not_change_the_bits(tmp_path: Path) -> None:
