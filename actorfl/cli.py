@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
+import re
 import shlex
 import signal
 import sys
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TextIO
 
 import typer
+import typer.core
 
 from actorfl.errors import ActorflError
 from actorfl.exitcodes import ExitCode
@@ -23,6 +24,10 @@ if TYPE_CHECKING:
     from actorfl.run import Run
     from actors.deploy import Deployment
 
+# Options of `run` that take no value.
+_FLAGS = frozenset({"--json", "--debug", "--help"})
+# A key with a dot, or any word that is no path, and its value.
+_SETTING = re.compile(r"[A-Za-z_][\w.-]*\s*=")
 # What --resume means when no directory follows it.
 _LATEST = "latest"
 
@@ -83,7 +88,19 @@ def _root(
     del version
 
 
-@app.command(epilog=_EPILOG)
+class _Command(typer.core.TyperCommand):
+    """The command ``run``, which knows what people forget."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Refuse a setting without the ``--set`` before it, in words that say so."""
+        for before, word in zip(["", *args], args, strict=False):
+            taken = before.startswith("--") and "=" not in before and before not in _FLAGS
+            if _SETTING.match(word) and not taken and not Path(word).exists():
+                raise typer.BadParameter(f"put --set before it: --set {shlex.quote(word)}", ctx)
+        return super().parse_args(ctx, args)
+
+
+@app.command(epilog=_EPILOG, cls=_Command)
 def run(  # noqa: PLR0917  (typer turns parameters into arguments and options)
     file: Annotated[
         Path | None,
@@ -130,17 +147,20 @@ def run(  # noqa: PLR0917  (typer turns parameters into arguments and options)
     try:
         described, directory = _described(file, settings or [], resume, out)
         say = _Output(sys.stderr if as_json else sys.stdout)
+        surplus = idle(deployment, len(described.topology.names))
+        if surplus:
+            say.line(row_line({"event": surplus}))
         result = described.start(
             deployment,
             resume=directory,
             out=out,
-            on_row=lambda row: say.line(row_line(row)),
+            on_row=_rows_to(say, resumed=directory is not None),
             debug=debug,
         )
     except KeyboardInterrupt as stopped:
         # What had to end has ended; a second Ctrl-C in these last lines must not show a traceback.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-        _fail(interrupted(*stopped.args), ExitCode.INTERRUPTED)
+        _fail(interrupted(*stopped.args, deploy=deploy), ExitCode.INTERRUPTED)
     except Exception as error:  # noqa: BLE001  (every error ends as one line and a code)
         if debug:
             traceback.print_exc()
@@ -161,10 +181,8 @@ def show(
     out: Annotated[Path, typer.Option(help="Where run directories are.")] = Path("runs"),
 ) -> None:
     """Print the rounds of a run, finished or not."""
-    from actorfl.rundir import RunDirectory
-
     try:
-        where = _shown(directory, out) if directory is not None else RunDirectory.latest(out)
+        where = _shown(directory, out) if directory is not None else _newest(out)
         rows = _rows(where / "metrics.jsonl")
     except ActorflError as error:
         _fail(*sentence_and_code(error))
@@ -216,13 +234,24 @@ def row_line(row: Mapping[str, Any]) -> str:
     return "  ".join(parts)
 
 
-def interrupted(directory: Path | None = None) -> str:
-    """Return what is said after Ctrl-C."""
+def interrupted(directory: Path | None = None, *, deploy: str = "inline") -> str:
+    """Return what is said after Ctrl-C: the whole command that goes on."""
+    from actorfl.rundir import shown
+
     if directory is None:
         return "interrupted before the run had a directory"
-    with contextlib.suppress(ValueError):
-        directory = directory.relative_to(Path.cwd())
-    return f"interrupted; continue with: actorfl run --resume {shlex.quote(str(directory))}"
+    where = f" --deploy {shlex.quote(deploy)}" if deploy != "inline" else ""
+    resume = f"--resume {shlex.quote(str(shown(directory)))}"
+    return f"interrupted; continue with: actorfl run {resume}{where}"
+
+
+def idle(deployment: Deployment, workers: int) -> str:
+    """Say that a deployment has processes for which there is no worker; nothing if it has none."""
+    processes = getattr(deployment, "n", 0)
+    if processes <= workers:
+        return ""
+    instead = _count(workers, "process", "processes")
+    return f"{instead} instead of {processes}: there are no more workers"
 
 
 def closing_line(result: Result) -> str:
@@ -294,19 +323,43 @@ class _Output:
             self._stream = None
 
 
+def _rows_to(say: _Output, *, resumed: bool) -> Callable[[Mapping[str, Any]], None]:
+    """Return what writes rows as lines; the first sentence of a resumed run is its heading."""
+    heading = resumed
+
+    def on_row(row: Mapping[str, Any]) -> None:
+        nonlocal heading
+        is_heading, heading = heading and "event" in row, False
+        say.line(str(row["event"]) if is_heading else row_line(row))
+
+    return on_row
+
+
 def _described(
     file: Path | None, settings: Sequence[str], resume: str | None, out: Path
 ) -> tuple[Run, Path | None]:
     """Return the run, and the directory in which it is to be resumed."""
+    from actorfl.errors import MissingFile
     from actorfl.run import Run
     from actorfl.rundir import RunDirectory
 
+    if file is None and resume is not None and Path(resume).is_file():
+        file, resume = Path(resume), _LATEST
+    if file is not None and _is_run(file):
+        again = f"actorfl run --resume {shlex.quote(str(file))}"
+        raise MissingFile(file, f"it is the directory of a run; continue it with: {again}")
+    if file is not None and resume == _LATEST and _is_run(file.parent):
+        # The configuration that a run left stands for that run.
+        resume, file = str(file.parent), None
     if file is not None:
         described = Run.from_toml(file, settings)
         if resume == _LATEST:
             return described, RunDirectory.latest(out, described.name)
-        return described, None if resume is None else Path(resume)
-    directory = RunDirectory.latest(out) if resume in {None, _LATEST} else Path(str(resume))
+        return described, None if resume is None else _named(Path(resume), out)
+    latest = resume in {None, _LATEST}
+    directory = RunDirectory.latest(out) if latest else _named(Path(str(resume)), out)
+    if not _is_run(directory):
+        RunDirectory.open(directory, grace=0).close()  # says why it is none
     return Run.from_toml(directory / "run.toml", settings), directory
 
 
@@ -318,12 +371,45 @@ def _shown(directory: Path, out: Path) -> Path:
     """
     from actorfl.errors import RunDirectoryError
 
-    for where in (directory, out / directory):
-        if (where / "run.toml").is_file():
-            return where
-    runs = sorted(directory.glob("*/run.toml")) if directory.is_dir() else []
-    hint = f"; there are runs in it, the newest: actorfl show --out {directory}" if runs else ""
+    where = _named(directory, out)
+    if _is_run(where):
+        return where
+    hint = ""
+    if directory.is_dir() and any(map(_is_run, directory.iterdir())):
+        hint = (
+            f"; there are runs in it, the newest: actorfl show --out {shlex.quote(str(directory))}"
+        )
+    elif directory.is_file() and _is_run(directory.parent):
+        hint = f"; it is a file of one: actorfl show {shlex.quote(str(directory.parent))}"
+    elif directory.is_file() and directory.suffix == ".toml":
+        hint = f"; to carry it out: actorfl run {shlex.quote(str(directory))}"
     raise RunDirectoryError(f"{directory} is no directory of a run{hint}")
+
+
+def _newest(out: Path) -> Path:
+    """Return the directory of the run that was started last.
+
+    Raises:
+        RunDirectoryError: there is none.
+    """
+    from actorfl.errors import NothingToResume, RunDirectoryError
+    from actorfl.rundir import RunDirectory
+
+    try:
+        return RunDirectory.latest(out)
+    except NothingToResume as error:
+        sentence = f"there is no run in {out}; say with --out where runs are, or name one"
+        raise RunDirectoryError(sentence) from error
+
+
+def _named(directory: Path, out: Path) -> Path:
+    """Return the directory of a run that is named by its path, or by its name below ``out``."""
+    below = out / directory
+    return below if not _is_run(directory) and _is_run(below) else directory
+
+
+def _is_run(directory: Path) -> bool:
+    return all((directory / name).is_file() for name in ("run.toml", "configuration.json"))
 
 
 def _rows(path: Path) -> list[Mapping[str, Any]]:
@@ -355,5 +441,5 @@ def _fail(sentence: str, code: ExitCode) -> NoReturn:
     raise typer.Exit(int(code))
 
 
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+def _count(number: int, noun: str, nouns: str = "") -> str:
+    return f"{number} {noun if number == 1 else nouns or f'{noun}s'}"

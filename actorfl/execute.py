@@ -154,6 +154,7 @@ async def running(
     on_row: OnRow | None = None,
     debug: bool = False,
     spawner: Spawner | None = None,
+    on_directory: Callable[[Path], None] = lambda _: None,
 ) -> AsyncIterator[Running]:
     """Start a run; leaving the block ends it, finished or not.
 
@@ -166,6 +167,7 @@ async def running(
             failure and restart.
         debug: have the processes log at debug level.
         spawner: starts the processes; for tests of what they may do to a run.
+        on_directory: called with the run's directory as soon as the run can be resumed there.
 
     Raises:
         ConfigError: refused before anything started.
@@ -180,6 +182,7 @@ async def running(
     directory = RunDirectory.create(out, run.name) if resume is None else RunDirectory.open(resume)
     with directory:
         directory.begin(run)
+        on_directory(directory.path)
         identity, starts = _count_start(directory)
         loop = asyncio.get_running_loop()
         finished: asyncio.Future[Finished] = loop.create_future()
@@ -195,7 +198,7 @@ async def running(
         limit: asyncio.TimerHandle | None = None
         try:
             if resume is not None:
-                log.tell(await checked(directory, storage, identity))
+                log.tell(await checked(directory, storage, identity, run.until))
             async with graph.start(
                 on,
                 world=outside.world,
@@ -258,7 +261,7 @@ def start(
         task = asyncio.current_task()
         assert task is not None
         interrupts = 0
-        directory: Path | None = None
+        directories: list[Path] = []
 
         def interrupted() -> None:
             nonlocal interrupts
@@ -277,13 +280,13 @@ def start(
             pass  # Windows, or not in the main thread: Ctrl-C raises KeyboardInterrupt as usual
         try:
             async with running(
-                run, on, resume=resume, out=out, on_row=on_row, debug=debug
-            ) as under_way:
-                directory = under_way.directory.path
+                run, on, resume=resume, out=out, on_row=on_row, debug=debug,
+                on_directory=directories.append,
+            ) as under_way:  # fmt: skip
                 return await under_way.result()
         except BaseException:
             if interrupts:  # whatever else went wrong in ending it
-                raise KeyboardInterrupt(*([directory] if directory else ())) from None
+                raise KeyboardInterrupt(*directories) from None
             raise
 
     with asyncio.Runner(loop_factory=loop_factory(on)) as runner:

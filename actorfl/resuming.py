@@ -6,17 +6,19 @@ import msgspec
 
 from actorfl import checkpoint
 from actorfl.errors import NothingToResume
-from actorfl.rundir import RunDirectory
+from actorfl.rundir import RunDirectory, shown
+from actorfl.until import Progress, Rounds, Until
 from actors import Snapshots, Storage
 
 
-async def checked(directory: RunDirectory, storage: Storage, identity: str) -> str:
+async def checked(directory: RunDirectory, storage: Storage, identity: str, until: Until) -> str:
     """Look at the checkpoint that a resumed run goes on from.
 
     Args:
         directory: of the run.
         storage: the same directory, as the aggregator sees it.
         identity: of the run.
+        until: when the run is over.
 
     Returns:
         Where the run goes on, for people.
@@ -40,7 +42,7 @@ async def checked(directory: RunDirectory, storage: Storage, identity: str) -> s
             return f"none of the {damaged} snapshots is whole; the run begins again with round 1"
         if written:
             return "there are rounds but no snapshot; the run begins again with round 1"
-        return f"resuming {path.name} from its beginning"
+        return f"resuming {shown(path)} from its beginning"
     header = found.header
     if header.identity != identity:
         raise NothingToResume(path, f"its snapshots belong to another run ({header.identity})")
@@ -50,6 +52,7 @@ async def checked(directory: RunDirectory, storage: Storage, identity: str) -> s
             f"of round {header.clock} counts on; put it back"
         )
         raise NothingToResume(path, reason)
-    if header.finished:
-        return f"{path.name} had come to its end after round {header.clock}"
-    return f"resuming {path.name} after round {header.clock}"
+    if header.finished and until.reached(Progress(header.clock)):
+        return f"{shown(path)} was complete"
+    of = f" of {until.rounds}" if isinstance(until, Rounds) else ""
+    return f"resuming {shown(path)} after round {header.clock}{of}"

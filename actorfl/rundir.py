@@ -252,6 +252,13 @@ class RunDirectory:
         return stored
 
 
+def shown(path: Path) -> Path:
+    """Return a path as it can be typed here: from the current directory, where it lies below."""
+    with contextlib.suppress(ValueError, OSError):
+        return path.relative_to(Path.cwd())
+    return path
+
+
 def differing(old: object, new: object, at: str = "") -> dict[str, tuple[object, object]]:
     """Return what two nested dictionaries hold where they differ, by dotted key."""
     if not (isinstance(old, dict) and isinstance(new, dict)):

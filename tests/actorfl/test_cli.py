@@ -35,6 +35,14 @@ def process(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, timeout=50, check=False)
 
 
+def started(directory: Path) -> Path:
+    """What a run that was killed at once leaves, as far as it is looked at."""
+    directory.mkdir(exist_ok=True)
+    (directory / "configuration.json").touch()
+    (directory / "run.toml").touch()
+    return directory
+
+
 def assert_refused(result: Result, code: ExitCode, *words: str) -> None:
     assert result.exit_code == code, result.output
     assert result.stdout == ""
@@ -298,7 +306,7 @@ def test_bytes_are_shown_with_three_digits(count: int, text: str) -> None:
 
 def test_rounds_of_a_run_that_was_killed_can_be_shown(tmp_path: Path) -> None:
     rows = [json.dumps({"round": n, "accuracy": n / 10}) for n in (1, 2)]
-    (tmp_path / "run.toml").touch()
+    started(tmp_path)
     (tmp_path / "metrics.jsonl").write_text("\n".join(rows) + '\n{"round": 3, "accu')
     result = actorfl("show", tmp_path)
     assert result.exit_code == 0
@@ -348,16 +356,14 @@ def test_the_version_is_that_of_the_distribution() -> None:
 
 def test_a_run_without_a_complete_round_is_shown_as_such(tmp_path: Path) -> None:
     directory = tmp_path / "small-1"
-    directory.mkdir()
-    (directory / "run.toml").touch()
+    started(directory)
     shown = actorfl("show", directory)
     assert (shown.exit_code, shown.stdout.splitlines()[1:]) == (0, ["no round is complete yet"])
 
 
 def test_a_run_is_shown_by_its_name_and_a_folder_of_runs_gets_a_hint(tmp_path: Path) -> None:
     directory = tmp_path / "small-1"
-    directory.mkdir()
-    (directory / "run.toml").touch()
+    started(directory)
     assert actorfl("show", "small-1", "--out", tmp_path).exit_code == 0
     assert_refused(actorfl("show", tmp_path), ExitCode.RUN_DIRECTORY, f"show --out {tmp_path}")
 
@@ -367,6 +373,8 @@ def test_what_is_said_after_ctrl_c_is_the_command_that_goes_on(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     command = "interrupted; continue with: actorfl run --resume "
+    spread = cli.interrupted(tmp_path / "runs" / "a-1", deploy="processes=2")
+    assert spread == command + "runs/a-1 --deploy processes=2"
     assert cli.interrupted(tmp_path / "runs" / "a-1") == command + "runs/a-1"
     assert cli.interrupted(Path("/else where/a-1")) == command + "'/else where/a-1'"
     assert cli.interrupted() == "interrupted before the run had a directory"
@@ -393,3 +401,82 @@ def test_a_wrong_setting_is_answered_with_what_may_have_been_meant(
     setting: str, code: ExitCode, sentence: str, tmp_path: Path
 ) -> None:
     assert_refused(actorfl("run", DIGITS, "--set", setting, "--out", tmp_path), code, sentence)
+
+
+@pytest.mark.parametrize(
+    ("named", "hint"),
+    [
+        ("empty", "empty is no directory of a run"),
+        ("a-1/run.toml", "it is a file of one: actorfl show a-1"),
+        ("x.toml", "to carry it out: actorfl run x.toml"),
+        ("configurations", "configurations is no directory of a run"),
+    ],
+)
+def test_what_is_no_run_is_not_shown_and_a_hint_is_given(
+    named: str, hint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    started(tmp_path / "a-1")
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "x.toml").touch()
+    (tmp_path / "configurations" / "digits").mkdir(parents=True)
+    (tmp_path / "configurations" / "digits" / "run.toml").touch()
+    result = actorfl("show", named)
+    assert_refused(result, ExitCode.RUN_DIRECTORY, hint)
+    assert result.stderr.endswith(f"{hint}\n")
+
+
+def test_without_any_run_nothing_is_shown_and_nothing_is_said_of_resuming(tmp_path: Path) -> None:
+    assert_refused(actorfl("show", "--out", tmp_path), ExitCode.RUN_DIRECTORY, "there is no run in")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        [str(DIGITS), "until.rounds=5"],
+        ["--json", "until.rounds=5", str(DIGITS)],
+        ["--set", "seed=1", "until.rounds=5"],
+    ],
+)
+def test_a_setting_without_the_option_before_it_is_answered_with_the_option(
+    words: list[str],
+) -> None:
+    result = actorfl("run", *words)
+    assert result.exit_code == ExitCode.USAGE
+    assert "put --set before it: --set until.rounds=5" in result.stderr
+
+
+def test_what_follows_resume_may_be_a_name_or_the_configuration_that_a_run_left(
+    tmp_path: Path,
+) -> None:
+    for lr in (0.1, 0.2):
+        with RunDirectory.create(tmp_path, "digits") as directory:
+            directory.begin(Run.from_toml(DIGITS, [f"local.lr={lr}"]))
+    first = tmp_path / "digits-1"
+    for word in ("digits-1", first, first / "run.toml"):
+        result = actorfl("run", "--out", tmp_path, "--resume", word, "--set", "local.lr=0.5")
+        assert_refused(result, ExitCode.DIFFERENT_CONFIGURATION, f"{first} was started with")
+    newest = actorfl("run", f"--resume={DIGITS}", "--out", tmp_path, "--set", "local.lr=0.5")
+    assert_refused(newest, ExitCode.DIFFERENT_CONFIGURATION, f"{tmp_path / 'digits-2'} was")
+    result = actorfl("run", first)
+    assert_refused(result, ExitCode.MISSING_FILE, f"continue it with: actorfl run --resume {first}")
+    result = actorfl("run", "--resume", tmp_path / "no")
+    assert_refused(result, ExitCode.NOTHING_TO_RESUME, "there is no such directory")
+
+
+def test_a_resumed_run_says_first_from_where_and_leaves_the_json_alone(tmp_path: Path) -> None:
+    words = ["--out", str(tmp_path), "--set", "topology.workers=1", "--json"]
+    actorfl("run", DIGITS, "--set", "until.rounds=1", *words)
+    more = actorfl("run", DIGITS, "--resume", "--set", "until.rounds=2", *words)
+    heading, *_, row = more.stderr.splitlines()
+    assert heading == f"resuming {tmp_path / 'digits-1'} after round 1 of 2"
+    assert row.startswith("round    2")
+    assert json.loads(more.stdout)["rounds"] == 2
+    again = actorfl("run", "--resume", "--out", tmp_path)
+    assert again.stdout.splitlines()[0] == f"{tmp_path / 'digits-1'} was complete"
+
+
+def test_processes_without_a_worker_are_told_of() -> None:
+    sentence = "8 processes instead of 9: there are no more workers"
+    assert cli.idle(Processes(9), 8) == sentence
+    assert cli.idle(Processes(8), 8) == cli.idle(Inline(), 1) == ""

@@ -133,6 +133,7 @@ def test_ctrl_c_ends_within_five_seconds_with_exit_code_130_and_resume_goes_on(
     assert took < 5.0
     _, error = process.communicate()
     assert (process.returncode, error.count("\n")) == (130, 1), error
+    assert "interrupted; continue with: actorfl run --resume runs/small-1" in error
     assert not any(map(alive, pids(directory)))
     assert finish(tmp_path, "--resume", "--deploy", deploy)["sha256"] == undisturbed
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from actorfl import Rounds
+from actorfl import Rounds, execute
 from actorfl.errors import NothingToResume
+from actorfl.rundir import RunDirectory
 from tests.faults.runs import carry_out, rows, small
 
 SHORT = small(until=Rounds(2))
@@ -71,7 +74,7 @@ async def test_a_run_without_its_snapshots_says_that_it_begins_again(tmp_path: P
 
 async def test_a_run_that_had_ended_says_so(tmp_path: Path) -> None:
     first = await carry_out(SHORT, tmp_path)
-    said = ["small-1 had come to its end after round 2"]
+    said = [f"{first.directory} was complete"]
     assert await resumed(first.directory) == (first.sha256, said)
 
 
@@ -81,4 +84,23 @@ async def test_a_run_that_goes_on_says_from_where(tmp_path: Path) -> None:
     (newest, *_) = sorted((first.directory / "snapshots" / "aggregator").iterdir(), reverse=True)
     newest.unlink()
     _, said = await resumed(first.directory)
-    assert said == ["resuming small-1 after round 1"]
+    assert said == [f"resuming {first.directory} after round 1 of 2"]
+
+
+async def test_a_run_whose_end_was_moved_goes_on_though_it_had_ended(tmp_path: Path) -> None:
+    first = await carry_out(small(until=Rounds(1)), tmp_path)
+    _, said = await resumed(first.directory)
+    assert said == [f"resuming {first.directory} after round 1 of 2"]
+
+
+def test_an_interrupt_names_the_directory_as_soon_as_there_is_one(tmp_path: Path) -> None:
+    with RunDirectory.create(tmp_path, SHORT.name) as directory:
+        directory.begin(SHORT)
+
+    def interrupt(_: Mapping[str, Any]) -> None:
+        # The first sentence of a resumed run comes before any of its actors is started.
+        os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt) as caught:
+        execute.start(SHORT, resume=directory.path, on_row=interrupt)
+    assert caught.value.args == (directory.path,)
