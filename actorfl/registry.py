@@ -7,9 +7,11 @@ aggregator never loads torch.
 from __future__ import annotations
 
 import ast
+import contextlib
 import dataclasses
 import importlib
 import sys
+import typing
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,6 +70,11 @@ SLOTS: Mapping[str, Slot] = {
 _SOURCE_READ_MAX = 2**20
 # A sentence that names more classes than this is no longer read.
 _MOST_NAMED = 5
+_INSTEAD = {
+    list: "tuple[..., ...]",
+    set: "tuple[..., ...]",
+    dict: "Mapping[str, ...] of collections.abc",
+}
 # Optional dependencies and the extra that brings them.
 _EXTRAS = {"torch": "torch", "safetensors": "torch", "sklearn": "torch", "matplotlib": "plot"}
 
@@ -102,6 +109,7 @@ def resolve(slot: Slot, kind: str, place: str, base: Path) -> type[Any]:
         raise failure(f"{place}: {error}") from error
     if not (isinstance(found, type) and _fits(slot, found)):
         raise WrongType(f"{place}: {kind}", f"a class that is a {slot.base}", found)
+    check_class(found)
     return found
 
 
@@ -114,9 +122,34 @@ def check_instance(slot: Slot, value: object) -> None:
     if isinstance(value, type) or not _fits(slot, type(value)):
         need = f"an instance of a {slot.base}, or the name of one"
         raise WrongType(f"`{slot.name}` of Run", need, value)
-    if not dataclasses.is_dataclass(value):
-        name = type(value).__qualname__
-        raise ConfigError(f"{name} must be a dataclass: put @dataclass(frozen=True) above it")
+    check_class(type(value))
+
+
+def check_class(cls: type[Any]) -> None:
+    """Refuse a class whose instances cannot be a part of a run.
+
+    Raises:
+        ConfigError: it is no frozen dataclass itself (its fields would be those of its base), or a
+            field is annotated with what can change while the run goes on.
+    """
+    parameters = vars(cls).get("__dataclass_params__")
+    if parameters is None or not parameters.frozen:
+        what = "a dataclass" if parameters is None else "a frozen dataclass"
+        raise ConfigError(
+            f"{cls.__qualname__} must be {what}: put @dataclass(frozen=True) above it"
+        )
+    hints: dict[str, Any] = {}
+    with contextlib.suppress(NameError, TypeError):  # refused where a value is to be read by them
+        hints = typing.get_type_hints(cls)
+    for field in dataclasses.fields(cls):
+        hint = hints.get(field.name)
+        for one in (hint, *typing.get_args(hint)):
+            kind = typing.get_origin(one) or one
+            if field.init and isinstance(kind, type) and kind in _INSTEAD:
+                sentence = f"`{field.name}` of {cls.__qualname__} is annotated {kind.__name__}"
+                raise ConfigError(
+                    f"{sentence}, which can change while the run goes on; use {_INSTEAD[kind]}"
+                )
 
 
 def kind_of(slot: Slot, cls: type[Any], base: Path) -> str:

@@ -55,7 +55,7 @@ class Run:
         local: the local loop of a worker.
         until: when the run is over.
         sync: when a worker may go on.
-        partition: how the pool of a task that has one is dealt out.
+        partition: how the pool of a task that has one is dealt out; refused for other tasks.
         validate: fraction of each worker's data held back for evaluation, 0 <= validate < 1.
         evaluate: how often, and where.
         seed: from which all randomness of the learning is derived, 0 to 2^63 - 1.
@@ -139,7 +139,7 @@ class Run:
         }
         for key, value in plain.items():
             object.__setattr__(self, key, value)
-        self._check()
+        self._check(partitioned=partition is not None)
 
     @classmethod
     def from_toml(cls, path: str | os.PathLike[str], overrides: Iterable[str] = ()) -> Run:
@@ -202,6 +202,8 @@ class Run:
         table: Table = {}
         for key in _KEYS:
             value = getattr(self, key)
+            if key == "partition" and not self.task.pooled:
+                continue  # nothing is dealt out, and whoever says so is refused
             if key in SLOTS:
                 table[key] = config.describe_slot(SLOTS[key], value, self.base)
             elif dataclasses.is_dataclass(value):
@@ -304,7 +306,12 @@ class Run:
         where = None if resume is None else Path(resume)
         return await execute.on(self, deployment, resume=where, out=Path(out), on_row=on_row)
 
-    def _check(self) -> None:
+    def _check(self, *, partitioned: bool) -> None:
+        if partitioned and not self.task.pooled:
+            raise Misfit(
+                f"task {type(self.task).__name__} has its own data per worker, by train(who), so "
+                "nothing is dealt out; remove `partition`, or define pool() instead of train"
+            )
         if not 0.0 <= self.validate < 1.0:
             raise WrongValue("`validate` of Run", "at least 0 and below 1", self.validate)
         if isinstance(self.seed, bool) or not isinstance(self.seed, int):

@@ -165,7 +165,7 @@ def test_what_the_file_leaves_out_is_written_out_resolved(folder: Path) -> None:
         "rates": [0.1, 0.2],
     }
     assert resolved["sync"] == {"kind": "bsp"}
-    assert resolved["partition"] == {"kind": "iid"}
+    assert "partition" not in resolved
     assert resolved["until"] == {"rounds": 4}
     assert resolved["supervision"]["intensity"] == 3
 
@@ -623,3 +623,34 @@ def test_a_part_without_kind_is_refused_with_where_it_stands(folder: Path) -> No
     assert str(refused(folder, "algorithm={}")) == (
         "an algorithm needs the key `kind` in `algorithm` of --set"
     )
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (
+            "class Spam2(Spam):\n    more: int = 1\n",
+            "Spam2 must be a dataclass: put @dataclass(frozen=True) above it",
+        ),
+        (
+            "@dataclass(frozen=True)\nclass Spam2(Spam):\n    sizes: list[int] | None = None\n",
+            "`sizes` of Spam2 is annotated list, which can change while the run goes on; use tuple",
+        ),
+        (
+            "@dataclass(frozen=True)\nclass Spam2(Spam):\n    sizes: dict[str, int] = None\n",
+            "`sizes` of Spam2 is annotated dict, which can change while the run goes on; use Mapp",
+        ),
+    ],
+)
+def test_a_class_whose_fields_would_be_lost_or_change_is_refused(
+    folder: Path, change: str, sentence: str
+) -> None:
+    (folder / "spam2.py").write_text(f"{SPAM}\n{change}")
+    assert str(refused(folder, "task=spam2.py:Spam2")).startswith(sentence)
+
+
+def test_a_partition_is_refused_where_every_worker_has_data_of_its_own(folder: Path) -> None:
+    error = refused(folder, "partition=iid")
+    assert isinstance(error, Misfit)
+    assert "task Spam has its own data per worker, by train(who)" in str(error)
+    assert tomllib.loads(run_of().to_toml())["partition"] == {"kind": "iid"}
