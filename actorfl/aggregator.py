@@ -281,7 +281,7 @@ class Aggregator(Actor):
             raise Refusal("keys", [own], str(error)) from None
         if terms.contributions != {own}:
             states = ", ".join(
-                f"{c.worker} in clock {c.clock}" for c in message.header.contributions[:3]
+                f"{c.worker} in round {c.clock + 1}" for c in message.header.contributions[:3]
             )
             raise Refusal("keys", [own], f"it states to be the part of {states}")
         if self._names is not None and terms.sums.keys() != self._names:
@@ -313,9 +313,7 @@ class Aggregator(Actor):
                 wider = self._grid.wider() if refusal.wants_wider_grid else None
                 if wider is None:
                     raise
-                _log.warning(
-                    "clock %d begins anew on a wider grid: %s", self._rounds.clock, refusal
-                )
+                _log.info("clock %d begins anew on a wider grid: %s", self._rounds.clock, refusal)
                 self._grid = wider
                 self._merger.restart(wider, self._rounds.clock)
                 again = self._rounds.arrived - {worker}
@@ -330,7 +328,6 @@ class Aggregator(Actor):
         sentence = str(refusal)
         self._rounds.refused[message.worker] = refusal.reason
         self._worker_metrics[message.worker] = message.metrics
-        _log.warning("clock %d: %s", self._rounds.clock, sentence)
         self.publish(
             "refused", worker=message.worker, clock=self._rounds.clock, reason=refusal.reason,
             sentence=sentence,
@@ -446,9 +443,8 @@ class Aggregator(Actor):
             rounds.total,
         )
         step = advance(self._plan.algorithm, self._state, merged, closed)
-        if not step.moved:
-            _log.warning("%s", step.warning)
-            self.publish("warning", sentence=step.warning)
+        if not step.moved:  # the line of the round tells people
+            self.publish("unmoved", sentence=step.warning)
         statistics = self._merger.statistics()
         self._state = step.state
         loss = sum(self._loss.values(), Mean())

@@ -252,8 +252,8 @@ def advance(algorithm: Algorithm, state: ServerState, terms: Merged, closed: Clo
         return Advance(
             state,
             False,
-            f"clock {closed.clock} closed without any update ({len(closed.expected)} workers were "
-            "asked): the old model stays",
+            f"round {closed.clock + 1} closed without any update ({len(closed.expected)} workers "
+            "were asked): the old model stays",
         )
     new = algorithm.close(state, terms, closed)
     name = type(algorithm).__name__
@@ -264,7 +264,7 @@ def advance(algorithm: Algorithm, state: ServerState, terms: Merged, closed: Clo
         )
     if not np.isfinite(new.weights).all():
         raise StateError(
-            f"{name}.close returned weights that are not finite in clock {closed.clock}: lower its "
-            "learning rate"
+            f"{name}.close returned weights that are not finite in round {closed.clock + 1}: lower "
+            "its learning rate"
         )
     return Advance(replace(new, buffers={**new.buffers, **terms.integers}), True, "")

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 _FLAGS = frozenset({"--json", "--debug", "--help"})
 # A key with a dot, or any word that is no path, and its value.
 _SETTING = re.compile(r"[A-Za-z_][\w.-]*\s*=")
+# Workers named in a line for one reason: of a thousand nobody reads the rest.
+_MOST_NAMED = 4
 # What --resume means when no directory follows it.
 _LATEST = "latest"
 
@@ -223,15 +225,26 @@ def row_line(row: Mapping[str, Any]) -> str:
         if row.get(key) is not None:
             parts.append(f"{key} {form.format(row[key])}")
     if row.get("refused"):
-        reasons = (f"{worker} ({reason})" for worker, reason in row["refused"].items())
-        parts.append(f"refused {', '.join(reasons)}")
+        parts.append(f"refused {_by_reason(row['refused'])}")
     if row.get("warning"):
         parts.append(f"warning: {row['warning']}")
     if row.get("restarts") is not None:
         parts.append(f"restarts {row['restarts']}")
     if row.get("bytes") is not None:
-        parts.append(f"sent {human_bytes(row['bytes'])}")
+        parts.append(f"traffic {human_bytes(row['bytes'])}")
     return "  ".join(parts)
+
+
+def _by_reason(refused: Mapping[str, str]) -> str:
+    workers: dict[str, list[str]] = {}
+    for worker, reason in refused.items():
+        workers.setdefault(reason, []).append(worker)
+    return ", ".join(f"{_some(names)} ({reason})" for reason, names in workers.items())
+
+
+def _some(names: Sequence[str]) -> str:
+    more = len(names) - _MOST_NAMED
+    return ", ".join(names[:_MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
 def interrupted(directory: Path | None = None, *, deploy: str = "inline") -> str:
@@ -256,14 +269,22 @@ def idle(deployment: Deployment, workers: int) -> str:
 
 def closing_line(result: Result) -> str:
     """Return how a run ended as a line for people."""
-    accuracy = "no accuracy" if result.accuracy is None else f"accuracy {result.accuracy:.4f}"
-    if not result.metrics:
-        accuracy = "nothing evaluated (set `validate`, or give the task a test())"
-    untouched = "" if result.merged else "no update was merged: the model is the initial one; "
-    bits = "" if not result.unpromised else "the same bits are not promised; "
-    return (
-        f"{accuracy} after {_count(result.rounds, 'round')}, {_count(result.restarts, 'restart')}; "
-        f"{untouched}{bits}model {result.sha256}; {result.directory}"
+    loss = result.metrics.get("loss")
+    notes: list[str] = []
+    if result.accuracy is not None:
+        reached = f"accuracy {result.accuracy:.4f}"
+    elif result.metrics:
+        reached = "no accuracy" if loss is None else f"loss {loss:.4f}"
+    else:
+        reached = "done"
+        notes.append("nothing to evaluate on: set `validate`, or give the task a test()")
+    if not result.merged:
+        notes.append("no update was merged in any round: the model is the initial one")
+    if result.unpromised:
+        notes.append("the same bits are not promised")
+    counts = f"{_count(result.rounds, 'round')}, {_count(result.restarts, 'restart')}"
+    return "; ".join(
+        [f"{reached} after {counts}", *notes, f"model {result.sha256}", str(result.directory)]
     )
 
 

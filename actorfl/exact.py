@@ -322,8 +322,7 @@ class ExactSum:
             return NonFinite(f"part {part.name!r} holds {block[bad[0]]} at element {at}")
         top = float(np.abs(block).max())
         return Overflow(
-            f"part {part.name!r} holds {top:.3g}, its grid ends at {float(segment.limit):.3g}: "
-            "ask for this clock again with a wider grid"
+            f"part {part.name!r} holds {top:.3g}, more than the {float(segment.limit):.3g} that fit"
         )
 
     def _round_to_grid(self, segment: _Segment, block: Vector) -> Units:

@@ -292,14 +292,16 @@ class Merger:
             raise Refused("keys", theirs, "it does not say whose it is")
         other = sorted(c.clock for c in theirs if c.clock != self.clock)
         if other:
-            raise Refused("clock", theirs, f"it is of clock {other[0]}, this is {self.clock}")
+            raise Refused(
+                "clock", theirs, f"it is of round {other[0] + 1}, this is {self.clock + 1}"
+            )
         twice = theirs & self._contributions
         if twice:
             raise Refused(
-                "overlap", theirs, f"{listed_workers(twice)} is already in clock {self.clock}"
+                "overlap", theirs, f"{listed_workers(twice)} is already in round {self.clock + 1}"
             )
         if len(theirs) + len(self._contributions) > MAX_CONTRIBUTORS:
-            raise Refused("weight", theirs, f"a clock holds {MAX_CONTRIBUTORS} contributions")
+            raise Refused("weight", theirs, f"a round holds {MAX_CONTRIBUTORS} contributions")
 
     def _check_keys(self, terms: Terms) -> None:
         theirs = terms.contributions
@@ -310,7 +312,7 @@ class Merger:
             raise Refused(
                 "keys",
                 theirs,
-                f"its terms are {sorted(terms.sums)}, those of this clock {sorted(self._names)}",
+                f"its terms are {sorted(terms.sums)}, those of this round {sorted(self._names)}",
             )
         for name, term in terms.sums.items():
             array, dtype = (
@@ -368,9 +370,11 @@ class Merger:
             add_units = total.check_units if only_check else total.add_units
             add_units(term.units, term.weight, term.count, term.rounded)
         except NonFinite as wrong:
-            raise Refused("non-finite", theirs, f"term {name!r}: {wrong}") from None
+            advice = "lower the learning rate if training diverged, else look at the data"
+            raise Refused("non-finite", theirs, f"term {name!r}: {wrong}; {advice}") from None
         except Overflow as wrong:
-            raise Refused("overflow", theirs, f"term {name!r}: {wrong}") from None
+            advice = "training diverged, lower the learning rate"
+            raise Refused("overflow", theirs, f"term {name!r}: {wrong}; {advice}") from None
         except (Overweight, ValueError) as wrong:
             raise Refused("weight", theirs, f"term {name!r}: {wrong}") from None
         return term.rounded

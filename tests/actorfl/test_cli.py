@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -283,11 +284,23 @@ def test_a_deployment_is_named_by_one_word(text: str, deployment: object) -> Non
     [
         (
             {"round": 3, "accuracy": 0.93611, "updates": 8, "restarts": 1, "bytes": 42_100},
-            "round    3  accuracy 0.9361  updates 8  restarts 1  sent 42.1 kB",
+            "round    3  accuracy 0.9361  updates 8  restarts 1  traffic 42.1 kB",
         ),
         (
             {"round": 12, "loss": 0.25, "updates": 7, "refused": {"w3": "shape"}, "restarts": 0},
             "round   12  loss 0.2500  updates 7  refused w3 (shape)  restarts 0",
+        ),
+        (
+            {
+                "round": 1,
+                "updates": 0,
+                "refused": {**{f"w{n}": "overflow" for n in range(9)}, "w9": "shape"},
+                "warning": "the old model stays",
+            },
+            (
+                "round    1  updates 0  refused w0, w1, w2, w3 and 5 more (overflow), w9 (shape)  "
+                "warning: the old model stays"
+            ),
         ),
         ({"event": "w3 was restarted"}, "  ! w3 was restarted"),
     ],
@@ -331,6 +344,35 @@ def test_the_result_has_the_five_keys_that_scripts_read() -> None:
     }
     line = f"accuracy 0.9444 after 1 round, 2 restarts; model {'ab' * 32}; runs/digits-1"
     assert cli.closing_line(result) == line
+
+
+@pytest.mark.parametrize(
+    ("changed", "line"),
+    [
+        (
+            {"accuracy": None, "metrics": {}},
+            (
+                "done after 1 round, 0 restarts; "
+                "nothing to evaluate on: set `validate`, or give the task a test(); model ab; r"
+            ),
+        ),
+        (
+            {"accuracy": None, "metrics": {"loss": 0.25}},
+            "loss 0.2500 after 1 round, 0 restarts; model ab; r",
+        ),
+        (
+            {"merged": False, "unpromised": {"w1": "no AVX2"}},
+            (
+                "accuracy 0.5000 after 1 round, 0 restarts; "
+                "no update was merged in any round: the model is the initial one; "
+                "the same bits are not promised; model ab; r"
+            ),
+        ),
+    ],
+)
+def test_the_last_line_says_what_a_run_did_not_do(changed: dict[str, Any], line: str) -> None:
+    result = RunResult(0.5, "ab", 1, 0, Path("r"), metrics={"accuracy": 0.5})
+    assert cli.closing_line(replace(result, **changed)) == line
 
 
 def test_help_explains_itself_without_loading_what_learning_needs() -> None:

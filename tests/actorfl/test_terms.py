@@ -215,17 +215,21 @@ def other_grid() -> Terms:
 @pytest.mark.parametrize(
     ("make", "reason", "words"),
     [
-        (nan, "non-finite", ["w9", "'model'", "'w'", "nan at element 1"]),
+        (nan, "non-finite", ["w9", "'model'", "'w'", "nan at element 1", "learning rate"]),
         (wrong_shape, "shape", ["w9", "'w'", "(1,)", "(3,)"]),
         (missing_key, "keys", ["w9", "'b' is missing"]),
         (extra_key, "keys", ["w9", "'tail' is not part of the model"]),
         (float64, "dtype", ["w9", "float64", "float32"]),
         (short_vector, "shape", ["w9", "'model'", "(1,)", "(4,)"]),
         (lambda: update("w9", examples=0), "no-examples", ["w9", "0 examples"]),
-        (lambda: update("w9", [1, 2, 3, 1e20]), "overflow", ["w9", "'b'", "wider grid"]),
+        (
+            lambda: update("w9", [1, 2, 3, 1e20]),
+            "overflow",
+            ["w9", "'b'", "1e+20", "lower the learning rate"],
+        ),
         (lambda: update("w9", examples=995), "weight", ["w9", "1000"]),
-        (lambda: update("w9", clock=2), "clock", ["w9", "clock 2", "3"]),
-        (lambda: update("w0"), "overlap", ["w0", "clock 3"]),
+        (lambda: update("w9", clock=2), "clock", ["w9", "round 3", "this is 4"]),
+        (lambda: update("w0"), "overlap", ["w0", "round 4"]),
         (lambda: update("w9", counter=np.array(7.0)), "dtype", [COUNTER, "float64", "int64"]),
         (lambda: update("w9", counter=np.array([7])), "shape", [COUNTER, "(1,)", "()"]),
         (lambda: update("w9", more={"c": Sum(NET.zeros())}), "keys", ["['c', 'model']"]),
@@ -264,7 +268,7 @@ def test_overlapping_partial_sums_are_refused_and_name_the_double_worker() -> No
         edge.fold(update(worker))
     refusal = refused(merger, edge.partial())
     assert refusal.reason == "overlap"
-    assert refusal.what == "w1 is already in clock 3"
+    assert refusal.what == "w1 is already in round 4"
 
 
 def test_of_several_sums_none_is_added_when_one_is_bad() -> None:

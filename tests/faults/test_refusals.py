@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from actorfl import FedAvg, Rounds, RunFailed, Star, Supervision
+from actorfl import SGD, FedAvg, Rounds, RunFailed, Star, Supervision
 from actorfl.cli import closing_line
 from actorfl.errors import Misfit
 from actors import Processes
@@ -47,10 +47,32 @@ async def test_when_nobody_has_examples_the_old_model_stays_with_a_warning(tmp_p
     two = await carry_out(small(task=Empty(without=4), until=Rounds(2)), tmp_path)
     assert one.sha256 == two.sha256
     assert not two.merged
-    assert "no update was merged: the model is the initial one" in closing_line(two)
+    assert "no update was merged in any round: the model is the initial one" in closing_line(two)
     for row in rows(two.directory):
         assert "old model stays" in row["warning"]
         assert row["updates"] == 0
+
+
+async def test_a_learning_rate_too_high_is_told_once_a_refusal_in_rounds_and_what_to_do(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    said: list[Mapping[str, Any]] = []
+    # One step of a linear model is as large as the rate, and finite.
+    local = SGD(lr=1e30, batch=1_000, epochs=1)
+    run = small(task=Pooled(), local=local, topology=Star(2), until=Rounds(1))
+    result = await carry_out(run, tmp_path, on_row=said.append)
+    assert not result.merged
+    told = [line["event"] for line in said if "event" in line]
+    assert len(told) == 2
+    for sentence in told:
+        assert re.fullmatch(
+            r"the update of w[01] was refused \(overflow\): term 'model': part '.*' holds "
+            r"\S+e\+\d\d, more than the \S+ that fit; training diverged, lower the learning rate",
+            sentence,
+        )
+    assert "round 1 closed without any update (2 workers" in said[-1]["warning"]
+    # What is told is not written to standard error besides.
+    assert not [record for record in caplog.records if record.name.startswith("actor")]
 
 
 async def test_an_int64_counter_of_batchnorm_stays_int64(tmp_path: Path) -> None:
