@@ -453,7 +453,7 @@ def _rows(path: Path) -> list[Mapping[str, Any]]:
 
 def _print_remote(error: Exception) -> None:
     remote = getattr(error, "remote_traceback", "")
-    if remote:
+    if remote and not getattr(error, "__notes__", ()):  # else it was printed with the error
         print(remote, file=sys.stderr)
 
 

@@ -7,6 +7,7 @@ import sysconfig
 from pathlib import Path
 
 _FRAME = re.compile(r'^  File "([^"]+)", line (\d+), in (.+)$', re.MULTILINE)
+_PACKAGES = frozenset({"site-packages", "dist-packages"})
 _OURS = ("actorfl", "actors", "transports")
 
 
@@ -29,6 +30,8 @@ def _foreign(file: str) -> bool:
     if file.startswith("<"):
         return True
     path = Path(file)
+    if not _PACKAGES.isdisjoint(path.parts):  # of another interpreter, or of the user
+        return True
     return any(path.is_relative_to(folder) for folder in _folders())
 
 

@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import sys
+import traceback
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -250,6 +251,16 @@ def test_a_run_that_failed_names_the_worker_the_exception_and_the_restarts() -> 
     sentence = "worker w3 failed: ValueError: no data; gave up after restarting it 3 times"
     assert str(error) == sentence
     assert error.remote_traceback == "Traceback ..."
+
+
+def test_a_remote_traceback_is_printed_once(capsys: pytest.CaptureFixture[str]) -> None:
+    for error in (
+        errors.RunFailed("w3", "no", 3, "trace of it"),
+        GaveUp("no", child="w3", restarts=3, remote_traceback="trace of it"),
+    ):
+        traceback.print_exception(error)
+        cli._print_remote(error)
+        assert capsys.readouterr().err.count("trace of it") == 1
 
 
 # --- parts ----------------------------------------------------------------------------------------

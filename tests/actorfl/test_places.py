@@ -6,6 +6,8 @@ import json
 import traceback
 from pathlib import Path
 
+import pytest
+
 from actorfl.errors import RunFailed
 from actorfl.places import own_place
 
@@ -22,6 +24,15 @@ def test_the_innermost_line_of_ones_own_is_found_below_those_of_libraries() -> N
     place = own_place(failing())
     assert place.startswith("test_places.py, line ")
     assert place.endswith(", in failing")
+
+
+@pytest.mark.parametrize("folder", ["site-packages", "dist-packages"])
+def test_packages_of_any_interpreter_are_nobodys_own(folder: str) -> None:
+    text = (
+        'Traceback (most recent call last):\n  File "/home/me/shape.py", line 18, in loss\n'
+        f'  File "/home/me/.local/lib/python3/{folder}/nn.py", line 7, in forward\nValueError: no'
+    )
+    assert own_place(text) == "shape.py, line 18, in loss"
 
 
 def test_a_traceback_without_a_line_of_ones_own_names_none() -> None:

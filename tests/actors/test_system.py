@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 
@@ -33,7 +34,7 @@ from actors import (
     one_for_one,
 )
 from actors.message import lane_of, reply_type
-from actors.signals import ActorSpec
+from actors.signals import ActorSpec, Failed, Failure
 from actors.supervisor import Child
 from transports import Weights
 
@@ -366,6 +367,21 @@ async def test_a_supervisor_gives_up_after_its_intensity_and_says_whom(
         failure = await system.failure
     assert failure.kind == "GaveUp"
     assert "child failed again after 2 restarts within 60 s" in failure.message
+
+
+async def test_giving_up_while_a_restart_is_under_way_warns_of_nothing(
+    system: ActorSystem,
+) -> None:
+    """A coroutine that was never awaited would warn, and warnings are errors here."""
+    ref, children = supervised(system, Worker)
+    supervisor = await system.spawn("sup", Supervisor, strategy=one_for_one(1), children=children)
+    await ref.ask(Count(), timeout=5)
+    for _ in range(2):  # in one turn of the loop: the restart cannot have begun
+        system.signal(supervisor.parts, Failed(ref.parts, Failure("ValueError", "no")))
+    async with asyncio.timeout(5):
+        assert (await system.failure).kind == "GaveUp"
+    await asyncio.sleep(0)
+    gc.collect()
 
 
 async def test_a_constructor_that_fails_is_a_failure_like_any_other(system: ActorSystem) -> None:
