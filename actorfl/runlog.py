@@ -141,8 +141,10 @@ class RunLog:
 
     def _bounded(self, event: Event, sentence: str) -> str:
         """What many workers do alike is told a few times; what a run ends with, not here."""
+        if self.gave_up is not None:
+            return ""
         match event:
-            case ActorFailure(kinds=kinds) if self.gave_up or refusal_of(kinds, ""):
+            case ActorFailure(kinds=kinds) if refusal_of(kinds, ""):
                 return ""
             case ActorFailure(error=alike) | ActorRestarted(error=alike):
                 pass

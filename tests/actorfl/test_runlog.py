@@ -227,6 +227,10 @@ def test_what_a_run_ends_with_is_not_told_besides(
     system.events.publish(SupervisorGaveUp(supervisor="s", child="w1", restarts=0, error="no"))
     for path in ("/root/workers", "/root"):
         system.events.publish(ActorFailure(path=path, node="run", error="GaveUp: w1 failed again"))
+    # Nor what becomes of its processes when it is ended.
+    system.events.publish(
+        NodeDied(node="p1", incarnation=1, pid=7, reason="killed by signal 9", lines=[])
+    )
     assert said == []
 
 
