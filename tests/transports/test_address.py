@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -113,8 +114,15 @@ def test_each_lane_of_tcp_has_a_port_of_its_own() -> None:
     assert Address.parse("tcp://localhost:*", NODE).endpoint("bulk") == "tcp://localhost:*"
 
 
-async def test_the_system_chooses_ports_and_they_are_told(private_directory: Path) -> None:
+@pytest.fixture
+async def tcp_world(private_directory: Path) -> AsyncIterator[World]:
     world = World(private_directory, "tcp")
+    yield world
+    await world.close()
+
+
+async def test_the_system_chooses_ports_and_they_are_told(tcp_world: World) -> None:
+    world = tcp_world
     one = await world.node("a")
     address = await one.endpoint.listen("tcp://127.0.0.1:*")
     ports = [int(port) for port in address.rpartition(":")[2].split(",")]
@@ -125,12 +133,10 @@ async def test_the_system_chooses_ports_and_they_are_told(private_directory: Pat
         await other.endpoint.listen(address)
     free = await other.endpoint.listen("tcp://127.0.0.1:*")
     assert free != address
-    await world.close()
 
 
-async def test_a_port_in_use_for_one_lane_frees_the_other(private_directory: Path) -> None:
-    world = World(private_directory, "tcp")
-    one = await world.node("a")
+async def test_a_port_in_use_for_one_lane_frees_the_other(tcp_world: World) -> None:
+    one = await tcp_world.node("a")
     with socket.socket() as taken, socket.socket() as free:
         for each in (taken, free):
             each.bind(("127.0.0.1", 0))
@@ -140,4 +146,3 @@ async def test_a_port_in_use_for_one_lane_frees_the_other(private_directory: Pat
         with pytest.raises(AddressInUse):
             await one.endpoint.listen(f"tcp://127.0.0.1:{control},{busy}")
     await one.endpoint.listen(f"tcp://127.0.0.1:{control},{busy}")
-    await world.close()
