@@ -9,7 +9,7 @@ import os
 import secrets
 import signal
 from collections.abc import Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -186,43 +186,41 @@ async def running(
         identity, starts = _count_start(directory)
         loop = asyncio.get_running_loop()
         finished: asyncio.Future[Finished] = loop.create_future()
-        log = RunLog(directory, on_row)
+        with closing(RunLog(directory, on_row)) as log:
 
-        def on_finished(message: Finished) -> None:
-            if not finished.done():
-                finished.set_result(message)
+            def on_finished(message: Finished) -> None:
+                if not finished.done():
+                    finished.set_result(message)
 
-        graph = graph_of(run, identity, log.row, on_finished)
-        outside = Outside(run, on, directory, spawner)
-        storage = outside.storage
-        limit: asyncio.TimerHandle | None = None
-        try:
-            if resume is not None:
-                log.tell(await checked(directory, storage, identity, run.until))
-            async with graph.start(
-                on,
-                world=outside.world,
-                cluster=f"{run.name}-{identity}",
-                storage=directory.path,
-                durability=run.durability,
-                pass_fds=(directory.lock_fd,),
-                # Later starts of the run come after all incarnations of this one.
-                generation=starts << 20,
-                on_line=log.line,
-                debug=debug,
-                stuck_after=run.supervision.stuck_after,
-                before=log.attach,
-            ) as live:
-                log.on_progress = live.progressed
-                try:
-                    yield Running(directory, live, log, finished, outside)
-                finally:
-                    limit = loop.call_later(_STOP_LIMIT, _kill_all, live)
-        finally:
-            if limit is not None:
-                limit.cancel()
-            await outside.close()
-            log.close()
+            graph = graph_of(run, identity, log.row, on_finished)
+            outside = Outside(run, on, directory, spawner)
+            limit: asyncio.TimerHandle | None = None
+            try:
+                if resume is not None:
+                    log.tell(await checked(directory, outside.storage, identity, run.until))
+                async with graph.start(
+                    on,
+                    world=outside.world,
+                    cluster=f"{run.name}-{identity}",
+                    storage=directory.path,
+                    durability=run.durability,
+                    pass_fds=(directory.lock_fd,),
+                    # Later starts of the run come after all incarnations of this one.
+                    generation=starts << 20,
+                    on_line=log.line,
+                    debug=debug,
+                    stuck_after=run.supervision.stuck_after,
+                    before=log.attach,
+                ) as live:
+                    log.on_progress = live.progressed
+                    try:
+                        yield Running(directory, live, log, finished, outside)
+                    finally:
+                        limit = loop.call_later(_STOP_LIMIT, _kill_all, live)
+            finally:
+                if limit is not None:
+                    limit.cancel()
+                await outside.close()
 
 
 async def on(

@@ -41,7 +41,9 @@ class Outside:
         if isinstance(on, Simulated):
             from actors.sim import Disk, Simulation
 
-            self.simulation = Simulation(on, Disk.of(directory.path))
+            self.simulation = Simulation(
+                on, Disk.of(directory.path, directory.snapshots.name, directory.metrics.name)
+            )
             self._stack.enter_context(self.simulation.running())
             self.world = self.simulation.world(run.name)
             assert self.world.storage is not None

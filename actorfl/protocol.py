@@ -51,7 +51,8 @@ class Ready(Message[None]):
         incarnation: grows with each restart; what an older one sent is fenced.
         examples: size of its training data, the weight of its updates.
         me: where to answer.
-        fingerprint: what decides the bits of its fits; until it gets an answer, then None.
+        fingerprint: what decides the bits of its fits; until a checkpoint
+            knows of it, then None.
     """
 
     stamp: Stamp

@@ -74,8 +74,10 @@ class Worker(Actor):
         self._steps: Stepping[Put] = Stepping()
         self._transfer: tuple[int, Transfer] | None = None
         self._said = 0.0
-        # Told until the aggregator has answered, so that it has heard it.
+        # Told until it is durable: a Go of a clock after that in which it was first heard leaves
+        # after a checkpoint that knows of it. An aggregator that dies before would forget it.
         self._fingerprint: Fingerprint | None = None
+        self._heard_in: int | None = None
         self._data: _Data | None = None
         self._kept = Kept(self.snapshots(f"snapshots/worker-{name}"))
         # Grows with each restart of the process and, within one, of the actor.
@@ -109,7 +111,10 @@ class Worker(Actor):
         stamp = message.stamp
         if stamp.run != self._identity:
             return
-        self._fingerprint = None
+        if self._heard_in is None:
+            self._heard_in = stamp.clock
+        elif stamp.clock > self._heard_in:
+            self._fingerprint = None
         again = self._steps.go(stamp.clock, stamp.version)
         if again is not None:
             self._put(again)
@@ -131,7 +136,6 @@ class Worker(Actor):
     def wait(self, message: Wait) -> None:
         """The others are not ready yet; the retry asks again."""
         if message.stamp.run == self._identity:
-            self._fingerprint = None
             self._steps.told(message.stamp.clock)
 
     def done(self, message: Done) -> None:

@@ -16,6 +16,7 @@ from actors.blocking import ActorClass, actor_class
 from actors.code import reference
 from actors.deploy import Deployment, Inline, Process, Processes, Simulated
 from actors.errors import GaveUp, GraphError, NodeStartFailed, UsageError
+from actors.faultylinks import FaultyLinks
 from actors.processes import Processes as ProcessManager
 from actors.ref import ActorRef
 from actors.signals import ActorSpec, Failure
@@ -297,6 +298,9 @@ class ActorGraph:
         world = world or World()
         if isinstance(on, Processes) and on.over == "tcp":
             world = replace(world, addresses=TcpAddresses())
+        if isinstance(on, Processes) and on.faults is not None and on.faults.disturbs_messages:
+            links = FaultyLinks(on.faults, self.name, 0, world.clock)
+            world = replace(world, faults=links)
         system = ActorSystem(
             self.name,
             world=world,

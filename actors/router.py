@@ -147,8 +147,9 @@ class Router:
         waiting = channel.to_resend() if channel is not None else []
         if not waiting or link is None or link.peer != peer:
             return
-        for number, body, to in waiting[:RESEND_AT_ONCE]:
-            self._send_signal(link, number, body, to)
+        if link.state == "up":  # else all of them go again when it is
+            for number, body, to in waiting[:RESEND_AT_ONCE]:
+                self._send_signal(link, number, body, to)
         self._resend_later(peer, min(2 * delay, RESEND_LAST))
 
     def _send_signal(self, link: Link[Item], number: int, body: bytes, to: int) -> None:
@@ -249,7 +250,11 @@ class Router:
         """An item of the bulk lane with its arrays."""
         faults = self._system.world.faults
         if faults is not None and link is not self.endpoint.local:
-            faults.deliver(link.peer.name, self._transferred_in, link, item, weights)
+            # Each arrival has weights of its own to release, as two transfers would have.
+            faults.deliver(
+                link.peer.name,
+                lambda: self._transferred_in(link, item, [one.share() for one in weights]),
+            )
             return
         self._transferred_in(link, item, weights)
 

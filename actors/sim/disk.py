@@ -50,10 +50,19 @@ class Disk:
     statistics: DiskStatistics = field(default_factory=DiskStatistics)
 
     @classmethod
-    def of(cls, root: Path) -> Disk:
-        """A disk that holds what lies in a real folder."""
-        files = sorted(path for path in root.rglob("*") if path.is_file())
-        return cls({path.relative_to(root).as_posix(): path.read_bytes() for path in files})
+    def of(cls, root: Path, *names: str) -> Disk:
+        """A disk that holds what lies in a real folder under these names and below them.
+
+        Raises:
+            StorageError: the real disk refused.
+        """
+        try:
+            found = [path for name in names for path in [root / name, *(root / name).rglob("*")]]
+            files = sorted(path for path in found if path.is_file())
+            return cls({path.relative_to(root).as_posix(): path.read_bytes() for path in files})
+        except OSError as error:
+            reason = (error.strerror or str(error)).lower()
+            raise StorageError(f"cannot read {root}: {reason}") from error
 
     def write_to(self, root: Path) -> None:
         """Lay what the disk holds into a real folder, and remove what it holds no more.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+import numpy as np
 import pytest
 
 import actors
@@ -30,7 +31,7 @@ from actors.crashpoints import crash_point
 from actors.errors import AskError
 from actors.sim import Disk, Simulation
 from actors.sim.disk import SimStorage
-from transports import SeededRng
+from transports import SeededRng, Weights
 from transports.sim import SimClock, SimLoop
 
 
@@ -130,6 +131,42 @@ def test_system_signals_arrive_whatever_gets_lost(seed: int) -> None:
             await told(counting(), on, 4)
 
     actors.run(main(), on=on)
+
+
+class Sum(Message[None]):
+    weights: Weights
+
+
+class Total(Message[float]):
+    pass
+
+
+class Summing(Actor):
+    def __init__(self) -> None:
+        self._total = 0.0
+
+    def sum(self, message: Sum) -> None:
+        self._total += float(message.weights["w"].sum())
+        message.weights.release()
+
+    def total(self, message: Total) -> float:
+        return self._total
+
+
+def test_each_arrival_of_a_doubled_message_has_weights_of_its_own_to_release() -> None:
+    graph = ActorGraph("doubled")
+    with graph.supervisor("root", place=Process()):
+        graph.actor("summing", Summing)
+    on = Simulated(1, faults=FaultPlan(duplicate=1.0, until=1000.0))
+
+    async def main() -> float:
+        async with graph.start(on) as live:
+            await asyncio.sleep(2.0)
+            live["summing"].tell(Sum(Weights.of({"w": np.ones(1000, np.float32)})))
+            await asyncio.sleep(2.0)
+            return await live["summing"].ask(Total(), timeout=5.0)
+
+    assert actors.run(main(), on=on) == 2000.0
 
 
 async def test_a_simulation_on_a_real_loop_is_refused() -> None:

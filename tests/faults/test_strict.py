@@ -10,7 +10,7 @@ import pytest
 from actorfl import Rounds
 from actorfl.cli import closing_line
 from actorfl.errors import Misfit
-from actors import Processes
+from actors import CrashPoint, FaultPlan, Processes
 from tests.faults.runs import carry_out, small
 
 pytestmark = pytest.mark.timeout(120)
@@ -47,6 +47,17 @@ async def test_another_run_says_that_its_bits_are_not_promised(tmp_path: Path) -
     assert "the same bits are not promised; " in closing_line(result)
     stored = json.loads((result.directory / "result.json").read_text())
     assert stored["unpromised"] == dict(result.unpromised)
+
+
+async def test_a_worker_that_differs_is_known_though_the_aggregator_died_before_it_saved(
+    tmp_path: Path,
+) -> None:
+    # The first write of its storage takes over the metrics, the second is the first checkpoint.
+    point = CrashPoint(point="storage.write", action="sigkill", at=2, node="aggregator")
+    on = Processes(4, env={"w3": {"ACTORFL_THREADS": "2"}}, faults=FaultPlan(points=(point,)))
+    result = await carry_out(small(until=Rounds(2)), tmp_path, on)
+    assert result.restarts == 1
+    assert list(result.unpromised) == ["w3"]
 
 
 async def test_a_strict_run_whose_workers_are_alike_is_like_any_other(tmp_path: Path) -> None:
