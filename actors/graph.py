@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from actors import arguments as arguments_of
 from actors.addresses import TcpAddresses
 from actors.blocking import ActorClass, actor_class
 from actors.code import reference
@@ -384,7 +385,7 @@ class ActorGraph:
             name=node.handle.name,
             code=code.text,
             sha256=code.sha256,
-            args=system.encode_arguments(cls, arguments),
+            args=arguments_of.encode(system.codec, cls, arguments),
             mailbox=node.mailbox,
             stop_timeout=node.stop_timeout,
         )

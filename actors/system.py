@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import logging
 import re
-import typing
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from threading import get_ident
@@ -15,6 +14,7 @@ from typing import Any, Self, TypeVar
 
 import msgspec
 
+from actors import arguments as arguments_of
 from actors import item as wire
 from actors.actor import Actor
 from actors.asks import Asks
@@ -131,7 +131,6 @@ class ActorSystem:
         self._top: dict[int, ActorRef] = {}
         self._pools: dict[int, LandingPool] = {}
         self._dead_letters = 0
-        self._last_failures: dict[int, Failure] = {}
         self._waiting_for_stop: dict[int, list[asyncio.Future[str]]] = {}
         self._started = False
         self._closed = False
@@ -278,39 +277,11 @@ class ActorSystem:
         try:
             cls = load(CodeRef(order.spec.code, order.spec.sha256))
             made = actor_class(cls)
-            arguments = self.decode_arguments(cls, order.spec.args)
+            arguments = arguments_of.decode(self.codec, cls, order.spec.args)
             self._cell(ref, order.parent, made, arguments, order.spec)
         except Exception as error:  # noqa: BLE001  (loading runs user code)
             _log.exception("%s cannot be made", order.path)
             self.signal(order.parent, Failed(ref.parts, Failure.of(error, "make")))
-
-    def encode_arguments(self, cls: type, arguments: dict[str, Any]) -> dict[str, bytes]:
-        """Constructor arguments as bytes, to cross to another node.
-
-        Raises:
-            UsageError: an argument the constructor does not have, or one without annotation.
-            CannotEncode: a value that does not travel.
-        """
-        hints = _constructor_hints(cls)
-        encoded = {}
-        for name, value in arguments.items():
-            if name not in hints:
-                msg = (
-                    f"{cls.__qualname__}.__init__ has no annotated parameter {name!r}, so it "
-                    "cannot be placed in another process; annotate it"
-                )
-                raise UsageError(msg)
-            body, arrays = self.codec.encode(value)
-            if arrays:
-                msg = f"{name!r} of {cls.__qualname__} holds Weights, which travel in messages only"
-                raise UsageError(msg)
-            encoded[name] = body
-        return encoded
-
-    def decode_arguments(self, cls: type, encoded: dict[str, bytes]) -> dict[str, Any]:
-        """The reverse of :meth:`encode_arguments`, bound to this system."""
-        hints = _constructor_hints(cls)
-        return {name: self.codec.decode(hints[name], body) for name, body in encoded.items()}
 
     # -- finding and stopping ---------------------------------------------------------------------
 
@@ -572,13 +543,11 @@ class ActorSystem:
         """The guardian: a top-level actor that fails is stopped, and the system says why."""
         match signal:
             case Failed(child, failure):
-                self._last_failures[child[2]] = failure
                 self.signal(child, Stop())
                 if not self.failure.done():
                     self.failure.set_result(failure)
             case Stopped(actor, reason):
                 self._top.pop(actor[2], None)
-                self._last_failures.pop(actor[2], None)
                 for waiter in self._waiting_for_stop.pop(actor[2], ()):
                     if not waiter.done():
                         waiter.set_result(reason)
@@ -646,19 +615,6 @@ def _check_name(name: str) -> None:
             "starting with a letter or digit"
         )
         raise UsageError(msg)
-
-
-def _constructor_hints(cls: Any) -> dict[str, Any]:
-    try:
-        hints = typing.get_type_hints(cls.__init__)
-    except NameError as error:
-        msg = (
-            f"the annotations of {cls.__qualname__}.__init__ cannot be read ({error}); import "
-            "the names outside TYPE_CHECKING"
-        )
-        raise UsageError(msg) from None
-    hints.pop("return", None)
-    return hints
 
 
 def _tag_of(body: bytes) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from functools import partial
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import zmq
 
@@ -46,11 +46,6 @@ a millisecond."""
 _PROBES = (0.0, 0.02, 0.2)
 """Seconds after a listener saw a connection end at which it looks whose it was. The event comes
 from libzmq's thread and may be ahead of the socket's own knowledge."""
-
-_PORT_PATIENCE: Final = 0.5
-"""Seconds for a port to become free: libzmq lets go of one in a thread of its own, some time after
-it was unbound."""
-_PORT_POLL: Final = 0.01
 
 
 class Endpoint(Generic[I]):
@@ -149,10 +144,10 @@ class Endpoint(Generic[I]):
         check_scheme(self._context, parsed)
         prepare(parsed)
         bound: dict[Lane, str] = {}
-        patience = self._clock.now() + (_PORT_PATIENCE if parsed.scheme == "tcp" else 0.0)
         try:
             for lane in LANES:
-                bound[lane] = await self._bind(lane, parsed, patience)
+                socket = self._listeners[lane].socket
+                bound[lane] = await bind(socket, parsed.endpoint(lane), self._clock)
         except zmq.ZMQError as error:
             for lane, where in bound.items():
                 self._listeners[lane].socket.unbind(where)
@@ -167,16 +162,6 @@ class Endpoint(Generic[I]):
             parsed = parsed.with_ports([bound[lane].rpartition(":")[2] for lane in LANES])
         self._addresses.append(parsed)
         return str(parsed)
-
-    async def _bind(self, lane: Lane, address: Address, patience: float) -> str:
-        """Bind one lane; a port that is in use is tried again until ``patience``."""
-        while True:
-            try:
-                return bind(self._listeners[lane].socket, address.endpoint(lane))
-            except zmq.ZMQError as error:
-                if error.errno != zmq.EADDRINUSE or self._clock.now() >= patience:
-                    raise
-            await self._clock.sleep(_PORT_POLL)
 
     @property
     def addresses(self) -> tuple[str, ...]:

@@ -11,9 +11,15 @@ import zmq
 from zmq.utils.monitor import parse_monitor_message
 
 from transports.address import Address
+from transports.clock import Clock
 from transports.errors import AddressError
 
 _MONITOR_NUMBERS: Final = itertools.count()
+
+_PORT_PATIENCE: Final = 0.5
+"""Seconds for a port to become free: libzmq lets go of one in a thread of its own, some time after
+it was unbound."""
+_PORT_POLL: Final = 0.01
 
 _ENDED: Final = (
     zmq.EVENT_CLOSED
@@ -131,8 +137,8 @@ def check_scheme(context: Context, address: Address) -> None:
         )
 
 
-def bind(socket: Socket, address: str) -> str:
-    """Bind a socket.
+async def bind(socket: Socket, address: str, clock: Clock) -> str:
+    """Bind a socket; a port of tcp that is in use is tried again for a moment.
 
     Returns:
         Where it is bound: the address, or with the port that the system chose for "*".
@@ -140,9 +146,18 @@ def bind(socket: Socket, address: str) -> str:
     Raises:
         zmq.ZMQError: EADDRINUSE, or another reason why not.
     """
-    socket.bind(address)
     if not address.startswith("tcp:"):
+        socket.bind(address)
         return address
+    patience = clock.now() + _PORT_PATIENCE
+    while True:
+        try:
+            socket.bind(address)
+            break
+        except zmq.ZMQError as error:
+            if error.errno != zmq.EADDRINUSE or clock.now() >= patience:
+                raise
+        await clock.sleep(_PORT_POLL)
     last = socket.getsockopt(zmq.LAST_ENDPOINT)
     assert isinstance(last, bytes)
     return last.rstrip(b"\0").decode()
