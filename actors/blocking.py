@@ -105,7 +105,7 @@ class Bridge(Actor):
             if thread.is_busy():
                 self._abandon(thread)
             else:
-                thread.end()
+                await thread.end()
 
     async def _call(self, function: Callable[..., T], *arguments: Any) -> T:
         assert self._thread is not None
@@ -200,8 +200,9 @@ class _Thread:
         result: T = await asyncio.shield(job.done)
         return result
 
-    def end(self) -> None:
-        self._ref.stop(block=False)
+    async def end(self) -> None:
+        # A stopped actor's thread has ended: who awaits the stop finds nothing of it left.
+        await asyncio.to_thread(self._ref.stop, block=True)
 
     def __repr__(self) -> str:
         return f"<thread of {self._ref}>"
@@ -222,7 +223,7 @@ class _NoThread:
     def is_busy(self) -> bool:
         return False
 
-    def end(self) -> None:
+    async def end(self) -> None:
         pass
 
 
