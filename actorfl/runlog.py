@@ -24,6 +24,7 @@ from actors import (
     Event,
     NodeAnswers,
     NodeDied,
+    NodeQuarantined,
     NodeStarted,
     NodeStuck,
     SupervisorGaveUp,
@@ -186,6 +187,8 @@ class RunLog:
                 return f"process {node} (pid {pid}) died: {reason}"
             case NodeStuck(node=node, pid=pid, seconds=seconds):
                 return f"process {node} (pid {pid}) has not answered for {seconds:.0f} s"
+            case NodeQuarantined(node=node, reason=reason):
+                return f"process {node} is given up: {reason}"
             case NodeAnswers(node=node, pid=pid):
                 return f"process {node} (pid {pid}) answers again"
             case ActorRestarted(path=path, outside=False, error=error):

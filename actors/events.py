@@ -70,6 +70,14 @@ class SupervisorGaveUp(Event, frozen=True, kw_only=True, tag="gave_up"):
     kinds: tuple[str, ...] = ()
 
 
+class NodeQuarantined(Event, frozen=True, kw_only=True, tag="node_quarantined"):
+    """A node that lives was given up: its actors count as dead, and its process is ended."""
+
+    node: str
+    incarnation: int
+    reason: str
+
+
 class NodeStarted(Event, frozen=True, kw_only=True, tag="node_started"):
     """A process came up and its node is reachable."""
 

@@ -46,6 +46,10 @@ class Liveness:
         self._intervals.append(max(0.0, now - self._last))
         self._last = now
 
+    def excuse(self, seconds: float) -> None:
+        """Who listens was not there himself for so long: no answer could be heard."""
+        self._last += seconds
+
     def silent(self, now: float) -> float:
         """Seconds since the last answer."""
         return max(0.0, now - self._last)

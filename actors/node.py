@@ -16,13 +16,15 @@ def main() -> None:
 
 def _serve(raw: bytes) -> None:
     import logging
+    import os
+    import sys
 
     import msgspec
 
     from actors import crashpoints
     from actors.faultylinks import FaultyLinks
     from actors.runner import run
-    from actors.serving import NodeConfig, serve
+    from actors.serving import EXIT_CUT_OFF, NodeConfig, serve
     from actors.storage import FileStorage
     from actors.world import World
 
@@ -39,7 +41,16 @@ def _serve(raw: bytes) -> None:
         crashpoints.install(config.faults.points, node=config.name, generation=config.start)
         if config.faults.disturbs_messages:
             world.faults = FaultyLinks(config.faults, config.name, config.start, world.clock)
-    run(serve(config, world), use_uvloop=config.uvloop)
+
+    async def be_that_node() -> None:
+        reason = await serve(config, world)
+        logging.getLogger("actors.node").error("%s", reason)
+        logging.shutdown()
+        sys.stdout.flush()
+        # At once: whatever an actor would save or send now is not wanted any more.
+        os._exit(EXIT_CUT_OFF)
+
+    run(be_that_node(), use_uvloop=config.uvloop)
 
 
 if __name__ == "__main__":

@@ -24,6 +24,8 @@ _log = logging.getLogger("actors.processes")
 
 #: Seconds for a process to come up. Importing torch on a loaded machine has taken 20.
 START_LIMIT = 120.0
+#: Seconds by which the launcher's own timer may come late on a busy machine.
+_LATE = 0.1
 #: Lines of a dead process's output that go into its failure.
 _LINES = 12
 
@@ -39,6 +41,8 @@ class _Process:
     starting: asyncio.Task[None] | None = None
     liveness: Liveness | None = None
     lines: list[str] = field(default_factory=list)
+    #: Why this manager killed the child, where it did so by itself.
+    verdict: str | None = None
 
     def started(self, task: asyncio.Task[None]) -> None:
         """A start is through, or failed; nobody may be waiting for it any more."""
@@ -97,6 +101,7 @@ class Processes:
     ) -> None:
         self._stuck_after = stuck_after
         self._beat: Timer | None = None
+        self._next_beat = 0.0
         self._faults = faults
         self._kills: list[Timer] = []
         self._system = system
@@ -114,6 +119,7 @@ class Processes:
         self._watchers: set[asyncio.Task[None]] = set()
         system.on_node_signal = self._signalled
         system.ensure_node = self.ensure
+        system.end_node = self._quarantine
         system.router.on_heartbeat = self._heard
 
     async def open(self) -> None:
@@ -121,7 +127,7 @@ class Processes:
         system = self._system
         address = system.world.addresses.launcher(system.name)
         self._address = await system.router.endpoint.listen(address)
-        self._beat = system.world.clock.call_later(INTERVAL, self._beats)
+        self._beat_later()
         for kill in self._faults.kills if self._faults is not None else ():
             self._kills.append(system.world.clock.call_later(kill.at, self.kill, kill.node))
 
@@ -183,6 +189,7 @@ class Processes:
         )
         process.node = node
         process.liveness = None
+        process.verdict = None
         process.ready = asyncio.get_running_loop().create_future()
         system.router.expect(node)
         child = await system.world.spawner.spawn(
@@ -238,6 +245,8 @@ class Processes:
         ended = await child.wait()
         lines = child.last_lines(_LINES)
         reason = ended.describe()
+        if process.node == node and process.verdict is not None:
+            reason = process.verdict
         if process.ready is not None and process.node == node and not process.ready.done():
             msg = (
                 f"process {process.name} ended before it was up: {reason}; "
@@ -285,14 +294,22 @@ class Processes:
 
     def _beats(self) -> None:
         """Ask all, and see who has been silent for too long."""
-        clock = self._system.world.clock
-        self._beat = clock.call_later(INTERVAL, self._beats)
-        now = clock.now()
+        now = self._system.world.clock.now()
+        # A launcher that was held up, or frozen itself, has heard nobody in that time.
+        late = now - self._next_beat
+        self._beat_later()
         for process in self._processes.values():
             if process.liveness is None or process.child is None or not process.child.alive:
                 continue
+            if late > _LATE:
+                process.liveness.excuse(late)
             self._system.router.heartbeat(process.name)
             self._look_at(process, process.child, process.liveness, now)
+
+    def _beat_later(self) -> None:
+        clock = self._system.world.clock
+        self._next_beat = clock.now() + INTERVAL
+        self._beat = clock.call_later(INTERVAL, self._beats)
 
     def _look_at(self, process: _Process, child: Child, liveness: Liveness, now: float) -> None:
         silent = liveness.silent(now)
@@ -311,7 +328,15 @@ class Processes:
         if self._stuck_after is not None and silent > self._stuck_after:
             _log.warning("%s has not answered for %.1f s; it is killed", process.name, silent)
             process.liveness = None
+            process.verdict = f"killed: it had not answered for {silent:.1f} s"
             child.kill()
+
+    def _quarantine(self, peer: NodeId, reason: str) -> None:
+        process = self._processes.get(peer.name)
+        if process is not None and process.node == peer and process.child is not None:
+            # Its end is seen as any other's; killed, so that it cannot act in the meantime.
+            process.verdict = f"quarantined: {reason}"
+            process.child.kill()
 
     def _heard(self, peer: NodeId) -> None:
         process = self._processes.get(peer.name)

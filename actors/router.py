@@ -12,7 +12,7 @@ import msgspec
 
 from actors import item as wire
 from actors.item import Item, Refusal
-from actors.signalling import Signalling
+from actors.signalling import MAX_UNACKNOWLEDGED, Signalling
 from actors.signals import AnySignal, Dial
 from transports import (
     Endpoint,
@@ -65,6 +65,8 @@ class Router:
         self._signalling: dict[NodeId, Signalling] = {}
         self._acks: set[NodeId] = set()
         self._resends: dict[NodeId, Timer] = {}
+        #: Peers that stopped acknowledging signals and are being quarantined.
+        self._silent: set[NodeId] = set()
         self.pool = LandingPool()
         #: Called when a node has answered a heartbeat.
         self.on_heartbeat: Callable[[NodeId], None] | None = None
@@ -129,33 +131,57 @@ class Router:
             _log.debug("%s: no node %s for %r", self.node, node, signal)
             return
         channel = self._channel(link.peer)
+        if channel.exhausted:
+            self._give_up(link.peer)
+            return
         body = _signal_encoder.encode(signal)
         number = channel.send(to, body)
-        self._send_signal(link, number, body, to)
+        if channel.wired == number - 1 and self._send_signal(link, number, body, to):
+            channel.wired = number
         if link.peer not in self._resends:
-            self._resend_later(link.peer, RESEND_FIRST)
+            self._resend_later(link.peer, RESEND_FIRST, channel.confirmed)
 
-    def _resend_later(self, peer: NodeId, delay: float) -> None:
+    def _give_up(self, peer: NodeId) -> None:
+        if peer in self._silent:
+            return
+        self._silent.add(peer)
+        reason = f"it left {MAX_UNACKNOWLEDGED} system signals unacknowledged"
+        # Not within the call of an actor or a loop over actors: they learn of a death by it.
+        asyncio.get_running_loop().call_soon(self._system.quarantine, peer, reason)
+
+    def _resend_later(self, peer: NodeId, delay: float, confirmed: int) -> None:
         clock = self._system.world.clock
-        self._resends[peer] = clock.call_later(delay, self._resend, peer, delay)
+        self._resends[peer] = clock.call_later(delay, self._resend, peer, delay, confirmed)
 
-    def _resend(self, peer: NodeId, delay: float) -> None:
+    def _resend(self, peer: NodeId, delay: float, confirmed: int) -> None:
         """What is not acknowledged by now may have found a full link, or got lost on the way."""
         del self._resends[peer]
         channel = self._signalling.get(peer)
         link = self._links.get(peer.name)
-        waiting = channel.to_resend() if channel is not None else []
-        if not waiting or link is None or link.peer != peer:
+        if channel is None or not channel.waits or link is None or link.peer != peer:
             return
-        if link.state == "up":  # else all of them go again when it is
-            for number, body, to in waiting[:RESEND_AT_ONCE]:
-                self._send_signal(link, number, body, to)
-        self._resend_later(peer, min(2 * delay, RESEND_LAST))
+        if channel.confirmed > confirmed:  # on its way
+            delay = RESEND_FIRST
+        else:
+            delay = min(2 * delay, RESEND_LAST)
+            if link.state == "up":  # else all of them go again when it is
+                for number, body, to in channel.oldest(RESEND_AT_ONCE):
+                    self._send_signal(link, number, body, to)
+        self._resend_later(peer, delay, channel.confirmed)
 
-    def _send_signal(self, link: Link[Item], number: int, body: bytes, to: int) -> None:
-        with contextlib.suppress(LinkFull, LinkClosed):
-            # Kept by the channel; sent again when the link is up or the next acknowledgement comes.
+    def _send_signal(self, link: Link[Item], number: int, body: bytes, to: int) -> bool:
+        try:
             link.send(Item(to, 0, wire.SIGNAL, body, number), len(body) + wire.OVERHEAD)
+        except (LinkFull, LinkClosed):
+            # Kept by the channel; sent when the link is up or the next acknowledgement comes.
+            return False
+        return True
+
+    def _send_unsent(self, link: Link[Item], channel: Signalling) -> None:
+        for number, body, to in channel.unsent():
+            if not self._send_signal(link, number, body, to):
+                return
+            channel.wired = number
 
     def _channel(self, peer: NodeId) -> Signalling:
         channel = self._signalling.get(peer)
@@ -182,6 +208,7 @@ class Router:
             del self._links[peer.name]
             self._system.asks.lost(link, reason)
         self._signalling.pop(peer, None)
+        self._silent.discard(peer)
         timer = self._resends.pop(peer, None)
         if timer is not None:
             timer.cancel()
@@ -211,8 +238,9 @@ class Router:
         """Connected, the first time or again: signals that may have been lost go again."""
         if link is not self.endpoint.local:
             self._links[link.peer.name] = link
-        for number, body, to in self._channel(link.peer).to_resend():
-            self._send_signal(link, number, body, to)
+        channel = self._channel(link.peer)
+        channel.wired = channel.confirmed
+        self._send_unsent(link, channel)
         self._system.link_up(link.peer)
 
     def on_down(self, link: Link[Item], reason: str, lost: Lost) -> None:
@@ -273,7 +301,9 @@ class Router:
         elif kind == wire.SIGNAL:
             self._signalled(link, item)
         elif kind == wire.SIGNAL_ACK:
-            self._channel(link.peer).acknowledged(item.ask)
+            channel = self._channel(link.peer)
+            channel.acknowledged(item.ask)
+            self._send_unsent(link, channel)
         elif kind == wire.CANCEL:
             self._system.cancelled(link, item)
         elif kind == wire.HEARTBEAT:

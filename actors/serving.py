@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
+from typing import Final
 
 import msgspec
 
@@ -47,8 +47,16 @@ class NodeConfig(msgspec.Struct, frozen=True):
     faults: FaultPlan | None = None
 
 
-async def serve(config: NodeConfig, world: World) -> None:
-    """Be that node until this is cancelled, or the process ends."""
+EXIT_CUT_OFF: Final = 72
+"""Exit code of a child with which its launcher wants no more to do."""
+
+
+async def serve(config: NodeConfig, world: World) -> str:
+    """Be that node until the process ends, or its launcher says that it counts as dead.
+
+    Returns:
+        Why it counts as dead; its process has to end now, without saving or sending anything.
+    """
     system = ActorSystem(
         config.name,
         world=world,
@@ -61,5 +69,7 @@ async def serve(config: NodeConfig, world: World) -> None:
     system.router.launcher = config.launcher.name
     system.router.node_up(config.launcher, config.launcher_address)
     system.router.signal(config.launcher.name, NODE_UID, NodeReady(address))
-    # Until the launcher kills this process or is gone itself; the lifeline sees to both.
-    await asyncio.Event().wait()
+    # Until the launcher kills this process or is gone itself, to which the lifeline sees. A node
+    # that was declared dead while it was frozen or cut off learns it here, when it is back.
+    reason = await system.cut_off
+    return f"node {config.name} counts as dead and leaves: {reason}"

@@ -157,6 +157,14 @@ class NodeDown(Signal, frozen=True, tag="node_down"):
     reason: str
 
 
+class Quarantine(Signal, frozen=True, tag="quarantine"):
+    """Node to launcher: that incarnation lives but does not read; it has to be ended."""
+
+    name: str
+    incarnation: int
+    reason: str
+
+
 class Dial(Signal, frozen=True, tag="dial"):
     """Node to launcher to node: `wants` waits for `who` to connect to it."""
 
@@ -188,6 +196,7 @@ AnySignal = (
     | Unwatch
     | NodeUp
     | NodeDown
+    | Quarantine
     | Dial
     | NodeReady
     | Reported

@@ -23,7 +23,7 @@ from actors.cell import CURRENT, Cell, CellStatistics, Envelope
 from actors.code import CodeRef, load
 from actors.codec import Codec
 from actors.errors import Unreachable, UsageError, WouldDeadlock
-from actors.events import Custom, DeadLetter, EventStream
+from actors.events import Custom, DeadLetter, EventStream, NodeQuarantined
 from actors.item import Item, Refusal
 from actors.message import Message, lane_of, reply_type
 from actors.ref import ActorRef
@@ -37,6 +37,7 @@ from actors.signals import (
     NodeDown,
     NodeReady,
     NodeUp,
+    Quarantine,
     RefParts,
     Reported,
     Spawn,
@@ -127,6 +128,8 @@ class ActorSystem:
         self._thread = get_ident()
         #: Resolved with the reason when a top-level actor fails for good.
         self.failure: asyncio.Future[Failure] = asyncio.get_running_loop().create_future()
+        #: Resolved with the reason when the launcher wants nothing more of this node.
+        self.cut_off: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._cells: dict[int, Cell] = {}
         self._top: dict[int, ActorRef] = {}
         self._pools: dict[int, LandingPool] = {}
@@ -138,6 +141,8 @@ class ActorSystem:
         self.on_node_signal: Callable[[NodeId, AnySignal], None] | None = None
         #: Set by the process manager on a launcher; returns when that node is up.
         self.ensure_node: Callable[[str], Awaitable[None]] | None = None
+        #: Set by the process manager on a launcher; ends the process of a node that is given up.
+        self.end_node: Callable[[NodeId, str], None] | None = None
 
     # -- life ----------------------------------------------------------------------------------
 
@@ -162,8 +167,8 @@ class ActorSystem:
         await self.stop_all()
         self._closed = True
         await self.router.close(linger)
-        if not self.failure.done():
-            self.failure.cancel()
+        for future in (self.failure, self.cut_off):
+            future.cancel()  # without effect where it has its result
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -511,6 +516,8 @@ class ActorSystem:
                 self.node_died(NodeId(name, incarnation), reason)
             case Dial(who, wants) if who == self.name:
                 self.router.link_to(wants)
+            case Quarantine(name, incarnation, reason):
+                self.quarantine(NodeId(name, incarnation), f"{peer.name} says that {reason}")
             case NodeReady() | Dial():
                 if self.on_node_signal is not None:
                     self.on_node_signal(peer, signal)
@@ -572,8 +579,38 @@ class ActorSystem:
         _log.debug("%s: link to %s is up", self.name, peer)
 
     def link_down(self, peer: NodeId, reason: str, *, closed: bool) -> None:
-        """A link has lost its connection."""
+        """A link has lost its connection, or has ended for good."""
         _log.debug("%s: link to %s is down: %s (closed: %s)", self.name, peer, reason, closed)
+        if closed and peer.name == self.router.launcher:
+            self._leave(reason)
+
+    def quarantine(self, peer: NodeId, reason: str) -> None:
+        """Give up an incarnation that lives: its actors count as dead, and it is ended.
+
+        Args:
+            peer: the incarnation.
+            reason: why, for people.
+        """
+        known = self.router.directory.get(peer.name)
+        if self._closed or known is None or known[0] != peer:
+            return
+        self.events.publish(
+            NodeQuarantined(node=peer.name, incarnation=peer.incarnation, reason=reason)
+        )
+        launcher = self.router.launcher
+        if self.end_node is not None:
+            self.end_node(peer, reason)
+        elif launcher == peer.name:
+            self._leave(reason)
+        else:
+            if launcher is not None:
+                order = Quarantine(peer.name, peer.incarnation, reason)
+                self.router.signal(launcher, NODE_UID, order)
+            self.node_died(peer, f"quarantined: {reason}")
+
+    def _leave(self, reason: str) -> None:
+        if not self.cut_off.done():
+            self.cut_off.set_result(reason)
 
     def node_died(self, peer: NodeId, reason: str, *, outside: bool = True) -> None:
         """An incarnation of a node is known to be dead.

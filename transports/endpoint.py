@@ -359,7 +359,9 @@ class Endpoint(Generic[I]):
             self._on_hello(lane, route, frame)
         elif link is None:
             code = self._gate.code(lane, route or b"")
-            raise ProtocolError(code, "a connection sent a frame and has no link")
+            dead = code == "fenced"
+            why = "its incarnation was declared dead" if dead else "it has no link here"
+            raise ProtocolError(code, f"a connection sent a frame, but {why}")
         elif isinstance(frame, Bye):
             link.channel(lane).check(frame.epoch, frame.to, self.node)
             self._end(link, f"{link.peer} left: {frame.reason[:MAX_SENTENCE]}", code="no hello")

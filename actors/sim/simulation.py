@@ -17,7 +17,7 @@ from actors.deploy import Simulated
 from actors.errors import NodeStartFailed, UsageError
 from actors.exits import Exit
 from actors.faultylinks import FaultyLinks, LinkFaults
-from actors.serving import NodeConfig, serve
+from actors.serving import EXIT_CUT_OFF, NodeConfig, serve
 from actors.sim.disk import Disk, SimStorage
 from actors.sim.work import SimWork
 from actors.spawner import Child, ProcessSpec
@@ -246,7 +246,8 @@ class SimChild:
 
     async def _main(self, seconds: float) -> None:
         await self._world.clock.sleep(seconds)
-        await serve(self._config, self._world)
+        self._lines.append(await serve(self._config, self._world))
+        self._end(Exit(code=EXIT_CUT_OFF))
 
     def _served(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled() and (error := task.exception()) is not None:

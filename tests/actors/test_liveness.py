@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import AsyncExitStack
 
 import pytest
 from hypothesis import given
@@ -23,6 +24,7 @@ from actors import (
 from actors.liveness import Liveness
 from actors.sim import Simulation
 from tests.actors.test_simulation import Count, Counter
+from transports.sim import SimNode
 
 
 def answering(intervals: list[float]) -> tuple[Liveness, float]:
@@ -99,3 +101,37 @@ def test_a_frozen_process_is_killed_and_replaced_where_a_limit_is_set() -> None:
     events = actors.run(frozen(ON, 3.0), on=ON)
     assert [event.node for event in events if isinstance(event, NodeDied)] == ["p0"]
     assert not [event for event in events if isinstance(event, NodeStuck)]
+
+
+def test_nobody_is_blamed_for_a_time_in_which_the_launcher_itself_was_away() -> None:
+    on = Simulated(1)
+
+    async def main() -> list[Event]:
+        graph = ActorGraph("away")
+        with graph.supervisor("root", place=Process()):
+            graph.actor("counter", Counter, first=0)
+        events: list[Event] = []
+        with Simulation(on).running() as simulation:
+            world = simulation.world("away")
+            async with AsyncExitStack() as stack:
+                assert isinstance(world.context, SimNode)
+                # Not this test, but all that the launcher does for itself, freezes with its node.
+                with world.context.inside():
+                    live = await stack.enter_async_context(
+                        graph.start(
+                            on,
+                            world=world,
+                            stuck_after=3.0,
+                            before=lambda system: system.events.subscribe(Event, events.append),
+                        )
+                    )
+                await asyncio.sleep(2.0)
+                simulation.network.freeze("away")
+                await asyncio.sleep(9.0)
+                simulation.network.thaw("away")
+                await asyncio.sleep(5.0)
+                assert await live["counter"].ask(Count(), timeout=1.0) == 1
+        return events
+
+    events = actors.run(main(), on=on)
+    assert not [event for event in events if isinstance(event, NodeStuck | NodeDied)]

@@ -92,18 +92,31 @@ def test_signals_arrive_exactly_once_in_order_whatever_the_connection_loses(
         if draw.random() < 0.3:
             sender.acknowledged(receiver.received)
     for _ in range(2):  # reconnected, and nothing is lost any more
-        for number, body, to in sender.to_resend():
+        for number, body, to in sender.oldest(count):
             assert to == 7
             if receiver.receive(number):
                 arrived.append(body)
         sender.acknowledged(receiver.received)
     assert arrived == [str(i).encode() for i in range(count)]
-    assert sender.to_resend() == []
+    assert not sender.waits
 
 
 def test_a_peer_that_stops_acknowledging_costs_bounded_memory() -> None:
     sender = Signalling()
     for _ in range(MAX_UNACKNOWLEDGED):
+        assert not sender.exhausted
         sender.send(0, b"")
-    with pytest.raises(OverflowError):
-        sender.send(0, b"")
+    assert sender.exhausted
+
+
+def test_what_found_no_room_is_what_is_not_on_the_wire() -> None:
+    sender = Signalling()
+    for number in range(1, 6):
+        sender.send(0, str(number).encode())
+    sender.wired = 2
+    assert [number for number, _, _ in sender.unsent()] == [3, 4, 5]
+    sender.acknowledged(1)
+    assert [number for number, _, _ in sender.unsent()] == [3, 4, 5]
+    # What was on the wire all the same (a duplicate of an old one) counts as sent.
+    sender.acknowledged(4)
+    assert (sender.wired, [number for number, _, _ in sender.unsent()]) == (4, [5])

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from tests.transports.world import LIMIT, Node, Note, World, arrays, eventually, finished
+from tests.transports.world import LIMIT, Node, Note, Recorder, World, arrays, eventually, finished
 from transports.errors import LinkClosed, LinkFull, MessageTooLarge, TransferRefused
 from transports.identity import NodeId
 from transports.limits import Limits
@@ -181,6 +183,76 @@ async def test_transfers_arrive_whole_whatever_their_size(world: World) -> None:
         assert transfer.progress == transfer.total == sum(weights.nbytes for weights in sent)
 
 
+async def test_a_layout_of_many_arrays_arrives_as_it_was(world: World) -> None:
+    _, two, there, _ = await world.pair()
+    rng = np.random.default_rng(0)
+    sent = Weights.of(
+        {
+            # Odd lengths, so that each array begins somewhere else within a cache line.
+            f"layer{index}.weight": rng.random((index % 7 + 1, index % 11)).astype(
+                [np.float32, np.float64, np.int8, np.uint16][index % 4]
+            )
+            for index in range(2000)
+        }
+    )
+    await finished(there.transfer(Note(1), [sent, sent], 10, pair="one").done)
+    ((_, got),) = two.recorder.transfers
+    assert got == [sent, sent]
+    assert [list(weights) for weights in got] == [list(sent)] * 2
+
+
+async def test_200_mb_arrive_and_small_messages_are_not_held_up(world: World) -> None:
+    _, two, there, back = await world.pair()
+    two.recorder.react = lambda link, items: [link.send(item, 10) for item in items]
+    model = arrays(200_000_000)
+    transfer = there.transfer(Note(1), [model], 10, pair="one")
+    answers = world.nodes[0].recorder
+    asked = 0
+
+    def answered() -> bool:
+        return len(answers.items) == asked
+
+    while not transfer.done.done():
+        there.send(Note(asked), 10)
+        asked += 1
+        await answers.until(answered)
+    await finished(transfer.done)
+    ((_, (got,)),) = two.recorder.transfers
+    assert got == model
+    assert answers.numbers == two.recorder.numbers == list(range(asked))
+    assert back.statistics().control.lost == there.statistics().control.lost == 0
+
+
+def has_items(recorder: Recorder, count: int) -> bool:
+    return len(recorder.items) == count
+
+
+async def test_both_lanes_under_load_keep_their_orders_both_ways(world: World) -> None:
+    one, two, there, back = await world.pair(SMALL)
+    for node in (one, two):
+        node.recorder.pool.buffers = 40
+    transfers = []
+    for number in range(40):
+        for link in (there, back):
+            for small in range(25):
+                link.send(Note(25 * number + small), 10)
+            transfers.append(
+                link.transfer(Note(number), [arrays(30_000, number)], 10, pair=number % 3)
+            )
+        await asyncio.sleep(0)
+    await finished(*(transfer.done for transfer in transfers))
+    for node in (one, two):
+        await eventually(partial(has_items, node.recorder, 1000))
+        assert node.recorder.numbers == list(range(1000))
+        arrived = [item.number for item, _ in node.recorder.transfers]
+        for pair in range(3):
+            mine = [number for number in arrived if number % 3 == pair]
+            assert mine == sorted(mine)
+        assert sorted(arrived) == list(range(40))
+        for item, (got,) in node.recorder.transfers:
+            assert got == arrays(30_000, item.number)
+
+
 async def test_pairs_take_turns_and_each_keeps_its_order(ipc_world: World) -> None:
     _, two, there, _ = await ipc_world.pair(SMALL)
     two.recorder.pool.buffers = 20
@@ -310,6 +382,18 @@ async def test_closing_says_goodbye_and_the_other_side_hears_it(world: World) ->
         await back.drain()
     with pytest.raises(LinkClosed):
         back.transfer(Note(3), [], 10, pair=0)
+
+
+async def test_what_was_sent_has_the_time_of_its_linger_to_arrive(world: World) -> None:
+    one, two, there, _ = await world.pair()
+    for number in range(500):
+        there.send(Note(number, bytes(1000)), 1010)
+    transfer = there.transfer(Note(7), [arrays(20_000_000)], 10, pair=0)
+    dropped = await one.endpoint.close(linger=LIMIT)
+    assert not dropped
+    await finished(transfer.done)
+    assert two.recorder.numbers == list(range(500))
+    assert [item.number for item, _ in two.recorder.transfers] == [7]
 
 
 async def test_closing_reports_what_never_left(world: World) -> None:

@@ -1,8 +1,9 @@
-"""Connections that are cut, processes that die: over real ipc sockets."""
+"""Connections that are cut, processes that die or freeze: over sockets between processes."""
 
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.transports.world import LIMIT, Node, Note, Recorder, World, arrays, eventually, finished
+from transports.address import LANES, Address, Lane
 from transports.errors import LinkClosed, LinkFull
 from transports.identity import NodeId
 from transports.limits import Limits
@@ -20,12 +22,14 @@ from transports.link import Link
 
 SMALL = Limits(chunk=4096, chunk_window=2, inline=256)
 
+Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+
 
 class Line:
-    """A pair of Unix sockets in front of a node's, whose connections can be cut."""
+    """What listens in front of a node's two sockets and passes on, until it is cut."""
 
-    def __init__(self, directory: Path) -> None:
-        self.directory = directory
+    def __init__(self, world: World) -> None:
+        self._world = world
         self._servers: list[asyncio.Server] = []
         self._writers: list[asyncio.StreamWriter] = []
         self._tasks: set[asyncio.Task[None]] = set()
@@ -33,18 +37,28 @@ class Line:
         self.cut_after: int | None = None
 
     async def open(self) -> None:
-        for suffix in (".c", ".b"):
-            self._servers.append(
-                await asyncio.start_unix_server(
-                    partial(self._connect, suffix),
-                    str(self.directory / f"line{suffix}"),
-                )
-            )
+        for lane in LANES:
+            place = Address.parse(self._world.address("line")).endpoint(lane)
+            scheme, _, rest = place.partition("://")
+            connected = partial(self._connect, lane)
+            if scheme == "ipc":
+                server = await asyncio.start_unix_server(connected, rest)
+            else:
+                host, _, port = rest.rpartition(":")
+                server = await asyncio.start_server(connected, host, int(port))
+            self._servers.append(server)
+
+    async def _there(self, lane: Lane) -> Streams:
+        scheme, _, rest = Address.parse(self._world.address("b")).endpoint(lane).partition("://")
+        if scheme == "ipc":
+            return await asyncio.open_unix_connection(rest)
+        host, _, port = rest.rpartition(":")
+        return await asyncio.open_connection(host, int(port))
 
     async def _connect(
-        self, suffix: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+        self, lane: Lane, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
-        there, back = await asyncio.open_unix_connection(str(self.directory / f"b{suffix}"))
+        there, back = await self._there(lane)
         self._writers += [writer, back]
         for source, target in ((reader, back), (there, writer)):
             task = asyncio.ensure_future(self._pass_on(source, target))
@@ -81,9 +95,17 @@ class Line:
         raise TimeoutError
 
 
+@pytest.fixture(params=["ipc", "tcp"])
+async def remote(request: pytest.FixtureRequest, private_directory: Path) -> AsyncIterator[World]:
+    """A world in which nodes may be in other processes."""
+    world = World(private_directory, request.param)
+    yield world
+    await world.close()
+
+
 @pytest.fixture
-async def line(ipc_world: World) -> AsyncIterator[Line]:
-    line = Line(ipc_world.directory)
+async def line(remote: World) -> AsyncIterator[Line]:
+    line = Line(remote)
     await line.open()
     yield line
     await line.close()
@@ -103,9 +125,9 @@ def comes_up_again(recorder: Recorder) -> bool:
 
 
 async def test_a_cut_link_comes_up_again_by_itself_with_a_new_epoch(
-    ipc_world: World, line: Line
+    remote: World, line: Line
 ) -> None:
-    one, two, link = await linked(ipc_world)
+    one, two, link = await linked(remote)
     before = link.statistics().control.epoch
     link.send(Note(1), 10)
     await two.recorder.until(lambda: two.recorder.items)
@@ -120,9 +142,9 @@ async def test_a_cut_link_comes_up_again_by_itself_with_a_new_epoch(
 
 
 async def test_messages_sent_while_the_link_is_down_arrive_when_it_is_up(
-    ipc_world: World, line: Line
+    remote: World, line: Line
 ) -> None:
-    one, two, link = await linked(ipc_world)
+    one, two, link = await linked(remote)
     line.cut()
     await one.recorder.until(lambda: one.recorder.downs)
     assert link.state == "down"
@@ -131,8 +153,8 @@ async def test_messages_sent_while_the_link_is_down_arrive_when_it_is_up(
     await two.recorder.until(lambda: two.recorder.numbers == list(range(10)))
 
 
-async def test_every_message_is_received_once_or_counted_lost(ipc_world: World, line: Line) -> None:
-    one, two, link = await linked(ipc_world)
+async def test_every_message_is_received_once_or_counted_lost(remote: World, line: Line) -> None:
+    one, two, link = await linked(remote)
     sent = 0
     for cut in range(5):
         line.cut_after = line.passed + 20_000
@@ -164,9 +186,9 @@ async def test_every_message_is_received_once_or_counted_lost(ipc_world: World, 
 
 
 async def test_a_transfer_that_is_cut_goes_on_and_arrives_whole_and_once(
-    ipc_world: World, line: Line
+    remote: World, line: Line
 ) -> None:
-    _, two, link = await linked(ipc_world, SMALL)
+    _, two, link = await linked(remote, SMALL)
     models = [arrays(300_000, 1), arrays(200, 2), arrays(150_000, 3), arrays(50_000, 4)]
     transfers = [
         link.transfer(Note(number), [model], 10, pair="one") for number, model in enumerate(models)
@@ -184,10 +206,8 @@ async def test_a_transfer_that_is_cut_goes_on_and_arrives_whole_and_once(
     assert link.statistics().bulk.epoch > 5
 
 
-async def test_a_corrupted_bulk_frame_makes_the_lane_begin_anew(
-    ipc_world: World, line: Line
-) -> None:
-    _, two, link = await linked(ipc_world, SMALL)
+async def test_a_corrupted_bulk_frame_makes_the_lane_begin_anew(remote: World, line: Line) -> None:
+    _, two, link = await linked(remote, SMALL)
     await finished(link.transfer(Note(0), [arrays(100)], 10, pair=0).done)
     epoch = link.statistics().bulk.epoch
     channel = link.channel("bulk")
@@ -231,11 +251,16 @@ def start_peer(world: World, incarnation: int, *dial: str) -> subprocess.Popen[b
     return subprocess.Popen(command)
 
 
-async def test_a_killed_process_is_noticed_and_its_successor_is_another(ipc_world: World) -> None:
-    one = await ipc_world.node("a")
-    first = start_peer(ipc_world, 1001)
+def freeze(peer: subprocess.Popen[bytes]) -> None:
+    peer.send_signal(signal.SIGSTOP)
+    os.waitid(os.P_PID, peer.pid, os.WSTOPPED)
+
+
+async def test_a_killed_process_is_noticed_and_its_successor_is_another(remote: World) -> None:
+    one = await remote.node("a")
+    first = start_peer(remote, 1001)
     try:
-        link = one.endpoint.dial(NodeId("b", 1001), ipc_world.address("b"))
+        link = one.endpoint.dial(NodeId("b", 1001), remote.address("b"))
         link.send(Note(1), 10)
         await one.recorder.until(lambda: one.recorder.numbers == [1])
         await finished(link.transfer(Note(2), [arrays(300_000)], 10, pair=0).done)
@@ -245,7 +270,7 @@ async def test_a_killed_process_is_noticed_and_its_successor_is_another(ipc_worl
         first.wait()
         transfer = link.transfer(Note(3), [arrays(10)], 10, pair=0)
         link.send(Note(3), 10)
-        second = start_peer(ipc_world, 1002)
+        second = start_peer(remote, 1002)
         try:
             # The stale sockets were taken over, and who answers there is somebody else.
             await one.recorder.until(lambda: len(one.recorder.downs) == 2)
@@ -255,7 +280,7 @@ async def test_a_killed_process_is_noticed_and_its_successor_is_another(ipc_worl
             assert lost.unsent == 1
             with pytest.raises(LinkClosed, match="during a transfer"):
                 await asyncio.wait_for(transfer.done, LIMIT)
-            again = one.endpoint.dial(NodeId("b", 1002), ipc_world.address("b"))
+            again = one.endpoint.dial(NodeId("b", 1002), remote.address("b"))
             again.send(Note(4), 10)
             await one.recorder.until(lambda: one.recorder.numbers == [1, 4])
         finally:
@@ -266,11 +291,11 @@ async def test_a_killed_process_is_noticed_and_its_successor_is_another(ipc_worl
         first.wait()
 
 
-async def test_the_side_that_was_dialled_notices_a_killed_process_too(ipc_world: World) -> None:
-    one = await ipc_world.node("a")
-    address = await one.endpoint.listen(ipc_world.address("a"))
+async def test_the_side_that_was_dialled_notices_a_killed_process_too(remote: World) -> None:
+    one = await remote.node("a")
+    address = await one.endpoint.listen(remote.address("a"))
     link = one.endpoint.expect(NodeId("b", 1003))
-    peer = start_peer(ipc_world, 1003, address, str(one.id.incarnation))
+    peer = start_peer(remote, 1003, address, str(one.id.incarnation))
     try:
         await one.recorder.until(lambda: one.recorder.ups)
         link.send(Note(1), 10)
@@ -278,6 +303,64 @@ async def test_the_side_that_was_dialled_notices_a_killed_process_too(ipc_world:
         peer.send_signal(signal.SIGKILL)
         await one.recorder.until(lambda: one.recorder.downs)
         assert link.state == "down"
+    finally:
+        peer.kill()
+        peer.wait()
+
+
+async def test_a_frozen_process_is_waited_for_and_misses_nothing(remote: World) -> None:
+    one = await remote.node("a")
+    peer = start_peer(remote, 1004)
+    try:
+        link = one.endpoint.dial(NodeId("b", 1004), remote.address("b"))
+        link.send(Note(0), 10)
+        await one.recorder.until(lambda: one.recorder.numbers == [0])
+        freeze(peer)
+        for number in range(1, 1000):
+            link.send(Note(number), 10)
+        transfer = link.transfer(Note(0), [arrays(8_000_000)], 10, pair=0)
+        await eventually(lambda: link.statistics().control.queued == 0)
+        assert one.recorder.numbers == [0]
+        assert not transfer.done.done()
+        peer.send_signal(signal.SIGCONT)
+        await one.recorder.until(lambda: one.recorder.numbers == list(range(1000)))
+        await finished(transfer.done)
+        assert one.recorder.downs == []
+    finally:
+        peer.kill()
+        peer.wait()
+
+
+def room(link: Link[Note], nbytes: int) -> bool:
+    control = link.statistics().control
+    return control.held + nbytes <= control.window
+
+
+async def test_a_process_that_stays_frozen_fills_the_window_and_not_the_memory(
+    remote: World,
+) -> None:
+    limits = Limits(control_window=100_000, max_message=1000)
+    one = await remote.node("a", limits)
+    peer = start_peer(remote, 1005)
+    try:
+        link = one.endpoint.dial(NodeId("b", 1005), remote.address("b"))
+        link.send(Note(0), 10)
+        await one.recorder.until(lambda: one.recorder.numbers == [0])
+        freeze(peer)
+        sent = 1
+        while room(link, 1000):
+            link.send(Note(sent, bytes(900)), 1000)
+            sent += 1
+        with pytest.raises(LinkFull):
+            link.send(Note(sent), 1000)
+        assert link.statistics().control.held <= limits.control_window
+        peer.send_signal(signal.SIGKILL)
+        await one.recorder.until(lambda: one.recorder.downs)
+        ((state, _, lost),) = one.recorder.downs
+        assert state == "down"
+        missing = sum(last - first + 1 for first, last in lost.control)
+        # In one range of numbers, or still here for whoever comes; not one is unaccounted for.
+        assert missing + link.statistics().control.queued == sent - 1
     finally:
         peer.kill()
         peer.wait()
