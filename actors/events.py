@@ -30,7 +30,7 @@ class DeadLetter(Event, frozen=True, kw_only=True, tag="dead_letter"):
 
 
 class ActorFailure(Event, frozen=True, kw_only=True, tag="actor_failed"):
-    """An actor's constructor, hook or handler raised, or its process died."""
+    """An actor's constructor, hook or handler raised, or (``outside``) its process ended."""
 
     path: str
     node: str

@@ -22,11 +22,13 @@ def _serve(raw: bytes) -> None:
     import msgspec
 
     from actors import crashpoints
+    from actors.errors import ActorError
     from actors.faultylinks import FaultyLinks
     from actors.runner import run
     from actors.serving import EXIT_CUT_OFF, NodeConfig, serve
     from actors.storage import FileStorage
     from actors.world import World
+    from transports import TransportError
 
     config = msgspec.msgpack.decode(raw, type=NodeConfig)
     logging.basicConfig(
@@ -50,7 +52,10 @@ def _serve(raw: bytes) -> None:
         # At once: whatever an actor would save or send now is not wanted any more.
         os._exit(EXIT_CUT_OFF)
 
-    run(be_that_node(), use_uvloop=config.uvloop)
+    try:
+        run(be_that_node(), use_uvloop=config.uvloop)
+    except (ActorError, TransportError) as error:
+        raise SystemExit(f"actors.node: {config.name} cannot start: {error}") from None
 
 
 if __name__ == "__main__":

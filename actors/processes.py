@@ -26,8 +26,8 @@ _log = logging.getLogger("actors.processes")
 START_LIMIT = 120.0
 #: Seconds by which the launcher's own timer may come late on a busy machine.
 _LATE = 0.1
-#: Lines of a dead process's output that go into its failure.
-_LINES = 12
+#: Lines of a dead process's output that go into its failure: those of a crash and what came before.
+_LINES = 40
 
 
 @dataclass

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Final
 
 import msgspec
@@ -30,6 +31,7 @@ class NodeConfig(msgspec.Struct, frozen=True):
         debug: log at debug level.
         start: of this process under its launcher, 0 for the first.
         faults: what shall go wrong, if anything.
+        reach: seconds within which the launcher has to be reached.
     """
 
     name: str
@@ -45,6 +47,7 @@ class NodeConfig(msgspec.Struct, frozen=True):
     debug: bool = False
     start: int = 0
     faults: FaultPlan | None = None
+    reach: float = 60.0
 
 
 EXIT_CUT_OFF: Final = 72
@@ -69,7 +72,17 @@ async def serve(config: NodeConfig, world: World) -> str:
     system.router.launcher = config.launcher.name
     system.router.node_up(config.launcher, config.launcher_address)
     system.router.signal(config.launcher.name, NODE_UID, NodeReady(address))
+    try:
+        async with asyncio.timeout(config.reach):
+            await system.launcher_up.wait()
+    except TimeoutError:
+        link = system.router.link_to(config.launcher.name)
+        trouble = link.trouble if link is not None else None
+        return (
+            f"node {config.name} cannot reach its launcher at {config.launcher_address} and "
+            f"leaves: {trouble or 'no answer'}"
+        )
     # Until the launcher kills this process or is gone itself, to which the lifeline sees. A node
     # that was declared dead while it was frozen or cut off learns it here, when it is back.
     reason = await system.cut_off
-    return f"node {config.name} counts as dead and leaves: {reason}"
+    return f"node {config.name} leaves: {reason}"

@@ -130,6 +130,8 @@ class ActorSystem:
         self.failure: asyncio.Future[Failure] = asyncio.get_running_loop().create_future()
         #: Resolved with the reason when the launcher wants nothing more of this node.
         self.cut_off: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        #: Set once the link to the launcher, or its refusal, is there.
+        self.launcher_up = asyncio.Event()
         self._cells: dict[int, Cell] = {}
         self._top: dict[int, ActorRef] = {}
         self._pools: dict[int, LandingPool] = {}
@@ -577,6 +579,8 @@ class ActorSystem:
     def link_up(self, peer: NodeId) -> None:
         """A link is connected."""
         _log.debug("%s: link to %s is up", self.name, peer)
+        if peer.name == self.router.launcher:
+            self.launcher_up.set()
 
     def link_down(self, peer: NodeId, reason: str, *, closed: bool) -> None:
         """A link has lost its connection, or has ended for good."""
@@ -609,6 +613,7 @@ class ActorSystem:
             self.node_died(peer, f"quarantined: {reason}")
 
     def _leave(self, reason: str) -> None:
+        self.launcher_up.set()
         if not self.cut_off.done():
             self.cut_off.set_result(reason)
 

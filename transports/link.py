@@ -110,6 +110,8 @@ class Link(Generic[I]):
         self.peer = peer
         self.state: Literal["connecting", "up", "down", "closed"] = "connecting"
         self.local = node == peer
+        #: Why it is not up: what the last connection ended with, or the last attempt at one.
+        self.trouble: str | None = None
         self._node = node
         self._handler = handler
         self._count_refused = count_refused
@@ -212,6 +214,7 @@ class Link(Generic[I]):
         return LinkStatistics(
             peer=self.peer,
             state=self.state,
+            trouble=self.trouble,
             control=_lane_statistics(self._control),
             bulk=_lane_statistics(bulk.channel),
             transfers_out=bulk.transfers_out,
@@ -301,6 +304,7 @@ class Link(Generic[I]):
             self._bulk.up()
             return
         self.state = "up"
+        self.trouble = None
         if not self.local:
             self._call(self._handler.on_up, self)
         self._control.flush()
@@ -313,6 +317,7 @@ class Link(Generic[I]):
             self._bulk.channel.down()
             self._bulk.down()
             return
+        self.trouble = reason
         lost = self._control.down()
         if self.state == "up":
             self.state = "down"

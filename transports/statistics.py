@@ -54,6 +54,7 @@ class LinkStatistics:
     Attributes:
         peer: who is at the other end.
         state: "connecting", "up", "down" or "closed".
+        trouble: why it is not up, where a connection ended or could not be made; else None.
         control: the control lane.
         bulk: the bulk lane.
         transfers_out: transfers that the peer has passed on.
@@ -66,6 +67,7 @@ class LinkStatistics:
 
     peer: NodeId
     state: str
+    trouble: str | None
     control: LaneStatistics
     bulk: LaneStatistics
     transfers_out: int

@@ -163,7 +163,7 @@ async def test_a_process_that_counts_as_dead_is_told_and_exits_by_itself() -> No
                     await asyncio.sleep(0)
     assert second != first
     assert died[0].reason == f"exit code {EXIT_CUT_OFF}"
-    assert any("node p0 counts as dead and leaves: " in line for line in died[0].lines)
+    assert any("node p0 leaves: " in line for line in died[0].lines)
     assert any("was declared dead" in line for line in died[0].lines)
 
 

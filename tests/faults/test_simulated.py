@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import actors
-from actorfl import Result, Run
+from actorfl import Result, Run, Supervision
 from actorfl.execute import running
 from actors import AtClock, CrashPoint, FaultPlan, Inline, Kill, Simulated
 from actors.sim import SimulationStatistics
@@ -22,6 +22,10 @@ pytestmark = pytest.mark.timeout(300)
 
 SEEDS = 200
 NODES = ("p0", "p1", "aggregator", "evaluator")
+
+
+#: A disk that is full now and then fails an actor each time.
+PATIENT = {"supervision": Supervision(intensity=20)}
 
 
 def simulate(run: Run, on: Simulated, out: Path) -> tuple[Result, SimulationStatistics]:
@@ -48,7 +52,7 @@ def schedule(seed: int) -> Simulated:
     )
     plan = FaultPlan(
         seed=seed, drop=0.05, duplicate=0.05, delay=0.1, torn=0.5, kills=kills,
-        points=(write,) if seed % 4 == 0 else (), until=20.0,
+        full=0.02 if seed % 2 else 0.0, points=(write,) if seed % 4 == 0 else (), until=20.0,
     )  # fmt: skip
     return Simulated(2, seed=seed, faults=plan)
 
@@ -69,7 +73,7 @@ def test_a_simulated_run_gives_the_bits_of_a_real_one(undisturbed: str, tmp_path
 def test_no_schedule_of_faults_changes_a_bit(undisturbed: str, tmp_path: Path) -> None:
     told = []
     for seed in range(SEEDS):
-        result, statistics = simulate(small(), schedule(seed), tmp_path / str(seed))
+        result, statistics = simulate(small(**PATIENT), schedule(seed), tmp_path / str(seed))
         assert result.sha256 == undisturbed, f"seed {seed}"
         assert [row["round"] for row in rows(result.directory)] == list(range(1, ROUNDS + 1))
         told.append(statistics)
@@ -78,6 +82,7 @@ def test_no_schedule_of_faults_changes_a_bit(undisturbed: str, tmp_path: Path) -
     assert sum(s.duplicated for s in told) > SEEDS
     assert sum(s.delayed for s in told) > SEEDS
     assert sum(s.torn for s in told) > SEEDS / 20
+    assert sum(s.full for s in told) > SEEDS / 20
     assert sum(s.points for s in told) > SEEDS / 8
     assert sum(s.started - len(NODES) for s in told) > SEEDS
     assert len({s.digest for s in told}) == SEEDS
@@ -110,9 +115,9 @@ def test_a_crash_in_any_phase_costs_one_restart_and_no_bit(
 
 @pytest.mark.parametrize("seed", [1, 2])
 def test_one_seed_gives_one_story_and_another_seed_another(seed: int, tmp_path: Path) -> None:
-    _, first = simulate(small(), schedule(seed), tmp_path / "first")
-    _, again = simulate(small(), schedule(seed), tmp_path / "again")
-    _, other = simulate(small(), schedule(seed + 1), tmp_path / "other")
+    _, first = simulate(small(**PATIENT), schedule(seed), tmp_path / "first")
+    _, again = simulate(small(**PATIENT), schedule(seed), tmp_path / "again")
+    _, other = simulate(small(**PATIENT), schedule(seed + 1), tmp_path / "other")
     assert first == again
     assert first.digest != other.digest
 
@@ -121,10 +126,10 @@ TELL_DIGEST = """
 import sys
 from pathlib import Path
 from tests.faults.runs import small
-from tests.faults.test_simulated import schedule, simulate
+from tests.faults.test_simulated import PATIENT, schedule, simulate
 
 if __name__ == "__main__":
-    result, told = simulate(small(), schedule(7), Path(sys.argv[1]))
+    result, told = simulate(small(**PATIENT), schedule(7), Path(sys.argv[1]))
     print(told.digest, result.sha256)
 """
 
