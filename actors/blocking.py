@@ -12,13 +12,16 @@ import asyncio
 import logging
 import os
 import sys
+import threading
 import weakref
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeGuard, TypeVar
 
 from actors.actor import Actor
+from actors.baton import Turn
 from actors.errors import UsageError
 from actors.events import ThreadAbandoned
+from actors.work import Work
 
 if TYPE_CHECKING:
     import pykka
@@ -75,15 +78,16 @@ class Bridge(Actor):
 
     def __init__(self, **arguments: Any) -> None:
         self._arguments = arguments
-        self._thread: _Thread | _NoThread | None = None
+        self._thread: _Thread | _SimThread | None = None
         self._error: BaseException | None = None
 
     async def on_start(self) -> None:
         """Construct it off the loop, then run its ``on_start`` in its thread."""
-        if self.system.world.work is None:
+        work = self.system.world.work
+        if work is None:
             self._thread = await _Thread.start(self._blocking, self._arguments)
         else:
-            self._thread = _NoThread(self._blocking, self._arguments)
+            self._thread = await _SimThread.start(self._blocking, self._arguments, work)
         await self._call(self._blocking.on_start)
 
     async def on_stop(self) -> None:
@@ -117,7 +121,7 @@ class Bridge(Actor):
             self._error = error
             raise
 
-    def _abandon(self, thread: _Thread | _NoThread) -> None:
+    def _abandon(self, thread: _Thread | _SimThread) -> None:
         """A thread cannot be ended from outside: its process is, where there is one of its own."""
         path, launcher = self.ref.path, self.system.router.launcher
         self.system.events.publish(ThreadAbandoned(path=path, node=self.system.name))
@@ -170,13 +174,17 @@ class _Job:
             return
         if error is None:
             self.done.set_result(result)
-        elif isinstance(error, Exception) and not isinstance(error, StopIteration):
-            self.done.set_exception(error)
         else:
-            # A future takes no StopIteration, and SystemExit from one would end the loop.
-            wrapped = RuntimeError(f"a blocking actor raised {type(error).__name__}: {error}")
-            wrapped.__cause__ = error
-            self.done.set_exception(wrapped)
+            self.done.set_exception(as_exception(error))
+
+
+def as_exception(error: BaseException) -> Exception:
+    """An exception that a future takes and that does not end the loop: no SystemExit, say."""
+    if isinstance(error, Exception) and not isinstance(error, StopIteration):
+        return error
+    wrapped = RuntimeError(f"a blocking actor raised {type(error).__name__}: {error}")
+    wrapped.__cause__ = error
+    return wrapped
 
 
 class _Thread:
@@ -208,30 +216,47 @@ class _Thread:
         return f"<thread of {self._ref}>"
 
 
-class _NoThread:
-    """In a simulation blocking calls take no time, and happen on the loop's thread."""
+class _SimThread:
+    """The same in a simulation: it runs while the loop waits for it, see ``actors.baton``."""
 
-    def __init__(self, blocking: type[Any], arguments: dict[str, Any]) -> None:
-        self._instance = blocking(**arguments)
+    def __init__(self, ref: Any) -> None:
+        self._ref = ref
+
+    @classmethod
+    async def start(cls, blocking: type[Any], arguments: dict[str, Any], work: Work) -> _SimThread:
+        # Constructed off the loop, as elsewhere: the constructor may ask others.
+        turn = Turn(lambda _: _threaded(blocking).start(**arguments))
+        threading.Thread(target=turn.run, args=(None,), name="constructor", daemon=True).start()
+        thread = cls(await turn.outcome())
+        work.at_end(thread._stop)
+        return thread
 
     async def call(self, function: Callable[..., T], *arguments: Any) -> T:
-        job = _Job(lambda instance: function(instance, *arguments))
-        job.run(self._instance)
-        result: T = await job.done
+        turn = Turn(lambda instance: function(instance, *arguments))
+        self._ref.tell(turn)
+        try:
+            result: T = await turn.outcome()
+        except asyncio.CancelledError:
+            raise
+        except BaseException as error:  # noqa: BLE001  (whatever user code raises fails the actor)
+            raise as_exception(error) from error.__cause__
         return result
 
     def is_busy(self) -> bool:
         return False
 
     async def end(self) -> None:
-        pass
+        self._stop()
+
+    def _stop(self) -> None:
+        self._ref.stop(block=True)
 
 
 def _threaded(blocking: type[Any]) -> type[Any]:
     made = _threads.get(blocking)
     if made is None:
 
-        def on_receive(self: Any, message: _Job) -> None:
+        def on_receive(self: Any, message: _Job | Turn) -> None:
             message.run(self)
 
         def nothing(self: Any, *arguments: Any) -> None:

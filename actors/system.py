@@ -18,6 +18,7 @@ from actors import arguments as arguments_of
 from actors import item as wire
 from actors.actor import Actor
 from actors.asks import Asks
+from actors.baton import current_turn
 from actors.blocking import ActorClass, actor_class
 from actors.cell import CURRENT, Cell, CellStatistics, Envelope
 from actors.code import CodeRef, load
@@ -343,7 +344,7 @@ class ActorSystem:
 
     def _tell(self, ref: ActorRef, message: Message[Any]) -> Transfer | None:
         if get_ident() != self._thread:
-            self._loop.call_soon_threadsafe(self._tell_for_thread, ref, message)
+            self._from_thread(ref, message)
             return None
         body, arrays = self.codec.encode(message)
         sender = CURRENT.get()
@@ -357,6 +358,17 @@ class ActorSystem:
         self.dead_letter(ref.path, item, "unreachable")
         return None
 
+    def _from_thread(self, ref: ActorRef, message: Message[Any]) -> None:
+        turn = current_turn()
+        if turn is None:
+            self._loop.call_soon_threadsafe(self._tell_for_thread, ref, message)
+            return
+
+        async def tell() -> None:
+            self._tell_for_thread(ref, message)
+
+        turn.on_loop(tell)
+
     def _tell_for_thread(self, ref: ActorRef, message: Message[Any]) -> None:
         """A blocking actor told something from its thread; it cannot wait for room in a link."""
         try:
@@ -369,6 +381,9 @@ class ActorSystem:
         if get_ident() == self._thread:
             msg = f"{ref.path} cannot be asked by ask_blocking on the loop's thread; await ask()"
             raise UsageError(msg)
+        turn = current_turn()
+        if turn is not None:
+            return turn.on_loop(partial(self._ask, ref, message, timeout))
         return asyncio.run_coroutine_threadsafe(
             self._ask(ref, message, timeout), self._loop
         ).result()

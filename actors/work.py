@@ -14,3 +14,7 @@ class Work(Protocol):
     async def run(self, job: Callable[[], T]) -> T:
         """Compute, and return what the job returns, or raise what it raises."""
         ...
+
+    def at_end(self, call: Callable[[], object]) -> None:
+        """Have this called when the node is gone, however it ends."""
+        ...

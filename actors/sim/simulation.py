@@ -83,6 +83,7 @@ class Simulation:
         self.links = LinkFaults()
         self.started = self.killed = self.points = 0
         self._children: dict[str, SimChild] = {}
+        self._works: list[SimWork] = []
 
     def world(self, name: str) -> World:
         """The world of the launcher's node.
@@ -99,6 +100,8 @@ class Simulation:
         faults = None
         if plan.disturbs_messages:
             faults = FaultyLinks(plan, name, generation, clock, self.links)
+        work = SimWork(self.on.compute)
+        self._works.append(work)
         return World(
             clock=clock,
             rng=rng,
@@ -106,7 +109,7 @@ class Simulation:
             storage=SimStorage(self.disk, clock, rng.derive("disk"), plan),
             context=node,
             addresses=SimAddresses(),
-            work=SimWork(self.on.compute),
+            work=work,
             faults=faults,
         )
 
@@ -138,8 +141,12 @@ class Simulation:
     @contextmanager
     def running(self) -> Iterator[Simulation]:
         """Crash points are in force within the block."""
-        with crashpoints.watched_by(self._passed):
-            yield self
+        try:
+            with crashpoints.watched_by(self._passed):
+                yield self
+        finally:
+            for work in self._works:
+                work.close()
 
     def statistics(self) -> SimulationStatistics:
         """What happened so far."""
@@ -295,6 +302,8 @@ class SimChild:
 
     async def _reap(self, how: Exit) -> None:
         await self._node.reap()
+        assert isinstance(self._world.work, SimWork)
+        self._world.work.close()
         self._ended.set_result(how)
 
     async def wait(self) -> Exit:

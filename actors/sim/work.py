@@ -19,6 +19,7 @@ class SimWork:
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
         self._lock = asyncio.Lock()
+        self._at_end: list[Callable[[], object]] = []
 
     async def run(self, job: Callable[[], T]) -> T:
         """See ``Work.run``."""
@@ -28,3 +29,12 @@ class SimWork:
             result = job()
             await asyncio.sleep(self._seconds / 2)
             return result
+
+    def at_end(self, call: Callable[[], object]) -> None:
+        """See ``Work.at_end``."""
+        self._at_end.append(call)
+
+    def close(self) -> None:
+        """The node is gone."""
+        while self._at_end:
+            self._at_end.pop()()

@@ -19,6 +19,8 @@ from actors import (
     ActorRef,
     ActorSystem,
     AskTimeout,
+    FaultPlan,
+    Kill,
     NodeDied,
     Process,
     Processes,
@@ -30,6 +32,7 @@ from actors import (
     one_for_one,
 )
 from actors.blocking import EXIT_HUNG
+from actors.sim import Simulation, SimulationStatistics
 from tests.actors.threads import (
     BadStart,
     Break,
@@ -197,15 +200,92 @@ async def test_one_that_hangs_inline_is_counted_and_left_until_it_comes_back(
         ref.stop()
 
 
-def test_in_a_simulation_it_runs_on_the_loop_in_no_time() -> None:
+# In a simulation
+
+
+def pair() -> ActorGraph:
+    made = ActorGraph("pair")
+    with made.supervisor("root", one_for_one(5)):
+        slow = made.actor("slow", Slow, place=Process("far"))
+        made.actor("doubler", Doubler, factor=3, peer=slow, place=Process("near"))
+    return made
+
+
+async def relayed(on: Simulated, plan: list[float]) -> tuple[list[str], SimulationStatistics]:
+    """What a blocking actor that asks another is answered, with the virtual time of each."""
+    told: list[str] = []
+    loop = asyncio.get_running_loop()
+    with Simulation(on).running() as simulation:
+        async with pair().start(on, world=simulation.world("pair")) as live:
+            for timeout in plan:
+                began = loop.time()
+                try:
+                    answer: object = await live["doubler"].ask(Relay(4), timeout=timeout)
+                except (actors.AskError, ActorFailed, actors.Unreachable) as error:
+                    answer = type(error).__name__
+                told.append(f"{answer} after {loop.time() - began:.1f} s")
+                await asyncio.sleep(1.0)
+        return told, simulation.statistics()
+
+
+class Slow(Actor):
+    """Takes a second of its node's time for each answer."""
+
+    async def double(self, message: Double) -> int:
+        await asyncio.sleep(1.0 if message.number else 0.0)
+        return 2 * message.number
+
+
+def test_in_a_simulation_its_calls_take_no_time_and_its_asks_their_own() -> None:
+    on = Simulated(2)
+    told, _ = actors.run(relayed(on, [5.0, 5.0]), on=on)
+    assert told == ["8 after 1.0 s", "8 after 1.0 s"]
+    assert any(line.startswith("started in Doubler") for line in Doubler.log)
+
+
+def test_in_a_simulation_the_same_seed_gives_the_same_story() -> None:
+    on = Simulated(2, seed=5, faults=FaultPlan(seed=5, delay=0.3, delay_seconds=0.4))
+    first = actors.run(relayed(on, [5.0] * 10), on=on)
+    again = actors.run(relayed(on, [5.0] * 10), on=on)
+    assert first == again
+    assert first[1].delayed > 0
+
+
+def test_a_node_that_crashes_in_the_middle_of_an_ask_leaves_no_thread() -> None:
+    before = threading.active_count()
+    on = Simulated(2, faults=FaultPlan(kills=(Kill("near", 1.5),)))
+    told, statistics = actors.run(relayed(on, [5.0, 5.0, 5.0]), on=on)
+    assert statistics.killed >= 1
+    assert told[0] == "PeerLost after 1.0 s", told
+    assert told[-1] == "8 after 1.0 s"
+    assert threading.active_count() == before
+
+
+@pytest.mark.parametrize("how", ["raise", "exit", "stop iteration", "interrupt"])
+def test_in_a_simulation_what_it_raises_fails_it_alone(how: str) -> None:
     on = Simulated(1)
 
-    async def main() -> tuple[int, float]:
+    async def main() -> int:
         async with graph(Process()).start(on) as live:
-            loop = asyncio.get_running_loop()
-            began = loop.time()
-            return await live["doubler"].ask(Double(2), timeout=5), loop.time() - began
+            with pytest.raises(ActorFailed):
+                await live["doubler"].ask(Break(how), timeout=5)
+            return await live["doubler"].ask(Double(2), timeout=5)
 
-    answer, took = actors.run(main(), on=on)
-    assert answer == 8
-    assert took < 0.01
+    assert actors.run(main(), on=on) == 8
+
+
+def test_a_thread_that_waits_for_others_in_a_simulation_is_told_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(actors.baton, "REAL_SECONDS", 0.2)
+    on = Simulated(1)
+
+    async def main() -> None:
+        async with graph(Process()).start(on) as live:
+            try:
+                await live["doubler"].ask(Hang(str(tmp_path / "now")), timeout=5)
+            finally:
+                (tmp_path / "now").touch()
+
+    with pytest.raises(ActorFailed, match=r"must not wait for others but by ref\.ask_blocking"):
+        actors.run(main(), on=on)
