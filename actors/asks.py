@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+import heapq
+import math
+from typing import Any, Final
 
 import msgspec
 
@@ -20,6 +22,7 @@ from actors.errors import (
     WouldDeadlock,
 )
 from actors.item import Refusal
+from actors.message import Message, reply_type
 from actors.ref import ActorRef
 from transports import Clock, Timer, Weights
 
@@ -31,19 +34,28 @@ _REASONS: dict[str, type[NotStarted]] = {
 }
 
 
+_SLACK: Final = 64
+"""Deadlines of asks that have ended are kept up to as many as are open, and this many more."""
+_EARLY: Final = 1e-6
+"""Seconds by which a timer may come early."""
+
+
 class _Ask:
-    __slots__ = ("future", "link", "message", "ref", "reply", "timeout", "timer")
+    __slots__ = ("future", "link", "message", "ref", "timeout")
 
     def __init__(
-        self, future: asyncio.Future[Any], ref: ActorRef, message: str, reply: Any, timeout: float
+        self,
+        future: asyncio.Future[Any],
+        ref: ActorRef,
+        message: type[Message[Any]],
+        timeout: float,
+        link: object,
     ) -> None:
         self.future = future
         self.ref = ref
         self.message = message
-        self.reply = reply
         self.timeout = timeout
-        self.timer: Timer | None = None
-        self.link: object = None
+        self.link = link
 
 
 class Asks:
@@ -52,37 +64,67 @@ class Asks:
     def __init__(self, clock: Clock, codec: Codec) -> None:
         self._clock = clock
         self._codec = codec
+        self._loop = asyncio.get_running_loop()
         self._next = 0
         self._open: dict[int, _Ask] = {}
+        # One timer for all: most asks end long before it, and one for each costs more than the
+        # ask's other bookkeeping together. A heap of (deadline, number); ends leave theirs behind.
+        self._deadlines: list[tuple[float, int]] = []
+        self._timer: Timer | None = None
+        self._timer_at = math.inf
 
     def open(
-        self, ref: ActorRef, message: str, reply: Any, timeout: float
+        self, ref: ActorRef, message: type[Message[Any]], timeout: float, link: object
     ) -> tuple[int, asyncio.Future[Any]]:
-        """Number a new ask.
+        """Number a new ask that leaves over this link: when that dies, so does the ask.
 
         Returns:
             Its number, and the future that its end resolves.
         """
         self._next += 1
         number = self._next
-        future = asyncio.get_running_loop().create_future()
-        ask = _Ask(future, ref, message, reply, timeout)
-        ask.timer = self._clock.call_later(timeout, self._expired, number)
-        self._open[number] = ask
+        future = self._loop.create_future()
+        self._open[number] = _Ask(future, ref, message, timeout, link)
+        deadline = self._clock.now() + timeout
+        heapq.heappush(self._deadlines, (deadline, number))
+        if deadline < self._timer_at:
+            self._arm(deadline, timeout)
+        elif len(self._deadlines) > 2 * len(self._open) + _SLACK:
+            self._deadlines = [each for each in self._deadlines if each[1] in self._open]
+            heapq.heapify(self._deadlines)
         return number, future
 
-    def sent(self, number: int, link: object) -> None:
-        """It left over this link: when that dies, so does the ask."""
-        self._open[number].link = link
+    def leaves_over(self, link: object, number: int) -> None:
+        """An ask that finds no room waits for it, and dies with no link in the meantime."""
+        ask = self._open.get(number)
+        if ask is not None:
+            ask.link = link
 
     def close(self, number: int) -> bool:
         """Forget an ask; whether it was still open."""
-        ask = self._open.pop(number, None)
-        if ask is None:
-            return False
-        if ask.timer is not None:
-            ask.timer.cancel()
-        return True
+        return self._open.pop(number, None) is not None
+
+    def _arm(self, deadline: float, delay: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._clock.call_later(delay, self._due)
+        self._timer_at = deadline
+
+    def _due(self) -> None:
+        """The earliest deadline has come; its ask may have ended long ago."""
+        self._timer, self._timer_at = None, math.inf
+        deadlines, now = self._deadlines, self._clock.now()
+        while deadlines and (deadlines[0][0] <= now + _EARLY or deadlines[0][1] not in self._open):
+            _, number = heapq.heappop(deadlines)
+            self._expired(number)
+        if deadlines:
+            self._arm(deadlines[0][0], deadlines[0][0] - now)
+
+    def end(self) -> None:
+        """The system is closed: no deadline comes any more."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
     def replied(self, number: int, body: bytes, arrays: list[Weights]) -> None:
         """The reply came. One that comes late finds nobody and is dropped."""
@@ -90,9 +132,12 @@ class Asks:
         if ask is None:
             return
         try:
-            value = self._codec.decode(ask.reply, body, arrays)
+            value = self._codec.decode(reply_type(ask.message), body, arrays)
         except (msgspec.DecodeError, ValueError, TypeError) as error:
-            text = f"the reply of {ask.ref.path} to {ask.message} is not a {ask.reply}: {error}"
+            text = (
+                f"the reply of {ask.ref.path} to {ask.message.__name__} is not a "
+                f"{reply_type(ask.message)}: {error}"
+            )
             ask.future.set_exception(ActorFailed(text))
         else:
             ask.future.set_result(value)
@@ -116,7 +161,8 @@ class Asks:
             ask = self._take(number)
             if ask is not None:
                 text = (
-                    f"{ask.ref.node} was lost ({why}) while {ask.ref.path} had {ask.message}; "
+                    f"{ask.ref.node} was lost ({why}) while {ask.ref.path} had "
+                    f"{ask.message.__name__}; "
                     "whether it was handled is unknown"
                 )
                 ask.future.set_exception(PeerLost(text))
@@ -125,7 +171,7 @@ class Asks:
         ask = self._take(number)
         if ask is not None:
             text = (
-                f"{ask.ref.path} did not answer {ask.message} within {ask.timeout:g} s; "
+                f"{ask.ref.path} did not answer {ask.message.__name__} within {ask.timeout:g} s; "
                 "whether it was handled is unknown"
             )
             error: AskError = AskTimeout(text)
@@ -133,11 +179,7 @@ class Asks:
 
     def _take(self, number: int) -> _Ask | None:
         ask = self._open.pop(number, None)
-        if ask is None:
-            return None
-        if ask.timer is not None:
-            ask.timer.cancel()
-        return None if ask.future.done() else ask
+        return None if ask is None or ask.future.done() else ask
 
     def __len__(self) -> int:
         return len(self._open)

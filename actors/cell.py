@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import enum
-import inspect
 import logging
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextvars import ContextVar
+from types import CoroutineType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
@@ -70,7 +70,7 @@ class Envelope:
     __slots__ = ("arrays", "cancelled", "expires", "item", "link")
 
     def __init__(
-        self, item: Item, arrays: list[Weights], link: Link[Item] | None, expires: float
+        self, item: Item, arrays: Sequence[Weights], link: Link[Item] | None, expires: float
     ) -> None:
         self.item = item
         self.arrays = arrays
@@ -111,7 +111,8 @@ class Cell:
     """One actor of this node. Made by the system; user code sees ``Actor`` and ``ActorRef``."""
 
     __slots__ = (
-        "__weakref__", "_actor", "_busy", "_children", "_children_gone", "_current", "_factory",
+        "__weakref__", "_actor", "_busy", "_children", "_children_gone", "_current", "_decode",
+        "_factory",
         "_handlers", "_interrupted", "_mailbox", "_restart_wanted", "_stop_wanted", "_tasks",
         "_wakeup", "_watchers", "_watching", "bound", "cls", "failures", "handled", "overflow",
         "parent", "path", "ref", "restarts", "started", "state", "stop_timeout", "stopped",
@@ -149,6 +150,8 @@ class Cell:
         self.started.add_done_callback(_retrieved)
         self.stopped: asyncio.Future[str] = loop.create_future()
         self._handlers: Handlers = handlers_of(cls)
+        union = self._handlers.union
+        self._decode = _nothing if union is None else system.codec.decoder(union).decode
         self._factory = factory
         self._actor: Actor | None = None
         self._mailbox: deque[Any] = deque()
@@ -174,14 +177,12 @@ class Cell:
 
     def deliver(self, entry: Any) -> None:
         """Put an ``Item``, an ``Envelope``, a ``Tick`` or a local ``Message`` into the mailbox."""
-        if len(self._mailbox) >= self.bound and not self._make_room(entry):
+        mailbox = self._mailbox
+        if len(mailbox) >= self.bound and not self._make_room(entry):
             return
-        self._mailbox.append(entry)
-        waiter = self._wakeup
-        if waiter is not None:
-            self._wakeup = None
-            if not waiter.done():
-                waiter.set_result(None)
+        mailbox.append(entry)
+        if self._wakeup is not None:
+            self._wake()
 
     def _make_room(self, entry: Any) -> bool:
         if self.overflow == "drop_oldest":
@@ -215,13 +216,16 @@ class Cell:
         reason = "stopped"
         try:
             await self._start()
+            mailbox = self._mailbox
             turn = 0
             while not self._stop_wanted:
                 if self._restart_wanted:
                     self._restart_wanted = False
                     await self._restart()
-                elif self.state is State.RUNNING and self._mailbox:
-                    await self._handle(self._mailbox.popleft())
+                elif self.state is State.RUNNING and mailbox:
+                    rest = self._handle(mailbox.popleft())
+                    if rest is not None:
+                        await rest
                     turn += 1
                     if turn >= _TURN:
                         turn = 0
@@ -260,76 +264,122 @@ class Cell:
             self.started.set_result(None)
         self.system.signal(self.parent, Started(self.ref.parts))
 
-    async def _handle(self, entry: Any) -> None:
+    def _handle(self, entry: Any) -> Coroutine[Any, Any, None] | None:
+        """Handle an entry of the mailbox; what is left to wait for, if anything.
+
+        No coroutine is made for a handler that has nothing to wait for: it costs as much as all
+        the rest together.
+        """
         envelope: Envelope | None = None
         message: Any
         if type(entry) is Item:
-            item, arrays = entry, ()
-        elif type(entry) is Envelope:
-            envelope, item, arrays = entry, entry.item, entry.arrays  # type: ignore[assignment]
-            if envelope.cancelled or (
-                envelope.expires and self.system.world.clock.now() > envelope.expires
-            ):
-                self.system.dead_letter(self.path, entry, "the asker gave up")
-                return
-        elif type(entry) is Tick:
-            if not self.timers.take(entry):
-                return
-            item, message = None, entry.message
-        else:
-            item, message = None, entry
-        if item is not None:
-            union = self._handlers.union
             try:
-                if union is None:
-                    raise msgspec.DecodeError("it handles no messages")
-                message = self.system.codec.decode(union, item.body, arrays)
-            except (msgspec.DecodeError, ValueError, TypeError, RecursionError) as error:
+                message = self._decode(entry.body)
+            except _NOT_UNDERSTOOD as error:
                 self.system.dead_letter(self.path, entry, f"not understood: {error}")
-                return
+                return None
+        elif type(entry) is Envelope:
+            envelope = entry
+            message = self._opened(envelope)
+        elif type(entry) is Tick:
+            message = entry.message if self.timers.take(entry) else None
+        else:
+            message = entry
+        if message is None:
+            return None
         function = self._handlers.by_type.get(type(message))
         if function is None:
             self.system.dead_letter(self.path, entry, "no handler for it")
-            return
-        actor = self._actor
+            return None
         self._current = envelope
         try:
-            result = function(actor, message)
-            if inspect.iscoroutine(result):
-                self._busy = True
-                result = await result
+            result = function(self._actor, message)
+            if result is not None and isinstance(result, CoroutineType):
+                return self._awaited(result, envelope, message)
+            rest = None
+            if envelope is not None and envelope.item.kind == wire.ASK:
+                rest = self._reply(envelope, result)
+            self.handled += 1
+        except BaseException as error:  # noqa: BLE001  (whatever user code raises fails the actor)
+            rest = None
+            self._raised(error, envelope, message)
+        self._current = None
+        return rest
+
+    def _opened(self, envelope: Envelope) -> Any:
+        """The message in an envelope; None where it is not to be handled."""
+        if envelope.cancelled or (
+            envelope.expires and self.system.world.clock.now() > envelope.expires
+        ):
+            self.system.dead_letter(self.path, envelope, "the asker gave up")
+            return None
+        try:
+            if not envelope.arrays:
+                return self._decode(envelope.item.body)
+            return self.system.codec.decode(
+                self._handlers.union, envelope.item.body, envelope.arrays
+            )
+        except _NOT_UNDERSTOOD as error:
+            self.system.dead_letter(self.path, envelope, f"not understood: {error}")
+            return None
+
+    async def _awaited(
+        self, handling: Coroutine[Any, Any, Any], envelope: Envelope | None, message: Any
+    ) -> None:
+        """A handler that waits for something."""
+        self._busy = True
+        try:
+            result = await handling
             self._busy = False
             if envelope is not None and envelope.item.kind == wire.ASK:
-                await self._reply(envelope, message, result)
+                rest = self._reply(envelope, result)
+                if rest is not None:
+                    await rest
             self.handled += 1
         except BaseException as error:  # noqa: BLE001  (whatever user code raises fails the actor)
             self._busy = False
-            if envelope is not None and envelope.cancelled and self._uncancelled(error):
-                return
-            if self._ended_by(error):
-                return
-            failure = Failure.of(error, "handler", type(message).__name__)
-            if envelope is not None and envelope.item.kind == wire.ASK:
-                sentence = f"{self.path} failed on {type(message).__name__}: {failure}"
-                self._answer(envelope, wire.FAILED, Refusal("failed", sentence, failure.traceback))
-            self.fail(failure)
+            self._raised(error, envelope, message)
         finally:
             self._current = None
 
-    async def _reply(self, envelope: Envelope, message: Message[Any], result: Any) -> None:
+    def _raised(self, error: BaseException, envelope: Envelope | None, message: Any) -> None:
+        """A handler raised, or was cancelled."""
+        if envelope is not None and envelope.cancelled and self._uncancelled(error):
+            return
+        if self._ended_by(error):
+            return
+        failure = Failure.of(error, "handler", type(message).__name__)
+        if envelope is not None and envelope.item.kind == wire.ASK:
+            sentence = f"{self.path} failed on {type(message).__name__}: {failure}"
+            self._answer(envelope, wire.FAILED, Refusal("failed", sentence, failure.traceback))
+        self.fail(failure)
+
+    def _reply(self, envelope: Envelope, result: Any) -> Coroutine[Any, Any, None] | None:
+        """Answer an ask; what is left to wait for where the link is full."""
         body, arrays = self.system.codec.encode(result)
         link = envelope.link
         assert link is not None
         item = Item(0, self.uid, wire.REPLY, body, envelope.item.ask)
+        try:
+            self.system.put(link, item, arrays)
+        except LinkFull:
+            return self._reply_when_there_is_room(link, item, arrays)
+        except LinkClosed:
+            pass
+        return None
+
+    async def _reply_when_there_is_room(
+        self, link: Link[Item], item: Item, arrays: Sequence[Weights]
+    ) -> None:
         while True:
             try:
+                await link.drain()
                 self.system.put(link, item, arrays)
             except LinkFull:
-                await link.drain()
+                continue
             except LinkClosed:
-                return
-            else:
-                return
+                pass
+            return
 
     def _answer(self, envelope: Envelope, kind: int, refusal: Refusal) -> None:
         self.system.answer(envelope, kind, refusal)
@@ -626,6 +676,14 @@ class Cell:
             f"<Cell {self.path} {self.state.value} mailbox={len(self._mailbox)}/{self.bound} "
             f"restarts={self.restarts}>"
         )
+
+
+_NOT_UNDERSTOOD = (msgspec.DecodeError, ValueError, TypeError, RecursionError)
+
+
+def _nothing(_body: bytes) -> Any:
+    """The decoder of an actor without handlers."""
+    raise msgspec.DecodeError("it handles no messages")
 
 
 def _retrieved(future: asyncio.Future[None]) -> None:

@@ -34,28 +34,33 @@ class Codec:
         self._ref_type = ref_type
         self._parts = parts
         self._bind = bind
+        # Found by the hooks of a call: between calls both are empty.
         self._out: list[Weights] = []
         self._in: Sequence[Weights] = ()
         self._encoder = msgspec.msgpack.Encoder(enc_hook=self._enc_hook)
         self._decoders: dict[Any, msgspec.msgpack.Decoder[Any]] = {}
 
-    def encode(self, value: Any) -> tuple[bytes, list[Weights]]:
+    def encode(self, value: Any) -> tuple[bytes, Sequence[Weights]]:
         """The value's bytes and the ``Weights`` found in it, in order of their index.
 
         Raises:
             CannotEncode: some part of it is of a type that does not travel.
         """
-        arrays: list[Weights] = []
-        self._out = arrays
         try:
-            return self._encoder.encode(value), arrays
+            body = self._encoder.encode(value)
         except (TypeError, ValueError, OverflowError, RecursionError, NotImplementedError) as error:
+            self._out = []
             msg = (
                 f"{type(value).__qualname__} cannot be encoded: {error}; messages and arguments "
                 "hold numbers, text, bytes, containers, msgspec structures, dataclasses, actor "
                 "references and Weights"
             )
             raise CannotEncode(msg) from error
+        arrays = self._out
+        if arrays:
+            self._out = []
+            return body, arrays
+        return body, ()
 
     def decode(self, kind: Any, body: bytes, arrays: Sequence[Weights] = ()) -> Any:
         """The value of type ``kind`` (a class, a union or any annotation) that ``body`` encodes.
@@ -63,17 +68,17 @@ class Codec:
         Raises:
             msgspec.DecodeError: the bytes are no MessagePack, or do not fit ``kind``.
         """
-        return self.decode_with(self.decoder(kind), body, arrays)
-
-    def decode_with(
-        self, decoder: msgspec.msgpack.Decoder[Any], body: bytes, arrays: Sequence[Weights]
-    ) -> Any:
-        """As :meth:`decode`, with a decoder at hand."""
+        decoder = self.decoder(kind)
+        if not arrays:
+            return decoder.decode(body)
         self._in = arrays
-        return decoder.decode(body)
+        try:
+            return decoder.decode(body)
+        finally:
+            self._in = ()
 
     def decoder(self, kind: Any) -> msgspec.msgpack.Decoder[Any]:
-        """The (cached) decoder for a type; there are as many as types in the program."""
+        """The (cached) decoder for a type, for bodies without arrays; one for each type."""
         try:
             return self._decoders[kind]
         except KeyError:

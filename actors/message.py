@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 import types
 import typing
@@ -65,6 +66,7 @@ class Message(msgspec.Struct, Generic[R_co], metaclass=_MessageMeta):
     lane: ClassVar[Lane | None] = None
 
 
+@functools.cache  # as many as there are message types in the program
 def reply_type(message: type[Message[Any]]) -> Any:
     """The ``R`` of ``Message[R]``.
 
@@ -97,6 +99,9 @@ def _resolve(reply: Any, cls: type) -> Any:
 
 _lanes: dict[Any, Lane] = {}
 
+#: Types that are known to travel on the control lane: what a sender asks first.
+CONTROL: set[type] = set()
+
 
 def lane_of(kind: Any) -> Lane:
     """The lane of a message type or of a reply type: bulk where it can carry ``Weights``."""
@@ -107,6 +112,8 @@ def lane_of(kind: Any) -> Lane:
         lane: Lane = declared or ("bulk" if _carries_weights(kind, set()) else "control")
         if isinstance(kind, type):
             _lanes[kind] = lane
+            if lane == "control":
+                CONTROL.add(kind)
         return lane
 
 

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from actors.message import Message
 
 if TYPE_CHECKING:
+    from actors.item import Item
     from actors.signals import RefParts
     from actors.system import ActorSystem
-    from transports import Transfer
+    from transports import Link, Transfer
 
 R = TypeVar("R")
 
@@ -22,7 +23,7 @@ class ActorRef:
     References can be sent in messages and passed as constructor arguments.
     """
 
-    __slots__ = ("_system", "node", "path", "uid")
+    __slots__ = ("_link", "_seen", "_system", "node", "path", "uid")
 
     def __init__(self, system: ActorSystem, node: str, path: str, uid: int) -> None:
         self._system = system
@@ -32,6 +33,9 @@ class ActorRef:
         self.path = path
         #: Random 63-bit number that no other actor has.
         self.uid = uid
+        # Kept by the system: the link to that node, and which state of the links it is from.
+        self._link: Link[Item] | None = None
+        self._seen = -1
 
     @property
     def name(self) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -67,6 +67,8 @@ class Router:
         self._resends: dict[NodeId, Timer] = {}
         #: Peers that stopped acknowledging signals and are being quarantined.
         self._silent: set[NodeId] = set()
+        #: Grows with each change of the links: what was looked up before may not hold any more.
+        self.changes = 0
         self.pool = LandingPool()
         #: Called when a node has answered a heartbeat.
         self.on_heartbeat: Callable[[NodeId], None] | None = None
@@ -80,6 +82,7 @@ class Router:
         link = self._links.get(node)
         if link is not None and link.state != "closed":
             return link
+        self.changes += 1
         entry = self.directory.get(node)
         if entry is None:
             return None
@@ -94,7 +97,7 @@ class Router:
         return link
 
     def put(
-        self, link: Link[Item], item: Item, arrays: list[Weights], *, bulk: bool
+        self, link: Link[Item], item: Item, arrays: Sequence[Weights], *, bulk: bool
     ) -> Transfer | None:
         """Hand an item to a link.
 
@@ -193,6 +196,7 @@ class Router:
 
     def node_up(self, peer: NodeId, address: str) -> None:
         """A node is there; an older incarnation of it is dead."""
+        self.changes += 1
         known = self.directory.get(peer.name)
         if known is not None and known[0] != peer:
             self.node_down(known[0], "replaced by a new incarnation")
@@ -200,6 +204,7 @@ class Router:
 
     def node_down(self, peer: NodeId, reason: str) -> None:
         """That incarnation is dead: nothing of it is taken any more."""
+        self.changes += 1
         known = self.directory.get(peer.name)
         if known is not None and known[0] == peer:
             del self.directory[peer.name]
@@ -216,6 +221,7 @@ class Router:
 
     def expect(self, peer: NodeId) -> None:
         """That incarnation of a node is about to connect."""
+        self.changes += 1
         self._links[peer.name] = self.endpoint.expect(peer)
 
     async def close(self, linger: float) -> None:
@@ -236,6 +242,7 @@ class Router:
 
     def on_up(self, link: Link[Item]) -> None:
         """Connected, the first time or again: signals that may have been lost go again."""
+        self.changes += 1
         if link is not self.endpoint.local:
             self._links[link.peer.name] = link
         channel = self._channel(link.peer)
@@ -245,6 +252,7 @@ class Router:
 
     def on_down(self, link: Link[Item], reason: str, lost: Lost) -> None:
         """The connection is gone; the transports reconnect unless it is closed for good."""
+        self.changes += 1
         self._system.asks.lost(link, reason)
         self._system.link_down(link.peer, reason, closed=link.state == "closed")
         if link.state == "closed" and self._links.get(link.peer.name) is link:
@@ -261,12 +269,14 @@ class Router:
             for item in items:
                 faults.deliver(link.peer.name, self._taken, link, item)
             return
-        dispatch = self._system.dispatch
+        cells = self._system.cells
         for item in items:
-            if item.kind == wire.TELL:
-                dispatch(link, item, ())
-            else:
+            if item.kind != wire.TELL:
                 self._other(link, item)
+            elif (cell := cells.get(item.to)) is not None:
+                cell.deliver(item)
+            else:
+                self._system.dispatch(link, item, ())
 
     def _taken(self, link: Link[Item], item: Item) -> None:
         if item.kind == wire.TELL:

@@ -25,8 +25,8 @@ from actors.code import CodeRef, load
 from actors.codec import Codec
 from actors.errors import Unreachable, UsageError, WouldDeadlock
 from actors.events import Custom, DeadLetter, EventStream, NodeQuarantined
-from actors.item import Item, Refusal
-from actors.message import Message, lane_of, reply_type
+from actors.item import OVERHEAD, TELL, Item, Refusal
+from actors.message import CONTROL, Message, lane_of, reply_type
 from actors.ref import ActorRef
 from actors.router import Router
 from actors.signals import (
@@ -133,7 +133,8 @@ class ActorSystem:
         self.cut_off: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         #: Set once the link to the launcher, or its refusal, is there.
         self.launcher_up = asyncio.Event()
-        self._cells: dict[int, Cell] = {}
+        #: By uid; the router looks actors up here for each message.
+        self.cells: dict[int, Cell] = {}
         self._top: dict[int, ActorRef] = {}
         self._pools: dict[int, LandingPool] = {}
         self._dead_letters = 0
@@ -170,6 +171,7 @@ class ActorSystem:
         await self.stop_all()
         self._closed = True
         await self.router.close(linger)
+        self.asks.end()
         for future in (self.failure, self.cut_off):
             future.cancel()  # without effect where it has its result
 
@@ -267,7 +269,7 @@ class ActorSystem:
             overflow=options.overflow if options else "reject",
             stop_timeout=options.stop_timeout if options else 5.0,
         )
-        self._cells[ref.uid] = cell
+        self.cells[ref.uid] = cell
         return cell
 
     def spawn_at(self, ref: ActorRef, spec: ActorSpec, parent: ActorRef) -> None:
@@ -280,7 +282,7 @@ class ActorSystem:
 
     def _spawn(self, order: Spawn) -> None:
         ref = ActorRef(self, self.name, order.path, order.uid)
-        if order.uid in self._cells:
+        if order.uid in self.cells:
             return
         try:
             cls = load(CodeRef(order.spec.code, order.spec.sha256))
@@ -307,7 +309,7 @@ class ActorSystem:
 
     def cell(self, ref: ActorRef) -> Cell | None:
         """The cell of an actor of this node."""
-        return self._cells.get(ref.uid)
+        return self.cells.get(ref.uid)
 
     async def stop(self, ref: ActorRef) -> str:
         """Stop an actor and wait until it is gone.
@@ -326,7 +328,7 @@ class ActorSystem:
 
     def describe(self, ref: ActorRef) -> str:
         """What a reference's ``repr`` tells of the actor."""
-        cell = self._cells.get(ref.uid)
+        cell = self.cells.get(ref.uid)
         if cell is None:
             return "elsewhere" if ref.node != self.name else "gone"
         s = cell.statistics()
@@ -348,15 +350,24 @@ class ActorSystem:
             return None
         body, arrays = self.codec.encode(message)
         sender = CURRENT.get()
-        item = Item(ref.uid, sender.uid if sender is not None else 0, wire.TELL, body)
-        link = self.router.link_to(ref.node)
+        item = Item(ref.uid, 0 if sender is None else sender.uid, TELL, body)
+        link = self._link_of(ref) if ref._seen != self.router.changes else ref._link  # noqa: SLF001
         if link is not None:
             try:
+                if not arrays and type(message) in CONTROL:
+                    link.send(item, len(body) + OVERHEAD)
+                    return None
                 return self.router.put(link, item, arrays, bulk=lane_of(type(message)) == "bulk")
             except LinkClosed:
                 pass
         self.dead_letter(ref.path, item, "unreachable")
         return None
+
+    def _link_of(self, ref: ActorRef) -> Link[Item] | None:
+        """The link to a reference's node, and from now on with the reference."""
+        link = self.router.link_to(ref.node)
+        ref._link, ref._seen = link, self.router.changes  # noqa: SLF001  (the system's own note)
+        return link
 
     def _from_thread(self, ref: ActorRef, message: Message[Any]) -> None:
         turn = current_turn()
@@ -375,7 +386,7 @@ class ActorSystem:
             self._tell(ref, message)
         except LinkFull:
             body, _ = self.codec.encode(message)
-            self.dead_letter(ref.path, Item(ref.uid, 0, wire.TELL, body), "link full")
+            self.dead_letter(ref.path, Item(ref.uid, 0, TELL, body), "link full")
 
     def _ask_for_thread(self, ref: ActorRef, message: Message[R], timeout: float) -> R:
         if get_ident() == self._thread:
@@ -389,9 +400,9 @@ class ActorSystem:
         ).result()
 
     async def _ask(self, ref: ActorRef, message: Message[R], timeout: float) -> R:
-        reply = reply_type(type(message))
+        kind = type(message)
+        reply_type(kind)  # one that names no reply is refused before it is sent
         body, arrays = self.codec.encode(message)
-        name = type(message).__name__
         sender = CURRENT.get()
         chain: tuple[int, ...] = ()
         uid = 0
@@ -401,28 +412,32 @@ class ActorSystem:
                 chain = (*sender.chain, uid)
         if ref.uid in chain:
             msg = (
-                f"{ref.path} waits for this ask of {name} itself, directly or through others; "
-                "tell it, or ask from pipe_to_self"
+                f"{ref.path} waits for this ask of {kind.__name__} itself, directly or through "
+                "others; tell it, or ask from pipe_to_self"
             )
             raise WouldDeadlock(msg)
         if len(chain) > _MAX_CHAIN:
             msg = f"{len(chain)} actors wait for each other in a row; break the chain with tell"
             raise WouldDeadlock(msg)
-        link = self.router.link_to(ref.node)
+        link = self._link_of(ref) if ref._seen != self.router.changes else ref._link  # noqa: SLF001
         if link is None:
             msg = f"{ref.path} cannot be asked: node {ref.node} is not known or dead"
             raise Unreachable(msg)
-        number, future = self.asks.open(ref, name, reply, timeout)
+        number, future = self.asks.open(ref, kind, timeout, link)
         item = Item(ref.uid, uid, wire.ASK, body, number, timeout, chain)
         try:
             while True:
                 try:
-                    self.router.put(link, item, arrays, bulk=lane_of(type(message)) == "bulk")
+                    if not arrays and kind in CONTROL:
+                        link.send(item, len(body) + OVERHEAD)
+                    else:
+                        self.router.put(link, item, arrays, bulk=lane_of(kind) == "bulk")
                     break
                 except LinkFull:
+                    self.asks.leaves_over(None, number)
                     async with asyncio.timeout(timeout):
                         await link.drain()
-            self.asks.sent(number, link)
+                    self.asks.leaves_over(link, number)
             return await future  # type: ignore[no-any-return]  # the decoder is built from Message[R]
         except (LinkClosed, TimeoutError) as error:
             if isinstance(error, TimeoutError) and future.done():
@@ -435,14 +450,14 @@ class ActorSystem:
 
     def _cancel_remote(self, link: Link[Item], ref: ActorRef, number: int) -> None:
         with contextlib.suppress(LinkFull, LinkClosed):  # then its reply finds nobody
-            link.send(Item(ref.uid, 0, wire.CANCEL, b"", number), wire.OVERHEAD)
+            link.send(Item(ref.uid, 0, wire.CANCEL, b"", number), OVERHEAD)
 
     async def _drain(self, ref: ActorRef) -> None:
         link = self.router.link_to(ref.node)
         if link is not None:
             await link.drain()
 
-    def put(self, link: Link[Item], item: Item, arrays: list[Weights]) -> None:
+    def put(self, link: Link[Item], item: Item, arrays: Sequence[Weights]) -> None:
         """Send a reply; on the bulk lane if it has arrays."""
         self.router.put(link, item, arrays, bulk=bool(arrays))
 
@@ -454,14 +469,14 @@ class ActorSystem:
     def _refuse(self, link: Link[Item], item: Item, kind: int, refusal: Refusal) -> None:
         answer = Item(NODE_UID, item.to, kind, _encoder.encode(refusal), item.ask)
         with contextlib.suppress(LinkFull, LinkClosed):  # the asker's deadline tells it then
-            link.send(answer, wire.OVERHEAD + len(answer.body))
+            link.send(answer, OVERHEAD + len(answer.body))
 
     # -- receiving -------------------------------------------------------------------------------
 
     def dispatch(self, link: Link[Item], item: Item, arrays: Sequence[Weights]) -> None:
         """A tell or an ask for an actor of this node."""
-        cell = self._cells.get(item.to)
-        if item.kind == wire.TELL and not arrays and cell is not None:
+        cell = self.cells.get(item.to)
+        if item.kind == TELL and not arrays and cell is not None:
             cell.deliver(item)
             return
         expires = self.world.clock.now() + item.remaining if item.kind == wire.ASK else 0.0
@@ -481,7 +496,7 @@ class ActorSystem:
 
     def cancelled(self, link: Link[Item], item: Item) -> None:
         """An asker gave up."""
-        cell = self._cells.get(item.to)
+        cell = self.cells.get(item.to)
         if cell is not None:
             cell.cancel_ask(item.ask, link)
 
@@ -506,7 +521,7 @@ class ActorSystem:
 
     def forget(self, cell: Cell) -> None:
         """A cell has ended."""
-        self._cells.pop(cell.uid, None)
+        self.cells.pop(cell.uid, None)
         self._pools.pop(cell.uid, None)
 
     # -- signals ---------------------------------------------------------------------------------
@@ -547,7 +562,7 @@ class ActorSystem:
         if uid == GUARDIAN_UID:
             self._guard(signal)
             return
-        cell = self._cells.get(uid)
+        cell = self.cells.get(uid)
         if cell is not None:
             cell.signal(signal)
         else:
@@ -559,7 +574,7 @@ class ActorSystem:
             self.signal(signal.watcher, Stopped(to, why))
         elif isinstance(signal, Stop):
             # Whoever has it among its children or watches it learns that it is gone.
-            for cell in tuple(self._cells.values()):
+            for cell in tuple(self.cells.values()):
                 cell.signal(Stopped(to, why))
             self._guard(Stopped(to, why))
 
@@ -644,7 +659,7 @@ class ActorSystem:
         if known is not None and known[0] != peer:
             return
         self.router.node_down(peer, reason)
-        for cell in tuple(self._cells.values()):
+        for cell in tuple(self.cells.values()):
             cell.node_died(peer.name, reason, outside=outside)
 
     def statistics(self) -> SystemStatistics:
@@ -652,14 +667,14 @@ class ActorSystem:
         return SystemStatistics(
             self.name,
             self.node.incarnation,
-            tuple(cell.statistics() for cell in self._cells.values()),
+            tuple(cell.statistics() for cell in self.cells.values()),
             len(self.asks),
             self._dead_letters,
         )
 
     def __repr__(self) -> str:
         state = "closed" if self._closed else "running" if self._started else "new"
-        return f"<ActorSystem {self.node} {state} actors={len(self._cells)}>"
+        return f"<ActorSystem {self.node} {state} actors={len(self.cells)}>"
 
 
 _REASONS = frozenset({"mailbox full", "no such actor", "unreachable"})

@@ -201,9 +201,14 @@ async def test_a_layout_of_many_arrays_arrives_as_it_was(world: World) -> None:
     assert [list(weights) for weights in got] == [list(sent)] * 2
 
 
+def answer_all(link: Link[Note], items: list[Note]) -> None:
+    for item in items:
+        link.send(item, 10)
+
+
 async def test_200_mb_arrive_and_small_messages_are_not_held_up(world: World) -> None:
     _, two, there, back = await world.pair()
-    two.recorder.react = lambda link, items: [link.send(item, 10) for item in items]
+    two.recorder.react = answer_all
     model = arrays(200_000_000)
     transfer = there.transfer(Note(1), [model], 10, pair="one")
     answers = world.nodes[0].recorder
