@@ -48,8 +48,11 @@ _log = logging.getLogger("actors.cell")
 #: The cell whose code is running, for the sender of a message and the chain of an ask.
 CURRENT: ContextVar[Cell | None] = ContextVar("actors_current_cell", default=None)
 
-#: Messages handled before other tasks get a turn: enough to be cheap, few enough to be fair.
+#: Messages handled before others get a turn where they took more than that share of a second;
+#: messages at most. Enough to be cheap, few enough to be fair.
 _TURN = 64
+_SHARE = 0.001
+_LONGEST = 512
 #: Seconds beyond its own limit that a child is waited for when its parent stops.
 _CHILD_GRACE = 2.0
 
@@ -217,23 +220,25 @@ class Cell:
         try:
             await self._start()
             mailbox = self._mailbox
-            turn = 0
+            running, now = State.RUNNING, self.system.world.clock.now
+            turn, began = 0, now()
             while not self._stop_wanted:
-                if self._restart_wanted:
-                    self._restart_wanted = False
-                    await self._restart()
-                elif self.state is State.RUNNING and mailbox:
+                if mailbox and self.state is running:
                     rest = self._handle(mailbox.popleft())
                     if rest is not None:
                         await rest
                     turn += 1
-                    if turn >= _TURN:
-                        turn = 0
+                    if turn % _TURN == 0 and (turn == _LONGEST or now() - began > _SHARE):
                         await asyncio.sleep(0)
+                        turn, began = 0, now()
+                elif self._restart_wanted:
+                    self._restart_wanted = False
+                    await self._restart()
                 else:
                     turn = 0
                     self._wakeup = asyncio.get_running_loop().create_future()
                     await self._wakeup
+                    began = now()
             await self._shut_down()
         except asyncio.CancelledError:
             reason = "the node's loop was ended"

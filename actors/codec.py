@@ -12,6 +12,9 @@ from transports import Weights
 
 RefParts = tuple[str, str, int]
 
+#: What encoding raises for a value that does not travel.
+CANNOT = (TypeError, ValueError, OverflowError, RecursionError, NotImplementedError)
+
 
 class Codec:
     """Turns values into bytes plus the arrays that travel beside them, and back.
@@ -35,9 +38,10 @@ class Codec:
         self._parts = parts
         self._bind = bind
         # Found by the hooks of a call: between calls both are empty.
-        self._out: list[Weights] = []
+        self.found: list[Weights] = []
         self._in: Sequence[Weights] = ()
-        self._encoder = msgspec.msgpack.Encoder(enc_hook=self._enc_hook)
+        #: For a sender that looks at `found` and turns what is raised into `cannot` by itself.
+        self.encode_raw = msgspec.msgpack.Encoder(enc_hook=self._enc_hook).encode
         self._decoders: dict[Any, msgspec.msgpack.Decoder[Any]] = {}
 
     def encode(self, value: Any) -> tuple[bytes, Sequence[Weights]]:
@@ -47,20 +51,24 @@ class Codec:
             CannotEncode: some part of it is of a type that does not travel.
         """
         try:
-            body = self._encoder.encode(value)
-        except (TypeError, ValueError, OverflowError, RecursionError, NotImplementedError) as error:
-            self._out = []
-            msg = (
-                f"{type(value).__qualname__} cannot be encoded: {error}; messages and arguments "
-                "hold numbers, text, bytes, containers, msgspec structures, dataclasses, actor "
-                "references and Weights"
-            )
-            raise CannotEncode(msg) from error
-        arrays = self._out
-        if arrays:
-            self._out = []
-            return body, arrays
-        return body, ()
+            body = self.encode_raw(value)
+        except CANNOT as error:
+            raise self.cannot(value, error) from error
+        return body, self.take() if self.found else ()
+
+    def take(self) -> list[Weights]:
+        """The ``Weights`` of what was just encoded."""
+        found, self.found = self.found, []
+        return found
+
+    def cannot(self, value: Any, error: Exception) -> CannotEncode:
+        """What is raised for a value that does not travel."""
+        self.found = []
+        return CannotEncode(
+            f"{type(value).__qualname__} cannot be encoded: {error}; messages and arguments "
+            "hold numbers, text, bytes, containers, msgspec structures, dataclasses, actor "
+            "references and Weights"
+        )
 
     def decode(self, kind: Any, body: bytes, arrays: Sequence[Weights] = ()) -> Any:
         """The value of type ``kind`` (a class, a union or any annotation) that ``body`` encodes.
@@ -90,8 +98,8 @@ class Codec:
         if isinstance(value, self._ref_type):
             return self._parts(value)
         if isinstance(value, Weights):
-            self._out.append(value)
-            return len(self._out) - 1
+            self.found.append(value)
+            return len(self.found) - 1
         hint = ""
         if type(value).__name__ in {"ndarray", "Tensor", "Parameter"}:
             hint = " (arrays travel inside Weights.of({...}))"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from actors.message import Message
@@ -62,8 +63,8 @@ class ActorRef:
         """
         return self._system._tell(self, message)  # noqa: SLF001
 
-    async def ask(self, message: Message[R], *, timeout: float) -> R:
-        """Send and wait for the reply.
+    def ask(self, message: Message[R], *, timeout: float) -> Coroutine[Any, Any, R]:
+        """Send and wait for the reply: ``await ref.ask(…)``; nothing is sent before it is awaited.
 
         Args:
             message: a ``Message[R]``.
@@ -78,7 +79,7 @@ class ActorRef:
             AskTimeout: no reply in time, or the node died meanwhile: the outcome is unknown.
             CannotEncode: the message holds something that does not travel.
         """
-        return await self._system._ask(self, message, timeout)  # noqa: SLF001
+        return self._system._ask(self, message, timeout)  # noqa: SLF001
 
     def ask_blocking(self, message: Message[R], *, timeout: float) -> R:
         """As :meth:`ask`, for blocking actors, which have a thread of their own.

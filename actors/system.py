@@ -22,7 +22,7 @@ from actors.baton import current_turn
 from actors.blocking import ActorClass, actor_class
 from actors.cell import CURRENT, Cell, CellStatistics, Envelope
 from actors.code import CodeRef, load
-from actors.codec import Codec
+from actors.codec import CANNOT, Codec
 from actors.errors import Unreachable, UsageError, WouldDeadlock
 from actors.events import Custom, DeadLetter, EventStream, NodeQuarantined
 from actors.item import OVERHEAD, TELL, Item, Refusal
@@ -348,7 +348,13 @@ class ActorSystem:
         if get_ident() != self._thread:
             self._from_thread(ref, message)
             return None
-        body, arrays = self.codec.encode(message)
+        # As codec.encode, without its call: this is the path that has to be short.
+        codec = self.codec
+        try:
+            body = codec.encode_raw(message)
+        except CANNOT as error:
+            raise codec.cannot(message, error) from error
+        arrays = codec.take() if codec.found else ()
         sender = CURRENT.get()
         item = Item(ref.uid, 0 if sender is None else sender.uid, TELL, body)
         link = self._link_of(ref) if ref._seen != self.router.changes else ref._link  # noqa: SLF001
