@@ -370,9 +370,14 @@ def _no_form(kind: type[Any], _: Any) -> Any:
     raise _NoForm(kind)
 
 
+@functools.cache  # each worker reads the run, and there are as many classes as in the program
+def _type_hints(cls: type[Any]) -> dict[str, Any]:
+    return typing.get_type_hints(cls)
+
+
 def _hints(cls: type[Any], place: Place) -> dict[str, Any]:
     try:
-        return typing.get_type_hints(cls)
+        return _type_hints(cls)
     except (NameError, TypeError) as error:
         raise ConfigError(
             f"{place}: the annotations of {cls.__qualname__} cannot be read: {error}; "

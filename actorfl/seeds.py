@@ -44,4 +44,10 @@ def seed_everything(seed: int) -> None:
     random.seed(seed)
     # NPY002: user code may draw from numpy's global generator; it takes words of 32 bits.
     np.random.seed([seed & 0xFFFF_FFFF, seed >> 32])  # noqa: NPY002
-    torch.manual_seed(seed)
+    # Not torch.manual_seed: for devices that are not there it keeps the call and a traceback of it
+    # for later, each time anew, so that a long run grows (torch 2.13, torch.cuda._lazy_call).
+    torch.default_generator.manual_seed(seed)
+    if torch.cuda.is_available():
+        torch.cuda.manual_seed_all(seed)
+    if torch.backends.mps.is_available():
+        torch.mps.manual_seed(seed)

@@ -70,3 +70,11 @@ def test_the_upper_half_of_a_seed_counts_for_numpy_and_random() -> None:
     low = _draws()
     seed_everything(1 + (1 << 40))
     assert all(a != b for a, b in zip(low[:2], _draws()[:2], strict=True))
+
+
+def test_seeding_keeps_nothing() -> None:
+    """torch.manual_seed keeps a call and a traceback for each device that is not there."""
+    before = len(torch.cuda._queued_calls)
+    for seed in range(100):
+        seed_everything(seed)
+    assert len(torch.cuda._queued_calls) == before

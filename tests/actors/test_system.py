@@ -220,9 +220,11 @@ async def test_an_exception_that_ends_processes_ends_only_its_actor(
 
 
 async def test_an_ask_that_is_not_answered_in_time_times_out(system: ActorSystem) -> None:
-    ref = await system.spawn("worker", Worker, gate=asyncio.Event())
+    gate = asyncio.Event()
+    ref = await system.spawn("worker", Worker, gate=gate)
     with pytest.raises(AskTimeout, match=r"Hold within 0\.05 s"):
         await ref.ask(Hold(), timeout=0.05)
+    gate.set()
 
 
 async def test_asking_itself_is_refused_and_not_hung(system: ActorSystem) -> None:

@@ -43,7 +43,7 @@ def freezing(victim: str, clock: int) -> tuple[Any, list[int]]:
     return disturb, stopped
 
 
-@pytest.mark.parametrize("victim", ["aggregator", "p0"])
+@pytest.mark.parametrize("victim", ["aggregator", pytest.param("p0", marks=pytest.mark.slow)])
 async def test_a_frozen_process_is_killed_and_replaced_and_no_bit_changes(
     victim: str, undisturbed: str, tmp_path: Path
 ) -> None:

@@ -10,9 +10,10 @@ import pytest
 
 import actors
 from actorfl import SGD, Rounds, Run
-from actors import Inline, Processes
+from actors import Inline, Processes, Simulated
 from tests.faults.runs import ROUNDS, carry_out, fits, rows, small
 from tests.faults.tasks import Killing, Tally
+from tests.faults.test_simulated import simulate
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -64,6 +65,11 @@ def killing(*victims: str, when: Moment) -> tuple[Callable[[Any, Mapping[str, An
     return disturb, kills
 
 
+def test_a_simulation_gives_those_bits_too(undisturbed: str, tmp_path: Path) -> None:
+    result, _ = simulate(slow(), Simulated(4), tmp_path)
+    assert (result.sha256, result.restarts, result.rounds) == (undisturbed, 0, ROUNDS)
+
+
 async def test_a_kill_changes_no_bit_over_tcp_either(undisturbed: str, tmp_path: Path) -> None:
     disturb, kills = killing("p0", "aggregator", when=fit(2))
     on = Processes(2, over="tcp")
@@ -72,12 +78,14 @@ async def test_a_kill_changes_no_bit_over_tcp_either(undisturbed: str, tmp_path:
 
 
 MOMENTS = [
-    pytest.param(("p0",), fit(0), id="worker, first fit"),
+    pytest.param(("p0",), fit(0), id="worker, first fit", marks=pytest.mark.slow),
     pytest.param(("p0",), fit(2), id="worker, middle"),
-    pytest.param(("p0",), fit(ROUNDS - 1), id="worker, last fit"),
-    pytest.param(("aggregator",), fit(0), id="aggregator, first fit"),
+    pytest.param(("p0",), fit(ROUNDS - 1), id="worker, last fit", marks=pytest.mark.slow),
+    pytest.param(("aggregator",), fit(0), id="aggregator, first fit", marks=pytest.mark.slow),
     pytest.param(("aggregator",), row(2), id="aggregator, after a row"),
-    pytest.param(("aggregator",), fit(ROUNDS - 1), id="aggregator, last fit"),
+    pytest.param(
+        ("aggregator",), fit(ROUNDS - 1), id="aggregator, last fit", marks=pytest.mark.slow
+    ),
     pytest.param(("evaluator",), fit(2), id="evaluator"),
     pytest.param(("p0", "p1", "aggregator", "evaluator"), fit(1), id="all at once"),
 ]
