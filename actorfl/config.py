@@ -8,6 +8,7 @@ objects, `describe` back; keys and places are carried along so that a refusal ca
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import re
 import tomllib
@@ -377,7 +378,7 @@ def _type_hints(cls: type[Any]) -> dict[str, Any]:
 
 def _hints(cls: type[Any], place: Place) -> dict[str, Any]:
     try:
-        return _type_hints(cls)
+        return _type_hints(cls)  # type: ignore[arg-type]  # every class is hashable
     except (NameError, TypeError) as error:
         raise ConfigError(
             f"{place}: the annotations of {cls.__qualname__} cannot be read: {error}; "
