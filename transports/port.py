@@ -54,7 +54,7 @@ class Port:
         self._visiting = False
         self._sent = False
         self._postponed = 0
-        self._signals = watch(socket, self._signalled, on_ended)
+        self._signals = watch(socket, self._visit, on_ended)
 
     def touched(self) -> None:
         """Something was sent: look for a swallowed signal soon, or at the end of this visit."""
@@ -86,39 +86,36 @@ class Port:
         self._postponed = 0
         # Mostly there is nothing: asking costs half of a recv that ends in EAGAIN.
         if not self.closed and self._readable():
-            self._visit(DRAIN_BUDGET)
+            self._visit()
 
     def _readable(self) -> bool:
         events: Any = self.socket.getsockopt(zmq.EVENTS)
         return bool(events & _READABLE)
 
-    def _signalled(self) -> None:
-        # A lone message is likely. Whether there are more is asked at the end of the next tick,
-        # when the answer to this one has been sent as a rule, so that one look covers both.
-        self._visit(1)
-
-    def _visit(self, budget: int) -> None:
+    def _visit(self) -> None:
         receive, socket = self._receive, self.socket
-        more = True
+        again = False
         self._visiting = True
         try:
-            cost = 0
-            while cost < budget:
-                cost += receive(socket)
+            cost = receive(socket)
+            # Before asking, so that one look covers what these send.
+            self._run_deferred()
+            # A lone message is likely; after a second, more are, and asking would only add up.
+            if self._readable():
+                while cost < DRAIN_BUDGET:
+                    cost += receive(socket)
+                again = True
         except zmq.Again:
-            more = False
+            pass
         except zmq.ZMQError:
             if not self.closed:
                 raise
             return  # closed by what was received
         finally:
             self._visiting = False
-        if more:
-            sent, self._sent = self._sent, False
+        if again:
             self.touched()  # others get their turn first
-            self._sent = sent
-            if budget > 1:
-                self._postponed = _POSTPONED
+            self._postponed = _POSTPONED
         if self._deferred:
             self.touched()
             self._run_deferred()
