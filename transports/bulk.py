@@ -89,6 +89,7 @@ class Bulk(Generic[I]):
         self._futures: dict[int, asyncio.Future[None]] = {}
         self._requests: dict[int, tuple[LandingPool, LandingRequest]] = {}
         self._sizes: dict[int, int] = {}
+        self._waiters: list[asyncio.Future[None]] = []
         self._closed_because: str | None = None
 
     @property
@@ -116,7 +117,7 @@ class Bulk(Generic[I]):
                 f"a transfer to {self._peer} with an item of {nbytes} bytes and {arrays} arrays "
                 f"has a header that no frame of max_frame = {self._limits.max_frame} holds"
             )
-        if len(self._outbound) >= self._limits.max_transfers:
+        if not self._has_room():
             raise LinkFull(
                 f"{len(self._outbound)} transfers to {self._peer} wait or are under way: wait for "
                 "one of them to be done"
@@ -128,6 +129,29 @@ class Bulk(Generic[I]):
         done.add_done_callback(partial(self._settled, outgoing))
         self.pump()
         return Transfer(outgoing, done)
+
+    def _has_room(self) -> bool:
+        return len(self._outbound) < self._limits.max_transfers
+
+    async def drain(self) -> None:
+        """Wait until there is room for a transfer; yields to the loop at least once.
+
+        Raises:
+            LinkClosed: the link has ended.
+        """
+        await asyncio.sleep(0)
+        while self._closed_because is None and not self._has_room():
+            waiter: asyncio.Future[None] = self._loop.create_future()
+            self._waiters.append(waiter)
+            await waiter
+        if self._closed_because is not None:
+            raise LinkClosed(f"the link to {self._peer} has ended: {self._closed_because}")
+
+    def _wake_waiters(self) -> None:
+        waiters, self._waiters = self._waiters, []
+        for waiter in waiters:
+            if not waiter.done():
+                waiter.set_result(None)
 
     def _hand_over(self, outgoing: Outgoing[I]) -> bytes | None:
         if not self.same_process or len(PROCESS) >= self._limits.max_handovers:
@@ -148,6 +172,8 @@ class Bulk(Generic[I]):
         elif self._outbound.withdraw(outgoing):
             self._tell(Cancel(outgoing.number))
             self.pump()
+        if self._has_room():
+            self._wake_waiters()
 
     def pump(self) -> None:
         """Send what may be sent now."""
@@ -352,4 +378,5 @@ class Bulk(Generic[I]):
             self._forget(incoming.number)
         for number in list(self._requests):
             self._forget(number)
+        self._wake_waiters()
         return lost

@@ -227,6 +227,7 @@ class Channel(Generic[T]):
                 port.socket.send(self.route, MORE)
             port.socket.send(data, NOW)
         except zmq.ZMQError as error:
+            port.touched()  # a send that fails may swallow a signal, too
             self._break(f"the connection to {self.peer} is gone ({error.strerror})")
             return False
         port.touched()
@@ -249,6 +250,7 @@ class Channel(Generic[T]):
             port.socket.send(data, MORE)
             port.socket.send(piece, NOW, copy=False)
         except zmq.ZMQError as error:
+            port.touched()
             self._break(f"the connection to {self.peer} is gone ({error.strerror})")
             return False
         port.touched()

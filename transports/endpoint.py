@@ -18,7 +18,7 @@ from transports.handover import PROCESS_TOKEN
 from transports.identity import NodeId
 from transports.limits import Limits
 from transports.link import Handler, Link
-from transports.port import MORE, NOW, Port
+from transports.port import MORE, NOW, Port, discard, read_into
 from transports.rng import Rng
 from transports.sockets import Context, Socket, bind, check_scheme
 from transports.statistics import Dropped, EndpointStatistics
@@ -179,7 +179,7 @@ class Endpoint(Generic[I]):
         socket = self._context.socket(zmq.DEALER)
         configure(socket, self._limits)
         socket.connect(self._addresses[0].endpoint(lane))
-        port = Port(socket, _discard)
+        port = Port(socket, discard)
         self._local_ports.append(port)
         channel = link.channel(lane)
         channel.greet(port, self._hello(link, lane, 1, self._local_token))
@@ -336,7 +336,7 @@ class Endpoint(Generic[I]):
                 cost = _CHUNK_COST
                 if not socket.getsockopt(zmq.RCVMORE):
                     raise ProtocolError("malformed", f"{link.peer} sent a piece without bytes")
-                link.on_chunk(frame, len(data), partial(_read_into, socket))
+                link.on_chunk(frame, len(data), partial(read_into, socket))
             else:
                 self._receive_rare(lane, link, route, frame)
         except ProtocolError as error:
@@ -594,13 +594,3 @@ class Endpoint(Generic[I]):
             f"<Endpoint {self.node} {self._state} links={up}/{len(self._links)} "
             f"fenced={self._gate.fenced} refused={sum(self._refused.values())}>"
         )
-
-
-def _discard(socket: Socket) -> int:
-    """Nothing ever comes back on the node's link to itself."""
-    socket.recv(NOW)
-    return 1
-
-
-def _read_into(socket: Socket, memory: memoryview) -> int:
-    return socket.recv_into(memory, flags=NOW)

@@ -198,15 +198,19 @@ class Link(Generic[I]):
         """
         return self._bulk.transfer(item, weights, nbytes, pair)
 
-    async def drain(self) -> None:
-        """Wait until the control window is at most half full.
+    async def drain(self, lane: Lane = "control") -> None:
+        """Wait until a lane has room.
 
         Yields to the loop at least once, so what was sent in this tick leaves.
+
+        Args:
+            lane: "control", until its window is at most half full, or "bulk", until less than
+                ``Limits.max_transfers`` are waiting or under way.
 
         Raises:
             LinkClosed: the link has ended.
         """
-        await self._control.drain()
+        await (self._control if lane == "control" else self._bulk).drain()
 
     def statistics(self) -> LinkStatistics:
         """What this link did and holds."""

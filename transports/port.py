@@ -131,3 +131,14 @@ class Port:
         self.closed = True
         self._signals.stop()
         self.socket.close(int(linger * 1000))
+
+
+def discard(socket: Socket) -> int:
+    """Read what never has a meaning; see ``receive`` of ``Port``."""
+    socket.recv(NOW)
+    return 1
+
+
+def read_into(socket: Socket, memory: memoryview) -> int:
+    """Read the next part into memory; its true size in bytes."""
+    return socket.recv_into(memory, flags=NOW)

@@ -369,6 +369,29 @@ async def test_too_many_transfers_fill_the_link(world: World) -> None:
         link.transfer(Note(4), [arrays(10)], 10, pair=4)
 
 
+async def test_who_waits_for_room_among_the_transfers_gets_it_when_one_is_done(
+    world: World,
+) -> None:
+    one = await world.node("a", Limits(max_transfers=2))
+    there = one.endpoint.dial(NodeId("b", 1), world.address("nobody"))
+    transfers = [there.transfer(Note(n), [arrays(300_000)], 10, pair=n) for n in range(2)]
+    with pytest.raises(LinkFull):
+        there.transfer(Note(2), [], 10, pair=2)
+    await asyncio.wait_for(there.drain(), LIMIT)  # the control lane has room all the time
+    drains = [asyncio.ensure_future(there.drain("bulk")) for _ in range(3)]
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert not any(drain.done() for drain in drains)
+    transfers[0].done.cancel()
+    await finished(*drains)
+    there.transfer(Note(2), [], 10, pair=2)
+    late = asyncio.ensure_future(there.drain("bulk"))
+    await asyncio.sleep(0)
+    await one.endpoint.close(linger=0.0)
+    with pytest.raises(LinkClosed):
+        await asyncio.wait_for(late, LIMIT)
+
+
 async def test_closing_says_goodbye_and_the_other_side_hears_it(world: World) -> None:
     one, two, there, back = await world.pair()
     there.send(Note(1), 10)

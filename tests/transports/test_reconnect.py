@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import os
+import select
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Iterator
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
+import zmq
 
 from tests.transports.world import LIMIT, Node, Note, Recorder, World, arrays, eventually, finished
+from transports import endpoint as endpoint_module
 from transports.address import LANES, Address, Lane
 from transports.errors import LinkClosed, LinkFull
 from transports.identity import NodeId
@@ -306,6 +311,51 @@ async def test_the_side_that_was_dialled_notices_a_killed_process_too(remote: Wo
     finally:
         peer.kill()
         peer.wait()
+
+
+class Noticed:
+    """Instead of the times at which peers that are gone are looked for: that one has gone."""
+
+    def __init__(self) -> None:
+        self.event = asyncio.Event()
+
+    def __iter__(self) -> Iterator[float]:
+        self.event.set()
+        return iter(())
+
+
+async def test_a_send_that_fails_does_not_swallow_what_came_from_another(
+    remote: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A send processes what has come, and so takes its signal; one that fails does, too."""
+    noticed = Noticed()
+    monkeypatch.setattr(endpoint_module, "_PROBES", noticed)
+    middle, left, right = [await remote.node(name) for name in ("m", "l", "r")]
+    address = await middle.endpoint.listen(remote.address("m"))
+    to_middle = left.endpoint.dial(middle.id, address)
+    right.endpoint.dial(middle.id, address)
+    await middle.recorder.until(lambda: len(middle.recorder.ups) == 2)
+    gone, back = middle.endpoint.link(right.id), middle.endpoint.link(left.id)
+    assert gone is not None
+    assert back is not None
+    right.endpoint._diallers[middle.id]["control"].stop()
+    await asyncio.wait_for(noticed.event.wait(), LIMIT)
+    # What libzmq's thread still has to say of the connection that ended comes before the last.
+    for number in range(5):
+        to_middle.send(Note(number), 10)
+        await middle.recorder.until(lambda: len(middle.recorder.numbers) == number + 1)  # noqa: B023
+    receiving, port = back.channel("control").receiving, middle.endpoint._listeners["control"]
+    await eventually(lambda: receiving.acked == receiving.last and not port._touched)
+    # All within one turn of the loop: the message is there, and nobody has looked at it.
+    socket: Any = port.socket
+    to_middle.send(Note(5), 10)
+    assert select.select([socket.getsockopt(zmq.FD)], [], [], LIMIT)[0]
+    # libzmq looks at what has come at most once in a millisecond when it sends.
+    time.sleep(0.01)  # noqa: ASYNC251  (this very turn of the loop must last so long)
+    gone.channel("control").probe()
+    assert gone.channel("control").state == "down"
+    assert not select.select([socket.getsockopt(zmq.FD)], [], [], 0)[0]
+    await middle.recorder.until(lambda: middle.recorder.numbers == list(range(6)))
 
 
 async def test_a_frozen_process_is_waited_for_and_misses_nothing(remote: World) -> None:
