@@ -120,11 +120,14 @@ class Asks:
         if deadlines:
             self._arm(deadlines[0][0], deadlines[0][0] - now)
 
-    def end(self) -> None:
-        """The system is closed: no deadline comes any more."""
+    def end(self, node: str) -> None:
+        """The system is closed: nothing is answered any more."""
         if self._timer is not None:
             self._timer.cancel()
-            self._timer = None
+            self._timer, self._timer_at = None, math.inf
+        self._deadlines.clear()
+        for number in list(self._open):
+            self._lose(number, f"{node} was closed")
 
     def replied(self, number: int, body: bytes, arrays: list[Weights]) -> None:
         """The reply came. One that comes late finds nobody and is dropped."""
@@ -158,14 +161,16 @@ class Asks:
     def lost(self, link: object, why: str) -> None:
         """The link that these asks left over has died: their outcome is unknown."""
         for number in [n for n, a in self._open.items() if a.link is link]:
-            ask = self._take(number)
-            if ask is not None:
-                text = (
-                    f"{ask.ref.node} was lost ({why}) while {ask.ref.path} had "
-                    f"{ask.message.__name__}; "
-                    "whether it was handled is unknown"
-                )
-                ask.future.set_exception(PeerLost(text))
+            self._lose(number, f"{self._open[number].ref.node} was lost ({why})")
+
+    def _lose(self, number: int, why: str) -> None:
+        ask = self._take(number)
+        if ask is not None:
+            text = (
+                f"{why} while {ask.ref.path} had {ask.message.__name__}; "
+                "whether it was handled is unknown"
+            )
+            ask.future.set_exception(PeerLost(text))
 
     def _expired(self, number: int) -> None:
         ask = self._take(number)

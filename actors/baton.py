@@ -48,6 +48,9 @@ class Turn:
 
     def __init__(self, call: Callable[[Any], Any]) -> None:
         self._call = call
+        #: The thread has not given the turn back in time, and nobody waits for it any more.
+        self.kept = False
+        self._abandoned = False
         self._to_loop: queue.SimpleQueue[_Outcome | Step] = queue.SimpleQueue()
         self._to_thread: queue.SimpleQueue[_Outcome] = queue.SimpleQueue()
 
@@ -84,10 +87,12 @@ class Turn:
             try:
                 answer = _Outcome(await self._carry_out(wanted, context), None)
             except asyncio.CancelledError:
-                self._abandon()
+                self.abandon()
                 raise
             except Exception as error:  # noqa: BLE001  (it is raised in the thread)
                 answer = _Outcome(None, error)
+            if self._abandoned:
+                raise UsageError("the simulation of this blocking actor has ended")
             self._to_thread.put(answer)
 
     async def _carry_out(self, step: Step, context: contextvars.Context) -> Any:
@@ -96,7 +101,11 @@ class Turn:
 
         return await asyncio.get_running_loop().create_task(carry_out(), context=context)
 
-    def _abandon(self) -> None:
+    def abandon(self) -> None:
+        """Have the call end in the thread, which waits for the loop, or keeps the turn for good."""
+        if self._abandoned or self.kept:
+            return
+        self._abandoned = True
         wanted: _Outcome | Step | None = None
         while not isinstance(wanted, _Outcome):
             self._to_thread.put(_Outcome(None, _Abandoned()))
@@ -106,6 +115,7 @@ class Turn:
         try:
             return self._to_loop.get(timeout=REAL_SECONDS)
         except queue.Empty:
+            self.kept = True
             msg = (
                 f"a blocking actor has not come back for {REAL_SECONDS:g} s of real time; in a "
                 "simulation nothing happens while it runs, so it must not wait for others but by "

@@ -9,6 +9,7 @@ actor of the process) it never gets to do: each call ends in a result that the s
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import sys
@@ -126,7 +127,7 @@ class Bridge(Actor):
         path, launcher = self.ref.path, self.system.router.launcher
         self.system.events.publish(ThreadAbandoned(path=path, node=self.system.name))
         _log.error("%s did not come back from a call; its thread %r is abandoned", path, thread)
-        if launcher is not None:
+        if launcher is not None and self.system.world.work is None:
             logging.shutdown()
             os._exit(EXIT_HUNG)
 
@@ -219,37 +220,57 @@ class _Thread:
 class _SimThread:
     """The same in a simulation: it runs while the loop waits for it, see ``actors.baton``."""
 
-    def __init__(self, ref: Any) -> None:
-        self._ref = ref
+    def __init__(self) -> None:
+        self._ref: Any = None
+        #: The call that is under way, or that the thread never came back from.
+        self._turn: Turn | None = None
 
     @classmethod
     async def start(cls, blocking: type[Any], arguments: dict[str, Any], work: Work) -> _SimThread:
+        thread = cls()
+        work.at_end(thread._stop)
         # Constructed off the loop, as elsewhere: the constructor may ask others.
         turn = Turn(lambda _: _threaded(blocking).start(**arguments))
         threading.Thread(target=turn.run, args=(None,), name="constructor", daemon=True).start()
-        thread = cls(await turn.outcome())
-        work.at_end(thread._stop)
+        thread._ref = await thread._outcome(turn)
         return thread
 
     async def call(self, function: Callable[..., T], *arguments: Any) -> T:
         turn = Turn(lambda instance: function(instance, *arguments))
         self._ref.tell(turn)
         try:
-            result: T = await turn.outcome()
+            result: T = await self._outcome(turn)
         except asyncio.CancelledError:
             raise
         except BaseException as error:  # noqa: BLE001  (whatever user code raises fails the actor)
             raise as_exception(error) from error.__cause__
         return result
 
+    async def _outcome(self, turn: Turn) -> Any:
+        self._turn = turn
+        try:
+            return await turn.outcome()
+        finally:
+            if not turn.kept:
+                self._turn = None
+
     def is_busy(self) -> bool:
-        return False
+        return self._turn is not None
 
     async def end(self) -> None:
         self._stop()
 
     def _stop(self) -> None:
-        self._ref.stop(block=True)
+        turn = self._turn
+        if turn is not None:
+            with contextlib.suppress(UsageError):  # it does not come back even so
+                turn.abandon()
+        if self._ref is not None:
+            # One that keeps its turn is left: its thread is a daemon, and ends when it comes back.
+            self._ref.stop(block=turn is None or not turn.kept)
+
+    def __repr__(self) -> str:
+        return f"<thread of {self._ref} in a simulation>"
 
 
 def _threaded(blocking: type[Any]) -> type[Any]:

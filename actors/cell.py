@@ -6,19 +6,18 @@ import asyncio
 import enum
 import logging
 from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
-from types import CoroutineType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
-from actors import item as wire
 from actors.actor import Actor
 from actors.errors import SpawnFailed, UsageError
 from actors.events import ActorFailure, ActorStopped
-from actors.handlers import Handlers, handlers_of
-from actors.item import Item, Refusal
+from actors.handlers import handlers_of
+from actors.handling import Envelope, Handling
+from actors.item import Item
 from actors.message import Message
 from actors.ref import ActorRef
 from actors.signals import (
@@ -35,7 +34,7 @@ from actors.signals import (
     Watch,
 )
 from actors.timers import Tick, Timers
-from transports import Link, LinkClosed, LinkFull, Weights
+from transports import Link
 
 if TYPE_CHECKING:
     from actors.blocking import ActorClass
@@ -65,21 +64,6 @@ class State(enum.Enum):
     FAILED = "failed"
     STOPPING = "stopping"
     STOPPED = "stopped"
-
-
-class Envelope:
-    """A message that came with arrays or wants a reply."""
-
-    __slots__ = ("arrays", "cancelled", "expires", "item", "link")
-
-    def __init__(
-        self, item: Item, arrays: Sequence[Weights], link: Link[Item] | None, expires: float
-    ) -> None:
-        self.item = item
-        self.arrays = arrays
-        self.link = link
-        self.expires = expires
-        self.cancelled = False
 
 
 class CellStatistics(msgspec.Struct, frozen=True):
@@ -114,12 +98,11 @@ class Cell:
     """One actor of this node. Made by the system; user code sees ``Actor`` and ``ActorRef``."""
 
     __slots__ = (
-        "__weakref__", "_actor", "_busy", "_children", "_children_gone", "_current", "_decode",
-        "_factory",
-        "_handlers", "_interrupted", "_mailbox", "_restart_wanted", "_stop_wanted", "_tasks",
-        "_wakeup", "_watchers", "_watching", "bound", "cls", "failures", "handled", "overflow",
-        "parent", "path", "ref", "restarts", "started", "state", "stop_timeout", "stopped",
-        "system", "task", "timers", "uid",
+        "__weakref__", "_children", "_children_gone", "_factory", "_handling", "_mailbox",
+        "_restart_wanted", "_stop_wanted", "_tasks", "_wakeup", "_watchers", "_watching", "actor",
+        "bound", "busy", "cls", "failures", "handled", "interrupted", "overflow", "parent", "path",
+        "ref", "restarts", "started", "state", "stop_timeout", "stopped", "system", "task",
+        "timers", "uid",
     )  # fmt: skip
 
     def __init__(
@@ -152,18 +135,15 @@ class Cell:
         self.started: asyncio.Future[None] = loop.create_future()
         self.started.add_done_callback(_retrieved)
         self.stopped: asyncio.Future[str] = loop.create_future()
-        self._handlers: Handlers = handlers_of(cls)
-        union = self._handlers.union
-        self._decode = _nothing if union is None else system.codec.decoder(union).decode
+        self._handling = Handling(self, handlers_of(cls))
         self._factory = factory
-        self._actor: Actor | None = None
+        self.actor: Actor | None = None
         self._mailbox: deque[Any] = deque()
         self._wakeup: asyncio.Future[None] | None = None
         self._stop_wanted = False
         self._restart_wanted = False
-        self._interrupted = False
-        self._busy = False
-        self._current: Envelope | None = None
+        self.interrupted = False
+        self.busy = False
         self._children: dict[int, ActorRef] = {}
         self._children_gone: asyncio.Future[None] | None = None
         self._watchers: dict[int, RefParts] = {}
@@ -174,7 +154,8 @@ class Cell:
     @property
     def chain(self) -> tuple[int, ...]:
         """The actors that wait for what is being handled."""
-        return self._current.item.chain if self._current is not None else ()
+        current = self._handling.current
+        return current.item.chain if current is not None else ()
 
     # -- mailbox -------------------------------------------------------------------------------
 
@@ -202,10 +183,10 @@ class Cell:
 
     def cancel_ask(self, ask: int, link: Link[Item]) -> None:
         """The asker no longer waits: drop the message, or cancel its handler."""
-        current = self._current
+        current = self._handling.current
         if current is not None and current.item.ask == ask and current.link is link:
             current.cancelled = True
-            if self._busy:
+            if self.busy:
                 self.task.cancel()
             return
         for entry in self._mailbox:
@@ -221,10 +202,11 @@ class Cell:
             await self._start()
             mailbox = self._mailbox
             running, now = State.RUNNING, self.system.world.clock.now
+            handle = self._handling.handle
             turn, began = 0, now()
             while not self._stop_wanted:
                 if mailbox and self.state is running:
-                    rest = self._handle(mailbox.popleft())
+                    rest = handle(mailbox.popleft())
                     if rest is not None:
                         await rest
                     turn += 1
@@ -252,16 +234,16 @@ class Cell:
             actor = self.cls.__new__(self.cls)
             actor._cell = self  # noqa: SLF001  (the cell and its actor are one unit)
             self._factory(actor)
-            self._actor = actor
-            self._busy = True
+            self.actor = actor
+            self.busy = True
             await actor.on_start()
         except BaseException as error:  # noqa: BLE001  (whatever user code raises fails the actor)
-            self._busy = False
-            if self._ended_by(error):
+            self.busy = False
+            if self.ended_by(error):
                 return
             self.fail(Failure.of(error, "start"))
             return
-        self._busy = False
+        self.busy = False
         if self._stop_wanted:
             return
         self.state = State.RUNNING
@@ -269,137 +251,18 @@ class Cell:
             self.started.set_result(None)
         self.system.signal(self.parent, Started(self.ref.parts))
 
-    def _handle(self, entry: Any) -> Coroutine[Any, Any, None] | None:
-        """Handle an entry of the mailbox; what is left to wait for, if anything.
-
-        No coroutine is made for a handler that has nothing to wait for: it costs as much as all
-        the rest together.
-        """
-        envelope: Envelope | None = None
-        message: Any
-        if type(entry) is Item:
-            try:
-                message = self._decode(entry.body)
-            except _NOT_UNDERSTOOD as error:
-                self.system.dead_letter(self.path, entry, f"not understood: {error}")
-                return None
-        elif type(entry) is Envelope:
-            envelope = entry
-            message = self._opened(envelope)
-        elif type(entry) is Tick:
-            message = entry.message if self.timers.take(entry) else None
-        else:
-            message = entry
-        if message is None:
-            return None
-        function = self._handlers.by_type.get(type(message))
-        if function is None:
-            self.system.dead_letter(self.path, entry, "no handler for it")
-            return None
-        self._current = envelope
-        try:
-            result = function(self._actor, message)
-            if result is not None and isinstance(result, CoroutineType):
-                return self._awaited(result, envelope, message)
-            rest = None
-            if envelope is not None and envelope.item.kind == wire.ASK:
-                rest = self._reply(envelope, result)
-            self.handled += 1
-        except BaseException as error:  # noqa: BLE001  (whatever user code raises fails the actor)
-            rest = None
-            self._raised(error, envelope, message)
-        self._current = None
-        return rest
-
-    def _opened(self, envelope: Envelope) -> Any:
-        """The message in an envelope; None where it is not to be handled."""
-        if envelope.cancelled or (
-            envelope.expires and self.system.world.clock.now() > envelope.expires
-        ):
-            self.system.dead_letter(self.path, envelope, "the asker gave up")
-            return None
-        try:
-            if not envelope.arrays:
-                return self._decode(envelope.item.body)
-            return self.system.codec.decode(
-                self._handlers.union, envelope.item.body, envelope.arrays
-            )
-        except _NOT_UNDERSTOOD as error:
-            self.system.dead_letter(self.path, envelope, f"not understood: {error}")
-            return None
-
-    async def _awaited(
-        self, handling: Coroutine[Any, Any, Any], envelope: Envelope | None, message: Any
-    ) -> None:
-        """A handler that waits for something."""
-        self._busy = True
-        try:
-            result = await handling
-            self._busy = False
-            if envelope is not None and envelope.item.kind == wire.ASK:
-                rest = self._reply(envelope, result)
-                if rest is not None:
-                    await rest
-            self.handled += 1
-        except BaseException as error:  # noqa: BLE001  (whatever user code raises fails the actor)
-            self._busy = False
-            self._raised(error, envelope, message)
-        finally:
-            self._current = None
-
-    def _raised(self, error: BaseException, envelope: Envelope | None, message: Any) -> None:
-        """A handler raised, or was cancelled."""
-        if envelope is not None and envelope.cancelled and self._uncancelled(error):
-            return
-        if self._ended_by(error):
-            return
-        failure = Failure.of(error, "handler", type(message).__name__)
-        if envelope is not None and envelope.item.kind == wire.ASK:
-            sentence = f"{self.path} failed on {type(message).__name__}: {failure}"
-            self._answer(envelope, wire.FAILED, Refusal("failed", sentence, failure.traceback))
-        self.fail(failure)
-
-    def _reply(self, envelope: Envelope, result: Any) -> Coroutine[Any, Any, None] | None:
-        """Answer an ask; what is left to wait for where the link is full."""
-        body, arrays = self.system.codec.encode(result)
-        link = envelope.link
-        assert link is not None
-        item = Item(0, self.uid, wire.REPLY, body, envelope.item.ask)
-        try:
-            self.system.put(link, item, arrays)
-        except LinkFull:
-            return self._reply_when_there_is_room(link, item, arrays)
-        except LinkClosed:
-            pass
-        return None
-
-    async def _reply_when_there_is_room(
-        self, link: Link[Item], item: Item, arrays: Sequence[Weights]
-    ) -> None:
-        while True:
-            try:
-                await link.drain()
-                self.system.put(link, item, arrays)
-            except LinkFull:
-                continue
-            except LinkClosed:
-                pass
-            return
-
-    def _answer(self, envelope: Envelope, kind: int, refusal: Refusal) -> None:
-        self.system.answer(envelope, kind, refusal)
-
-    def _uncancelled(self, error: BaseException) -> bool:
+    def uncancelled(self, error: BaseException) -> bool:
+        """Whether the handler was cancelled; that is over now."""
         if isinstance(error, asyncio.CancelledError) and self.task.cancelling():
             self.task.uncancel()
             return True
         return False
 
-    def _ended_by(self, error: BaseException) -> bool:
+    def ended_by(self, error: BaseException) -> bool:
         """Whether a stop ran out of patience; another cancellation ends the loop and is raised."""
         if not isinstance(error, asyncio.CancelledError) or not self.task.cancelling():
             return False
-        if self._interrupted:
+        if self.interrupted:
             self.task.uncancel()
             _log.warning(
                 "%s was still busy %.3g s after stop; cancelled", self.path, self.stop_timeout
@@ -440,17 +303,17 @@ class Cell:
         await self._start()
 
     async def _stop_hook(self) -> None:
-        actor, self._actor = self._actor, None
+        actor, self.actor = self.actor, None
         if actor is None:
             return
-        self._busy = True
+        self.busy = True
         try:
             async with asyncio.timeout(self.stop_timeout):
                 await actor.on_stop()
         except TimeoutError:
             _log.warning("%s hung in on_stop for %.3g s; left", self.path, self.stop_timeout)
         except BaseException as error:  # noqa: BLE001  (whatever user code raises fails the actor)
-            if not self._ended_by(error):
+            if not self.ended_by(error):
                 failure = Failure.of(error, "stop")
                 self.system.events.publish(
                     ActorFailure(
@@ -461,7 +324,7 @@ class Cell:
                     )
                 )
         finally:
-            self._busy = False
+            self.busy = False
 
     # -- stopping ------------------------------------------------------------------------------
 
@@ -475,12 +338,12 @@ class Cell:
             return
         self._stop_wanted = True
         self._wake()
-        if self._busy:
+        if self.busy:
             self.system.world.clock.call_later(self.stop_timeout, self._interrupt)
 
     def _interrupt(self) -> None:
-        if self._busy and self.state is not State.STOPPED:
-            self._interrupted = True
+        if self.busy and self.state is not State.STOPPED:
+            self.interrupted = True
             self.task.cancel()
 
     def _wake(self) -> None:
@@ -569,7 +432,7 @@ class Cell:
 
     def _child(self, react: Callable[[Actor], None]) -> None:
         """Let the actor react to a child's news; with no instance (restarting) there is nobody."""
-        actor = self._actor
+        actor = self.actor
         if actor is None or self.state is State.STOPPING:
             return
         try:
@@ -582,13 +445,15 @@ class Cell:
         self._child(lambda actor: actor.child_failed(child, failure))
 
     def _stopped(self, actor: ActorRef, reason: str) -> None:
-        if self._children.pop(actor.uid, None) is not None:
-            self._child(lambda a: a.child_stopped(actor, reason))
+        child = self._children.pop(actor.uid, None)
+        if child is not None:
+            self._child(lambda a: a.child_stopped(child, reason))
             gone = self._children_gone
             if not self._children and gone is not None and not gone.done():
                 gone.set_result(None)
-        if self._watching.pop(actor.uid, None) is not None:
-            self.deliver(Terminated(actor.path, actor.uid, reason))
+        watched = self._watching.pop(actor.uid, None)
+        if watched is not None:  # whose node may know no more of it than its uid
+            self.deliver(Terminated(watched.path, watched.uid, reason))
 
     def node_died(self, node: str, reason: str, *, outside: bool) -> None:
         """The process of some children or watched actors is gone."""
@@ -624,7 +489,7 @@ class Cell:
 
     def watch(self, ref: ActorRef) -> None:
         """See ``Actor.watch``."""
-        if Terminated not in self._handlers.by_type:
+        if not self._handling.understands(Terminated):
             msg = (
                 f"{self.cls.__qualname__} watches {ref.path} but has no handler for Terminated; "
                 "add `async def gone(self, message: Terminated) -> None`"
@@ -681,14 +546,6 @@ class Cell:
             f"<Cell {self.path} {self.state.value} mailbox={len(self._mailbox)}/{self.bound} "
             f"restarts={self.restarts}>"
         )
-
-
-_NOT_UNDERSTOOD = (msgspec.DecodeError, ValueError, TypeError, RecursionError)
-
-
-def _nothing(_body: bytes) -> Any:
-    """The decoder of an actor without handlers."""
-    raise msgspec.DecodeError("it handles no messages")
 
 
 def _retrieved(future: asyncio.Future[None]) -> None:

@@ -12,9 +12,6 @@ from transports import Weights
 
 RefParts = tuple[str, str, int]
 
-#: What encoding raises for a value that does not travel.
-CANNOT = (TypeError, ValueError, OverflowError, RecursionError, NotImplementedError)
-
 
 class Codec:
     """Turns values into bytes plus the arrays that travel beside them, and back.
@@ -52,7 +49,7 @@ class Codec:
         """
         try:
             body = self.encode_raw(value)
-        except CANNOT as error:
+        except Exception as error:
             raise self.cannot(value, error) from error
         return body, self.take() if self.found else ()
 

@@ -46,9 +46,10 @@ class Liveness:
         self._intervals.append(max(0.0, now - self._last))
         self._last = now
 
-    def excuse(self, seconds: float) -> None:
-        """Who listens was not there himself for so long: no answer could be heard."""
-        self._last += seconds
+    def excuse(self, seconds: float, now: float) -> None:
+        """Who listens was away himself until now, for so long: no answer could be heard."""
+        # What waited to be read may have been heard already, at the end of that time.
+        self._last = min(now, self._last + seconds)
 
     def silent(self, now: float) -> float:
         """Seconds since the last answer."""

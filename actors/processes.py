@@ -302,7 +302,7 @@ class Processes:
             if process.liveness is None or process.child is None or not process.child.alive:
                 continue
             if late > _LATE:
-                process.liveness.excuse(late)
+                process.liveness.excuse(late, now)
             self._system.router.heartbeat(process.name)
             self._look_at(process, process.child, process.liveness, now)
 

@@ -52,7 +52,7 @@ class ActorRef:
             CannotEncode: the message holds something that does not travel.
             transports.LinkFull: the link's byte window is full; ``await drain()`` waits for room.
         """
-        self._system._tell(self, message)  # noqa: SLF001  (the reference is its system's handle)
+        self._system.sender.tell(self, message)
 
     def send(self, message: Message[Any]) -> Transfer | None:
         """As :meth:`tell`; gives the transfer of a message with arrays, to see its progress.
@@ -61,7 +61,7 @@ class ActorRef:
             The transfer, whose ``done`` is resolved when the receiver has all of it; None where
             the message is a small one or cannot be delivered.
         """
-        return self._system._tell(self, message)  # noqa: SLF001
+        return self._system.sender.tell(self, message)
 
     def ask(self, message: Message[R], *, timeout: float) -> Coroutine[Any, Any, R]:
         """Send and wait for the reply: ``await ref.ask(…)``; nothing is sent before it is awaited.
@@ -79,7 +79,7 @@ class ActorRef:
             AskTimeout: no reply in time, or the node died meanwhile: the outcome is unknown.
             CannotEncode: the message holds something that does not travel.
         """
-        return self._system._ask(self, message, timeout)  # noqa: SLF001
+        return self._system.sender.ask(self, message, timeout)
 
     def ask_blocking(self, message: Message[R], *, timeout: float) -> R:
         """As :meth:`ask`, for blocking actors, which have a thread of their own.
@@ -87,11 +87,11 @@ class ActorRef:
         Raises:
             UsageError: called on the loop's thread, which it would block for ever.
         """
-        return self._system._ask_for_thread(self, message, timeout)  # noqa: SLF001
+        return self._system.sender.ask_from_thread(self, message, timeout)
 
     async def drain(self) -> None:
-        """Wait until the link to the actor's node has room."""
-        await self._system._drain(self)  # noqa: SLF001
+        """Wait until the link to the actor's node has room, on both lanes."""
+        await self._system.sender.drain(self)
 
     def stop(self) -> None:
         """Ask the actor to finish its current message and stop."""

@@ -12,6 +12,7 @@ import msgspec
 
 from actors import item as wire
 from actors.item import Item, Refusal
+from actors.message import Lane
 from actors.signalling import MAX_UNACKNOWLEDGED, Signalling
 from actors.signals import AnySignal, Dial
 from transports import (
@@ -116,6 +117,20 @@ class Router:
         transfer.done.add_done_callback(lambda future: self._transferred(future, item))
         return transfer
 
+    async def put_when_there_is_room(
+        self, link: Link[Item], item: Item, arrays: Sequence[Weights], lane: Lane
+    ) -> None:
+        """Hand an item to a link that was full.
+
+        Raises:
+            LinkClosed: the link has ended.
+        """
+        while True:
+            await link.drain(lane)
+            with contextlib.suppress(LinkFull):  # others were faster
+                self.put(link, item, arrays, bulk=lane == "bulk")
+                return
+
     def _transferred(self, future: asyncio.Future[None], item: Item) -> None:
         if future.cancelled():
             return
@@ -169,7 +184,9 @@ class Router:
             delay = min(2 * delay, RESEND_LAST)
             if link.state == "up":  # else all of them go again when it is
                 for number, body, to in channel.oldest(RESEND_AT_ONCE):
-                    self._send_signal(link, number, body, to)
+                    if not self._send_signal(link, number, body, to):
+                        break
+                    channel.wired = number  # what is behind goes again as these are acknowledged
         self._resend_later(peer, delay, channel.confirmed)
 
     def _send_signal(self, link: Link[Item], number: int, body: bytes, to: int) -> bool:

@@ -8,7 +8,6 @@ import logging
 import re
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
-from threading import get_ident
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -18,17 +17,17 @@ from actors import arguments as arguments_of
 from actors import item as wire
 from actors.actor import Actor
 from actors.asks import Asks
-from actors.baton import current_turn
 from actors.blocking import ActorClass, actor_class
-from actors.cell import CURRENT, Cell, CellStatistics, Envelope
+from actors.cell import Cell, CellStatistics
 from actors.code import CodeRef, load
-from actors.codec import CANNOT, Codec
-from actors.errors import Unreachable, UsageError, WouldDeadlock
+from actors.codec import Codec
+from actors.errors import UsageError
 from actors.events import Custom, DeadLetter, EventStream, NodeQuarantined
+from actors.handling import Envelope
 from actors.item import OVERHEAD, TELL, Item, Refusal
-from actors.message import CONTROL, Message, lane_of, reply_type
 from actors.ref import ActorRef
 from actors.router import Router
+from actors.sending import Sender
 from actors.signals import (
     ActorSpec,
     AnySignal,
@@ -50,7 +49,7 @@ from actors.signals import (
 from actors.storage import Storage
 from actors.timers import Tick
 from actors.world import World
-from transports import LandingPool, Link, LinkClosed, LinkFull, NodeId, Transfer, Weights
+from transports import LandingPool, Link, LinkClosed, LinkFull, NodeId, Weights
 
 R = TypeVar("R")
 _log = logging.getLogger("actors.system")
@@ -125,8 +124,7 @@ class ActorSystem:
                 "context": self.world.context,
             },
         )
-        self._loop = asyncio.get_running_loop()
-        self._thread = get_ident()
+        self.sender = Sender(self)
         #: Resolved with the reason when a top-level actor fails for good.
         self.failure: asyncio.Future[Failure] = asyncio.get_running_loop().create_future()
         #: Resolved with the reason when the launcher wants nothing more of this node.
@@ -136,6 +134,7 @@ class ActorSystem:
         #: By uid; the router looks actors up here for each message.
         self.cells: dict[int, Cell] = {}
         self._top: dict[int, ActorRef] = {}
+        self._dead: dict[NodeId, None] = {}
         self._pools: dict[int, LandingPool] = {}
         self._dead_letters = 0
         self._waiting_for_stop: dict[int, list[asyncio.Future[str]]] = {}
@@ -171,7 +170,7 @@ class ActorSystem:
         await self.stop_all()
         self._closed = True
         await self.router.close(linger)
-        self.asks.end()
+        self.asks.end(self.name)
         for future in (self.failure, self.cut_off):
             future.cancel()  # without effect where it has its result
 
@@ -342,126 +341,7 @@ class ActorSystem:
         """The pool for messages to this actor."""
         return self._pools.get(uid, self.router.pool)
 
-    # -- sending ---------------------------------------------------------------------------------
-
-    def _tell(self, ref: ActorRef, message: Message[Any]) -> Transfer | None:
-        if get_ident() != self._thread:
-            self._from_thread(ref, message)
-            return None
-        # As codec.encode, without its call: this is the path that has to be short.
-        codec = self.codec
-        try:
-            body = codec.encode_raw(message)
-        except CANNOT as error:
-            raise codec.cannot(message, error) from error
-        arrays = codec.take() if codec.found else ()
-        sender = CURRENT.get()
-        item = Item(ref.uid, 0 if sender is None else sender.uid, TELL, body)
-        link = self._link_of(ref) if ref._seen != self.router.changes else ref._link  # noqa: SLF001
-        if link is not None:
-            try:
-                if not arrays and type(message) in CONTROL:
-                    link.send(item, len(body) + OVERHEAD)
-                    return None
-                return self.router.put(link, item, arrays, bulk=lane_of(type(message)) == "bulk")
-            except LinkClosed:
-                pass
-        self.dead_letter(ref.path, item, "unreachable")
-        return None
-
-    def _link_of(self, ref: ActorRef) -> Link[Item] | None:
-        """The link to a reference's node, and from now on with the reference."""
-        link = self.router.link_to(ref.node)
-        ref._link, ref._seen = link, self.router.changes  # noqa: SLF001  (the system's own note)
-        return link
-
-    def _from_thread(self, ref: ActorRef, message: Message[Any]) -> None:
-        turn = current_turn()
-        if turn is None:
-            self._loop.call_soon_threadsafe(self._tell_for_thread, ref, message)
-            return
-
-        async def tell() -> None:
-            self._tell_for_thread(ref, message)
-
-        turn.on_loop(tell)
-
-    def _tell_for_thread(self, ref: ActorRef, message: Message[Any]) -> None:
-        """A blocking actor told something from its thread; it cannot wait for room in a link."""
-        try:
-            self._tell(ref, message)
-        except LinkFull:
-            body, _ = self.codec.encode(message)
-            self.dead_letter(ref.path, Item(ref.uid, 0, TELL, body), "link full")
-
-    def _ask_for_thread(self, ref: ActorRef, message: Message[R], timeout: float) -> R:
-        if get_ident() == self._thread:
-            msg = f"{ref.path} cannot be asked by ask_blocking on the loop's thread; await ask()"
-            raise UsageError(msg)
-        turn = current_turn()
-        if turn is not None:
-            return turn.on_loop(partial(self._ask, ref, message, timeout))
-        return asyncio.run_coroutine_threadsafe(
-            self._ask(ref, message, timeout), self._loop
-        ).result()
-
-    async def _ask(self, ref: ActorRef, message: Message[R], timeout: float) -> R:
-        kind = type(message)
-        reply_type(kind)  # one that names no reply is refused before it is sent
-        body, arrays = self.codec.encode(message)
-        sender = CURRENT.get()
-        chain: tuple[int, ...] = ()
-        uid = 0
-        if sender is not None:
-            uid = sender.uid
-            if asyncio.current_task() is sender.task:
-                chain = (*sender.chain, uid)
-        if ref.uid in chain:
-            msg = (
-                f"{ref.path} waits for this ask of {kind.__name__} itself, directly or through "
-                "others; tell it, or ask from pipe_to_self"
-            )
-            raise WouldDeadlock(msg)
-        if len(chain) > _MAX_CHAIN:
-            msg = f"{len(chain)} actors wait for each other in a row; break the chain with tell"
-            raise WouldDeadlock(msg)
-        link = self._link_of(ref) if ref._seen != self.router.changes else ref._link  # noqa: SLF001
-        if link is None:
-            msg = f"{ref.path} cannot be asked: node {ref.node} is not known or dead"
-            raise Unreachable(msg)
-        number, future = self.asks.open(ref, kind, timeout, link)
-        item = Item(ref.uid, uid, wire.ASK, body, number, timeout, chain)
-        try:
-            while True:
-                try:
-                    if not arrays and kind in CONTROL:
-                        link.send(item, len(body) + OVERHEAD)
-                    else:
-                        self.router.put(link, item, arrays, bulk=lane_of(kind) == "bulk")
-                    break
-                except LinkFull:
-                    self.asks.leaves_over(None, number)
-                    async with asyncio.timeout(timeout):
-                        await link.drain()
-                    self.asks.leaves_over(link, number)
-            return await future  # type: ignore[no-any-return]  # the decoder is built from Message[R]
-        except (LinkClosed, TimeoutError) as error:
-            if isinstance(error, TimeoutError) and future.done():
-                raise
-            msg = f"{ref.path} cannot be asked: {error or 'the link stayed full'}"
-            raise Unreachable(msg) from error
-        finally:
-            if self.asks.close(number):
-                self._cancel_remote(link, ref, number)
-
-    def _cancel_remote(self, link: Link[Item], ref: ActorRef, number: int) -> None:
-        with contextlib.suppress(LinkFull, LinkClosed):  # then its reply finds nobody
-            link.send(Item(ref.uid, 0, wire.CANCEL, b"", number), OVERHEAD)
-
-    async def _drain(self, ref: ActorRef) -> None:
-        link = self.router.link_to(ref.node)
-        if link is not None:
-            await link.drain()
+    # -- answering -------------------------------------------------------------------------------
 
     def put(self, link: Link[Item], item: Item, arrays: Sequence[Weights]) -> None:
         """Send a reply; on the bulk lane if it has arrays."""
@@ -561,10 +441,14 @@ class ActorSystem:
                     self.on_node_signal(peer, signal)
             case Reported(kind, fields):
                 self.events.publish(Custom(source=peer.name, kind=kind, fields=fields))
+            case Stopped(actor, reason) if uid == NODE_UID:
+                self._gone(actor, reason)
             case _:
-                self._signalled_here(uid, signal, (self.name, "?", uid))
+                self._signalled_here(uid, signal, (self.name, "?", uid), peer)
 
-    def _signalled_here(self, uid: int, signal: AnySignal, to: RefParts) -> None:
+    def _signalled_here(
+        self, uid: int, signal: AnySignal, to: RefParts, peer: NodeId | None = None
+    ) -> None:
         if uid == GUARDIAN_UID:
             self._guard(signal)
             return
@@ -572,17 +456,26 @@ class ActorSystem:
         if cell is not None:
             cell.signal(signal)
         else:
-            self._answer_for_dead(to, signal, "no such actor")
+            self._answer_for_dead(to, signal, "no such actor", peer)
 
-    def _answer_for_dead(self, to: RefParts, signal: AnySignal, why: str) -> None:
+    def _answer_for_dead(
+        self, to: RefParts, signal: AnySignal, why: str, peer: NodeId | None = None
+    ) -> None:
         """A signal to an actor that is not there: a watcher is told so at once."""
         if isinstance(signal, Watch):
             self.signal(signal.watcher, Stopped(to, why))
         elif isinstance(signal, Stop):
-            # Whoever has it among its children or watches it learns that it is gone.
-            for cell in tuple(self.cells.values()):
-                cell.signal(Stopped(to, why))
-            self._guard(Stopped(to, why))
+            if peer is None:
+                self._gone(to, why)
+            else:
+                self.router.signal(peer.name, NODE_UID, Stopped(to, why))
+
+    def _gone(self, actor: RefParts, why: str) -> None:
+        """Whoever has it among its children or watches it learns that it is gone."""
+        gone = Stopped(actor, why)
+        for cell in tuple(self.cells.values()):
+            cell.signal(gone)
+        self._guard(gone)
 
     def _guard(self, signal: AnySignal) -> None:
         """The guardian: a top-level actor that fails is stopped, and the system says why."""
@@ -662,8 +555,12 @@ class ActorSystem:
             outside: a signal ended it; False where its own code did (an exit code).
         """
         known = self.router.directory.get(peer.name)
-        if known is not None and known[0] != peer:
+        if peer in self._dead or (known is not None and known[0] != peer):
             return
+        # It may be heard of twice: a node that gives another up knows before its launcher does.
+        self._dead[peer] = None
+        while len(self._dead) > self.world.limits.max_fenced:
+            del self._dead[next(iter(self._dead))]
         self.router.node_down(peer, reason)
         for cell in tuple(self.cells.values()):
             cell.node_died(peer.name, reason, outside=outside)

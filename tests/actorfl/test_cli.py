@@ -20,8 +20,11 @@ from actorfl import cli, errors
 from actorfl.exitcodes import ExitCode
 from actorfl.run import Run
 from actorfl.rundir import RunDirectory
+from actors.blocking import EXIT_HUNG
 from actors.deploy import Inline, Processes
 from actors.errors import GaveUp, StorageError, UsageError
+from actors.lifeline import ORPHANED
+from actors.serving import EXIT_CUT_OFF
 
 ROOT = Path(__file__).parents[2]
 DIGITS = ROOT / "examples" / "digits" / "run.toml"
@@ -212,6 +215,12 @@ def test_the_documentation_lists_every_exit_code_with_its_meaning_and_no_other()
     page = (ROOT / "docs" / "exit-codes.md").read_text()
     rows = re.findall(r"^\| (\d+) \| `(\w+)` \| (.+) \|$", page, re.MULTILINE)
     assert rows == [(str(int(code)), code.name, code.meaning) for code in ExitCode]
+
+
+def test_the_documentation_lists_the_exit_codes_of_a_runs_processes() -> None:
+    page = (ROOT / "docs" / "exit-codes.md").read_text()
+    rows = re.findall(r"^\| (\d+) \| [^`\n]+ \|$", page, re.MULTILINE)
+    assert rows == [str(code) for code in (0, 1, EXIT_HUNG, EXIT_CUT_OFF, ORPHANED)]
 
 
 def test_the_tree_at_the_head_of_the_errors_is_the_tree_of_the_classes() -> None:

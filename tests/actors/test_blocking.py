@@ -274,18 +274,38 @@ def test_in_a_simulation_what_it_raises_fails_it_alone(how: str) -> None:
     assert actors.run(main(), on=on) == 8
 
 
-def test_a_thread_that_waits_for_others_in_a_simulation_is_told_so(
+def test_a_thread_that_waits_for_others_in_a_simulation_is_told_so_and_left(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """It never comes back on its own, and the simulation goes on and ends without it."""
     monkeypatch.setattr(actors.baton, "REAL_SECONDS", 0.2)
     on = Simulated(1)
 
-    async def main() -> None:
+    async def main() -> int:
         async with graph(Process()).start(on) as live:
-            try:
+            with pytest.raises(ActorFailed, match=r"must not wait for others but by ref\.ask_bl"):
                 await live["doubler"].ask(Hang(str(tmp_path / "now")), timeout=5)
-            finally:
-                (tmp_path / "now").touch()
+            return await live["doubler"].ask(Double(2), timeout=5)
 
-    with pytest.raises(ActorFailed, match=r"must not wait for others but by ref\.ask_blocking"):
+    assert actors.run(main(), on=on) == 8
+    (left,) = pykka.ActorRegistry.get_all()
+    (tmp_path / "now").touch()
+    left.stop()
+
+
+def test_an_error_amid_an_ask_leaves_a_simulation_and_no_thread() -> None:
+    before = threading.active_count()
+    on = Simulated(2)
+
+    async def main() -> None:
+        with Simulation(on).running() as simulation:
+            starting = pair().start(on, world=simulation.world("pair"))
+            live = await starting.__aenter__()  # and never left in order
+            asking = asyncio.ensure_future(live["doubler"].ask(Relay(4), timeout=50))
+            await asyncio.sleep(0.5)
+            assert not asking.done()
+            raise OSError("as told")
+
+    with pytest.raises(OSError, match="as told"):
         actors.run(main(), on=on)
+    assert threading.active_count() == before

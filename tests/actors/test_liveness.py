@@ -60,6 +60,14 @@ def test_a_node_that_answers_irregularly_is_suspected_later() -> None:
     assert irregular.phi(then + 2.0) < regular.phi(now + 2.0)
 
 
+def test_what_is_excused_never_lies_in_the_future() -> None:
+    """After a pause of the launcher an answer that had waited may be read before anything else."""
+    liveness, now = answering([1.0] * 3)
+    liveness.heard(now + 60.0)
+    liveness.excuse(59.0, now + 60.0)
+    assert liveness.silent(now + 63.0) == 3.0
+
+
 async def frozen(on: Simulated, stuck_after: float | None) -> list[Event]:
     """What is heard of a process that freezes in its second message, thawed after 8 s."""
     graph = ActorGraph("frozen")

@@ -176,3 +176,33 @@ async def test_a_node_whose_launcher_does_not_read_leaves() -> None:
             system.router.signal("launcher", NODE_UID, NodeUp("p7", 1, "sim://p7"))
         reason = await asyncio.wait_for(system.cut_off, 10)
     assert reason == f"it left {BOUND} system signals unacknowledged"
+
+
+def test_a_signal_that_is_lost_holds_up_the_others_for_one_round_only(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for module in (signalling, actors.router):
+        monkeypatch.setattr(module, "MAX_UNACKNOWLEDGED", 1_000_000)
+    on = Simulated(1, faults=FaultPlan(seed=3, drop=0.0005))
+
+    async def main() -> tuple[float, int]:
+        graph = ActorGraph("lossy")
+        with graph.supervisor("root", place=Process()):
+            graph.actor("counter", Counter, first=0)
+        loop = asyncio.get_running_loop()
+        with Simulation(on).running() as simulation:
+            async with graph.start(on, world=simulation.world("lossy")) as live:
+                link = live.system.router.link_to("p0")
+                assert link is not None
+                channel = live.system.router._channel(link.peer)
+                began = loop.time()
+                for _ in range(10_000):
+                    live.system.router.signal("p0", NODE_UID, NodeUp("p7", 1, "sim://p7"))
+                async with asyncio.timeout(120):
+                    while channel.waits:
+                        await asyncio.sleep(0.05)
+                return loop.time() - began, simulation.statistics().dropped
+
+    took, dropped = actors.run(main(), on=on)
+    assert dropped >= 3
+    assert took < 2.0 * dropped

@@ -1,0 +1,195 @@
+"""What leaves an actor system: tells and asks, from the loop's thread and from others."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Sequence
+from functools import partial
+from threading import get_ident
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from actors import item as wire
+from actors.baton import current_turn
+from actors.cell import CURRENT
+from actors.errors import Unreachable, UsageError, WouldDeadlock
+from actors.item import OVERHEAD, TELL, Item
+from actors.message import CONTROL, Lane, Message, lane_of, reply_type
+from actors.ref import ActorRef
+from transports import Link, LinkClosed, LinkFull, Transfer, Weights
+
+if TYPE_CHECKING:
+    from actors.system import ActorSystem
+
+R = TypeVar("R")
+
+_MAX_CHAIN = 16
+
+
+class Sender:
+    """Sends for the actors of one system, and for code outside of them.
+
+    Args:
+        system: whose; made on its loop's thread.
+    """
+
+    def __init__(self, system: ActorSystem) -> None:
+        self._system = system
+        self._codec = system.codec
+        self._router = system.router
+        self._asks = system.asks
+        self._loop = asyncio.get_running_loop()
+        self._thread = get_ident()
+
+    def tell(self, ref: ActorRef, message: Message[Any]) -> Transfer | None:
+        """See ``ActorRef.send``."""
+        if get_ident() != self._thread:
+            self._tell_from_thread(ref, message)
+            return None
+        # As codec.encode, without its call: this is the path that has to be short.
+        codec = self._codec
+        try:
+            body = codec.encode_raw(message)
+        except Exception as error:
+            raise codec.cannot(message, error) from error
+        arrays = codec.take() if codec.found else ()
+        sender = CURRENT.get()
+        item = Item(ref.uid, 0 if sender is None else sender.uid, TELL, body)
+        link = self._link_of(ref) if ref._seen != self._router.changes else ref._link  # noqa: SLF001
+        if link is not None:
+            try:
+                if not arrays and type(message) in CONTROL:
+                    link.send(item, len(body) + OVERHEAD)
+                    return None
+                return self._router.put(link, item, arrays, bulk=lane_of(type(message)) == "bulk")
+            except LinkClosed:
+                pass
+        self._system.dead_letter(ref.path, item, "unreachable")
+        return None
+
+    def _link_of(self, ref: ActorRef) -> Link[Item] | None:
+        """The link to a reference's node, and from now on with the reference."""
+        link = self._router.link_to(ref.node)
+        ref._link, ref._seen = link, self._router.changes  # noqa: SLF001  (the system's own note)
+        return link
+
+    def _tell_from_thread(self, ref: ActorRef, message: Message[Any]) -> None:
+        turn = current_turn()
+        if turn is None:
+            self._loop.call_soon_threadsafe(self._tell_for_thread, ref, message)
+            return
+
+        async def tell() -> None:
+            self._tell_for_thread(ref, message)
+
+        turn.on_loop(tell)
+
+    def _tell_for_thread(self, ref: ActorRef, message: Message[Any]) -> None:
+        """A blocking actor told something from its thread; it cannot wait for room in a link."""
+        try:
+            self.tell(ref, message)
+        except LinkFull:
+            body, _ = self._codec.encode(message)
+            self._system.dead_letter(ref.path, Item(ref.uid, 0, TELL, body), "link full")
+
+    def ask_from_thread(self, ref: ActorRef, message: Message[R], timeout: float) -> R:
+        """See ``ActorRef.ask_blocking``."""
+        if get_ident() == self._thread:
+            msg = f"{ref.path} cannot be asked by ask_blocking on the loop's thread; await ask()"
+            raise UsageError(msg)
+        turn = current_turn()
+        if turn is not None:
+            return turn.on_loop(partial(self.ask, ref, message, timeout))
+        return asyncio.run_coroutine_threadsafe(
+            self.ask(ref, message, timeout), self._loop
+        ).result()
+
+    async def ask(self, ref: ActorRef, message: Message[R], timeout: float) -> R:
+        """See ``ActorRef.ask``."""
+        kind = type(message)
+        reply_type(kind)  # one that names no reply is refused before it is sent
+        body, arrays = self._codec.encode(message)
+        uid, chain = self._waiting_for(ref, kind)
+        link = self._link_of(ref) if ref._seen != self._router.changes else ref._link  # noqa: SLF001
+        if link is None:
+            msg = f"{ref.path} cannot be asked: node {ref.node} is not known or dead"
+            raise Unreachable(msg)
+        number, future = self._asks.open(ref, kind, timeout, link)
+        item = Item(ref.uid, uid, wire.ASK, body, number, timeout, chain)
+        try:
+            try:
+                if not arrays and kind in CONTROL:
+                    link.send(item, len(body) + OVERHEAD)
+                else:
+                    self._router.put(link, item, arrays, bulk=lane_of(kind) == "bulk")
+            except LinkFull:
+                # Known not to have left: until it has, no link's end is its end.
+                self._asks.leaves_over(None, number)
+                await self._put_when_there_is_room(link, item, arrays, lane_of(kind), timeout)
+                self._asks.leaves_over(link, number)
+            return await future  # type: ignore[no-any-return]  # the decoder is built from Message[R]
+        except (LinkClosed, _StayedFull) as error:
+            if future.done():
+                future.exception()  # its deadline, which nobody waits for any more
+            raise Unreachable(f"{ref.path} cannot be asked: {error}") from error
+        finally:
+            if self._asks.close(number):
+                self._cancel_remote(link, ref, number)
+
+    def _waiting_for(self, ref: ActorRef, kind: type[Message[Any]]) -> tuple[int, tuple[int, ...]]:
+        """Who asks, and the actors that wait for that one's answer.
+
+        Raises:
+            WouldDeadlock: the one that is asked is among them, or there are too many.
+        """
+        sender = CURRENT.get()
+        if sender is None:
+            return 0, ()
+        if asyncio.current_task() is not sender.task:
+            return sender.uid, ()
+        chain = (*sender.chain, sender.uid)
+        if ref.uid in chain:
+            msg = (
+                f"{ref.path} waits for this ask of {kind.__name__} itself, directly or through "
+                "others; tell it, or ask from pipe_to_self"
+            )
+            raise WouldDeadlock(msg)
+        if len(chain) > _MAX_CHAIN:
+            msg = f"{len(chain)} actors wait for each other in a row; break the chain with tell"
+            raise WouldDeadlock(msg)
+        return sender.uid, chain
+
+    async def _put_when_there_is_room(
+        self,
+        link: Link[Item],
+        item: Item,
+        arrays: Sequence[Weights],
+        lane: Lane,
+        timeout: float,
+    ) -> None:
+        """Put an ask that found a full link.
+
+        Raises:
+            LinkClosed: the link has ended.
+            _StayedFull: there was no room in time.
+        """
+        try:
+            async with asyncio.timeout(timeout):
+                await self._router.put_when_there_is_room(link, item, arrays, lane)
+        except TimeoutError:
+            raise _StayedFull(f"the link to {link.peer} stayed full for {timeout:g} s") from None
+
+    def _cancel_remote(self, link: Link[Item], ref: ActorRef, number: int) -> None:
+        with contextlib.suppress(LinkFull, LinkClosed):  # then its reply finds nobody
+            link.send(Item(ref.uid, 0, wire.CANCEL, b"", number), OVERHEAD)
+
+    async def drain(self, ref: ActorRef) -> None:
+        """See ``ActorRef.drain``."""
+        link = self._router.link_to(ref.node)
+        if link is not None:
+            await link.drain("bulk")
+            await link.drain("control")
+
+
+class _StayedFull(Exception):  # noqa: N818  (said in other words to people)
+    """Said to the asker as ``Unreachable``."""
