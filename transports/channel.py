@@ -131,10 +131,11 @@ class Channel(Generic[T]):
         self.enqueued += nbytes
         self.queue.append(item)
         if self.state == "up" and self.port is not None:
-            if not self._in_tick:
-                self._in_tick = True
-                self.port.defer(self._end_tick)
+            begins = not self._in_tick
+            self._in_tick = True
             self.flush()
+            if begins:  # after the send, which others wait for
+                self.port.defer(self._end_tick)
 
     def _end_tick(self) -> None:
         self._in_tick = False
@@ -224,8 +225,8 @@ class Channel(Generic[T]):
             return False
         try:
             if self.route is not None:
-                port.socket.send(self.route, MORE)
-            port.socket.send(data, NOW)
+                port.send(self.route, MORE)
+            port.send(data, NOW)
         except zmq.ZMQError as error:
             port.touched()  # a send that fails may swallow a signal, too
             self._break(f"the connection to {self.peer} is gone ({error.strerror})")
@@ -246,9 +247,9 @@ class Channel(Generic[T]):
         data = self.codec.encode(chunk)
         try:
             if self.route is not None:
-                port.socket.send(self.route, MORE)
-            port.socket.send(data, MORE)
-            port.socket.send(piece, NOW, copy=False)
+                port.send(self.route, MORE)
+            port.send(data, MORE)
+            port.send(piece, NOW, copy=False)
         except zmq.ZMQError as error:
             port.touched()
             self._break(f"the connection to {self.peer} is gone ({error.strerror})")

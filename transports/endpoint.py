@@ -18,9 +18,9 @@ from transports.handover import PROCESS_TOKEN
 from transports.identity import NodeId
 from transports.limits import Limits
 from transports.link import Handler, Link
-from transports.port import MORE, NOW, Port, discard, read_into
+from transports.port import MORE, NOW, Port, read_into
 from transports.rng import Rng
-from transports.sockets import Context, Socket, bind, check_scheme
+from transports.sockets import Context, Frame, Socket, bind, check_scheme
 from transports.statistics import Dropped, EndpointStatistics
 from transports.wire import (
     MAX_SENTENCE,
@@ -179,7 +179,7 @@ class Endpoint(Generic[I]):
         socket = self._context.socket(zmq.DEALER)
         configure(socket, self._limits)
         socket.connect(self._addresses[0].endpoint(lane))
-        port = Port(socket, discard)
+        port = Port(socket, None)
         self._local_ports.append(port)
         channel = link.channel(lane)
         channel.greet(port, self._hello(link, lane, 1, self._local_token))
@@ -313,17 +313,18 @@ class Endpoint(Generic[I]):
 
     def _receive_routed(self, lane: Lane, socket: Socket) -> int:
         route = socket.recv(NOW)
-        data = socket.recv(NOW)  # a ROUTER puts the route before at least one part
-        return self._receive(lane, self._routes[lane].get(route), route, data, socket)
+        part = socket.recv(NOW, copy=False)  # a ROUTER puts the route before at least one part
+        return self._receive(lane, self._routes[lane].get(route), route, part, socket)
 
     def _receive_dialled(self, lane: Lane, link: Link[I], socket: Socket) -> int:
-        data = socket.recv(NOW)
-        return self._receive(lane, link, None, data, socket)
+        part = socket.recv(NOW, copy=False)
+        return self._receive(lane, link, None, part, socket)
 
     def _receive(
-        self, lane: Lane, link: Link[I] | None, route: bytes | None, data: bytes, socket: Socket
+        self, lane: Lane, link: Link[I] | None, route: bytes | None, part: Frame, socket: Socket
     ) -> int:
         cost = 1
+        data = part.bytes
         try:
             frame = self._codecs[lane].decode(data)
             kind = type(frame)
@@ -334,7 +335,7 @@ class Endpoint(Generic[I]):
                     link.on_bulk(frame, len(data))
             elif kind is Chunk and link is not None:
                 cost = _CHUNK_COST
-                if not socket.getsockopt(zmq.RCVMORE):
+                if not part.more:
                     raise ProtocolError("malformed", f"{link.peer} sent a piece without bytes")
                 link.on_chunk(frame, len(data), partial(read_into, socket))
             else:
@@ -348,7 +349,7 @@ class Endpoint(Generic[I]):
             self._count_refused("malformed")
             _logger.exception("a frame on the %s lane of %s failed", lane, self.node)
         # Whatever the frame was, the parts that were not asked for go with it.
-        while not socket.closed and socket.getsockopt(zmq.RCVMORE):
+        while part.more and not socket.closed and socket.getsockopt(zmq.RCVMORE):
             socket.recv_into(bytearray())
         return cost
 
@@ -487,8 +488,8 @@ class Endpoint(Generic[I]):
     def _answer(self, lane: Lane, route: bytes, frame: Welcome | Refused) -> None:
         port = self._listeners[lane]
         try:
-            port.socket.send(route, MORE)
-            port.socket.send(self._codecs[lane].encode(frame), NOW)
+            port.send(route, MORE)
+            port.send(self._codecs[lane].encode(frame), NOW)
         except zmq.ZMQError as error:
             _logger.debug("an answer to a hello found its connection gone: %s", error)
         port.touched()

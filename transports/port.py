@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import zmq
 
-from transports.sockets import Socket, watch
+from transports.sockets import Socket, plain_send, watch
 
 DRAIN_BUDGET: Final = 256
 """Cost that one visit to a socket may run up before others get their turn; a small frame costs 1.
@@ -35,31 +35,39 @@ class Port:
     Args:
         socket: bound or connected; the port closes it.
         receive: reads one message without blocking, raises ``zmq.Again`` when there is none, and
-            returns its cost against ``DRAIN_BUDGET``. Must not raise anything else.
+            returns its cost against ``DRAIN_BUDGET``. Must not raise anything else. None for a
+            socket that nothing ever comes back on.
         on_ended: called when a connection of the socket ended or could not be made, if given.
     """
 
     def __init__(
         self,
         socket: Socket,
-        receive: Callable[[Socket], int],
+        receive: Callable[[Socket], int] | None,
         on_ended: Callable[[], None] | None = None,
     ) -> None:
         self.socket = socket
         self.closed = False
-        self._receive = receive
+        #: As the socket's own, which first asks about kinds of sockets that this is not.
+        self.send = plain_send(socket)
         self._loop = asyncio.get_running_loop()
         self._touched = False
         self._deferred: list[Callable[[], None]] = []
         self._visiting = False
         self._sent = False
         self._postponed = 0
-        self._signals = watch(socket, self._visit, on_ended)
+        # Whether nothing came since the last look: who sends now may do so in every tick.
+        self._streams = False
+        # Whether the last look found nothing: what comes next may come alone.
+        self._lone = False
+        self._reads = receive is not None
+        self._receive = receive or _nothing_comes
+        self._signals = watch(socket, self._visit, on_ended) if self._reads else None
 
     def touched(self) -> None:
         """Something was sent: look for a swallowed signal soon, or at the end of this visit."""
         self._sent = True
-        if not self._touched and not self._visiting:
+        if not self._touched and not self._visiting and (self._reads or self._deferred):
             self._touched = True
             self._loop.call_soon(self._end_tick)
 
@@ -76,17 +84,21 @@ class Port:
 
     def _end_tick(self) -> None:
         self._run_deferred()
-        if self._sent and self._postponed < _POSTPONED:
+        if self._sent and self._streams and self._reads and self._postponed < _POSTPONED:
             # Who sent in this tick may send in the next one too.
             self._sent = False
             self._postponed += 1
             self._loop.call_soon(self._end_tick)
             return
         self._touched = self._sent = False
+        self._streams = True
         self._postponed = 0
-        # Mostly there is nothing: asking costs half of a recv that ends in EAGAIN.
-        if not self.closed and self._readable():
-            self._visit()
+        if not self.closed and self._reads:
+            # Mostly there is nothing: asking costs half of a recv that ends in EAGAIN.
+            if self._readable():
+                self._visit()
+            else:
+                self._lone = True
 
     def _readable(self) -> bool:
         events: Any = self.socket.getsockopt(zmq.EVENTS)
@@ -94,19 +106,22 @@ class Port:
 
     def _visit(self) -> None:
         receive, socket = self._receive, self.socket
-        again = False
+        lone, self._lone = self._lone, False
+        again = self._streams = False
         self._visiting = True
         try:
             cost = receive(socket)
             # Before asking, so that one look covers what these send.
             self._run_deferred()
-            # A lone message is likely; after a second, more are, and asking would only add up.
-            if self._readable():
+            # After one that came alone the next one does, too: its answer is not to wait for a
+            # look, and one look behind the answer covers both. After a second message of one
+            # visit there are more, and asking would only add up.
+            if not lone and self._readable():
                 while cost < DRAIN_BUDGET:
                     cost += receive(socket)
                 again = True
         except zmq.Again:
-            pass
+            lone = False
         except zmq.ZMQError:
             if not self.closed:
                 raise
@@ -116,6 +131,8 @@ class Port:
         if again:
             self.touched()  # others get their turn first
             self._postponed = _POSTPONED
+        elif lone:
+            self.touched()
         if self._deferred:
             self.touched()
             self._run_deferred()
@@ -129,14 +146,13 @@ class Port:
         if self.closed:
             return
         self.closed = True
-        self._signals.stop()
+        if self._signals is not None:
+            self._signals.stop()
         self.socket.close(int(linger * 1000))
 
 
-def discard(socket: Socket) -> int:
-    """Read what never has a meaning; see ``receive`` of ``Port``."""
-    socket.recv(NOW)
-    return 1
+def _nothing_comes(_socket: Socket) -> int:
+    raise zmq.Again
 
 
 def read_into(socket: Socket, memory: memoryview) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import Callable
-from typing import Any, Final, Protocol, cast
+from typing import Any, Final, Literal, Protocol, cast, overload
 
 import zmq
 from zmq.utils.monitor import parse_monitor_message
@@ -28,6 +28,20 @@ _ENDED: Final = (
     | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
     | zmq.EVENT_HANDSHAKE_FAILED_AUTH
 )
+
+
+class Frame(Protocol):
+    """A part of a message as it came. Asking it costs a third of asking the socket."""
+
+    @property
+    def bytes(self) -> bytes:
+        """What it holds."""
+        ...
+
+    @property
+    def more(self) -> bool:
+        """Whether a further part of its message follows."""
+        ...
 
 
 class Socket(Protocol):
@@ -74,13 +88,14 @@ class Socket(Protocol):
         """
         ...
 
-    def recv(self, flags: int = ..., /) -> bytes:
-        """The next part of a message.
+    # The next part of a message: its bytes, or the part as it came. Raises zmq.Again where there
+    # is none.
 
-        Raises:
-            zmq.Again: there is none.
-        """
-        ...
+    @overload
+    def recv(self, flags: int = ..., /) -> bytes: ...
+
+    @overload
+    def recv(self, flags: int, /, *, copy: Literal[False]) -> Frame: ...
 
     def recv_into(self, buffer: Any, /, *, flags: int = ...) -> int:
         """Write the next part into memory and give its true size, which may exceed the memory's.
@@ -161,6 +176,14 @@ async def bind(socket: Socket, address: str, clock: Clock) -> str:
     last = socket.getsockopt(zmq.LAST_ENDPOINT)
     assert isinstance(last, bytes)
     return last.rstrip(b"\0").decode()
+
+
+def plain_send(socket: Socket) -> Callable[..., object]:
+    """``socket.send`` without what it asks for the sake of sockets that are no DEALER or ROUTER.
+
+    Those questions cost as much as the sending.
+    """
+    return super(zmq.Socket, socket).send if isinstance(socket, zmq.Socket) else socket.send
 
 
 def watch(

@@ -6,7 +6,7 @@ from asyncio import Handle
 from collections import deque
 from collections.abc import Callable
 from contextvars import Context, copy_context
-from typing import Any, Final, Protocol
+from typing import Any, Final, Literal, NamedTuple, Protocol, overload
 
 import zmq
 
@@ -39,6 +39,13 @@ class Registry(Protocol):
     def closed(self, socket: SimSocket) -> None:
         """A socket was closed."""
         ...
+
+
+class SimFrame(NamedTuple):
+    """A part of a message; see ``transports.sockets.Frame``."""
+
+    bytes: bytes
+    more: bool
 
 
 class SimSocket:
@@ -154,9 +161,16 @@ class SimSocket:
 
     # Receiving
 
-    def recv(self, flags: int = 0, /) -> bytes:
+    @overload
+    def recv(self, flags: int = 0, /) -> bytes: ...
+
+    @overload
+    def recv(self, flags: int, /, *, copy: Literal[False]) -> SimFrame: ...
+
+    def recv(self, flags: int = 0, /, *, copy: bool = True) -> bytes | SimFrame:
         """The next part; see ``transports.sockets.Socket``."""
-        return bytes(self._next(flags))
+        data = bytes(self._next(flags))
+        return data if copy else SimFrame(data, bool(self._reading))
 
     def recv_into(self, buffer: Any, /, *, flags: int = 0) -> int:
         """Write the next part into memory; see ``transports.sockets.Socket``."""
