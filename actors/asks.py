@@ -73,16 +73,24 @@ class Asks:
         self._timer: Timer | None = None
         self._timer_at = math.inf
 
+    def number(self) -> int:
+        """The number of a new ask, which is opened in the same turn of the loop."""
+        self._next += 1
+        return self._next
+
     def open(
-        self, ref: ActorRef, message: type[Message[Any]], timeout: float, link: object
-    ) -> tuple[int, asyncio.Future[Any]]:
-        """Number a new ask that leaves over this link: when that dies, so does the ask.
+        self,
+        number: int,
+        ref: ActorRef,
+        message: type[Message[Any]],
+        timeout: float,
+        link: object,
+    ) -> asyncio.Future[Any]:
+        """An ask has left, or is about to, over this link: when that dies, so does the ask.
 
         Returns:
-            Its number, and the future that its end resolves.
+            What its end resolves.
         """
-        self._next += 1
-        number = self._next
         future = self._loop.create_future()
         self._open[number] = _Ask(future, ref, message, timeout, link)
         deadline = self._clock.now() + timeout
@@ -92,7 +100,7 @@ class Asks:
         elif len(self._deadlines) > 2 * len(self._open) + _SLACK:
             self._deadlines = [each for each in self._deadlines if each[1] in self._open]
             heapq.heapify(self._deadlines)
-        return number, future
+        return future
 
     def leaves_over(self, link: object, number: int) -> None:
         """An ask that finds no room waits for it, and dies with no link in the meantime."""

@@ -288,7 +288,12 @@ class Router:
             return
         cells = self._system.cells
         for item in items:
-            if item.kind != wire.TELL:
+            kind = item.kind
+            if kind == wire.REPLY:
+                self._system.asks.replied(item.ask, item.body, [])
+            elif kind == wire.ASK:
+                self._system.dispatch(link, item, ())
+            elif kind != wire.TELL:
                 self._other(link, item)
             elif (cell := cells.get(item.to)) is not None:
                 cell.deliver(item)

@@ -114,17 +114,23 @@ class Sender:
         if link is None:
             msg = f"{ref.path} cannot be asked: node {ref.node} is not known or dead"
             raise Unreachable(msg)
-        number, future = self._asks.open(ref, kind, timeout, link)
+        number = self._asks.number()
         item = Item(ref.uid, uid, wire.ASK, body, number, timeout, chain)
+        waits = False
         try:
-            try:
-                if not arrays and kind in CONTROL:
-                    link.send(item, len(body) + OVERHEAD)
-                else:
-                    self._router.put(link, item, arrays, bulk=lane_of(kind) == "bulk")
-            except LinkFull:
-                # Known not to have left: until it has, no link's end is its end.
-                self._asks.leaves_over(None, number)
+            if not arrays and kind in CONTROL:
+                link.send(item, len(body) + OVERHEAD)
+            else:
+                self._router.put(link, item, arrays, bulk=lane_of(kind) == "bulk")
+        except LinkFull:
+            waits = True
+        except LinkClosed as error:
+            raise Unreachable(f"{ref.path} cannot be asked: {error}") from error
+        # After it has left: the one that is asked need not wait for what is noted here. While it
+        # waits for room it is known not to have left, and no link's end is its end.
+        future = self._asks.open(number, ref, kind, timeout, None if waits else link)
+        try:
+            if waits:
                 await self._put_when_there_is_room(link, item, arrays, lane_of(kind), timeout)
                 self._asks.leaves_over(link, number)
             return await future  # type: ignore[no-any-return]  # the decoder is built from Message[R]
