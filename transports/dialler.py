@@ -78,6 +78,7 @@ class Dialler:
         socket = self._context.socket(zmq.DEALER)
         configure(socket, self._limits)
         socket.setsockopt(zmq.RECONNECT_IVL, -1)
+        ask_for_life(socket, self._address, self._limits)
         # Connections within a process have no monitor; their end shows as a send that fails.
         ended = self._ended if self._address.scheme != "inproc" else None
         self._port = Port(socket, self._receive, ended)
@@ -144,3 +145,10 @@ def configure(socket: Socket, limits: Limits) -> None:
     socket.setsockopt(zmq.RCVHWM, 0)  # ZMTP heartbeats die behind a full receive queue
     socket.setsockopt(zmq.LINGER, 0)
     socket.setsockopt(zmq.MAXMSGSIZE, limits.max_frame)
+
+
+def ask_for_life(socket: Socket, address: Address, limits: Limits) -> None:
+    """Have libzmq notice the end of connections that end without a word; before they are made."""
+    if address.scheme == "tcp":
+        socket.setsockopt(zmq.HEARTBEAT_IVL, round(limits.heartbeat * 1000))
+        socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, round(limits.heartbeat_timeout * 1000))

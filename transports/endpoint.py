@@ -11,7 +11,7 @@ import zmq
 
 from transports.address import LANES, Address, Lane, clear, prepare
 from transports.clock import Clock
-from transports.dialler import Dialler, configure
+from transports.dialler import Dialler, ask_for_life, configure
 from transports.errors import AddressError, AddressInUse, ProtocolError
 from transports.gate import Gate
 from transports.handover import PROCESS_TOKEN
@@ -147,6 +147,7 @@ class Endpoint(Generic[I]):
         try:
             for lane in LANES:
                 socket = self._listeners[lane].socket
+                ask_for_life(socket, parsed, self._limits)
                 bound[lane] = await bind(socket, parsed.endpoint(lane), self._clock)
         except zmq.ZMQError as error:
             for lane, where in bound.items():

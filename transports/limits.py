@@ -43,6 +43,12 @@ class Limits:
         max_fenced: dead incarnations remembered; the oldest is forgotten first.
         reconnect_min: seconds before the first new attempt to connect.
         reconnect_max: seconds between attempts at most; each wait is drawn from half to all of it.
+        heartbeat: seconds between libzmq's own questions to the other end of a connection over tcp,
+            where a pulled cable or a machine without power says nothing. Rare enough to cost
+            nothing, often enough that a wait of ``heartbeat_timeout`` covers a lost packet.
+        heartbeat_timeout: seconds without an answer, or anything else, after which that connection
+            is gone. A process that is frozen for so long is cut off, and connects again; shorter
+            would cut off machines that swap. Over ipc a connection's end always shows by itself.
         hello_timeout: seconds a connected peer may take to answer our hello before the connection
             is made anew. Long enough for a peer whose loop is held by an import.
     """
@@ -64,6 +70,8 @@ class Limits:
     max_fenced: int = 4096
     reconnect_min: float = 0.005
     reconnect_max: float = 1.0
+    heartbeat: float = 10.0
+    heartbeat_timeout: float = 30.0
     hello_timeout: float = 10.0
 
     def __post_init__(self) -> None:
