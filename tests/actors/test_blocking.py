@@ -278,7 +278,7 @@ def test_a_thread_that_waits_for_others_in_a_simulation_is_told_so_and_left(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It never comes back on its own, and the simulation goes on and ends without it."""
-    monkeypatch.setattr(actors.baton, "REAL_SECONDS", 0.2)
+    monkeypatch.setattr(actors.baton, "REAL_SECONDS", 3.0)
     on = Simulated(1)
 
     async def main() -> int:
