@@ -7,8 +7,6 @@ import heapq
 import math
 from typing import Any, Final
 
-import msgspec
-
 from actors.codec import Codec
 from actors.errors import (
     ActorFailed,
@@ -144,7 +142,7 @@ class Asks:
             return
         try:
             value = self._codec.decode(reply_type(ask.message), body, arrays)
-        except (msgspec.DecodeError, ValueError, TypeError) as error:
+        except Exception as error:  # noqa: BLE001  (what checks a reply is the user's own code)
             text = (
                 f"the reply of {ask.ref.path} to {ask.message.__name__} is not a "
                 f"{reply_type(ask.message)}: {error}"

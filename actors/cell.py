@@ -34,7 +34,7 @@ from actors.signals import (
     Watch,
 )
 from actors.timers import Tick, Timers
-from transports import Link
+from transports import Link, Timer
 
 if TYPE_CHECKING:
     from actors.blocking import ActorClass
@@ -54,6 +54,10 @@ _SHARE = 0.001
 _LONGEST = 512
 #: Seconds beyond its own limit that a child is waited for when its parent stops.
 _CHILD_GRACE = 2.0
+#: Seconds after which what caught its cancellation is cancelled again, and how often. Who catches
+#: so many will catch all; it is left, so that the others can stop.
+_AGAIN = 1.0
+_CANCELLATIONS = 5
 
 
 class State(enum.Enum):
@@ -98,11 +102,11 @@ class Cell:
     """One actor of this node. Made by the system; user code sees ``Actor`` and ``ActorRef``."""
 
     __slots__ = (
-        "__weakref__", "_children", "_children_gone", "_factory", "_handling", "_mailbox",
-        "_restart_wanted", "_stop_wanted", "_tasks", "_wakeup", "_watchers", "_watching", "actor",
-        "bound", "busy", "cls", "failures", "handled", "interrupted", "overflow", "parent", "path",
-        "ref", "restarts", "started", "state", "stop_timeout", "stopped", "system", "task",
-        "timers", "uid",
+        "__weakref__", "_cancellations", "_children", "_children_gone", "_factory", "_handling",
+        "_mailbox", "_patience", "_restart_wanted", "_stop_wanted", "_tasks", "_wakeup",
+        "_watchers", "_watching", "actor", "bound", "busy", "cls", "failures", "handled",
+        "interrupted", "overflow", "parent", "path", "ref", "restarts", "started", "state",
+        "stop_timeout", "stopped", "system", "task", "timers", "uid",
     )  # fmt: skip
 
     def __init__(
@@ -143,6 +147,8 @@ class Cell:
         self._stop_wanted = False
         self._restart_wanted = False
         self.interrupted = False
+        self._patience: Timer | None = None
+        self._cancellations = 0
         self.busy = False
         self._children: dict[int, ActorRef] = {}
         self._children_gone: asyncio.Future[None] | None = None
@@ -263,7 +269,8 @@ class Cell:
         if not isinstance(error, asyncio.CancelledError) or not self.task.cancelling():
             return False
         if self.interrupted:
-            self.task.uncancel()
+            while self.task.cancelling():
+                self.task.uncancel()
             _log.warning(
                 "%s was still busy %.3g s after stop; cancelled", self.path, self.stop_timeout
             )
@@ -306,6 +313,12 @@ class Cell:
         actor, self.actor = self.actor, None
         if actor is None:
             return
+        if self._patience is not None:  # that was for a message; this has a limit of its own
+            self._patience.cancel()
+        self._patience = self.system.world.clock.call_later(
+            self.stop_timeout + _AGAIN, self._interrupt
+        )
+        self._cancellations = 0
         self.busy = True
         try:
             async with asyncio.timeout(self.stop_timeout):
@@ -325,6 +338,7 @@ class Cell:
                 )
         finally:
             self.busy = False
+            self._patience.cancel()
 
     # -- stopping ------------------------------------------------------------------------------
 
@@ -339,12 +353,20 @@ class Cell:
         self._stop_wanted = True
         self._wake()
         if self.busy:
-            self.system.world.clock.call_later(self.stop_timeout, self._interrupt)
+            self._patience = self.system.world.clock.call_later(self.stop_timeout, self._interrupt)
 
     def _interrupt(self) -> None:
-        if self.busy and self.state is not State.STOPPED:
-            self.interrupted = True
-            self.task.cancel()
+        """What it does has had its time; again and again, for one that catches its cancellation."""
+        if not self.busy or self.state is State.STOPPED:
+            return
+        if self._cancellations == _CANCELLATIONS:
+            _log.error("%s caught %d cancellations and is left", self.path, _CANCELLATIONS)
+            self._finish(f"abandoned: it caught {_CANCELLATIONS} cancellations")
+            return
+        self._cancellations += 1
+        self.interrupted = True
+        self.task.cancel()
+        self._patience = self.system.world.clock.call_later(_AGAIN, self._interrupt)
 
     def _wake(self) -> None:
         waiter, self._wakeup = self._wakeup, None
@@ -378,6 +400,10 @@ class Cell:
             self._children_gone = None
 
     def _finish(self, reason: str) -> None:
+        if self.stopped.done():  # it was left, and has ended by itself after all
+            return
+        if self._patience is not None:
+            self._patience.cancel()
         self.state = State.STOPPED
         self.timers.cancel_all()
         self._cancel_tasks()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
+import asyncio
 from collections.abc import Coroutine, Sequence
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any
@@ -11,7 +11,7 @@ import msgspec
 
 from actors import item as wire
 from actors.handlers import Handlers
-from actors.item import Item, Refusal
+from actors.item import Item, Refusal, tag_of
 from actors.message import Lane, Message
 from actors.signals import Failure
 from actors.timers import Tick
@@ -71,8 +71,8 @@ class Handling:
         if type(entry) is Item:
             try:
                 message = self._decode(entry.body)
-            except _NOT_UNDERSTOOD as error:
-                self._system.dead_letter(self._cell.path, entry, f"not understood: {error}")
+            except Exception as error:  # noqa: BLE001  (what checks a message is the user's own code)
+                self._not_understood(entry, error)
                 return None
         elif type(entry) is Envelope:
             envelope = entry
@@ -113,9 +113,18 @@ class Handling:
             if not envelope.arrays:
                 return self._decode(envelope.item.body)
             return self._system.codec.decode(self._union, envelope.item.body, envelope.arrays)
-        except _NOT_UNDERSTOOD as error:
-            self._system.dead_letter(self._cell.path, envelope, f"not understood: {error}")
+        except Exception as error:  # noqa: BLE001  (what checks a message is the user's own code)
+            self._not_understood(envelope, error)
             return None
+
+    def _not_understood(self, entry: Item | Envelope, error: Exception) -> None:
+        item = entry.item if isinstance(entry, Envelope) else entry
+        handled = sorted(kind.__qualname__ for kind in self._by_type)
+        if tag_of(item.body) in handled or not handled:
+            why = f"not understood: {str(error) or type(error).__name__}"
+        else:
+            why = f"it handles only {', '.join(handled)}"
+        self._system.dead_letter(self._cell.path, entry, why)
 
     async def _awaited(
         self,
@@ -164,23 +173,34 @@ class Handling:
         link = envelope.link
         assert link is not None
         item = Item(0, self._cell.uid, wire.REPLY, body, envelope.item.ask)
-        try:
-            self._system.put(link, item, arrays)
-        except LinkFull:
-            return self._reply_when_there_is_room(link, item, arrays)
-        except LinkClosed:
-            pass
-        return None
+        lane: Lane = "bulk" if arrays else "control"
+        if not self._system.router.queues_for(link, lane):
+            try:
+                self._system.put(link, item, arrays)
+            except LinkFull:
+                pass
+            except LinkClosed:
+                return None
+            else:
+                return None
+        return self._reply_when_there_is_room(envelope, item, arrays, lane)
 
     async def _reply_when_there_is_room(
-        self, link: Link[Item], item: Item, arrays: Sequence[Weights]
+        self, envelope: Envelope, item: Item, arrays: Sequence[Weights], lane: Lane
     ) -> None:
-        with contextlib.suppress(LinkClosed):
-            lane: Lane = "bulk" if arrays else "control"
-            await self._system.router.put_when_there_is_room(link, item, arrays, lane)
-
-
-_NOT_UNDERSTOOD = (msgspec.DecodeError, ValueError, TypeError, RecursionError)
+        """The actor waits as well, until the asker does no longer: else its answers pile up."""
+        link = envelope.link
+        assert link is not None
+        left = envelope.expires - self._system.world.clock.now()
+        try:
+            async with asyncio.timeout(max(0.0, left)):
+                await self._system.router.put_when_there_is_room(link, lambda: item, arrays, lane)
+        except LinkClosed:
+            pass
+        except TimeoutError:
+            self._system.dead_letter(
+                self._cell.path, envelope, f"its answer found no room: {link.peer} does not read"
+            )
 
 
 def _nothing(_body: bytes) -> Any:

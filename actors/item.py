@@ -49,3 +49,15 @@ class Refusal(msgspec.Struct, array_like=True, frozen=True):
     reason: str
     sentence: str
     traceback: str = ""
+
+
+def tag_of(body: bytes) -> str:
+    """The name of a message's type, read from the tag at the head of its encoding; "?" if none."""
+    try:
+        head = msgspec.msgpack.decode(body)
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        # ValueError: of text that is none, which msgspec lets through.
+        return "?"
+    if isinstance(head, list) and head and isinstance(head[0], str):
+        return head[0].rpartition(":")[2]
+    return "?"

@@ -68,6 +68,8 @@ class Router:
         self._resends: dict[NodeId, Timer] = {}
         #: Peers that stopped acknowledging signals and are being quarantined.
         self._silent: set[NodeId] = set()
+        #: Those who wait for room, by link and lane.
+        self.queues: dict[tuple[Link[Item], Lane], _Queue] = {}
         #: Grows with each change of the links: what was looked up before may not hold any more.
         self.changes = 0
         self.pool = LandingPool()
@@ -117,19 +119,42 @@ class Router:
         transfer.done.add_done_callback(lambda future: self._transferred(future, item))
         return transfer
 
+    def queues_for(self, link: Link[Item], lane: Lane) -> bool:
+        """Whether somebody waits for room there: who asks or answers now has to queue behind."""
+        return (link, lane) in self.queues
+
     async def put_when_there_is_room(
-        self, link: Link[Item], item: Item, arrays: Sequence[Weights], lane: Lane
+        self,
+        link: Link[Item],
+        item: Callable[[], Item],
+        arrays: Sequence[Weights],
+        lane: Lane,
     ) -> None:
-        """Hand an item to a link that was full.
+        """Hand an item to a link that was full, in the order of these calls.
+
+        Args:
+            link: to its node.
+            item: makes it when there is room.
+            arrays: go with it.
+            lane: that it travels on.
 
         Raises:
             LinkClosed: the link has ended.
         """
-        while True:
-            await link.drain(lane)
-            with contextlib.suppress(LinkFull):  # others were faster
-                self.put(link, item, arrays, bulk=lane == "bulk")
-                return
+        # In a queue: all of them woken at once would cost their square, and change their order.
+        queue = self.queues.setdefault((link, lane), _Queue())
+        queue.length += 1
+        try:
+            async with queue.lock:
+                while True:
+                    await link.drain(lane)
+                    with contextlib.suppress(LinkFull):  # a tell was faster
+                        self.put(link, item(), arrays, bulk=lane == "bulk")
+                        return
+        finally:
+            queue.length -= 1
+            if not queue.length:
+                del self.queues[link, lane]
 
     def _transferred(self, future: asyncio.Future[None], item: Item) -> None:
         if future.cancelled():
@@ -287,18 +312,24 @@ class Router:
                 faults.deliver(link.peer.name, self._taken, link, item)
             return
         cells = self._system.cells
+        failed: Exception | None = None
         for item in items:
-            kind = item.kind
-            if kind == wire.REPLY:
-                self._system.asks.replied(item.ask, item.body, [])
-            elif kind == wire.ASK:
-                self._system.dispatch(link, item, ())
-            elif kind != wire.TELL:
-                self._other(link, item)
-            elif (cell := cells.get(item.to)) is not None:
-                cell.deliver(item)
-            else:
-                self._system.dispatch(link, item, ())
+            try:
+                kind = item.kind
+                if kind == wire.REPLY:
+                    self._system.asks.replied(item.ask, item.body, [])
+                elif kind == wire.ASK:
+                    self._system.dispatch(link, item, ())
+                elif kind != wire.TELL:
+                    self._other(link, item)
+                elif (cell := cells.get(item.to)) is not None:
+                    cell.deliver(item)
+                else:
+                    self._system.dispatch(link, item, ())
+            except Exception as error:  # noqa: BLE001  (a fault of ours costs one item, no batch)
+                failed = error
+        if failed is not None:
+            raise failed  # the link logs and counts it
 
     def _taken(self, link: Link[Item], item: Item) -> None:
         if item.kind == wire.TELL:
@@ -389,3 +420,11 @@ class Router:
 
     def __repr__(self) -> str:
         return f"<Router {self.node} knows {sorted(self.directory)} links={sorted(self._links)}>"
+
+
+class _Queue:
+    """Those who wait for room on one lane of a link."""
+
+    def __init__(self) -> None:
+        self.lock = asyncio.Lock()
+        self.length = 0

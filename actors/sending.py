@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from threading import get_ident
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -106,6 +106,8 @@ class Sender:
 
     async def ask(self, ref: ActorRef, message: Message[R], timeout: float) -> R:
         """See ``ActorRef.ask``."""
+        if not timeout >= 0.0:
+            raise UsageError(f"the timeout of an ask is seconds from 0, not {timeout!r}")
         kind = type(message)
         reply_type(kind)  # one that names no reply is refused before it is sent
         body, arrays = self._codec.encode(message)
@@ -115,23 +117,28 @@ class Sender:
             msg = f"{ref.path} cannot be asked: node {ref.node} is not known or dead"
             raise Unreachable(msg)
         number = self._asks.number()
-        item = Item(ref.uid, uid, wire.ASK, body, number, timeout, chain)
-        waits = False
-        try:
-            if not arrays and kind in CONTROL:
-                link.send(item, len(body) + OVERHEAD)
-            else:
-                self._router.put(link, item, arrays, bulk=lane_of(kind) == "bulk")
-        except LinkFull:
-            waits = True
-        except LinkClosed as error:
-            raise Unreachable(f"{ref.path} cannot be asked: {error}") from error
+
+        def item(remaining: float) -> Item:
+            return Item(ref.uid, uid, wire.ASK, body, number, remaining, chain)
+
+        lane: Lane = "bulk" if arrays else lane_of(kind)
+        waits = bool(self._router.queues) and self._router.queues_for(link, lane)
+        if not waits:
+            try:
+                if not arrays and kind in CONTROL:
+                    link.send(item(timeout), len(body) + OVERHEAD)
+                else:
+                    self._router.put(link, item(timeout), arrays, bulk=lane == "bulk")
+            except LinkFull:
+                waits = True
+            except LinkClosed as error:
+                raise Unreachable(f"{ref.path} cannot be asked: {error}") from error
         # After it has left: the one that is asked need not wait for what is noted here. While it
         # waits for room it is known not to have left, and no link's end is its end.
         future = self._asks.open(number, ref, kind, timeout, None if waits else link)
         try:
             if waits:
-                await self._put_when_there_is_room(link, item, arrays, lane_of(kind), timeout)
+                await self._put_when_there_is_room(link, item, arrays, lane, timeout)
                 self._asks.leaves_over(link, number)
             return await future  # type: ignore[no-any-return]  # the decoder is built from Message[R]
         except (LinkClosed, _StayedFull) as error:
@@ -168,20 +175,24 @@ class Sender:
     async def _put_when_there_is_room(
         self,
         link: Link[Item],
-        item: Item,
+        item: Callable[[float], Item],
         arrays: Sequence[Weights],
         lane: Lane,
         timeout: float,
     ) -> None:
-        """Put an ask that found a full link.
+        """Put an ask that found a full link; its deadline goes on meanwhile.
 
         Raises:
             LinkClosed: the link has ended.
             _StayedFull: there was no room in time.
         """
+        clock = self._system.world.clock
+        deadline = clock.now() + timeout
         try:
             async with asyncio.timeout(timeout):
-                await self._router.put_when_there_is_room(link, item, arrays, lane)
+                await self._router.put_when_there_is_room(
+                    link, lambda: item(max(0.0, deadline - clock.now())), arrays, lane
+                )
         except TimeoutError:
             raise _StayedFull(f"the link to {link.peer} stayed full for {timeout:g} s") from None
 

@@ -24,7 +24,7 @@ from actors.codec import Codec
 from actors.errors import UsageError
 from actors.events import Custom, DeadLetter, EventStream, NodeQuarantined
 from actors.handling import Envelope
-from actors.item import OVERHEAD, TELL, Item, Refusal
+from actors.item import OVERHEAD, TELL, Item, Refusal, tag_of
 from actors.ref import ActorRef
 from actors.router import Router
 from actors.sending import Sender
@@ -137,7 +137,8 @@ class ActorSystem:
         self._dead: dict[NodeId, None] = {}
         self._pools: dict[int, LandingPool] = {}
         self._dead_letters = 0
-        self._waiting_for_stop: dict[int, list[asyncio.Future[str]]] = {}
+        #: By uid: the node of the actor, and who waits until it is gone.
+        self._waiting_for_stop: dict[int, tuple[str, list[asyncio.Future[str]]]] = {}
         self._started = False
         self._closed = False
         #: Set by the process manager on a launcher; handles what nodes tell their launcher.
@@ -171,6 +172,8 @@ class ActorSystem:
         self._closed = True
         await self.router.close(linger)
         self.asks.end(self.name)
+        for uid in tuple(self._waiting_for_stop):
+            self._stop_ended(uid, f"{self.name} was closed")
         for future in (self.failure, self.cut_off):
             future.cancel()  # without effect where it has its result
 
@@ -314,10 +317,13 @@ class ActorSystem:
         """Stop an actor and wait until it is gone.
 
         Returns:
-            Why it is gone: "stopped" where the stop worked.
+            Why it is gone: "stopped" where the stop worked; or why its node is.
         """
+        if ref.node != self.name and self.router.link_to(ref.node) is None:
+            return f"node {ref.node} is not known or dead"
         waiter: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-        self._waiting_for_stop.setdefault(ref.uid, []).append(waiter)
+        _, waiters = self._waiting_for_stop.setdefault(ref.uid, (ref.node, []))
+        waiters.append(waiter)
         self.signal(ref.parts, Watch(self.guardian))
         ref.stop()
         return await waiter
@@ -392,7 +398,7 @@ class ActorSystem:
         item = entry.item if isinstance(entry, Envelope) else entry
         name = type(entry.message).__name__ if isinstance(entry, Tick) else type(entry).__name__
         if isinstance(item, Item):
-            name = _tag_of(item.body)
+            name = tag_of(item.body)
             if isinstance(entry, Envelope) and item.kind == wire.ASK:
                 short = (
                     reason
@@ -486,13 +492,17 @@ class ActorSystem:
                     self.failure.set_result(failure)
             case Stopped(actor, reason):
                 self._top.pop(actor[2], None)
-                for waiter in self._waiting_for_stop.pop(actor[2], ()):
-                    if not waiter.done():
-                        waiter.set_result(reason)
+                self._stop_ended(actor[2], reason)
             case Started():
                 pass
             case _:
                 _log.warning("signal %r is not for a guardian", signal)
+
+    def _stop_ended(self, uid: int, reason: str) -> None:
+        _, waiters = self._waiting_for_stop.pop(uid, ("", ()))
+        for waiter in waiters:
+            if not waiter.done():
+                waiter.set_result(reason)
 
     def report(self, source: str, kind: str, fields: dict[str, Any]) -> None:
         """Publish an event here and, on a node with a launcher, there too."""
@@ -564,6 +574,9 @@ class ActorSystem:
         self.router.node_down(peer, reason)
         for cell in tuple(self.cells.values()):
             cell.node_died(peer.name, reason, outside=outside)
+        for uid, (node, _) in tuple(self._waiting_for_stop.items()):
+            if node == peer.name:
+                self._stop_ended(uid, f"its node died: {reason}")
 
     def statistics(self) -> SystemStatistics:
         """The state of the node as a frozen record."""
@@ -590,14 +603,3 @@ def _check_name(name: str) -> None:
             "starting with a letter or digit"
         )
         raise UsageError(msg)
-
-
-def _tag_of(body: bytes) -> str:
-    """The message type's name, read from the tag at the head of its encoding."""
-    try:
-        head = msgspec.msgpack.decode(body)
-    except msgspec.DecodeError:
-        return "?"
-    if isinstance(head, list) and head and isinstance(head[0], str):
-        return head[0].rpartition(":")[2]
-    return "?"

@@ -89,7 +89,7 @@ class Bulk(Generic[I]):
         self._futures: dict[int, asyncio.Future[None]] = {}
         self._requests: dict[int, tuple[LandingPool, LandingRequest]] = {}
         self._sizes: dict[int, int] = {}
-        self._waiters: list[asyncio.Future[None]] = []
+        self._waiters: dict[asyncio.Future[None], None] = {}
         self._closed_because: str | None = None
 
     @property
@@ -142,13 +142,16 @@ class Bulk(Generic[I]):
         await asyncio.sleep(0)
         while self._closed_because is None and not self._has_room():
             waiter: asyncio.Future[None] = self._loop.create_future()
-            self._waiters.append(waiter)
-            await waiter
+            self._waiters[waiter] = None
+            try:
+                await waiter
+            finally:
+                self._waiters.pop(waiter, None)
         if self._closed_because is not None:
             raise LinkClosed(f"the link to {self._peer} has ended: {self._closed_because}")
 
     def _wake_waiters(self) -> None:
-        waiters, self._waiters = self._waiters, []
+        waiters, self._waiters = self._waiters, {}
         for waiter in waiters:
             if not waiter.done():
                 waiter.set_result(None)

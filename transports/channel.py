@@ -99,7 +99,7 @@ class Channel(Generic[T]):
         self._in_tick = False
         self._unacknowledged = 0
         self._ack_timer: Timer | None = None
-        self._waiters: list[asyncio.Future[None]] = []
+        self._waiters: dict[asyncio.Future[None], None] = {}
         self._closed_because = ""
 
     # Sending
@@ -351,7 +351,7 @@ class Channel(Generic[T]):
         return (self.enqueued - self.sending.acked_bytes) * 2 <= self.window
 
     def _wake(self) -> None:
-        waiters, self._waiters = self._waiters, []
+        waiters, self._waiters = self._waiters, {}
         for waiter in waiters:
             if not waiter.done():
                 waiter.set_result(None)
@@ -366,8 +366,11 @@ class Channel(Generic[T]):
             await asyncio.sleep(0)
         while not self._has_room() and self.state != "closed":
             waiter: asyncio.Future[None] = self._loop.create_future()
-            self._waiters.append(waiter)
-            await waiter
+            self._waiters[waiter] = None
+            try:
+                await waiter
+            finally:
+                self._waiters.pop(waiter, None)
         if self._is_closed():
             raise LinkClosed(self._closed_sentence())
 

@@ -326,9 +326,13 @@ class Endpoint(Generic[I]):
     ) -> int:
         cost = 1
         data = part.bytes
+        refused = False
         try:
             frame = self._codecs[lane].decode(data)
             kind = type(frame)
+            if part.more is not (kind is Chunk):  # the bytes of a piece are a part of their own
+                how = "with" if part.more else "without"
+                raise ProtocolError("malformed", f"a {kind.__name__} came {how} parts behind it")
             if kind is Batch and link is not None:
                 if lane == "control":
                     link.on_control(frame, len(data))
@@ -336,22 +340,25 @@ class Endpoint(Generic[I]):
                     link.on_bulk(frame, len(data))
             elif kind is Chunk and link is not None:
                 cost = _CHUNK_COST
-                if not part.more:
-                    raise ProtocolError("malformed", f"{link.peer} sent a piece without bytes")
                 link.on_chunk(frame, len(data), partial(read_into, socket))
             else:
                 self._receive_rare(lane, link, route, frame)
         except ProtocolError as error:
+            refused = True
             self._refuse(lane, link, route, error)
         except zmq.Again:
             _logger.exception("libzmq gave a part of a message")
-        except Exception:
+        except Exception as error:
             # A fault of ours must cost one frame, not the node.
-            self._count_refused("malformed")
+            refused = True
             _logger.exception("a frame on the %s lane of %s failed", lane, self.node)
+            self._refuse(lane, link, route, ProtocolError("malformed", f"a frame failed: {error}"))
         # Whatever the frame was, the parts that were not asked for go with it.
         while part.more and not socket.closed and socket.getsockopt(zmq.RCVMORE):
             socket.recv_into(bytearray())
+            if not refused:
+                refused = True
+                self._count_refused("malformed")
         return cost
 
     def _receive_rare(

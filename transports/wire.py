@@ -293,7 +293,7 @@ class Codec(Generic[I]):
             )
         try:
             return self.decoder.decode(body)
-        except (msgspec.DecodeError, RecursionError) as error:
+        except Exception as error:  # msgspec lets through what text that is none raises, and depth
             raise ProtocolError("malformed", f"a frame cannot be read: {error}") from error
 
 

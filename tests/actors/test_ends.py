@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -18,16 +19,19 @@ from actors import (
     ActorGraph,
     ActorRef,
     ActorSystem,
+    AskError,
     CannotEncode,
+    DeadLetter,
     Message,
     Process,
     Simulated,
     Unreachable,
 )
 from actors.errors import PeerLost
+from actors.item import ASK, Item
 from actors.signals import Failure, NodeDown
 from actors.sim import Simulation
-from transports import LinkClosed, LinkFull, NodeId, Weights
+from transports import Link, LinkClosed, LinkFull, NodeId, Weights
 
 
 class Small(Message[int]):
@@ -133,6 +137,7 @@ class Fill(Message[str]):
 
 class Begin(Message[None]):
     talker: ActorRef
+    timeout: float = 600.0
 
 
 class Talker(Actor):
@@ -141,6 +146,9 @@ class Talker(Actor):
         fill(message.other, Small("x" * 10_000))
         return "x" * 10_000
 
+    def small(self, message: Small) -> int:
+        return 0
+
 
 class Asker(Actor):
     def small(self, message: Small) -> int:
@@ -148,7 +156,7 @@ class Asker(Actor):
 
     def begin(self, message: Begin) -> None:
         async def ask() -> str:
-            return await message.talker.ask(Fill(self.ref), timeout=600)
+            return await message.talker.ask(Fill(self.ref), timeout=message.timeout)
 
         self.pipe_to_self(ask(), lambda _: Small())
 
@@ -281,3 +289,216 @@ async def test_a_death_that_is_heard_of_twice_counts_once() -> None:
         assert [failure.message for failure in cell.actor.failed] == [
             "quarantined: it does not read"
         ]
+
+
+# Those that wait for room
+
+
+class Sized(Message[int]):
+    number: int
+    text: str = ""
+
+
+class Taken(Message[list[int]]):
+    pass
+
+
+class Takes(Actor):
+    def __init__(self) -> None:
+        self.taken: list[int] = []
+
+    def sized(self, message: Sized) -> int:
+        self.taken.append(message.number)
+        return message.number
+
+    def all(self, message: Taken) -> list[int]:
+        return self.taken
+
+
+@pytest.mark.parametrize("kind", [Small, Bulky])
+async def test_who_gives_up_waiting_for_room_is_forgotten(
+    kind: type[Small | Bulky], unreachable: ActorRef
+) -> None:
+    fill(unreachable, kind("x" * 10_000))
+    system = unreachable._system
+    link = system.router.link_to(NOWHERE.name)
+    assert link is not None
+    for _ in range(100):
+        for waiting in (unreachable.drain(), unreachable.ask(kind("x" * 10_000), timeout=60)):
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.001):
+                    await waiting
+    assert not link._control._waiters
+    assert not link._bulk._waiters
+    assert not system.router.queues
+    await system.close(linger=0.0)
+
+
+def test_asks_that_wait_for_room_keep_their_order_and_say_what_remains() -> None:
+    on = Simulated(2)
+
+    async def main() -> tuple[list[int], list[float]]:
+        graph = ActorGraph("order")
+        with graph.supervisor("root"):
+            graph.actor("takes", Takes, place=Process("one"))
+        with Simulation(on).running() as simulation:
+            async with graph.start(on, world=simulation.world("order")) as live:
+                ref, router = live["takes"], live.system.router
+                remaining: list[float] = []
+                put = router.put
+
+                def noting(link: Link[Item], item: Item, *rest: Any, **more: Any) -> Any:
+                    if item.kind == ASK:
+                        remaining.append(item.remaining)
+                    return put(link, item, *rest, **more)
+
+                router.put = noting  # type: ignore[method-assign]  # it looks, and hands on
+                simulation.network.freeze("one")
+                big = "x" * 3_000_000
+                asks = [
+                    asyncio.ensure_future(ref.ask(Sized(n, big if n < 8 else ""), timeout=60))
+                    for n in range(16)
+                ]
+                await asyncio.sleep(5)
+                link = router.link_to("one")
+                assert link is not None
+                assert len(link._control._waiters) == 1, "the others queue behind it"
+                simulation.network.thaw("one")
+                assert await asyncio.gather(*asks) == list(range(16))
+                return await ref.ask(Taken(), timeout=5), remaining
+
+    numbers, remaining = actors.run(main(), on=on)
+    assert numbers == list(range(16))
+    assert len(remaining) >= 10
+    assert all(50 < each <= 55 for each in remaining), "they left after five seconds"
+
+
+def test_an_asker_that_does_not_read_its_answers_holds_up_the_others_for_its_timeout_only() -> None:
+    on = Simulated(2)
+
+    async def main() -> float:
+        graph = ActorGraph("frozen")
+        with graph.supervisor("root"):
+            graph.actor("talker", Talker, place=Process("one"), stop_timeout=0.5)
+            graph.actor("asker", Asker, place=Process("two"))
+        loop = asyncio.get_running_loop()
+        with Simulation(on).running() as simulation:
+            async with graph.start(on, world=simulation.world("frozen")) as live:
+                letters: list[DeadLetter] = []
+                live.system.events.subscribe(DeadLetter, letters.append)
+                live["asker"].tell(Begin(live["talker"], 3.0))
+                await asyncio.sleep(0.5)
+                simulation.network.freeze("two")
+                began = loop.time()
+                assert await live["talker"].ask(Small(), timeout=30) == 0
+                took = loop.time() - began
+                simulation.network.thaw("two")
+        return took
+
+    assert 2.0 < actors.run(main(), on=on) < 3.0
+
+
+# Stops
+
+
+def test_a_stop_ends_when_the_node_of_its_actor_dies() -> None:
+    on = Simulated(1)
+
+    async def main() -> list[str]:
+        graph = ActorGraph("killed")
+        with graph.supervisor("root"):
+            graph.actor("cleans", Cleans, place=Process("one"), stop_timeout=3600)
+        with Simulation(on).running() as simulation:
+            async with graph.start(on, world=simulation.world("killed")) as live:
+                ask = asyncio.ensure_future(live["cleans"].ask(Small(), timeout=50))
+                await asyncio.sleep(0.5)
+                stop = asyncio.ensure_future(live.system.stop(live["cleans"]))
+                await asyncio.sleep(0.5)
+                assert not stop.done()
+                simulation.network.freeze("one")
+                assert live.system.end_node is not None
+                live.system.end_node(live.system.router.directory["one"][0], "as told")
+                async with asyncio.timeout(20):
+                    reasons = [await stop]
+                with contextlib.suppress(AskError):
+                    await ask
+                nobody = live.system.ref(("elsewhere", "/nobody", 77))
+                reasons.append(await live.system.stop(nobody))
+                return reasons
+
+    died, unknown = actors.run(main(), on=on)
+    assert died.startswith("its node died: ")
+    assert unknown == "node elsewhere is not known or dead"
+
+
+class Careful(Actor):
+    """Needs almost all of its time for a message, and then some to clean up."""
+
+    def __init__(self, cleaned: list[str]) -> None:
+        self.cleaned = cleaned
+
+    async def small(self, message: Small) -> int:
+        await asyncio.sleep(0.9)
+        return 1
+
+    async def on_stop(self) -> None:
+        await asyncio.sleep(0.5)
+        self.cleaned.append("all")
+
+
+class Deaf(Actor):
+    """Catches every cancellation."""
+
+    async def small(self, message: Small) -> int:
+        while True:
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.Event().wait()
+            if message.text == "once":
+                return 1
+
+
+def in_virtual_time(main: Callable[[ActorSystem], Coroutine[Any, Any, None]]) -> None:
+    on = Simulated(1)
+
+    async def within() -> None:
+        with Simulation(on).running() as simulation:
+            world = simulation.world("alone")
+            async with asyncio.timeout(60), ActorSystem("alone", world=world) as system:
+                await main(system)
+
+    actors.run(within(), on=on)
+
+
+def test_what_an_actor_does_at_its_end_has_a_time_of_its_own() -> None:
+    cleaned: list[str] = []
+
+    async def main(system: ActorSystem) -> None:
+        ref = system.new_ref("careful")
+        cell = system.make("careful", Careful, {"cleaned": cleaned}, ref=ref)
+        cell.stop_timeout = 1.0
+        ask = asyncio.ensure_future(ref.ask(Small(), timeout=30))
+        await asyncio.sleep(0.1)
+        assert await system.stop(ref) == "stopped"
+        assert await ask == 1
+
+    in_virtual_time(main)
+    assert cleaned == ["all"]
+
+
+@pytest.mark.parametrize(("text", "reason"), [("once", "stopped"), ("", "abandoned: it caught 5")])
+def test_an_actor_that_catches_its_cancellation_is_cancelled_again_and_left_at_last(
+    text: str, reason: str
+) -> None:
+    async def main(system: ActorSystem) -> None:
+        ref = system.new_ref("deaf")
+        cell = system.make("deaf", Deaf, {}, ref=ref)
+        cell.stop_timeout = 1.0
+        ask = asyncio.ensure_future(ref.ask(Small(text), timeout=30))
+        await asyncio.sleep(0.1)
+        began = asyncio.get_running_loop().time()
+        assert (await system.stop(ref)).startswith(reason)
+        assert asyncio.get_running_loop().time() - began < 7.0
+        ask.cancel()
+        cell.task.get_coro().close()  # it would catch all others, too
+
+    in_virtual_time(main)

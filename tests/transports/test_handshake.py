@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import zlib
 from typing import Any
 
 import msgspec
@@ -378,3 +379,31 @@ def test_the_memory_of_the_gate_is_bounded() -> None:
     assert gate.turn_away("control", bytes([9]))
     assert not gate.turn_away("control", bytes([9]))
     assert gate.code("bulk", bytes([9])) == "no hello"
+
+
+@pytest.mark.parametrize("lane", ["control", "bulk"])
+async def test_parts_behind_a_frame_are_refused_with_it(
+    world: World, listener: Node, lane: Lane
+) -> None:
+    stranger = strangers(world)[lane == "bulk"]
+    await stranger.greet(listener.id)
+    to = listener.id.incarnation
+    item: Any = Note(1) if lane == "control" else Parcel(1, Note(1), [], b"")
+    stranger.send(Batch(VERSION, 1, to, 1, 0, [item]), b"more", b"and more")
+    await eventually(lambda: listener.refused == {"malformed": 1})
+    assert not listener.recorder.items
+    assert not listener.recorder.transfers
+    await still_works(world, listener)
+
+
+async def test_text_that_is_none_is_refused_and_the_bulk_lane_begins_anew(
+    world: World, listener: Node
+) -> None:
+    _, bulk = strangers(world)
+    await bulk.greet(listener.id)
+    broken = bytearray(CODECS["bulk"].encode(bulk.hello(listener.id))[5:])
+    at = broken.index(b"test")
+    broken[at] = 0xFF
+    bulk.send_raw([b"\xce" + zlib.crc32(broken).to_bytes(4, "big") + bytes(broken)])
+    assert await bulk.refusal() == "malformed"
+    await still_works(world, listener)

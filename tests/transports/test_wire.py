@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 import io
+import tracemalloc
 import zlib
 from typing import Any
 
 import msgpack
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tests.transports.world import Note, arrays
@@ -112,6 +113,43 @@ def test_whatever_comes_is_a_frame_or_a_refusal_from_the_list(body: bytes) -> No
     for codec in (CONTROL, BULK):
         for data in (body, checked(body)):
             assert outcome(codec, data) in {"a frame", *REFUSALS}
+
+
+@given(st.sampled_from(CONTROL_FRAMES), st.integers(0, 10_000), st.integers(1, 255))
+@example(HELLO, 5, 0xC3)  # text that is none
+def test_a_changed_byte_under_a_fitting_checksum_is_a_frame_or_a_refusal(
+    frame: msgspec.Struct, position: int, change: int
+) -> None:
+    body = bytearray(CONTROL.encode(frame)[5:])
+    body[position % len(body)] ^= change
+    assert outcome(CONTROL, checked(bytes(body))) in {"a frame", *REFUSALS}
+
+
+@pytest.mark.parametrize("codec", [CONTROL, BULK], ids=["control", "bulk"])
+def test_lengths_that_a_frame_only_claims_cost_no_memory(codec: Codec[Note]) -> None:
+    """Array, map, text, bytes and extension of 2^32 - 1, wherever a value may stand."""
+    tracemalloc.start()
+    try:
+        for claim in (b"\xdd", b"\xdf", b"\xdb", b"\xc6", b"\xc9"):
+            for fields in range(8):
+                claimed = b"\x01" * fields + claim + b"\xff" * 4 + b"\x01" * 20
+                for body in (claimed, b"\x97\x00\x01" + claimed, b"\x99\x01\x01" + claimed):
+                    assert outcome(codec, checked(body)) in REFUSALS
+        assert tracemalloc.get_traced_memory()[1] < 1 << 20
+    finally:
+        tracemalloc.stop()
+
+
+@given(st.binary(max_size=2000) | values.map(msgspec.msgpack.encode))
+def test_what_a_frame_takes_is_bounded_by_its_size(body: bytes) -> None:
+    data = checked(body)
+    tracemalloc.start()
+    try:
+        outcome(CONTROL, data)
+        # An item of one byte becomes an object; the worst of them take a hundred bytes.
+        assert tracemalloc.get_traced_memory()[1] < 100 * len(data) + 20_000
+    finally:
+        tracemalloc.stop()
 
 
 def test_deep_nesting_is_refused() -> None:
