@@ -52,8 +52,8 @@ class RunLog:
 
     Args:
         directory: of the run.
-        on_row: called with each line of the metrics, with the restarts so far, and with
-            ``{"event": sentence}`` for failures and restarts.
+        on_row: called with each line of the metrics that is told here, with the restarts so far,
+            and with ``{"event": sentence}`` for failures and restarts.
 
     Raises:
         RunDirectoryError: a file cannot be opened.
