@@ -90,9 +90,11 @@ def whole_rows(content: bytes) -> list[dict[str, Any]]:
             row = json.loads(line)
         except ValueError:
             break
-        if not (
-            line.endswith(b"\n") and isinstance(row, dict) and isinstance(row.get("round"), int)
-        ):
+        if not line.endswith(b"\n") or not _is_row(row):
             break
         rows.append(row)
     return rows
+
+
+def _is_row(row: object) -> bool:
+    return isinstance(row, dict) and isinstance(row.get("round"), int)

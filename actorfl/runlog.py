@@ -14,6 +14,7 @@ import msgspec
 import structlog
 
 from actorfl.errors import RunDirectoryError, refusal_of
+from actorfl.eventfile import EventFile
 from actorfl.rundir import RunDirectory, unusable
 from actors import (
     ActorFailure,
@@ -71,7 +72,7 @@ class RunLog:
         self.gave_up: SupervisorGaveUp | None = None
         self.on_progress: Callable[[], None] | None = None
         self._on_row = on_row
-        self._events = _opened(directory.events, lambda path: path.open("ab", buffering=0))
+        self._events = _opened(directory.events, EventFile)
         try:
             self._text = _opened(directory.log, _for_people)
         except RunDirectoryError:
@@ -165,7 +166,7 @@ class RunLog:
 
     def _record(self, fields: dict[str, Any]) -> None:
         with self._telling():
-            self._events.write(self._encoder.encode({"time": time.time(), **fields}))
+            self._events.append(self._encoder.encode({"time": time.time(), **fields}))
 
     @contextmanager
     def _telling(self) -> Iterator[None]:
