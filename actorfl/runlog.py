@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import time
 from collections import Counter
@@ -43,13 +44,15 @@ _TOLD = 3
 _COUNTED = 1_000
 #: What tells the failures of many workers apart, but not what went wrong.
 _NUMBER = re.compile(r"\d+")
+#: Whose warnings in the launcher's process stand in the log, as those of other processes do.
+_LOGGERS = ("actorfl", "actors", "transports")
 
 
 class RunLog:
     """Listens to the launcher's event stream.
 
     ``events.msgpack`` is a stream of MessagePack maps, ``log.txt`` the same for people, with
-    remote tracebacks and what the processes printed.
+    remote tracebacks, what the processes printed, and the warnings of the launcher's own.
 
     Args:
         directory: of the run.
@@ -89,6 +92,9 @@ class RunLog:
                 structlog.dev.ConsoleRenderer(colors=False, sort_keys=False),
             ],
         )
+        self._warnings = _Warnings(self.line)
+        for name in _LOGGERS:
+            logging.getLogger(name).addHandler(self._warnings)
 
     @property
     def restarts(self) -> int:
@@ -208,12 +214,30 @@ class RunLog:
 
     def close(self) -> None:
         """Close the files."""
+        for name in _LOGGERS:
+            logging.getLogger(name).removeHandler(self._warnings)
         for file in (self._events, self._text):
             with self._telling():
                 file.close()
 
     def __repr__(self) -> str:
         return f"<RunLog restarts={self.restarts} dead_letters={self._dead_letters}>"
+
+
+class _Warnings(logging.Handler):
+    """Tells warnings as the line of a process, in the form that node processes print them in."""
+
+    def __init__(self, tell: Callable[[str, str], None]) -> None:
+        super().__init__(logging.WARNING)
+        self.setFormatter(logging.Formatter("%(levelname)s %(name)s: %(message)s"))
+        self._tell = tell
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Tell one."""
+        try:
+            self._tell("launcher", self.format(record))
+        except Exception:  # noqa: BLE001  (a handler must not raise into what it is told of)
+            self.handleError(record)
 
 
 def _for_people(path: Path) -> TextIO:

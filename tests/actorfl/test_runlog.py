@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import resource
 from collections.abc import Iterator, Mapping
 from contextlib import closing
@@ -121,6 +122,20 @@ async def test_the_log_holds_the_remote_traceback_and_what_processes_print(
     text = directory.log.read_text()
     assert "the traceback\n" in text
     assert "hello from p0" in text
+
+
+@pytest.mark.parametrize("name", ["actors.cell", "transports", "actorfl.aggregator"])
+def test_warnings_of_the_launcher_stand_in_the_log_and_not_on_the_screen(
+    name: str, log: RunLog, directory: RunDirectory
+) -> None:
+    logger = logging.getLogger(name)
+    logger.warning("%s hung in on_stop for %d s; left", "/root/w1", 1)
+    logger.info("restored at clock 3")
+    log.close()
+    logger.warning("too late")
+    (line,) = directory.log.read_text().splitlines()
+    assert f"WARNING {name}: /root/w1 hung in on_stop for 1 s; left" in line
+    assert line.endswith("node=launcher")
 
 
 async def test_the_plain_msgpack_package_reads_the_events(
