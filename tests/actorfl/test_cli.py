@@ -192,7 +192,14 @@ def test_what_a_task_prints_does_not_come_before_the_line_of_json(tmp_path: Path
     )
     (tmp_path / "blobs.py").write_text(code + "\n\nprint('imported')\n")
     (tmp_path / "run.toml").write_text((blobs / "run.toml").read_text())
-    arguments = ["run", tmp_path / "run.toml", "--set", "until.rounds=1", "--out", tmp_path]
+    arguments: list[str | Path] = [
+        "run",
+        tmp_path / "run.toml",
+        "--set",
+        "until.rounds=1",
+        "--out",
+        tmp_path,
+    ]
     ended = process(*arguments, "--json")
     assert ended.returncode == 0, ended.stderr
     assert json.loads(ended.stdout)["rounds"] == 1
