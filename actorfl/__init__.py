@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -42,6 +43,9 @@ if (
         "run `pip uninstall transports`, then reinstall actorfl"
     )
     raise ImportError(_msg)
+
+# Whoever uses this decides where its log goes; without a handler Python writes warnings to stderr.
+logging.getLogger(__name__).addHandler(logging.NullHandler())
 
 # Where each public name lives; it is loaded when it is first used, so that a node's process
 # can attach to its launcher, and a command line answer, before anything heavy is imported.

@@ -219,7 +219,7 @@ class Aggregator(Actor):
             return
         for sentence in self._numerics.heard(message.worker, message.fingerprint):
             if self._plan.strict:
-                raise Misfit(f"the run is strict, and {sentence}")
+                raise Misfit(f"the run is strict, but {sentence}")
             self.publish("warning", sentence=f"the same bits are not promised: {sentence}")
 
     async def put(self, message: Put) -> None:

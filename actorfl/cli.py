@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -35,7 +36,7 @@ _LATEST = "latest"
 
 _EPILOG = (
     "Exit codes: 0 done, 2 usage, 10-19 configuration refused, 20-29 run directory refused, "
-    "30 the run gave up, 130 Ctrl-C; docs/exit-codes.md lists them all."
+    "30 the run gave up, 130 Ctrl-C or SIGTERM; docs/exit-codes.md lists them all."
 )
 
 app = typer.Typer(
@@ -136,7 +137,9 @@ def run(  # noqa: PLR0917  (typer turns parameters into arguments and options)
     as_json: Annotated[
         bool,
         typer.Option(
-            "--json", help="Write the result as one line of JSON; rounds go to standard error."
+            "--json",
+            help="Write the result as one line of JSON, and nothing else, to standard output; "
+            "rounds, and what a task prints in this process, go to standard error.",
         ),
     ] = False,
     out: Annotated[Path, typer.Option(help="Where a new run directory is made.")] = Path("runs"),
@@ -147,18 +150,20 @@ def run(  # noqa: PLR0917  (typer turns parameters into arguments and options)
         raise typer.BadParameter("give a configuration FILE, or --resume", param_hint="FILE")
     deployment = parse_deployment(deploy)
     try:
-        described, directory = _described(file, settings or [], resume, out)
-        say = _Output(sys.stderr if as_json else sys.stdout)
-        surplus = idle(deployment, len(described.topology.names))
-        if surplus:
-            say.line(row_line({"event": surplus}))
-        result = described.start(
-            deployment,
-            resume=directory,
-            out=out,
-            on_row=_rows_to(say, resumed=directory is not None),
-            debug=debug,
-        )
+        # A task may print, when it is imported or when it trains in this process.
+        with contextlib.redirect_stdout(sys.stderr) if as_json else contextlib.nullcontext():
+            described, directory = _described(file, settings or [], resume, out)
+            say = _Output(sys.stdout)
+            surplus = idle(deployment, len(described.topology.names))
+            if surplus:
+                say.line(row_line({"event": surplus}))
+            result = described.start(
+                deployment,
+                resume=directory,
+                out=out,
+                on_row=_rows_to(say, resumed=directory is not None),
+                debug=debug,
+            )
     except KeyboardInterrupt as stopped:
         # What had to end has ended; a second Ctrl-C in these last lines must not show a traceback.
         signal.signal(signal.SIGINT, signal.SIG_IGN)

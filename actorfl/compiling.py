@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Awaitable, Callable
 
 from actorfl.aggregator import Aggregator
 from actorfl.errors import ConfigError, Misfit
@@ -54,8 +53,8 @@ def evaluated_at(run: Run) -> At:
 def graph_of(
     run: Run,
     identity: str,
-    on_row: Callable[[dict[str, Any]], None],
-    on_finished: Callable[[Finished], None],
+    on_row: Callable[[int, str], Awaitable[None]],
+    on_finished: Callable[[Finished], Awaitable[None]],
 ) -> ActorGraph:
     """The graph of a run.
 
@@ -65,8 +64,9 @@ def graph_of(
     Args:
         run: what is to be learned.
         identity: of this run, the same over all its starts.
-        on_row: called in the launcher with each line of the metrics.
-        on_finished: called in the launcher at the end.
+        on_row: awaited in the launcher with round and text of each line of the metrics that the
+            aggregator tells; it may miss some, and hear of others twice.
+        on_finished: awaited in the launcher at the end, maybe more than once.
     """
     if not isinstance(run.topology, Star):
         msg = f"a {type(run.topology).__name__} cannot be run yet; use Star"

@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 
-from actorfl.checkpoint import METRICS
 from actorfl.compiling import graph_of
 from actorfl.errors import MissingExtra, RunDirectoryError, RunFailed, refusal_of
 from actorfl.exitcodes import ExitCode
 from actorfl.outside import Outside
 from actorfl.protocol import Finished
 from actorfl.resuming import checked
+from actorfl.rows import Rows
 from actorfl.rundir import RunDirectory
 from actorfl.runlog import RunLog
 from actorfl.threads import deployed
@@ -93,13 +93,15 @@ class Running:
         live: Live,
         log: RunLog,
         finished: asyncio.Future[Finished],
+        *,
         outside: Outside,
+        rows: Rows,
     ) -> None:
         self.directory = directory
         self.live = live
         self.log = log
         self.simulation = outside.simulation
-        self._storage = outside.storage
+        self._rows = rows
         self._finished = finished
 
     async def result(self) -> Result:
@@ -114,6 +116,8 @@ class Running:
         except GaveUp as error:
             gave_up = self.log.gave_up
             who = gave_up.child.rpartition("/")[2] if gave_up else "the run"
+            if who != "monitor":  # it fails where on_row raises, which would only raise again
+                await self._rows.catch_up()  # the last line may have died with the aggregator
             reason = gave_up.error if gave_up else str(error)
             restarts = gave_up.restarts if gave_up else 0
             # What is refused here says it by itself: its class is in the exit code.
@@ -137,8 +141,7 @@ class Running:
 
     async def _merged(self) -> bool:
         """Whether any round merged an update: the lines of all starts of the run tell."""
-        lines = (await self._storage.read(METRICS) or b"").splitlines()
-        return any(json.loads(line).get("updates") for line in lines)
+        return any(row.get("updates") for row in await self._rows.written())
 
     def __repr__(self) -> str:
         return f"<Running {self.directory.path.name} restarts={self.log.restarts}>"
@@ -163,8 +166,8 @@ async def running(
         on: where; in this process if not given.
         resume: directory of an earlier start to continue.
         out: where a new directory is made.
-        on_row: called with each line of the metrics, and with ``{"event": sentence}`` for each
-            failure and restart.
+        on_row: called with each line that this start adds to the metrics, once and in order, and
+            with ``{"event": sentence}`` for each failure and restart.
         debug: have the processes log at debug level.
         spawner: starts the processes; for tests of what they may do to a run.
         on_directory: called with the run's directory as soon as the run can be resumed there.
@@ -178,7 +181,7 @@ async def running(
             raise MissingExtra(module, "torch", "training")
     on = deployed(on or Inline())
     # Built once before any directory is made, so that what does not fit leaves nothing behind.
-    graph_of(run, "", lambda _: None, lambda _: None).validate(on)
+    graph_of(run, "", _nowhere, _nowhere).validate(on)
     directory = RunDirectory.create(out, run.name) if resume is None else RunDirectory.open(resume)
     with directory:
         directory.begin(run)
@@ -187,17 +190,21 @@ async def running(
         loop = asyncio.get_running_loop()
         finished: asyncio.Future[Finished] = loop.create_future()
         with closing(RunLog(directory, on_row)) as log:
+            outside = Outside(run, on, directory, spawner)
+            rows = Rows(outside.storage, log.row)
 
-            def on_finished(message: Finished) -> None:
+            async def on_finished(message: Finished) -> None:
+                await rows.catch_up()
                 if not finished.done():
                     finished.set_result(message)
 
-            graph = graph_of(run, identity, log.row, on_finished)
-            outside = Outside(run, on, directory, spawner)
+            graph = graph_of(run, identity, rows.told, on_finished)
             limit: asyncio.TimerHandle | None = None
             try:
                 if resume is not None:
-                    log.tell(await checked(directory, outside.storage, identity, run.until))
+                    resumed = await checked(directory, outside.storage, identity, run.until)
+                    await rows.resume(resumed.clock)
+                    log.tell(resumed.sentence)
                 async with graph.start(
                     on,
                     world=outside.world,
@@ -214,7 +221,7 @@ async def running(
                 ) as live:
                     log.on_progress = live.progressed
                     try:
-                        yield Running(directory, live, log, finished, outside)
+                        yield Running(directory, live, log, finished, outside=outside, rows=rows)
                     finally:
                         limit = loop.call_later(_STOP_LIMIT, _kill_all, live)
             finally:
@@ -289,6 +296,10 @@ def start(
 
     with asyncio.Runner(loop_factory=loop_factory(on)) as runner:
         return runner.run(main())
+
+
+async def _nowhere(*_: object) -> None:
+    """Where what a run tells goes to while it is only looked at."""
 
 
 def _kill_all(live: Live) -> None:

@@ -30,10 +30,13 @@ class ExitCode(IntEnum):
     INTERNAL = 1, "an error that actorfl does not expect: please report it with --debug's output"
     USAGE = 2, "the command line was not understood"
 
-    CONFIG = 10, "the configuration was refused, for a reason without a code of its own"
+    CONFIG = (
+        10,
+        "refused for a reason without a code of its own (no TOML, `--set` without `=`, say)",
+    )
     UNKNOWN_KEY = 11, "the configuration has a key or a kind that does not exist"
-    MISSING_FILE = 12, "a file that was named does not exist or cannot be read"
-    CODE_IMPORT = 13, "the task, or other code that was named, does not import"
+    MISSING_FILE = 12, "a file that was named, but none of code, does not exist or cannot be read"
+    CODE_IMPORT = 13, "the task, or other code that was named, does not import or is not there"
     WRONG_VALUE = 14, "a value is of the wrong type, out of range, or missing (0 workers, say)"
     MISFIT = 15, "two parts of the configuration do not fit together"
     MISSING_EXTRA = 16, "an optional dependency is not installed"
@@ -45,4 +48,4 @@ class ExitCode(IntEnum):
 
     RUN_FAILED = 30, "the run started and gave up"
 
-    INTERRUPTED = 130, "Ctrl-C"
+    INTERRUPTED = 130, "Ctrl-C or SIGTERM"

@@ -125,58 +125,63 @@ def measured() -> Fingerprint:
     return _measured[threads]
 
 
-def differences(ours: Fingerprint, theirs: Fingerprint) -> list[str]:
-    """Tell in sentences where two fingerprints differ, and what to do.
+def differences(ours: Fingerprint, theirs: Fingerprint, names: tuple[str, str]) -> list[str]:
+    """Tell in sentences where two fingerprints differ: who has what, and what to do.
 
     Args:
-        ours: One, whose values are named first.
-        theirs: The other.
+        ours: One.
+        theirs: The other, whose values are named first.
+        names: Whose `ours` and `theirs` are.
 
     Returns:
-        A sentence (without its stop) for each difference, causes before effects; empty if equal.
+        A sentence (without its stop) for each difference; empty if equal. That the probe ends in
+        other bits follows from any other difference, so it is told where there is none.
     """
+    us, them = names
     found = []
-    for name, mine, other, cure in (
-        ("torch is", ours.torch, theirs.torch, "install the same build everywhere"),
-        ("numpy is", ours.numpy, theirs.numpy, "install the same version everywhere"),
-        ("the machine is", ours.machine, theirs.machine, "take one kind of machine"),
+    for has, other, mine, cure in (
+        ("with torch ", theirs.torch, ours.torch, "install the same build everywhere"),
+        ("with numpy ", theirs.numpy, ours.numpy, "install the same version everywhere"),
+        ("on ", theirs.machine, ours.machine, "take one kind of machine"),
         (
-            "the CPU capability is",
-            ours.capability,
+            "with the CPU capability ",
             theirs.capability,
+            ours.capability,
             "set ATEN_CPU_CAPABILITY to the lesser one everywhere",
         ),
         (
-            "threads per fit are",
-            ours.threads,
-            theirs.threads,
+            "with ",
+            _threads(theirs.threads),
+            _threads(ours.threads),
             "set ACTORFL_THREADS alike everywhere",
         ),
+        *_of_settings(dict(ours.settings), dict(theirs.settings)),
     ):
         if mine != other:
-            found.append(f"{name} {mine} here and {other} there: {cure}")
-    here, there = dict(ours.settings), dict(theirs.settings)
-    found += [
-        f"the environment variable {name} is {_shown(here.get(name))} here and "
-        f"{_shown(there.get(name))} there: set it alike everywhere"
-        for name in sorted(here.keys() | there.keys())
-        if here.get(name) != there.get(name)
-    ]
-    if ours.probe != theirs.probe:
-        cure = (
-            "of which the above is the cause"
-            if found
-            else "another model of CPU, or a library that changes how floats are rounded"
-        )
+            found.append(f"{them} computes {has}{other} and {us} {has}{mine}: {cure}")
+    if not found and ours.probe != theirs.probe:
         found.append(
-            f"a probe training ends in {ours.probe[:_SHOWN]} here and {theirs.probe[:_SHOWN]} "
-            f"there: {cure}"
+            f"{them} computes other bits than {us} (a probe training ends in "
+            f"{theirs.probe[:_SHOWN]} and {ours.probe[:_SHOWN]}): take one model of CPU, and look "
+            "for a library that changes how floats are rounded"
         )
     return found
 
 
-def _shown(value: str | None) -> str:
-    return "not set" if value is None else repr(value)
+def _threads(count: int) -> str:
+    return f"{count} {'thread' if count == 1 else 'threads'} per fit"
+
+
+def _of_settings(
+    ours: dict[str, str], theirs: dict[str, str]
+) -> Iterable[tuple[str, str, str, str]]:
+    for name in sorted(ours.keys() | theirs.keys()):
+        other, mine = (_setting(name, one.get(name)) for one in (theirs, ours))
+        yield "", other, mine, "set this environment variable alike everywhere"
+
+
+def _setting(name: str, value: str | None) -> str:
+    return f"without {name}" if value is None else f"with {name}={value!r}"
 
 
 def _settings() -> tuple[tuple[str, str], ...]:

@@ -1,36 +1,35 @@
-"""The monitor: an actor in the launcher that hears of each line of the metrics and of the end."""
+"""The monitor: an actor in the launcher that hears of lines of the metrics and of the end."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Awaitable, Callable
 
 from actorfl.protocol import Finished, Row
 from actors import Actor
 
 
 class Monitor(Actor):
-    """Hands on what the aggregator tells; what it tells again after a restart is not doubled.
+    """Hands on what the aggregator tells, message by message; it remembers nothing.
+
+    What was told before must outlive this actor, which is restarted where a callback raises.
 
     Args:
-        on_row: called with each line, once.
-        on_finished: called at the end.
+        on_row: awaited with round and text of each line told; also doubled and out of order.
+        on_finished: awaited at the end, maybe more than once.
     """
 
     def __init__(
-        self, on_row: Callable[[dict[str, Any]], None], on_finished: Callable[[Finished], None]
+        self,
+        on_row: Callable[[int, str], Awaitable[None]],
+        on_finished: Callable[[Finished], Awaitable[None]],
     ) -> None:
         self._on_row = on_row
         self._on_finished = on_finished
-        self._seen = 0
 
-    def row(self, message: Row) -> None:
+    async def row(self, message: Row) -> None:
         """A line that is written."""
-        if message.round > self._seen:
-            self._seen = message.round
-            self._on_row(json.loads(message.json))
+        await self._on_row(message.round, message.json)
 
-    def finished(self, message: Finished) -> None:
+    async def finished(self, message: Finished) -> None:
         """The final model is written."""
-        self._on_finished(message)
+        await self._on_finished(message)

@@ -45,9 +45,11 @@ class Numerics:
             self.reference = fingerprint
         new = []
         for name in sorted(self._waiting):
-            found = differences(self.reference, self._waiting[name])
+            # The first itself may compute otherwise than in the start that was its measure.
+            first = self._first if name != self._first else f"{name} before"
+            found = differences(self.reference, self._waiting[name], (first, name))
             if found and name not in self.unpromised:
-                sentence = f"{name} does not compute as {self._first} did: {'; '.join(found)}"
+                sentence = "; ".join(found)
                 self.unpromised[name] = sentence
                 new.append(sentence)
         self._waiting.clear()

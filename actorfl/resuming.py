@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import msgspec
 
 from actorfl import checkpoint
@@ -11,7 +13,21 @@ from actorfl.until import Progress, Rounds, Until
 from actors import Snapshots, Storage
 
 
-async def checked(directory: RunDirectory, storage: Storage, identity: str, until: Until) -> str:
+class Resumed(NamedTuple):
+    """Where a resumed run goes on.
+
+    Attributes:
+        sentence: the same for people.
+        clock: rounds that it goes on after; 0 from the beginning.
+    """
+
+    sentence: str
+    clock: int
+
+
+async def checked(
+    directory: RunDirectory, storage: Storage, identity: str, until: Until
+) -> Resumed:
     """Look at the checkpoint that a resumed run goes on from.
 
     Args:
@@ -21,7 +37,7 @@ async def checked(directory: RunDirectory, storage: Storage, identity: str, unti
         until: when the run is over.
 
     Returns:
-        Where the run goes on, for people.
+        Where the run goes on.
 
     Raises:
         NothingToResume: the checkpoint belongs to another run or another version of this program,
@@ -39,10 +55,11 @@ async def checked(directory: RunDirectory, storage: Storage, identity: str, unti
     if found is None:
         damaged = snapshots.statistics().skipped
         if damaged:
-            return f"none of the {damaged} snapshots is whole; the run begins again with round 1"
+            begins = f"none of the {damaged} snapshots is whole; the run begins again with round 1"
+            return Resumed(begins, 0)
         if written:
-            return "there are rounds but no snapshot; the run begins again with round 1"
-        return f"resuming {shown(path)} from its beginning"
+            return Resumed("there are rounds but no snapshot; the run begins again with round 1", 0)
+        return Resumed(f"resuming {shown(path)} from its beginning", 0)
     header = found.header
     if header.identity != identity:
         raise NothingToResume(path, f"its snapshots belong to another run ({header.identity})")
@@ -53,6 +70,6 @@ async def checked(directory: RunDirectory, storage: Storage, identity: str, unti
         )
         raise NothingToResume(path, reason)
     if header.finished and until.reached(Progress(header.clock)):
-        return f"{shown(path)} was complete"
+        return Resumed(f"{shown(path)} was complete", header.clock)
     of = f" of {until.rounds}" if isinstance(until, Rounds) else ""
-    return f"resuming {shown(path)} after round {header.clock}{of}"
+    return Resumed(f"resuming {shown(path)} after round {header.clock}{of}", header.clock)

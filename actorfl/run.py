@@ -273,8 +273,8 @@ class Run:
             on: where; without it in this process.
             resume: directory of an earlier start to continue; without it a new one is made.
             out: where a new directory is made.
-            on_row: called with each row of the metrics as it comes, and with
-                ``{"event": sentence}`` for each failure and restart.
+            on_row: called with each row that this start adds to the metrics as it comes, once and
+                in order, and with ``{"event": sentence}`` for each failure and restart.
             debug: have the processes log at debug level.
 
         Returns:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import time
 from collections import Counter
@@ -14,6 +15,7 @@ import msgspec
 import structlog
 
 from actorfl.errors import RunDirectoryError, refusal_of
+from actorfl.eventfile import EventFile
 from actorfl.rundir import RunDirectory, unusable
 from actors import (
     ActorFailure,
@@ -42,18 +44,20 @@ _TOLD = 3
 _COUNTED = 1_000
 #: What tells the failures of many workers apart, but not what went wrong.
 _NUMBER = re.compile(r"\d+")
+#: Whose warnings in the launcher's process stand in the log, as those of other processes do.
+_LOGGERS = ("actorfl", "actors", "transports")
 
 
 class RunLog:
     """Listens to the launcher's event stream.
 
     ``events.msgpack`` is a stream of MessagePack maps, ``log.txt`` the same for people, with
-    remote tracebacks and what the processes printed.
+    remote tracebacks, what the processes printed, and the warnings of the launcher's own.
 
     Args:
         directory: of the run.
-        on_row: called with each line of the metrics, with the restarts so far, and with
-            ``{"event": sentence}`` for failures and restarts.
+        on_row: called with each line of the metrics that is told here, with the restarts so far,
+            and with ``{"event": sentence}`` for failures and restarts.
 
     Raises:
         RunDirectoryError: a file cannot be opened.
@@ -71,7 +75,7 @@ class RunLog:
         self.gave_up: SupervisorGaveUp | None = None
         self.on_progress: Callable[[], None] | None = None
         self._on_row = on_row
-        self._events = _opened(directory.events, lambda path: path.open("ab", buffering=0))
+        self._events = _opened(directory.events, EventFile)
         try:
             self._text = _opened(directory.log, _for_people)
         except RunDirectoryError:
@@ -88,6 +92,9 @@ class RunLog:
                 structlog.dev.ConsoleRenderer(colors=False, sort_keys=False),
             ],
         )
+        self._warnings = _Warnings(self.line)
+        for name in _LOGGERS:
+            logging.getLogger(name).addHandler(self._warnings)
 
     @property
     def restarts(self) -> int:
@@ -165,7 +172,7 @@ class RunLog:
 
     def _record(self, fields: dict[str, Any]) -> None:
         with self._telling():
-            self._events.write(self._encoder.encode({"time": time.time(), **fields}))
+            self._events.append(self._encoder.encode({"time": time.time(), **fields}))
 
     @contextmanager
     def _telling(self) -> Iterator[None]:
@@ -207,12 +214,30 @@ class RunLog:
 
     def close(self) -> None:
         """Close the files."""
+        for name in _LOGGERS:
+            logging.getLogger(name).removeHandler(self._warnings)
         for file in (self._events, self._text):
             with self._telling():
                 file.close()
 
     def __repr__(self) -> str:
         return f"<RunLog restarts={self.restarts} dead_letters={self._dead_letters}>"
+
+
+class _Warnings(logging.Handler):
+    """Tells warnings as the line of a process, in the form that node processes print them in."""
+
+    def __init__(self, tell: Callable[[str, str], None]) -> None:
+        super().__init__(logging.WARNING)
+        self.setFormatter(logging.Formatter("%(levelname)s %(name)s: %(message)s"))
+        self._tell = tell
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Tell one."""
+        try:
+            self._tell("launcher", self.format(record))
+        except Exception:  # noqa: BLE001  (a handler must not raise into what it is told of)
+            self.handleError(record)
 
 
 def _for_people(path: Path) -> TextIO:

@@ -43,6 +43,21 @@ def test_the_lazy_doors_lead_where_the_type_checker_looks(package: str) -> None:
     assert offered(package) == importlib.import_module(package)._HOMES
 
 
+def test_warnings_of_the_packages_are_not_written_to_stderr_unasked() -> None:
+    script = """
+import logging, actorfl, actors, transports
+for name in ("actorfl.aggregator", "actors.cell", "transports"):
+    logging.getLogger(name).warning("unasked")
+logging.basicConfig(format="%(name)s: %(message)s")
+logging.getLogger("actors.cell").warning("asked")
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=ROOT, capture_output=True, text=True, timeout=60, check=True,
+    )  # fmt: skip
+    assert done.stderr == "actors.cell: asked\n"
+
+
 def test_an_unknown_name_is_an_attribute_error() -> None:
     import actors
 

@@ -1,5 +1,7 @@
 """Frames between nodes over ZeroMQ: links, lanes, transfers; knows nothing of actors."""
 
+import logging
+
 from transports.clock import Clock, LoopClock, Timer
 from transports.endpoint import Endpoint
 from transports.errors import (
@@ -24,6 +26,9 @@ from transports.rng import Rng, SeededRng, SystemRng
 from transports.sockets import Context
 from transports.transfer import Transfer
 from transports.weights import TensorSpec, Weights
+
+# Whoever uses this decides where its log goes; without a handler Python writes warnings to stderr.
+logging.getLogger(__name__).addHandler(logging.NullHandler())
 
 __all__ = [
     "AddressError",

@@ -184,6 +184,29 @@ def test_a_run_ends_with_one_line_of_json_and_leaves_one_directory(tmp_path: Pat
     assert len((directory / "metrics.jsonl").read_text().splitlines()) == 2
 
 
+def test_what_a_task_prints_does_not_come_before_the_line_of_json(tmp_path: Path) -> None:
+    blobs = ROOT / "examples" / "blobs"
+    code = (blobs / "blobs.py").read_text()
+    code = code.replace(
+        "        return F.cross", "        print('training')\n        return F.cross"
+    )
+    (tmp_path / "blobs.py").write_text(code + "\n\nprint('imported')\n")
+    (tmp_path / "run.toml").write_text((blobs / "run.toml").read_text())
+    arguments: list[str | Path] = [
+        "run",
+        tmp_path / "run.toml",
+        "--set",
+        "until.rounds=1",
+        "--out",
+        tmp_path,
+    ]
+    ended = process(*arguments, "--json")
+    assert ended.returncode == 0, ended.stderr
+    assert json.loads(ended.stdout)["rounds"] == 1
+    assert {"training", "imported"} <= set(ended.stderr.splitlines())
+    assert {"training", "imported"} <= set(process(*arguments).stdout.splitlines())
+
+
 def test_a_run_that_is_resumed_with_a_later_end_is_the_run_that_had_it_at_once(
     tmp_path: Path,
 ) -> None:

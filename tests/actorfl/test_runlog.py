@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import resource
 from collections.abc import Iterator, Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -122,6 +124,20 @@ async def test_the_log_holds_the_remote_traceback_and_what_processes_print(
     assert "hello from p0" in text
 
 
+@pytest.mark.parametrize("name", ["actors.cell", "transports", "actorfl.aggregator"])
+def test_warnings_of_the_launcher_stand_in_the_log_and_not_on_the_screen(
+    name: str, log: RunLog, directory: RunDirectory
+) -> None:
+    logger = logging.getLogger(name)
+    logger.warning("%s hung in on_stop for %d s; left", "/root/w1", 1)
+    logger.info("restored at clock 3")
+    log.close()
+    logger.warning("too late")
+    (line,) = directory.log.read_text().splitlines()
+    assert f"WARNING {name}: /root/w1 hung in on_stop for 1 s; left" in line
+    assert line.endswith("node=launcher")
+
+
 async def test_the_plain_msgpack_package_reads_the_events(
     system: ActorSystem, log: RunLog, directory: RunDirectory
 ) -> None:
@@ -180,6 +196,43 @@ async def test_a_full_disk_is_told_once_and_ends_nothing(
     ]
     system.events.publish(started("p0", 2))
     assert log.restarts == 1
+
+
+def kinds(directory: RunDirectory) -> list[str]:
+    with directory.events.open("rb") as file:
+        return [event["event"] for event in msgpack.Unpacker(file)]
+
+
+async def test_what_a_full_disk_cut_short_spoils_none_of_the_events_after_it(
+    system: ActorSystem, log: RunLog, directory: RunDirectory
+) -> None:
+    log.row({"round": 1})
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (directory.events.stat().st_size + 20, before[1]))
+    try:
+        system.events.publish(started("p0", 1))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert kinds(directory) == ["round"]
+    log.row({"round": 2})
+    assert kinds(directory) == ["round", "round"]
+
+
+RECORD = msgpack.packb({"event": "x" * 50})
+
+
+@pytest.mark.parametrize("torn", [b"", RECORD[:1], RECORD[:20], RECORD[:-1], bytes(100)])
+def test_what_a_kill_cut_short_is_taken_off_by_the_next_start(
+    torn: bytes, directory: RunDirectory
+) -> None:
+    with closing(RunLog(directory, None)) as log:
+        log.row({"round": 1})
+    whole = directory.events.read_bytes()
+    directory.events.write_bytes(whole + torn)
+    with closing(RunLog(directory, None)) as log:
+        assert directory.events.read_bytes() == whole
+        log.row({"round": 2})
+    assert kinds(directory) == ["round", "round"]
 
 
 @pytest.mark.parametrize("name", ["events.msgpack", "log.txt"])

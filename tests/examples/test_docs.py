@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from actorfl import SGD, Every, Result, Run, Star, Supervision
-from actors import Event
+from actors import CrashPoint, Event, FaultPlan
 from tests.examples.test_programs import ENVIRONMENT, ROOT
 
 pytestmark = pytest.mark.timeout(120)
@@ -40,10 +40,49 @@ def test_the_task_of_the_guide_trains(deploy: str, tmp_path: Path) -> None:
 
 
 def test_the_simulation_of_the_guide_ends_with_the_same_model(tmp_path: Path) -> None:
-    (code,) = blocks("simulation.md", "python")
+    code, _ = blocks("simulation.md", "python")
     (tmp_path / "simulate.py").write_text(code)
     out = run(tmp_path, "simulate.py")
     assert re.fullmatch(r"[1-9]\d* restarts?, the same model\n", out)
+
+
+def test_the_crash_points_of_the_guide_are_some(tmp_path: Path) -> None:
+    _, code = blocks("simulation.md", "python")
+    (tmp_path / "points.py").write_text(code + "print(len(on.faults.points))")
+    assert run(tmp_path, "points.py") == "2\n"
+
+
+def first_column(page: str, head: str) -> list[str]:
+    """What stands in code in the first column of the table that begins so."""
+    text = (ROOT / "docs" / page).read_text()
+    (table,) = re.findall(rf"^\| {head} \|.*?(?:\n\n|\Z)", text, re.DOTALL | re.MULTILINE)
+    cells = re.findall(r"^\|(.*?)\|", table, re.MULTILINE)
+    return [name.strip('"') for cell in cells for name in re.findall(r"`(.*?)`", cell)]
+
+
+def test_the_reference_of_faults_names_every_field_place_and_action() -> None:
+    fields, points = (cls.__struct_fields__ for cls in (FaultPlan, CrashPoint))
+    assert sorted(first_column("simulation.md", "field \\| default")) == sorted(fields)
+    assert first_column("simulation.md", "field \\| what it takes") == list(points)
+    optional = dict(zip(points[::-1], CrashPoint.__struct_defaults__[::-1], strict=False))
+    shown = ", ".join(f"{one}={optional[one]!r}" if one in optional else one for one in points)
+    assert f"`CrashPoint({shown})`" in (ROOT / "docs" / "simulation.md").read_text()
+    with pytest.raises(ValueError, match="is none of") as no:
+        CrashPoint("a", "spam")
+    (actions,) = re.findall(r"is none of (.*) \(N", str(no.value))
+    assert set(first_column("simulation.md", "action")) == set(actions.split(", "))
+
+
+def test_the_reference_of_crash_points_names_every_place_and_whether_it_tells_its_clock() -> None:
+    passed = {
+        name: "yes" if rest else "no"
+        for package in ("actorfl", "actors")
+        for file in (ROOT / package).rglob("*.py")
+        if file.name != "crashpoints.py"
+        for name, rest in re.findall(r'crash_point\("([\w.]+)"(, [^)]+)?\)', file.read_text())
+    }
+    text = (ROOT / "docs" / "simulation.md").read_text()
+    assert dict(re.findall(r"^\| `([\w.]+)` \| .* \| (yes|no) \|$", text, re.MULTILINE)) == passed
 
 
 def test_the_run_of_the_reference_is_one_run_in_toml_and_in_python(tmp_path: Path) -> None:

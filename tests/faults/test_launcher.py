@@ -121,14 +121,17 @@ def test_a_killed_launcher_leaves_no_process_and_resume_ends_with_the_same_bits(
     assert [row["round"] for row in rows(directory)] == list(range(1, ROUNDS + 1))
 
 
-@pytest.mark.parametrize("deploy", ["inline", "processes=2"])
+@pytest.mark.parametrize(
+    ("deploy", "number"),
+    [("inline", signal.SIGINT), ("processes=2", signal.SIGINT), ("inline", signal.SIGTERM)],
+)
 def test_ctrl_c_ends_within_five_seconds_with_exit_code_130_and_resume_goes_on(
-    deploy: str, undisturbed: object, tmp_path: Path
+    deploy: str, number: signal.Signals, undisturbed: object, tmp_path: Path
 ) -> None:
     process = launch(tmp_path, "--deploy", deploy)
     directory = tmp_path / "runs" / "small-1"
     eventually(lambda: rounds_of(directory) >= 2, 60, "round 2")
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     took = eventually(lambda: process.poll() is not None, 5.0, "the end")
     assert took < 5.0
     _, error = process.communicate()

@@ -6,12 +6,14 @@ import os
 import random
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import actors
-from actorfl import Result, Run, Supervision
+from actorfl import Result, Rounds, Run, Supervision
 from actorfl.execute import running
 from actors import AtClock, CrashPoint, FaultPlan, Inline, Kill, Simulated
 from actors.sim import SimulationStatistics
@@ -157,9 +159,41 @@ async def test_a_simulation_in_real_time_is_refused(tmp_path: Path) -> None:
         await carry_out(small(), tmp_path, Simulated(2))
 
 
-def test_a_resumed_simulation_goes_on_where_it_was(undisturbed: str, tmp_path: Path) -> None:
-    from actorfl import Rounds
+@pytest.mark.parametrize(
+    "faults",
+    [
+        FaultPlan(delay=0.5, delay_seconds=3.0),
+        FaultPlan(drop=0.3, duplicate=0.3, delay=0.4),
+        FaultPlan(kills=tuple(Kill("aggregator", at) for at in (1.1, 2.2, 3.3))),
+    ],
+    ids=["late", "lost and doubled", "killed"],
+)
+def test_each_row_is_given_once_and_in_order_whatever_becomes_of_messages(
+    faults: FaultPlan, undisturbed: str, tmp_path: Path
+) -> None:
+    given = []
+    for seed in range(3):
+        heard: list[Mapping[str, Any]] = []
+        on = Simulated(2, seed=seed, faults=faults)
+        result = small(**PATIENT).start(on=on, out=tmp_path, on_row=heard.append)
+        assert result.sha256 == undisturbed
+        given.append([row["round"] for row in heard if "round" in row])
+    assert given == [list(range(1, ROUNDS + 1))] * 3
 
+
+def test_a_resumed_run_gives_the_rows_of_its_own_rounds(tmp_path: Path) -> None:
+    def rounds(run: Run, resume: Path | None = None) -> tuple[list[int], Path]:
+        heard: list[Mapping[str, Any]] = []
+        result = run.start(on=Simulated(2), out=tmp_path, resume=resume, on_row=heard.append)
+        return [row["round"] for row in heard if "round" in row], result.directory
+
+    given, directory = rounds(small(until=Rounds(2)))
+    assert given == [1, 2]
+    assert rounds(small(until=Rounds(2)), directory)[0] == []
+    assert rounds(small(), directory)[0] == [3, 4, 5]
+
+
+def test_a_resumed_simulation_goes_on_where_it_was(undisturbed: str, tmp_path: Path) -> None:
     first = small(until=Rounds(2)).start(on=Simulated(2), out=tmp_path)
     further = small().start(on=Simulated(2), resume=first.directory)
     assert further.sha256 == undisturbed
