@@ -39,6 +39,7 @@ class SimulationStatistics:
         started: processes started.
         killed: of these, ended by a kill.
         dropped, duplicated, delayed: messages to which that happened.
+        reordered: messages that came after one which the same node had sent later.
         torn, full: writes to which that happened.
         points: crash points that came up.
         network: of the simulated network.
@@ -52,6 +53,7 @@ class SimulationStatistics:
     dropped: int
     duplicated: int
     delayed: int
+    reordered: int
     torn: int
     full: int
     points: int
@@ -159,6 +161,7 @@ class Simulation:
             dropped=self.links.dropped,
             duplicated=self.links.duplicated,
             delayed=self.links.delayed,
+            reordered=self.links.reordered,
             torn=self.disk.statistics.torn,
             full=self.disk.statistics.full,
             points=self.points,
