@@ -10,8 +10,9 @@ from pathlib import Path
 
 import msgspec
 
+from actors.crashpoints import announced
 from actors.errors import NodeStartFailed, UsageError
-from actors.events import NodeAnswers, NodeDied, NodeStarted, NodeStuck
+from actors.events import CrashPointMissed, NodeAnswers, NodeDied, NodeStarted, NodeStuck
 from actors.faults import FaultPlan
 from actors.liveness import INTERVAL, STUCK, Liveness
 from actors.serving import NodeConfig
@@ -103,6 +104,7 @@ class Processes:
         self._beat: Timer | None = None
         self._next_beat = 0.0
         self._faults = faults
+        self._missed = list(faults.points) if faults is not None else []
         self._kills: list[Timer] = []
         self._system = system
         self._storage = storage
@@ -233,6 +235,9 @@ class Processes:
 
     def _line(self, name: str) -> Callable[[str], None]:
         def on_line(line: str) -> None:
+            point = announced(line)
+            if point in self._missed:
+                self._missed.remove(point)
             if self._on_line is not None:
                 self._on_line(name, line)
             else:
@@ -399,6 +404,10 @@ class Processes:
             await task
         await self._system.world.spawner.close()
         self._system.world.addresses.close()
+        for point in self._missed:
+            self._system.events.publish(
+                CrashPointMissed(point=point.point, action=point.action, node=point.node)
+            )
 
     def __repr__(self) -> str:
         up = sum(1 for p in self._processes.values() if p.child is not None and p.child.alive)

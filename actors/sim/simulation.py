@@ -12,7 +12,7 @@ from typing import Final
 import msgspec
 
 from actors import crashpoints
-from actors.crashpoints import CrashPoints
+from actors.crashpoints import CrashPoint, CrashPoints, announcement
 from actors.deploy import Simulated
 from actors.errors import NodeStartFailed, UsageError
 from actors.exits import Exit
@@ -121,7 +121,13 @@ class Simulation:
         self.started += 1
         node = self.network.node(spec.name)
         world = self._world(node, spec.name, config.generation, spawner)
-        points = CrashPoints(self.on.faults.points, spec.name, config.start)
+        heard = spec.on_line
+
+        def tell(point: CrashPoint) -> None:
+            if heard is not None:
+                heard(announcement(point))
+
+        points = CrashPoints(self.on.faults.points, spec.name, config.start, tell)
         child = SimChild(
             self, config, node=node, world=world, points=points, pid=_FIRST_PID + self.started
         )

@@ -6,12 +6,15 @@ import os
 import random
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import actors
 from actorfl import Result, Run, Supervision
+from actorfl.errors import Misfit
 from actorfl.execute import running
 from actors import AtClock, CrashPoint, FaultPlan, Inline, Kill, Simulated
 from actors.sim import SimulationStatistics
@@ -51,7 +54,7 @@ def schedule(seed: int) -> Simulated:
         point="storage.write", action="sigkill", at=draw.randint(1, 6), node="aggregator"
     )
     plan = FaultPlan(
-        seed=seed, drop=0.05, duplicate=0.05, delay=0.1, torn=0.5, kills=kills,
+        seed=seed, drop=0.05, duplicate=0.05, delay=0.1, reorder=0.05, torn=0.5, kills=kills,
         full=0.02 if seed % 2 else 0.0, points=(write,) if seed % 4 == 0 else (), until=20.0,
     )  # fmt: skip
     return Simulated(2, seed=seed, faults=plan)
@@ -81,6 +84,7 @@ def test_no_schedule_of_faults_changes_a_bit(undisturbed: str, tmp_path: Path) -
     assert sum(s.dropped for s in told) > SEEDS
     assert sum(s.duplicated for s in told) > SEEDS
     assert sum(s.delayed for s in told) > SEEDS
+    assert sum(s.reordered for s in told) > SEEDS
     assert sum(s.torn for s in told) > SEEDS / 20
     assert sum(s.full for s in told) > SEEDS / 20
     assert sum(s.points for s in told) > SEEDS / 8
@@ -155,6 +159,25 @@ def test_the_story_does_not_depend_on_the_process_or_its_hash_seed(
 async def test_a_simulation_in_real_time_is_refused(tmp_path: Path) -> None:
     with pytest.raises(actors.UsageError, match=r"run\.start\(on=Simulated\(\)\)"):
         await carry_out(small(), tmp_path, Simulated(2))
+
+
+def test_a_point_that_freezes_a_process_for_good_is_refused(tmp_path: Path) -> None:
+    point = CrashPoint("worker.fit", "sigstop", node="p0")
+    on = Simulated(2, faults=FaultPlan(points=(point,)))
+    with pytest.raises(Misfit, match=r"set supervision\.stuck_after"):
+        simulate(small(), on, tmp_path)
+    assert not list(tmp_path.iterdir())
+    result, told = simulate(small(supervision=Supervision(stuck_after=3.0)), on, tmp_path)
+    assert (told.points, result.restarts) == (1, 1)
+
+
+def test_a_point_that_is_misspelt_is_told_of_at_the_end(tmp_path: Path) -> None:
+    said: list[Mapping[str, Any]] = []
+    point = CrashPoint("aggregator.mergd", "sigkill", node="aggregator")
+    on = Simulated(2, faults=FaultPlan(points=(point,)))
+    actors.run(carry_out(small(), tmp_path, on, on_row=said.append), on=on)
+    (line,) = [line["event"] for line in said if "event" in line]
+    assert line.startswith("crash point 'aggregator.mergd' (sigkill) was never reached; look at")
 
 
 def test_a_resumed_simulation_goes_on_where_it_was(undisturbed: str, tmp_path: Path) -> None:
