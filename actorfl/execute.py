@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import msgspec
 
 from actorfl.compiling import graph_of
-from actorfl.errors import MissingExtra, RunDirectoryError, RunFailed, refusal_of
+from actorfl.errors import Misfit, MissingExtra, RunDirectoryError, RunFailed, refusal_of
 from actorfl.exitcodes import ExitCode
 from actorfl.outside import Outside
 from actorfl.protocol import Finished
@@ -31,6 +31,7 @@ from actors import (
     GaveUp,
     Inline,
     Live,
+    Simulated,
     Spawner,
     loop_factory,
 )
@@ -182,6 +183,12 @@ async def running(
     on = deployed(on or Inline())
     # Built once before any directory is made, so that what does not fit leaves nothing behind.
     graph_of(run, "", _nowhere, _nowhere).validate(on)
+    frozen = on.faults.freezing if isinstance(on, Simulated) else None
+    if frozen is not None and run.supervision.stuck_after is None:
+        raise Misfit(
+            f"nothing wakes a process that crash point {frozen.point!r} freezes (sigstop); set "
+            "supervision.stuck_after, the seconds after which it is killed and replaced"
+        )
     directory = RunDirectory.create(out, run.name) if resume is None else RunDirectory.open(resume)
     with directory:
         directory.begin(run)

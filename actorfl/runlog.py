@@ -21,6 +21,7 @@ from actors import (
     ActorFailure,
     ActorRestarted,
     ActorSystem,
+    CrashPointMissed,
     Custom,
     DeadLetter,
     Event,
@@ -196,6 +197,11 @@ class RunLog:
                 return f"process {node} (pid {pid}) has not answered for {seconds:.0f} s"
             case NodeQuarantined(node=node, reason=reason):
                 return f"process {node} is given up: {reason}"
+            case CrashPointMissed(point=point, action=action):
+                return (
+                    f"crash point {point!r} ({action}) was never reached; look at its name, clock, "
+                    "start and node"
+                )
             case NodeAnswers(node=node, pid=pid):
                 return f"process {node} (pid {pid}) answers again"
             case ActorRestarted(path=path, outside=False, error=error):

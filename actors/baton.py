@@ -8,7 +8,9 @@ the simulation alone. Real time passes meanwhile, virtual time does not.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
+import logging
 import queue
 import threading
 from collections.abc import Awaitable, Callable
@@ -20,6 +22,12 @@ T = TypeVar("T")
 
 REAL_SECONDS: Final = 60.0
 """Real seconds after which a thread that keeps the turn is given up, and the simulation with it."""
+
+ATTEMPTS: Final = 100
+"""Times that a call which is not waited for any more is told so; one that catches all that and
+goes on asking (a bare ``except:`` in a loop) would keep the loop's thread busy for ever."""
+
+_log = logging.getLogger("actors.baton")
 
 Step = Callable[[], Awaitable[Any]]
 
@@ -87,7 +95,8 @@ class Turn:
             try:
                 answer = _Outcome(await self._carry_out(wanted, context), None)
             except asyncio.CancelledError:
-                self.abandon()
+                with contextlib.suppress(UsageError):  # it does not come back even so
+                    self.abandon()
                 raise
             except Exception as error:  # noqa: BLE001  (it is raised in the thread)
                 answer = _Outcome(None, error)
@@ -106,10 +115,17 @@ class Turn:
         if self._abandoned or self.kept:
             return
         self._abandoned = True
-        wanted: _Outcome | Step | None = None
-        while not isinstance(wanted, _Outcome):
+        for _ in range(ATTEMPTS):
             self._to_thread.put(_Outcome(None, _Abandoned()))
-            wanted = self._next()
+            if isinstance(self._next(), _Outcome):
+                return
+        # Left where it waits for the loop.
+        self.kept = True
+        _log.error(
+            "a blocking actor whose node has ended caught that %d times and went on; "
+            "have its code catch Exception instead of everything",
+            ATTEMPTS,
+        )
 
     def _next(self) -> _Outcome | Step:
         try:

@@ -16,6 +16,7 @@ import sys
 import threading
 import weakref
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeGuard, TypeVar
 
 from actors.actor import Actor
@@ -85,10 +86,14 @@ class Bridge(Actor):
     async def on_start(self) -> None:
         """Construct it off the loop, then run its ``on_start`` in its thread."""
         work = self.system.world.work
-        if work is None:
-            self._thread = await _Thread.start(self._blocking, self._arguments)
-        else:
-            self._thread = await _SimThread.start(self._blocking, self._arguments, work)
+        # Known before it is constructed: a constructor may hang like any other call.
+        self._thread = _Thread() if work is None else _SimThread(work)
+        try:
+            await self._thread.start(self._blocking, self._arguments)
+        except BaseException:
+            if not self._thread.is_busy():
+                self._thread = None  # there is no instance, and nothing to stop
+            raise
         await self._call(self._blocking.on_start)
 
     async def on_stop(self) -> None:
@@ -125,6 +130,7 @@ class Bridge(Actor):
     def _abandon(self, thread: _Thread | _SimThread) -> None:
         """A thread cannot be ended from outside: its process is, where there is one of its own."""
         path, launcher = self.ref.path, self.system.router.launcher
+        thread.abandon()
         self.system.events.publish(ThreadAbandoned(path=path, node=self.system.name))
         _log.error("%s did not come back from a call; its thread %r is abandoned", path, thread)
         if launcher is not None and self.system.world.work is None:
@@ -188,16 +194,47 @@ def as_exception(error: BaseException) -> Exception:
     return wrapped
 
 
-class _Thread:
+def _off_loop(call: Callable[[], Any], name: str) -> _Job:
+    """Make a call in a daemon thread of its own.
+
+    Not in the loop's pool: a few calls that hang would leave no worker to healthy actors, and the
+    end of the program would wait for them.
+    """
+    job = _Job(lambda _: call())
+    threading.Thread(target=job.run, args=(None,), name=name, daemon=True).start()
+    return job
+
+
+class _Held:
+    """What holds pykka's reference to one instance; set in the thread that constructs it."""
+
+    def __init__(self) -> None:
+        self._ref: Any = None
+        self._abandoned = False
+
+    def _construct(self, blocking: type[Any], arguments: dict[str, Any]) -> None:
+        self._ref = _threaded(blocking).start(**arguments)
+        if self._abandoned:  # while it was constructed: nobody will use it any more
+            self._ref.stop(block=False)
+
+    def abandon(self) -> None:
+        """Have the thread end if it ever comes back."""
+        self._abandoned = True
+        if self._ref is not None:
+            self._ref.stop(block=False)
+
+
+class _Thread(_Held):
     """pykka's thread around one instance."""
 
-    def __init__(self, ref: Any) -> None:
-        self._ref = ref
+    def __init__(self) -> None:
+        super().__init__()
         self._job: _Job | None = None
 
-    @classmethod
-    async def start(cls, blocking: type[Any], arguments: dict[str, Any]) -> _Thread:
-        return cls(await asyncio.to_thread(_threaded(blocking).start, **arguments))
+    async def start(self, blocking: type[Any], arguments: dict[str, Any]) -> None:
+        name = f"constructor of {blocking.__name__}"
+        self._job = job = _off_loop(partial(self._construct, blocking, arguments), name)
+        await asyncio.shield(job.done)
 
     def is_busy(self) -> bool:
         return self._job is not None and not self._job.done.done()
@@ -211,45 +248,42 @@ class _Thread:
 
     async def end(self) -> None:
         # A stopped actor's thread has ended: who awaits the stop finds nothing of it left.
-        await asyncio.to_thread(self._ref.stop, block=True)
+        await _off_loop(lambda: self._ref.stop(block=True), "end of a blocking actor").done
 
     def __repr__(self) -> str:
-        return f"<thread of {self._ref}>"
+        return f"<thread of {self._ref or 'an actor under construction'}>"
 
 
-class _SimThread:
+class _SimThread(_Held):
     """The same in a simulation: it runs while the loop waits for it, see ``actors.baton``."""
 
-    def __init__(self) -> None:
-        self._ref: Any = None
+    def __init__(self, work: Work) -> None:
+        super().__init__()
         #: The call that is under way, or that the thread never came back from.
         self._turn: Turn | None = None
+        work.at_end(self._stop)
 
-    @classmethod
-    async def start(cls, blocking: type[Any], arguments: dict[str, Any], work: Work) -> _SimThread:
-        thread = cls()
-        work.at_end(thread._stop)
+    async def start(self, blocking: type[Any], arguments: dict[str, Any]) -> None:
         # Constructed off the loop, as elsewhere: the constructor may ask others.
-        turn = Turn(lambda _: _threaded(blocking).start(**arguments))
-        threading.Thread(target=turn.run, args=(None,), name="constructor", daemon=True).start()
-        thread._ref = await thread._outcome(turn)
-        return thread
+        turn = Turn(lambda _: self._construct(blocking, arguments))
+        name = f"constructor of {blocking.__name__}"
+        threading.Thread(target=turn.run, args=(None,), name=name, daemon=True).start()
+        await self._answer(turn)
 
     async def call(self, function: Callable[..., T], *arguments: Any) -> T:
         turn = Turn(lambda instance: function(instance, *arguments))
         self._ref.tell(turn)
+        result: T = await self._answer(turn)
+        return result
+
+    async def _answer(self, turn: Turn) -> Any:
+        self._turn = turn
         try:
-            result: T = await self._outcome(turn)
+            return await turn.outcome()
         except asyncio.CancelledError:
             raise
         except BaseException as error:  # noqa: BLE001  (whatever user code raises fails the actor)
             raise as_exception(error) from error.__cause__
-        return result
-
-    async def _outcome(self, turn: Turn) -> Any:
-        self._turn = turn
-        try:
-            return await turn.outcome()
         finally:
             if not turn.kept:
                 self._turn = None
@@ -265,9 +299,11 @@ class _SimThread:
         if turn is not None:
             with contextlib.suppress(UsageError):  # it does not come back even so
                 turn.abandon()
-        if self._ref is not None:
-            # One that keeps its turn is left: its thread is a daemon, and ends when it comes back.
-            self._ref.stop(block=turn is None or not turn.kept)
+        if turn is not None and turn.kept:
+            # It is left: its thread is a daemon, and ends when it comes back.
+            self.abandon()
+        elif self._ref is not None:
+            self._ref.stop(block=True)
 
     def __repr__(self) -> str:
         return f"<thread of {self._ref} in a simulation>"
@@ -276,6 +312,13 @@ class _SimThread:
 def _threaded(blocking: type[Any]) -> type[Any]:
     made = _threads.get(blocking)
     if made is None:
+
+        def construct(self: Any, *arguments: Any, **options: Any) -> None:
+            blocking.__init__(self, *arguments, **options)
+            if not hasattr(self, "actor_urn"):  # which the constructor of pykka sets
+                owner = next(cls for cls in blocking.__mro__ if "__init__" in vars(cls))
+                msg = f"{owner.__name__}.__init__ does not call super().__init__(); add it"
+                raise UsageError(msg)
 
         def on_receive(self: Any, message: _Job | Turn) -> None:
             message.run(self)
@@ -287,6 +330,7 @@ def _threaded(blocking: type[Any]) -> type[Any]:
             blocking.__name__,
             (blocking,),
             {
+                "__init__": construct,
                 "on_receive": on_receive,
                 "on_start": nothing,
                 "on_stop": nothing,

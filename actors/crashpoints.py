@@ -19,7 +19,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Annotated, Final, NoReturn
 
 import msgspec
@@ -29,6 +29,8 @@ from actors.errors import ActorError, UsageError
 
 VARIABLE: Final = "ACTORS_CRASH_POINTS"
 """Environment variable that holds crash points as JSON."""
+
+_REACHED: Final = "actors: crash point reached: "
 
 _SIGNALS = {"sigkill": signal.SIGKILL, "sigstop": signal.SIGSTOP}
 _ACTIONS = (*_SIGNALS, "exit:N", "raise", "segfault", "hang", "oom")
@@ -101,10 +103,18 @@ class CrashPoints:
         points: of all processes and starts.
         node: name of this process.
         generation: its start under its launcher, >= 0.
+        tell: called with each point that is reached, before its action.
     """
 
-    def __init__(self, points: Sequence[CrashPoint], node: str, generation: int) -> None:
+    def __init__(
+        self,
+        points: Sequence[CrashPoint],
+        node: str,
+        generation: int,
+        tell: Callable[[CrashPoint], object] | None = None,
+    ) -> None:
         self._node = node
+        self._tell = tell
         self._generation = generation
         self._waiting = [
             p for p in points if p.start == generation and (p.node is None or p.node == node)
@@ -132,7 +142,9 @@ class CrashPoints:
                 return None
             self._waiting = [p for p in self._waiting if p not in due]
             self._reached.append(due[0])
-            return due[0].action
+        if self._tell is not None:
+            self._tell(due[0])
+        return due[0].action
 
     def statistics(self) -> CrashPointStatistics:
         """Tell what was passed."""
@@ -198,19 +210,27 @@ def raise_for(action: str, name: str) -> NoReturn:
     raise MemoryError(f"crash point {name} was ordered to run out of memory")
 
 
-def install(points: Sequence[CrashPoint], *, node: str, generation: int) -> CrashPoints | None:
+def install(
+    points: Sequence[CrashPoint],
+    *,
+    node: str,
+    generation: int,
+    tell: Callable[[CrashPoint], object] | None = None,
+) -> CrashPoints | None:
     """Put crash points in force in this process, instead of those before.
 
     Args:
         points: of all processes and starts; none of them costs nothing.
         node: name of this process.
         generation: its start, >= 0.
+        tell: called with each point that is reached, before its action; `announce`, where a
+            launcher reads what this process prints.
 
     Returns:
         The counter, for its `statistics`; None where no point holds for this process and start.
     """
     global _installed  # noqa: PLW0603  (a process dies as a whole)
-    found = CrashPoints(points, node, generation)
+    found = CrashPoints(points, node, generation, tell)
     _installed = found if found.statistics().waiting else None
     return _installed
 
@@ -240,6 +260,29 @@ def decode(text: str | bytes) -> list[CrashPoint]:
 def encode(points: Sequence[CrashPoint]) -> str:
     """Write crash points as the JSON that `decode` reads and `VARIABLE` holds."""
     return msgspec.json.encode(points).decode()
+
+
+def announcement(point: CrashPoint) -> str:
+    """The line by which a process says that it has reached a point; see `announced`."""
+    return _REACHED + msgspec.json.encode(point).decode()
+
+
+def announce(point: CrashPoint) -> None:
+    """Print the `announcement`, past all buffers: the process may not live to empty them."""
+    with suppress(OSError):  # nobody reads any more
+        # On a line of its own, whatever was printed before without an end.
+        os.write(1, f"\n{announcement(point)}\n".encode())
+
+
+def announced(line: str) -> CrashPoint | None:
+    """The point that a line of output announces, if it does."""
+    before, found, text = line.partition(_REACHED)
+    if not found or before:
+        return None
+    try:
+        return msgspec.json.decode(text, type=CrashPoint)
+    except msgspec.DecodeError:  # printed by somebody else
+        return None
 
 
 def _exit_code(action: str) -> int | None:

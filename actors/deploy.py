@@ -63,6 +63,12 @@ class Processes:
                 f"Processes({self.n}) has no process for the workers; give at least 1, or Inline()"
             )
             raise UsageError(msg)
+        if self.faults is not None and (self.faults.torn or self.faults.full):
+            msg = (
+                "the faults torn and full happen to simulated disks alone; leave them out of "
+                "Processes(faults=…), or use Simulated(faults=…)"
+            )
+            raise UsageError(msg)
 
     def __str__(self) -> str:
         return f"processes={self.n}"
@@ -97,6 +103,13 @@ class Simulated:
         if self.n < 1:
             msg = f"Simulated({self.n}) has no process for the workers; give at least 1"
             raise UsageError(msg)
+        for point in self.faults.points:
+            if point.action == "hang":
+                msg = (
+                    f"a simulation cannot carry out 'hang' at {point.point}, since its nodes share "
+                    "one thread; use sigstop or sigkill"
+                )
+                raise UsageError(msg)
 
     def __str__(self) -> str:
         return f"simulated={self.n}"

@@ -127,6 +127,22 @@ class ThreadAbandoned(Event, frozen=True, kw_only=True, tag="thread_abandoned"):
     node: str
 
 
+class CrashPointMissed(Event, frozen=True, kw_only=True, tag="crash_point_missed"):
+    """A crash point of the fault plan never came up, and so proved nothing.
+
+    Its name, its clock, its start or its process may be wrong.
+
+    Attributes:
+        point: its name.
+        action: what was ordered.
+        node: the process it was meant for; None for any.
+    """
+
+    point: str
+    action: str
+    node: str | None
+
+
 class Custom(Event, frozen=True, kw_only=True, tag="custom"):
     """An event that an actor published by name."""
 

@@ -40,6 +40,9 @@ class FaultPlan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         duplicate: it arrives twice.
         delay: it arrives late by up to ``delay_seconds``, and so after later ones.
         delay_seconds: seconds.
+        reorder: it is held back until the next one from the same node has passed; where none
+            comes within a second it arrives even so. What arrived after a later one, held back or
+            late, is counted as ``reordered``.
         torn: a write that a crash interrupts leaves a part of the new file. Simulation only.
         full: a write is refused for want of space. Simulation only.
         kills: processes that die at a time after the start of the launcher.
@@ -53,6 +56,7 @@ class FaultPlan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     duplicate: Probability = 0.0
     delay: Probability = 0.0
     delay_seconds: Seconds = 0.05
+    reorder: Probability = 0.0
     torn: Probability = 0.0
     full: Probability = 0.0
     kills: tuple[Kill, ...] = ()
@@ -60,12 +64,17 @@ class FaultPlan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     until: Annotated[float, Meta(gt=0.0)] = _HORIZON
 
     def __post_init__(self) -> None:
-        if self.drop + self.duplicate + self.delay > 1.0:
-            raise ValueError("drop, duplicate and delay add up to more than 1; lower them")
+        if self.drop + self.duplicate + self.delay + self.reorder > 1.0:
+            raise ValueError("drop, duplicate, delay and reorder add up to more than 1; lower them")
         if not math.isfinite(self.until):
             raise ValueError("until must be finite: a run ends when faults end")
 
     @property
+    def freezing(self) -> CrashPoint | None:
+        """A crash point after which a process lives and answers nothing."""
+        return next((point for point in self.points if point.action == "sigstop"), None)
+
+    @property
     def disturbs_messages(self) -> bool:
         """Whether anything happens to messages."""
-        return bool(self.drop or self.duplicate or self.delay)
+        return bool(self.drop or self.duplicate or self.delay or self.reorder)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from actors import arguments as arguments_of
 from actors.addresses import TcpAddresses
@@ -25,6 +25,9 @@ from actors.supervision import RestartType, Strategy, one_for_one
 from actors.supervisor import Child, Progressed, Supervisor
 from actors.system import ActorSystem
 from actors.world import World
+
+if TYPE_CHECKING:
+    from actors.sim import Simulation
 
 
 @dataclass(frozen=True, eq=False)
@@ -292,10 +295,20 @@ class ActorGraph:
         """
         on = on or Inline()
         self.validate(on)
+        simulation: Simulation | None = None
         if isinstance(on, Simulated) and world is None:
             from actors.sim import Simulation
 
-            world = Simulation(on).world(self.name)
+            # Who brings a simulation of his own can thaw by its network what is frozen.
+            frozen = on.faults.freezing
+            if frozen is not None and stuck_after is None:
+                msg = (
+                    f"nothing wakes a process that crash point {frozen.point!r} freezes (sigstop); "
+                    "give start(stuck_after=…) the seconds after which it is killed"
+                )
+                raise GraphError(msg)
+            simulation = Simulation(on)
+            world = simulation.world(self.name)
         world = world or World()
         if isinstance(on, Processes) and on.over == "tcp":
             world = replace(world, addresses=TcpAddresses())
@@ -309,7 +322,10 @@ class ActorGraph:
             generation=generation,
         )
         manager: ProcessManager | None = None
+        within = ExitStack()
         try:
+            if simulation is not None:
+                within.enter_context(simulation.running())
             await system.start()
             if before is not None:
                 before(system)
@@ -349,6 +365,7 @@ class ActorGraph:
             if manager is not None:
                 await manager.close()
             await system.close()
+            within.close()
 
     def _environment(self, on: Processes | Simulated, place: str) -> dict[str, str]:
         env: dict[str, str] = {}

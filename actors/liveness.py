@@ -47,7 +47,7 @@ class Liveness:
         self._last = now
 
     def excuse(self, seconds: float, now: float) -> None:
-        """Who listens was away himself until now, for so long: no answer could be heard."""
+        """For so long until now no answer was to be expected, as who listens was away himself."""
         # What waited to be read may have been heard already, at the end of that time.
         self._last = min(now, self._last + seconds)
 

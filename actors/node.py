@@ -40,7 +40,12 @@ def _serve(raw: bytes) -> None:
         storage = FileStorage(config.storage, durability=config.durability)  # type: ignore[arg-type]  # checked by it
     world = World(storage=storage)
     if config.faults is not None:
-        crashpoints.install(config.faults.points, node=config.name, generation=config.start)
+        crashpoints.install(
+            config.faults.points,
+            node=config.name,
+            generation=config.start,
+            tell=crashpoints.announce,
+        )
         if config.faults.disturbs_messages:
             world.faults = FaultyLinks(config.faults, config.name, config.start, world.clock)
 

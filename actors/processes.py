@@ -4,18 +4,31 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import msgspec
 
+from actors.crashpoints import announced
 from actors.errors import NodeStartFailed, UsageError
-from actors.events import NodeAnswers, NodeDied, NodeStarted, NodeStuck
+from actors.events import CrashPointMissed, NodeAnswers, NodeDied, NodeStarted, NodeStuck
 from actors.faults import FaultPlan
 from actors.liveness import INTERVAL, STUCK, Liveness
 from actors.serving import NodeConfig
-from actors.signals import AnySignal, Dial, NodeDown, NodeReady, NodeUp
+from actors.signals import (
+    AnySignal,
+    Dial,
+    Failed,
+    NodeDown,
+    NodeReady,
+    NodeUp,
+    Restart,
+    Spawn,
+    Started,
+    Stopped,
+)
 from actors.spawner import Child, ProcessSpec
 from actors.system import NODE_UID, ActorSystem
 from transports import NodeId, Timer
@@ -24,6 +37,10 @@ _log = logging.getLogger("actors.processes")
 
 #: Seconds for a process to come up. Importing torch on a loaded machine has taken 20.
 START_LIMIT = 120.0
+#: Seconds for which silence is not counted against a process that was told to start an actor: its
+#: constructor may load torch, which keeps the interpreter's lock, and has taken 20 on a loaded
+#: machine. One that freezes just then is noticed that much later.
+STARTING_LIMIT = 60.0
 #: Seconds by which the launcher's own timer may come late on a busy machine.
 _LATE = 0.1
 #: Lines of a dead process's output that go into its failure: those of a crash and what came before.
@@ -41,6 +58,8 @@ class _Process:
     starting: asyncio.Task[None] | None = None
     liveness: Liveness | None = None
     lines: list[str] = field(default_factory=list)
+    #: Actors that it was told to start and that have not started yet: uid to when.
+    awaited: dict[int, float] = field(default_factory=dict)
     #: Why this manager killed the child, where it did so by itself.
     verdict: str | None = None
 
@@ -49,6 +68,10 @@ class _Process:
         self.starting = None
         if not task.cancelled():
             task.exception()
+
+    def starts_actors(self, now: float) -> bool:
+        """Whether it may be busy with an actor's start, and answer nothing for that."""
+        return any(now - since < STARTING_LIMIT for since in self.awaited.values())
 
 
 class ProcessStatistics(msgspec.Struct, frozen=True):
@@ -103,6 +126,7 @@ class Processes:
         self._beat: Timer | None = None
         self._next_beat = 0.0
         self._faults = faults
+        self._missed = list(faults.points) if faults is not None else []
         self._kills: list[Timer] = []
         self._system = system
         self._storage = storage
@@ -121,6 +145,7 @@ class Processes:
         system.ensure_node = self.ensure
         system.end_node = self._quarantine
         system.router.on_heartbeat = self._heard
+        system.watch_signals = self._ordered
 
     async def open(self) -> None:
         """Listen for the children."""
@@ -189,6 +214,7 @@ class Processes:
         )
         process.node = node
         process.liveness = None
+        process.awaited.clear()
         process.verdict = None
         process.ready = asyncio.get_running_loop().create_future()
         system.router.expect(node)
@@ -233,6 +259,9 @@ class Processes:
 
     def _line(self, name: str) -> Callable[[str], None]:
         def on_line(line: str) -> None:
+            point = announced(line)
+            if point in self._missed:
+                self._missed.remove(point)
             if self._on_line is not None:
                 self._on_line(name, line)
             else:
@@ -303,6 +332,8 @@ class Processes:
                 continue
             if late > _LATE:
                 process.liveness.excuse(late, now)
+            if process.starts_actors(now):
+                process.liveness.excuse(math.inf, now)
             self._system.router.heartbeat(process.name)
             self._look_at(process, process.child, process.liveness, now)
 
@@ -349,6 +380,16 @@ class Processes:
             self._system.events.publish(
                 NodeAnswers(node=peer.name, incarnation=peer.incarnation, pid=process.child.pid)
             )
+
+    def _ordered(self, node: str, uid: int, signal: AnySignal) -> None:
+        process = self._processes.get(node)
+        if process is None:
+            return
+        match signal:
+            case Spawn() | Restart():
+                process.awaited[uid] = self._system.world.clock.now()
+            case Started(actor) | Failed(actor, _) | Stopped(actor, _):
+                process.awaited.pop(actor[2], None)
 
     def _tell_others(self, signal: AnySignal, *, but: str) -> None:
         for name in tuple(self._system.router.directory):
@@ -399,6 +440,10 @@ class Processes:
             await task
         await self._system.world.spawner.close()
         self._system.world.addresses.close()
+        for point in self._missed:
+            self._system.events.publish(
+                CrashPointMissed(point=point.point, action=point.action, node=point.node)
+            )
 
     def __repr__(self) -> str:
         up = sum(1 for p in self._processes.values() if p.child is not None and p.child.alive)

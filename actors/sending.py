@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import threading
 from collections.abc import Callable, Sequence
 from functools import partial
 from threading import get_ident
@@ -12,11 +13,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from actors import item as wire
 from actors.baton import current_turn
 from actors.cell import CURRENT
+from actors.codec import Codec
 from actors.errors import Unreachable, UsageError, WouldDeadlock
 from actors.item import OVERHEAD, TELL, Item
 from actors.message import CONTROL, Lane, Message, lane_of, reply_type
 from actors.ref import ActorRef
-from transports import Link, LinkClosed, LinkFull, Transfer, Weights
+from transports import Link, LinkClosed, LinkFull, MessageTooLarge, Transfer, Weights
 
 if TYPE_CHECKING:
     from actors.system import ActorSystem
@@ -24,6 +26,17 @@ if TYPE_CHECKING:
 R = TypeVar("R")
 
 _MAX_CHAIN = 16
+
+
+class _OfThread(threading.local):
+    """A codec holds what it found until that is taken, so each thread encodes by one of its own."""
+
+    def __init__(self) -> None:
+        # Encodes only, and so binds nothing.
+        self.codec = Codec(ActorRef, lambda ref: ref.parts, lambda *parts: parts)
+
+
+_of_thread = _OfThread()
 
 
 class Sender:
@@ -74,43 +87,83 @@ class Sender:
         return link
 
     def _tell_from_thread(self, ref: ActorRef, message: Message[Any]) -> None:
+        kind = type(message)
+        body, arrays = self._encode_in_thread(ref, message)
         turn = current_turn()
         if turn is None:
-            self._loop.call_soon_threadsafe(self._tell_for_thread, ref, message)
+            self._loop.call_soon_threadsafe(self._tell_for_thread, ref, kind, body, arrays)
             return
 
         async def tell() -> None:
-            self._tell_for_thread(ref, message)
+            self._tell_for_thread(ref, kind, body, arrays)
 
         turn.on_loop(tell)
 
-    def _tell_for_thread(self, ref: ActorRef, message: Message[Any]) -> None:
+    def _encode_in_thread(
+        self, ref: ActorRef, message: Message[Any]
+    ) -> tuple[bytes, Sequence[Weights]]:
+        """Encode where it is sent: what is altered or released later has left as it was.
+
+        Raises:
+            CannotEncode: some part of it does not travel.
+            MessageTooLarge: it has no arrays and exceeds what the control lane takes.
+        """
+        body, arrays = _of_thread.codec.encode(message)
+        size, most = len(body) + OVERHEAD, self._system.world.limits.max_message
+        if not arrays and size > most and lane_of(type(message)) == "control":
+            raise MessageTooLarge(
+                f"{type(message).__qualname__} to {ref.path} takes {size} bytes and exceeds the "
+                f"{most} of the control lane: send arrays as Weights, or raise Limits.max_message"
+            )
+        return body, [one.share() for one in arrays]
+
+    def _tell_for_thread(
+        self, ref: ActorRef, kind: type[Message[Any]], body: bytes, arrays: Sequence[Weights]
+    ) -> None:
         """A blocking actor told something from its thread; it cannot wait for room in a link."""
-        try:
-            self.tell(ref, message)
-        except LinkFull:
-            body, _ = self._codec.encode(message)
-            self._system.dead_letter(ref.path, Item(ref.uid, 0, TELL, body), "link full")
+        sender = CURRENT.get()
+        item = Item(ref.uid, 0 if sender is None else sender.uid, TELL, body)
+        link, reason = self._link_of(ref), "unreachable"
+        if link is not None:
+            try:
+                self._router.put(link, item, arrays, bulk=lane_of(kind) == "bulk")
+            except LinkFull:
+                reason = "link full"
+            except LinkClosed:
+                pass
+            except MessageTooLarge as error:
+                reason = str(error)
+            else:
+                return
+        self._system.dead_letter(ref.path, item, reason)
 
     def ask_from_thread(self, ref: ActorRef, message: Message[R], timeout: float) -> R:
         """See ``ActorRef.ask_blocking``."""
         if get_ident() == self._thread:
             msg = f"{ref.path} cannot be asked by ask_blocking on the loop's thread; await ask()"
             raise UsageError(msg)
+        reply_type(type(message))
+        encoded = self._encode_in_thread(ref, message)
         turn = current_turn()
         if turn is not None:
-            return turn.on_loop(partial(self.ask, ref, message, timeout))
+            return turn.on_loop(partial(self.ask, ref, message, timeout, encoded))
         return asyncio.run_coroutine_threadsafe(
-            self.ask(ref, message, timeout), self._loop
+            self.ask(ref, message, timeout, encoded), self._loop
         ).result()
 
-    async def ask(self, ref: ActorRef, message: Message[R], timeout: float) -> R:
-        """See ``ActorRef.ask``."""
+    async def ask(
+        self,
+        ref: ActorRef,
+        message: Message[R],
+        timeout: float,
+        encoded: tuple[bytes, Sequence[Weights]] | None = None,
+    ) -> R:
+        """See ``ActorRef.ask``; ``encoded`` is the message as a thread has encoded it."""
         if not timeout >= 0.0:
             raise UsageError(f"the timeout of an ask is seconds from 0, not {timeout!r}")
         kind = type(message)
         reply_type(kind)  # one that names no reply is refused before it is sent
-        body, arrays = self._codec.encode(message)
+        body, arrays = self._codec.encode(message) if encoded is None else encoded
         uid, chain = self._waiting_for(ref, kind)
         link = self._link_of(ref) if ref._seen != self._router.changes else ref._link  # noqa: SLF001
         if link is None:

@@ -143,6 +143,9 @@ class ActorSystem:
         self._closed = False
         #: Set by the process manager on a launcher; handles what nodes tell their launcher.
         self.on_node_signal: Callable[[NodeId, AnySignal], None] | None = None
+        #: Set by the process manager on a launcher; sees (node, uid, signal) of what another
+        #: node is to do with that actor and, with uid 0, of what it tells.
+        self.watch_signals: Callable[[str, int, AnySignal], None] | None = None
         #: Set by the process manager on a launcher; returns when that node is up.
         self.ensure_node: Callable[[str], Awaitable[None]] | None = None
         #: Set by the process manager on a launcher; ends the process of a node that is given up.
@@ -280,6 +283,8 @@ class ActorSystem:
         if ref.node == self.name:
             self._spawn(signal)
         else:
+            if self.watch_signals is not None:
+                self.watch_signals(ref.node, ref.uid, signal)
             self.router.signal(ref.node, NODE_UID, signal)
 
     def _spawn(self, order: Spawn) -> None:
@@ -426,10 +431,14 @@ class ActorSystem:
         elif self.router.link_to(node) is None:
             self._answer_for_dead(to, signal, f"node {node} is gone")
         else:
+            if self.watch_signals is not None:
+                self.watch_signals(node, uid, signal)
             self.router.signal(node, uid, signal)
 
     def signalled(self, peer: NodeId, uid: int, signal: AnySignal) -> None:
         """A signal came from another node."""
+        if self.watch_signals is not None:
+            self.watch_signals(peer.name, NODE_UID, signal)
         match signal:
             case Spawn():
                 self._spawn(signal)

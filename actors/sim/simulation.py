@@ -12,7 +12,7 @@ from typing import Final
 import msgspec
 
 from actors import crashpoints
-from actors.crashpoints import CrashPoints
+from actors.crashpoints import CrashPoint, CrashPoints, announcement
 from actors.deploy import Simulated
 from actors.errors import NodeStartFailed, UsageError
 from actors.exits import Exit
@@ -39,6 +39,7 @@ class SimulationStatistics:
         started: processes started.
         killed: of these, ended by a kill.
         dropped, duplicated, delayed: messages to which that happened.
+        reordered: messages that came after one which the same node had sent later.
         torn, full: writes to which that happened.
         points: crash points that came up.
         network: of the simulated network.
@@ -52,6 +53,7 @@ class SimulationStatistics:
     dropped: int
     duplicated: int
     delayed: int
+    reordered: int
     torn: int
     full: int
     points: int
@@ -119,7 +121,13 @@ class Simulation:
         self.started += 1
         node = self.network.node(spec.name)
         world = self._world(node, spec.name, config.generation, spawner)
-        points = CrashPoints(self.on.faults.points, spec.name, config.start)
+        heard = spec.on_line
+
+        def tell(point: CrashPoint) -> None:
+            if heard is not None:
+                heard(announcement(point))
+
+        points = CrashPoints(self.on.faults.points, spec.name, config.start, tell)
         child = SimChild(
             self, config, node=node, world=world, points=points, pid=_FIRST_PID + self.started
         )
@@ -159,6 +167,7 @@ class Simulation:
             dropped=self.links.dropped,
             duplicated=self.links.duplicated,
             delayed=self.links.delayed,
+            reordered=self.links.reordered,
             torn=self.disk.statistics.torn,
             full=self.disk.statistics.full,
             points=self.points,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -19,6 +20,7 @@ from actors import (
     ActorRef,
     ActorSystem,
     AskTimeout,
+    DeadLetter,
     FaultPlan,
     Kill,
     NodeDied,
@@ -31,6 +33,7 @@ from actors import (
     UsageError,
     one_for_one,
 )
+from actors.baton import ATTEMPTS, Turn
 from actors.blocking import EXIT_HUNG
 from actors.sim import Simulation, SimulationStatistics
 from tests.actors.threads import (
@@ -40,8 +43,13 @@ from tests.actors.threads import (
     Doubler,
     Hang,
     History,
+    NeverMade,
+    NoInit,
+    Put,
+    Putting,
     Receiver,
     Relay,
+    Say,
     WhatThread,
 )
 
@@ -67,7 +75,7 @@ async def test_it_answers_from_a_thread_of_its_own_while_the_loop_goes_on(
     name = await doubler.ask(WhatThread(), timeout=5)
     assert name.startswith("Doubler")
     assert name != threading.current_thread().name
-    assert Doubler.log[0].startswith("made in asyncio")
+    assert Doubler.log[0].startswith("made in constructor of Doubler")
     assert Doubler.log[1] == f"started in {name}"
 
 
@@ -200,6 +208,103 @@ async def test_one_that_hangs_inline_is_counted_and_left_until_it_comes_back(
         ref.stop()
 
 
+def unmade(place: Process | None, path: Path, count: int = 1, once: str = "") -> ActorGraph:
+    made = ActorGraph("unmade")
+    with made.supervisor("root", one_for_one(3), place=place):
+        for index in range(count):
+            made.actor(f"a{index}", NeverMade, path=str(path), once=once, stop_timeout=0.2)
+    return made
+
+
+async def test_constructors_that_hang_are_abandoned_and_starve_no_other(tmp_path: Path) -> None:
+    abandoned: list[ThreadAbandoned] = []
+    # More than the loop's own pool of threads has workers.
+    many = 5 + (os.cpu_count() or 1)
+    async with unmade(None, tmp_path / "now", many).start(
+        before=lambda system: system.events.subscribe(ThreadAbandoned, abandoned.append)
+    ) as live:
+        while Doubler.log.count("constructing") < many:
+            await asyncio.sleep(0)
+        doubler = await live.system.spawn("doubler", Doubler)
+        assert await doubler.ask(Double(2), timeout=5) == 4
+    assert {event.path for event in abandoned} == {f"/root/a{n}" for n in range(many)}
+    assert asyncio.get_running_loop()._default_executor is None  # type: ignore[attr-defined]  # whose end a program waits for
+    # Those that come back after all find that nobody wants them, and leave.
+    (tmp_path / "now").touch()
+    async with asyncio.timeout(10):
+        while any("NeverMade" in thread.name for thread in threading.enumerate()):
+            await asyncio.sleep(0)
+
+
+async def test_a_constructor_that_hangs_fails_its_process_and_is_started_again(
+    tmp_path: Path,
+) -> None:
+    events: list[NodeDied] = []
+    graph = unmade(Process(), tmp_path / "never", once=str(tmp_path / "once"))
+    async with graph.start(
+        Processes(1), before=lambda system: system.events.subscribe(NodeDied, events.append)
+    ) as live:
+        while not (tmp_path / "once").exists():
+            await asyncio.sleep(0)
+        live["a0"].stop()
+        assert await eventually(live["a0"]) == 4
+    assert [event.reason for event in events] == [f"exit code {EXIT_HUNG}"]
+
+
+async def test_a_constructor_that_does_not_call_pykkas_is_told_what_to_add(
+    system: ActorSystem,
+) -> None:
+    sentence = r"UsageError: NoInit\.__init__ does not call super\(\)\.__init__\(\); add it"
+    with pytest.raises(SpawnFailed, match=sentence):
+        await system.spawn("bad", NoInit)
+
+
+class Holding(Actor):
+    """Keeps what it is sent."""
+
+    def __init__(self) -> None:
+        self.got: list[list[int]] = []
+
+    def put(self, message: Put) -> None:
+        self.got.append(message.values)
+
+    def history(self, message: History) -> list[str]:
+        return [str(values) for values in self.got]
+
+
+async def test_what_a_thread_sends_leaves_as_it_is_at_that_moment(system: ActorSystem) -> None:
+    holding = await system.spawn("holding", Holding)
+    putting = await system.spawn("putting", Putting, peer=holding)
+    assert await putting.ask(Say("tell"), timeout=5) == "sent"
+    assert await holding.ask(History(), timeout=5) == ["[1]"]
+
+
+@pytest.mark.parametrize(
+    ("how", "answer"),
+    [
+        ("object", "CannotEncode: Put cannot be encoded: a builtins.object does not travel"),
+        ("large", "MessageTooLarge: Put to /holding takes 5242"),
+        ("large ask", "MessageTooLarge: Put to /holding takes 5242"),
+    ],
+)
+async def test_what_cannot_be_sent_from_a_thread_is_raised_there(
+    system: ActorSystem, how: str, answer: str
+) -> None:
+    holding = await system.spawn("holding", Holding)
+    putting = await system.spawn("putting", Putting, peer=holding)
+    said = await putting.ask(Say(how), timeout=5)
+    assert said.startswith(answer), said
+
+
+async def test_what_fails_after_a_thread_has_sent_it_is_a_dead_letter(system: ActorSystem) -> None:
+    letters: list[DeadLetter] = []
+    system.events.subscribe(DeadLetter, letters.append)
+    nowhere = ActorRef(system, "nowhere", "/gone", 7)
+    putting = await system.spawn("putting", Putting, peer=nowhere)
+    assert await putting.ask(Say("tell"), timeout=5) == "sent"
+    assert [(e.to, e.message, e.reason) for e in letters] == [("/gone", "Put", "unreachable")]
+
+
 # In a simulation
 
 
@@ -259,6 +364,35 @@ def test_a_node_that_crashes_in_the_middle_of_an_ask_leaves_no_thread() -> None:
     assert told[0] == "PeerLost after 1.0 s", told
     assert told[-1] == "8 after 1.0 s"
     assert threading.active_count() == before
+
+
+async def test_a_thread_that_catches_its_end_and_goes_on_is_left_where_it_waits() -> None:
+    enough, caught = threading.Event(), 0
+
+    async def never() -> None:
+        await asyncio.get_running_loop().create_future()
+
+    def stubborn(_: object) -> None:
+        nonlocal caught
+        while not enough.is_set():
+            try:
+                turn.on_loop(never)
+            except:  # noqa: E722  (what this is about)
+                caught += 1
+
+    turn = Turn(stubborn)
+    thread = threading.Thread(target=turn.run, args=(None,), daemon=True)
+    thread.start()
+    waiting = asyncio.ensure_future(turn.outcome())
+    await asyncio.sleep(0.01)
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    assert (turn.kept, caught) == (True, ATTEMPTS)
+    enough.set()
+    turn._to_thread.put(actors.baton._Outcome(None, None))
+    thread.join(5)
+    assert not thread.is_alive()
 
 
 @pytest.mark.parametrize("how", ["raise", "exit", "stop iteration", "interrupt"])

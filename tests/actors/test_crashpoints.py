@@ -22,6 +22,8 @@ from actors.crashpoints import (
     CrashPoint,
     CrashPointReached,
     CrashPoints,
+    announced,
+    announcement,
     crash_point,
     decode,
     encode,
@@ -306,6 +308,25 @@ def test_an_order_is_carried_out_once_and_only_where_it_says(
             assert counts[p.point] < p.at
         else:
             assert (p.point, p.at.clock) not in walked
+
+
+@given(points)
+def test_a_point_is_announced_as_it_is(given: CrashPoint) -> None:
+    assert announced(announcement(given)) == given
+
+
+@pytest.mark.parametrize("line", ["", "actors: crash point reached: {}", "crash point reached"])
+def test_another_line_announces_nothing(line: str) -> None:
+    assert announced(line) is None
+
+
+def test_a_point_is_told_before_its_action() -> None:
+    told: list[CrashPoint] = []
+    point = CrashPoint("a", "raise")
+    install([point], node="w3", generation=0, tell=told.append)
+    with pytest.raises(CrashPointReached):
+        crash_point("a")
+    assert told == [point]
 
 
 def test_the_module_stays_cheap_to_load() -> None:

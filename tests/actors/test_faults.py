@@ -2,14 +2,29 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 
 import msgspec
 import pytest
 
-from actors import ActorGraph, CrashPoint, FaultPlan, GraphError, Kill, Process, Processes
-from actors.faultylinks import FaultyLinks
+import actors
+from actors import (
+    ActorGraph,
+    CrashPoint,
+    CrashPointMissed,
+    FaultPlan,
+    GraphError,
+    Kill,
+    Process,
+    Processes,
+    Simulated,
+    UsageError,
+    one_for_one,
+)
+from actors.faultylinks import LONGEST_HOLD, FaultyLinks
 from tests.actors.echoes import Adder
+from tests.actors.test_simulation import Count, Counter
 from transports.sim import SimClock, SimLoop
 
 MESSAGES = 4_000
@@ -20,6 +35,7 @@ MESSAGES = 4_000
     [
         ('{"drop": 1.5}', "<= 1.0"),
         ('{"drop": 0.6, "delay": 0.6}', "add up to more than 1"),
+        ('{"delay": 0.6, "reorder": 0.6}', "add up to more than 1"),
         ('{"until": 0}', "> 0"),
         ('{"droop": 0.5}', "unknown field"),
         ('{"kills": [{"node": "p0"}]}', "missing required field `at`"),
@@ -61,6 +77,72 @@ def test_a_plan_for_a_process_that_does_not_exist_is_refused(plan: FaultPlan) ->
         graph.validate(Processes(1, faults=plan))
 
 
+def test_a_fault_that_cannot_take_effect_there_is_refused() -> None:
+    with pytest.raises(UsageError, match="happen to simulated disks alone"):
+        Processes(1, faults=FaultPlan(torn=0.1, full=0.1))
+    hanging = FaultPlan(points=(CrashPoint("counted", "hang"),))
+    with pytest.raises(UsageError, match="cannot carry out 'hang' at counted"):
+        Simulated(1, faults=hanging)
+
+
+def counting() -> ActorGraph:
+    graph = ActorGraph("counting")
+    with graph.supervisor("root", one_for_one(3), place=Process()):
+        graph.actor("counter", Counter, first=0)
+    return graph
+
+
+async def test_a_point_that_would_freeze_a_simulation_for_good_is_refused() -> None:
+    on = Simulated(1, faults=FaultPlan(points=(CrashPoint("counted", "sigstop"),)))
+
+    async def main() -> None:
+        with pytest.raises(
+            GraphError, match=r"'counted' freezes \(sigstop\); give start\(stuck_af"
+        ):
+            async with counting().start(on):
+                pass
+        async with counting().start(on, stuck_after=3.0):
+            pass
+
+    await asyncio.to_thread(actors.run, main(), on=on)
+
+
+POINTS = (
+    CrashPoint("counted", "sigkill", 2),
+    CrashPoint("cuonted", "sigkill"),
+    CrashPoint("counted", "exit:3", start=2, node="p0"),
+    CrashPoint("counted", "raise", start=1),
+)
+
+
+@pytest.mark.parametrize(
+    "on", [Processes(1, faults=FaultPlan(points=POINTS)), Simulated(1, faults=FaultPlan(points=POINTS))], ids=str
+)  # fmt: skip
+def test_a_crash_point_that_never_comes_up_is_told_of_at_the_end(
+    on: Processes | Simulated,
+) -> None:
+    missed: list[CrashPointMissed] = []
+
+    async def main() -> None:
+        async with counting().start(
+            on, before=lambda system: system.events.subscribe(CrashPointMissed, missed.append)
+        ) as live:
+            counter = live["counter"]
+            answers: list[int] = []
+            while len(answers) < 3:  # the second kills, the first of the next start raises
+                try:
+                    answers.append(await counter.ask(Count(), timeout=5.0))
+                except actors.AskError:
+                    await asyncio.sleep(0.1)
+            assert not missed
+
+    actors.run(main(), on=on if isinstance(on, Simulated) else None)
+    assert [(event.point, event.action, event.node) for event in missed] == [
+        ("cuonted", "sigkill", None),
+        ("counted", "exit:3", "p0"),
+    ]
+
+
 def arrivals(plan: FaultPlan, sources: list[str]) -> tuple[dict[str, list[int]], FaultyLinks]:
     """What arrives of numbered messages sent a millisecond apart, in order, by source."""
     loop = SimLoop()
@@ -92,6 +174,40 @@ def test_faults_take_effect_as_often_as_the_plan_says() -> None:
     assert len(came["there"]) == MESSAGES - counts.dropped + counts.duplicated
     assert len(set(came["there"])) == MESSAGES - counts.dropped
     assert came["there"] != sorted(came["there"])
+    assert counts.reordered == inversions(list(dict.fromkeys(came["there"])))
+
+
+def inversions(numbers: list[int]) -> int:
+    """How many of them come after a larger one."""
+    return sum(number < max(numbers[: i + 1]) for i, number in enumerate(numbers))
+
+
+def test_a_message_that_is_held_back_comes_after_the_next_one() -> None:
+    came, links = arrivals(FaultPlan(seed=1, reorder=0.1), ["there"])
+    counts, numbers = links.counts, came["there"]
+    assert sorted(numbers) == list(range(MESSAGES))
+    assert counts.reordered == pytest.approx(0.1 * MESSAGES, rel=0.2)
+    assert counts.reordered == inversions(numbers)
+    # Each after the first that was not held back itself, and none later than that.
+    assert max(abs(at - number) for at, number in enumerate(numbers)) < 6
+    assert (counts.dropped, counts.duplicated, counts.delayed) == (0, 0, 0)
+
+
+def test_one_that_nothing_follows_arrives_after_a_second_even_so() -> None:
+    loop = SimLoop()
+    links = FaultyLinks(FaultPlan(reorder=1.0), "here", 0, SimClock(loop))
+    came: list[tuple[str, float]] = []
+
+    def take(name: str) -> None:
+        came.append((name, loop.time()))
+
+    for name in ("first", "second"):
+        links.deliver("there", take, name)
+    loop.call_later(5, loop.stop)
+    loop.run_forever()
+    loop.close()
+    assert came == [("first", LONGEST_HOLD), ("second", LONGEST_HOLD)]
+    assert links.counts.reordered == 0
 
 
 def test_a_link_more_changes_nothing_on_another() -> None:

@@ -21,7 +21,9 @@ from actors import (
     Process,
     Simulated,
 )
+from actors.crashpoints import crash_point
 from actors.liveness import Liveness
+from actors.processes import STARTING_LIMIT
 from actors.sim import Simulation
 from tests.actors.test_simulation import Count, Counter
 from transports.sim import SimNode
@@ -109,6 +111,55 @@ def test_a_frozen_process_is_killed_and_replaced_where_a_limit_is_set() -> None:
     events = actors.run(frozen(ON, 3.0), on=ON)
     assert [event.node for event in events if isinstance(event, NodeDied)] == ["p0"]
     assert not [event for event in events if isinstance(event, NodeStuck)]
+
+
+class Heavy(Counter):
+    """Its start keeps its process from answering."""
+
+    async def on_start(self) -> None:
+        crash_point("starting")
+        await asyncio.sleep(0.01)
+
+
+async def heavy(on: Simulated, seconds: float | None) -> tuple[list[Event], float]:
+    """What is heard of a process whose actor takes so long to start, and when it answers."""
+    graph = ActorGraph("heavy")
+    with graph.supervisor("root", place=Process()):
+        graph.actor("heavy", Heavy, first=0)
+    events: list[Event] = []
+    loop = asyncio.get_running_loop()
+    with Simulation(on).running() as simulation:
+        async with graph.start(
+            on,
+            world=simulation.world("heavy"),
+            stuck_after=3.0,
+            before=lambda system: system.events.subscribe(Event, events.append),
+        ) as live:
+            if seconds is not None:
+                loop.call_later(seconds, simulation.network.thaw, "p0")
+            while True:
+                try:
+                    await live["heavy"].ask(Count(), timeout=1.0)
+                    break
+                except actors.AskError:
+                    await asyncio.sleep(0.1)
+            answered = loop.time()
+            await asyncio.sleep(10.0)
+    return events, answered
+
+
+def test_a_process_that_is_busy_with_an_actors_start_is_not_stuck() -> None:
+    on = Simulated(1, faults=FaultPlan(points=(CrashPoint("starting", "sigstop"),)))
+    events, answered = actors.run(heavy(on, 40.0), on=on)
+    assert 40.0 < answered < 43.0
+    assert not [event for event in events if isinstance(event, NodeDied | NodeStuck)]
+
+
+def test_one_that_never_comes_back_from_an_actors_start_is_killed_in_the_end() -> None:
+    on = Simulated(1, faults=FaultPlan(points=(CrashPoint("starting", "sigstop"),)))
+    events, answered = actors.run(heavy(on, None), on=on)
+    assert [event.node for event in events if isinstance(event, NodeDied)] == ["p0"]
+    assert STARTING_LIMIT < answered < STARTING_LIMIT + 8.0
 
 
 def test_nobody_is_blamed_for_a_time_in_which_the_launcher_itself_was_away() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+from typing import Any
 
 import pykka
 
@@ -100,3 +101,67 @@ class BadStart(pykka.ThreadingActor):
 
     def double(self, message: Double) -> int:
         return 0
+
+
+class NeverMade(pykka.ThreadingActor):
+    """Its constructor hangs until a file is there, but only the first time in all processes."""
+
+    def __init__(self, path: str, once: str = "") -> None:
+        super().__init__()
+        Doubler.log.append("constructing")
+        if once and os.path.exists(once):  # noqa: PTH110  (as below)
+            return
+        if once:
+            open(once, "w").close()  # noqa: PTH123  (as below)
+        while not os.path.exists(path):  # noqa: PTH110  (a plain poll in a thread)
+            time.sleep(0.01)
+
+    def double(self, message: Double) -> int:
+        return 2 * message.number
+
+
+class NoInit(pykka.ThreadingActor):
+    def __init__(self) -> None:
+        self.ready = True
+
+    def double(self, message: Double) -> int:
+        return 0
+
+
+class Put(Message[None]):
+    values: list[int]
+    rest: Any = None
+
+
+class Say(Message[str]):
+    """Have a `Put` sent, altered afterwards."""
+
+    how: str
+
+
+class Putting(pykka.ThreadingActor):
+    """Sends what it alters at once, or what does not travel."""
+
+    def __init__(self, peer: ActorRef) -> None:
+        super().__init__()
+        self.peer = peer
+
+    def say(self, message: Say) -> str:
+        values = [1]
+        rest: Any = None
+        match message.how:
+            case "object":
+                rest = object()
+            case "large":
+                rest = bytes(5 << 20)
+            case "large ask":
+                rest = bytes(5 << 20)
+        try:
+            if message.how.endswith("ask"):
+                self.peer.ask_blocking(Put(values, rest), timeout=5.0)
+            else:
+                self.peer.tell(Put(values, rest))
+        except Exception as error:  # noqa: BLE001  (told to the test)
+            return f"{type(error).__name__}: {error}"
+        values.append(2)
+        return "sent"

@@ -14,6 +14,7 @@ import pytest
 
 import actors
 from actorfl import Result, Rounds, Run, Supervision
+from actorfl.errors import Misfit
 from actorfl.execute import running
 from actors import AtClock, CrashPoint, FaultPlan, Inline, Kill, Simulated
 from actors.sim import SimulationStatistics
@@ -53,7 +54,7 @@ def schedule(seed: int) -> Simulated:
         point="storage.write", action="sigkill", at=draw.randint(1, 6), node="aggregator"
     )
     plan = FaultPlan(
-        seed=seed, drop=0.05, duplicate=0.05, delay=0.1, torn=0.5, kills=kills,
+        seed=seed, drop=0.05, duplicate=0.05, delay=0.1, reorder=0.05, torn=0.5, kills=kills,
         full=0.02 if seed % 2 else 0.0, points=(write,) if seed % 4 == 0 else (), until=20.0,
     )  # fmt: skip
     return Simulated(2, seed=seed, faults=plan)
@@ -83,6 +84,7 @@ def test_no_schedule_of_faults_changes_a_bit(undisturbed: str, tmp_path: Path) -
     assert sum(s.dropped for s in told) > SEEDS
     assert sum(s.duplicated for s in told) > SEEDS
     assert sum(s.delayed for s in told) > SEEDS
+    assert sum(s.reordered for s in told) > SEEDS
     assert sum(s.torn for s in told) > SEEDS / 20
     assert sum(s.full for s in told) > SEEDS / 20
     assert sum(s.points for s in told) > SEEDS / 8
@@ -179,6 +181,25 @@ def test_each_row_is_given_once_and_in_order_whatever_becomes_of_messages(
         assert result.sha256 == undisturbed
         given.append([row["round"] for row in heard if "round" in row])
     assert given == [list(range(1, ROUNDS + 1))] * 3
+
+
+def test_a_point_that_freezes_a_process_for_good_is_refused(tmp_path: Path) -> None:
+    point = CrashPoint("worker.fit", "sigstop", node="p0")
+    on = Simulated(2, faults=FaultPlan(points=(point,)))
+    with pytest.raises(Misfit, match=r"set supervision\.stuck_after"):
+        simulate(small(), on, tmp_path)
+    assert not list(tmp_path.iterdir())
+    result, told = simulate(small(supervision=Supervision(stuck_after=3.0)), on, tmp_path)
+    assert (told.points, result.restarts) == (1, 1)
+
+
+def test_a_point_that_is_misspelt_is_told_of_at_the_end(tmp_path: Path) -> None:
+    said: list[Mapping[str, Any]] = []
+    point = CrashPoint("aggregator.mergd", "sigkill", node="aggregator")
+    on = Simulated(2, faults=FaultPlan(points=(point,)))
+    actors.run(carry_out(small(), tmp_path, on, on_row=said.append), on=on)
+    (line,) = [line["event"] for line in said if "event" in line]
+    assert line.startswith("crash point 'aggregator.mergd' (sigkill) was never reached; look at")
 
 
 def test_a_resumed_run_gives_the_rows_of_its_own_rounds(tmp_path: Path) -> None:
