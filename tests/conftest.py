@@ -42,8 +42,10 @@ _STAT = ("os.stat",)
 _WRITE = ("io.TextIOWrapper.write", "io.BufferedWriter.write")
 _READ = ("io.TextIOWrapper.read", "io.BufferedReader.read")
 _REMOVE = ("os.scandir", "os.unlink", "os.rmdir", "os.path.samestat")
+_EVERYTHING: tuple[str, ...] = ()
 
-#: What may block a running loop: calls, file, functions. Whatever is called below them may, too.
+#: What may block a running loop: calls, all if none is named, file, functions. What they call
+#: may, too.
 _MAY_BLOCK: tuple[tuple[tuple[str, ...], str, tuple[str, ...]], ...] = (
     # Whoever must not wait for a line of the log gives logging a QueueHandler.
     (_WRITE, "logging/__init__.py", ("emit", "flush")),
@@ -59,6 +61,8 @@ _MAY_BLOCK: tuple[tuple[tuple[str, ...], str, tuple[str, ...]], ...] = (
     (_READ, "actors/exits.py", ("read", "_cgroup_candidates")),
     # Text: it asks for the working directory where a path is relative, and no disk.
     (("os.path.abspath",), "actors/spawner.py", ("_import_path",)),
+    # Python works out its own folders once in a process, with the first child.
+    (("os.path.abspath", "os.path.islink", *_STAT), "actors/spawner.py", ("_standard_folders",)),
     (("os.path.abspath",), "actors/storage.py", ("__init__",)),
     # From the loop's own thread until the child has called exec, about 2 ms: see there.
     (("os.read",), "actors/spawner.py", ("_start",)),
@@ -66,6 +70,9 @@ _MAY_BLOCK: tuple[tuple[tuple[str, ...], str, tuple[str, ...]], ...] = (
     (_LOCK, "actors/storage.py", ("close",)),
     # The end of an actor's thread within a simulation, whose time stands still meanwhile.
     (_LOCK, "actors/blocking.py", ("_stop",)),
+    # A simulation computes within the call, in virtual time, and copies the disk at its two ends.
+    (_EVERYTHING, "actors/sim/work.py", ("run",)),
+    (_EVERYTHING, "actors/sim/disk.py", ("of", "write_to")),
     # Documented to block, for no longer than it is told.
     (_LOCK, "actorfl/lane.py", ("close",)),
     # Before a run starts and after it has ended; its loop has nothing else to do.
@@ -124,7 +131,7 @@ def blocking_is_noted() -> Iterator[None]:
         excluded_modules=["transports.sim.loop"],
     )
     for names, file, functions in _MAY_BLOCK:
-        for name in names:
+        for name in names or checks.functions:
             checks.functions[name].can_block_in(f"/{file}", functions)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(blockbuster.blockbuster, "BlockingError", _Blocked)
