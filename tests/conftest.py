@@ -29,11 +29,6 @@ _STAYS = {
 }
 #: Seconds that what ends in the background (ZeroMQ's reaper, a killed child) is given.
 _GRACE = 3.0
-#: Descriptors a test may leave: none but these. What libraries keep, `opened_once` opens.
-_LEAVES = {
-    # It keeps the lock of the directory that it finds damaged; with the test repaired, this goes.
-    "test_what_is_no_run_is_not_resumed[damaged]": 1,
-}
 #: Calls shown of what blocks a loop, the innermost: enough to reach through libraries to us.
 _FRAMES = 16
 
@@ -192,7 +187,6 @@ def nothing_is_left_behind(request: pytest.FixtureRequest, opened_once: None) ->
     if not Path("/proc/self/fd").exists():
         yield
         return
-    slack = _LEAVES.get(request.node.name, 0)
     before = threads(), children(), opened()
     yield
     deadline = time.monotonic() + _GRACE
@@ -200,7 +194,7 @@ def nothing_is_left_behind(request: pytest.FixtureRequest, opened_once: None) ->
         left_threads, left_children = threads() - before[0], children() - before[1]
         now = opened()
         more = len(now) - len(before[2])
-        if not left_threads and not left_children and more <= slack:
+        if not left_threads and not left_children and more <= 0:
             return
         if time.monotonic() > deadline:
             break

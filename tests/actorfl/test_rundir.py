@@ -244,8 +244,11 @@ def test_what_is_no_run_is_not_resumed(tmp_path: Path, make: str) -> None:
     if make == "damaged":
         (path / "run.toml").write_text("")
         (path / "configuration.json").write_text('{"seed"')
-    with pytest.raises(NothingToResume, match="nothing to resume in"):
-        RunDirectory.open(path).begin(run_of())
+    with (
+        pytest.raises(NothingToResume, match="nothing to resume in"),
+        RunDirectory.open(path) as directory,
+    ):
+        directory.begin(run_of())
 
 
 keys = st.text("ab", min_size=1, max_size=2)
