@@ -52,6 +52,8 @@ _MAY_BLOCK: tuple[tuple[tuple[str, ...], str, tuple[str, ...]], ...] = (
     (_REMOVE, "actors/addresses.py", ("close",)),
     # The source of an actor's class: before the graph starts, or before that actor does.
     ((*_READ, *_STAT, "os.path.abspath"), "actors/code.py", ("parse", "reference")),
+    # To load it is to import what it imports.
+    (_EVERYTHING, "actors/code.py", ("load",)),
     # A file of the kernel's, made up in memory.
     (_READ, "actors/exits.py", ("read", "_cgroup_candidates")),
     # Text: it asks for the working directory where a path is relative, and no disk.
@@ -80,6 +82,8 @@ _MAY_BLOCK: tuple[tuple[tuple[str, ...], str, tuple[str, ...]], ...] = (
     (("os.getcwd",), "actorfl/rundir.py", ("shown",)),
     ((*_WRITE, "os.replace"), "actorfl/rundir.py", ("write",)),
     ((*_STAT, *_READ), "actorfl/execute.py", ("_count_start",)),
+    # Its last whole record is looked for before the run starts.
+    ((*_STAT, *_READ), "actorfl/eventfile.py", ("__init__", "_end_of_records")),
     # The events of a run, few and bounded: on the disk before the launcher acts on the next one.
     (_WRITE, "actorfl/runlog.py", ("_event", "line", "tell")),
 )
