@@ -81,7 +81,7 @@ class Dialler:
         ask_for_life(socket, self._address, self._limits)
         # Connections within a process have no monitor; their end shows as a send that fails.
         ended = self._ended if self._address.scheme != "inproc" else None
-        self._port = Port(socket, self._receive, ended)
+        self._port = Port(socket, self._receive, ended, stays_awake=self.lane == "control")
         try:
             socket.connect(self._address.endpoint(self.lane))
         except zmq.ZMQError as error:

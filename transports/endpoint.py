@@ -117,7 +117,10 @@ class Endpoint(Generic[I]):
             configure(socket, self._limits)
             socket.setsockopt(zmq.ROUTER_MANDATORY, 1)
             self._listeners[lane] = Port(
-                socket, partial(self._receive_routed, lane), partial(self._connection_ended, lane)
+                socket,
+                partial(self._receive_routed, lane),
+                partial(self._connection_ended, lane),
+                stays_awake=lane == "control",
             )
         await self.listen(f"inproc://{self.node}")
         self._local = self._make_link(self.node)

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import time
 from collections.abc import Callable
 from typing import Any, Final
 
 import zmq
 
 from transports.sockets import Socket, plain_send, watch
+
+_PROCESSORS: Final = os.cpu_count() or 1
 
 DRAIN_BUDGET: Final = 256
 """Cost that one visit to a socket may run up before others get their turn; a small frame costs 1.
@@ -26,6 +30,16 @@ _POSTPONED: Final = 4
 several times as long as a send. More would delay what waits to be read."""
 
 
+_AWAKE: Final = 60
+"""Ticks, of 2 to 3 us, for which a loop is kept from sleeping while messages go to and fro: longer
+than an answer of a process that is awake takes, so that both stay awake. A processor that has gone
+to sleep takes several times as long as the whole exchange to come back, in a virtual machine."""
+
+_EXCHANGE: Final = 0.002
+"""Seconds within which one message has to follow the other for that; asks under way at a lower
+rate gain little, and would cost a tick's time each."""
+
+
 class Port:
     """A socket whose frames are handed to ``receive`` as they come.
 
@@ -38,6 +52,7 @@ class Port:
             returns its cost against ``DRAIN_BUDGET``. Must not raise anything else. None for a
             socket that nothing ever comes back on.
         on_ended: called when a connection of the socket ended or could not be made, if given.
+        stays_awake: keep the loop from sleeping for a moment while messages go to and fro.
     """
 
     def __init__(
@@ -45,6 +60,8 @@ class Port:
         socket: Socket,
         receive: Callable[[Socket], int] | None,
         on_ended: Callable[[], None] | None = None,
+        *,
+        stays_awake: bool = False,
     ) -> None:
         self.socket = socket
         self.closed = False
@@ -60,6 +77,11 @@ class Port:
         self._streams = False
         # Whether the last look found nothing: what comes next may come alone.
         self._lone = False
+        # Simulated time stands still meanwhile, and with one processor the other end waits for it.
+        self._stays_awake = stays_awake and isinstance(socket, zmq.Socket) and _PROCESSORS > 1
+        self._looked = 0.0
+        self._exchange = False
+        self._awake = 0
         self._reads = receive is not None
         self._receive = receive or _nothing_comes
         self._signals = watch(socket, self._visit, on_ended) if self._reads else None
@@ -99,6 +121,26 @@ class Port:
                 self._visit()
             else:
                 self._lone = True
+                if self._stays_awake:
+                    self._stay_awake()
+
+    def _stay_awake(self) -> None:
+        """All that was to be done is done, and the loop would wait for what comes."""
+        self._looked = time.monotonic()
+        if self._exchange:
+            if not self._awake:
+                self._loop.call_soon(self._wait_awake)
+            self._awake = _AWAKE
+
+    def _wait_awake(self) -> None:
+        # The loop asks for what came between any two calls.
+        self._awake -= 1
+        if self.closed:
+            self._awake = 0
+        elif self._awake:
+            self._loop.call_soon(self._wait_awake)
+        else:
+            self._exchange = False
 
     def _readable(self) -> bool:
         events: Any = self.socket.getsockopt(zmq.EVENTS)
@@ -108,6 +150,8 @@ class Port:
         receive, socket = self._receive, self.socket
         lone, self._lone = self._lone, False
         again = self._streams = False
+        if self._stays_awake:
+            self._exchange = time.monotonic() - self._looked < _EXCHANGE
         self._visiting = True
         try:
             cost = receive(socket)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import time
 from functools import partial
 from pathlib import Path
 
@@ -390,6 +392,24 @@ async def test_who_waits_for_room_among_the_transfers_gets_it_when_one_is_done(
     await one.endpoint.close(linger=0.0)
     with pytest.raises(LinkClosed):
         await asyncio.wait_for(late, LIMIT)
+
+
+async def test_a_loop_that_stays_awake_for_an_answer_sleeps_when_none_comes(world: World) -> None:
+    one, two, there, back = await world.pair()
+    port = two.endpoint._listeners["control"]
+    awake = 0
+    for number in range(1, 51):
+        there.send(Note(number), 10)
+        await two.recorder.until(lambda: len(two.recorder.items) == number)  # noqa: B023
+        back.send(Note(number), 10)
+        await one.recorder.until(lambda: len(one.recorder.items) == number)  # noqa: B023
+        awake += port._awake > 0
+    if (os.cpu_count() or 1) > 1:
+        assert awake > 10
+    await eventually(lambda: not port._awake and not port._exchange)
+    used = time.process_time()
+    await asyncio.sleep(0.3)
+    assert time.process_time() - used < 0.15
 
 
 async def test_closing_says_goodbye_and_the_other_side_hears_it(world: World) -> None:
