@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import zmq
 
 from tests.transports.world import LIMIT, Node, Note, Recorder, World, arrays, eventually, finished
 from transports.errors import LinkClosed, LinkFull, MessageTooLarge, TransferRefused
@@ -404,8 +405,10 @@ async def test_a_loop_that_stays_awake_for_an_answer_sleeps_when_none_comes(worl
         back.send(Note(number), 10)
         await one.recorder.until(lambda: len(one.recorder.items) == number)  # noqa: B023
         awake += port._awake > 0
-    if (os.cpu_count() or 1) > 1:
+    if isinstance(port.socket, zmq.Socket) and (os.cpu_count() or 1) > 1:
         assert awake > 10
+    else:
+        assert not awake, "simulated time stands still, and one processor is needed elsewhere"
     await eventually(lambda: not port._awake and not port._exchange)
     used = time.process_time()
     await asyncio.sleep(0.3)
