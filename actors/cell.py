@@ -306,6 +306,10 @@ class Cell:
         await self._stop_hook()
         if self._stop_wanted:
             return
+        if self.interrupted:  # what its on_stop needed is no business of the next instance
+            self.interrupted = False
+            while self.task.cancelling():
+                self.task.uncancel()
         self.restarts += 1
         await self._start()
 

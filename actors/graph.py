@@ -396,7 +396,15 @@ class ActorGraph:
         arguments = {k: self._linked(v) for k, v in node.arguments.items()}
         cls = node.handle.cls
         if node.node == self.name:
-            return Child(node.ref, _maker(system, node.ref, cls, arguments), restart=node.restart)
+            make = _maker(
+                system,
+                node.ref,
+                cls,
+                arguments,
+                mailbox=node.mailbox,
+                stop_timeout=node.stop_timeout,
+            )
+            return Child(node.ref, make, restart=node.restart)
         code = reference(cls)
         spec = ActorSpec(
             name=node.handle.name,
@@ -443,10 +451,10 @@ async def _up(manager: ProcessManager, place: str) -> None:
 
 
 def _maker(
-    system: ActorSystem, ref: ActorRef, cls: ActorClass, arguments: dict[str, Any]
+    system: ActorSystem, ref: ActorRef, cls: ActorClass, arguments: dict[str, Any], **options: Any
 ) -> Callable[[ActorRef], None]:
     def make(parent: ActorRef) -> None:
-        system.make(ref.name, cls, arguments, parent=parent, ref=ref)
+        system.make(ref.name, cls, arguments, parent=parent, ref=ref, **options)
 
     return make
 

@@ -68,8 +68,8 @@ class Router:
         self._resends: dict[NodeId, Timer] = {}
         #: Peers that stopped acknowledging signals and are being quarantined.
         self._silent: set[NodeId] = set()
-        #: Those who wait for room, by link and lane.
-        self.queues: dict[tuple[Link[Item], Lane], _Queue] = {}
+        #: Those who wait for room.
+        self._queues: dict[tuple[Link[Item], Lane], _Queue] = {}
         #: Grows with each change of the links: what was looked up before may not hold any more.
         self.changes = 0
         self.pool = LandingPool()
@@ -121,7 +121,7 @@ class Router:
 
     def queues_for(self, link: Link[Item], lane: Lane) -> bool:
         """Whether somebody waits for room there: who asks or answers now has to queue behind."""
-        return (link, lane) in self.queues
+        return (link, lane) in self._queues
 
     async def put_when_there_is_room(
         self,
@@ -142,19 +142,16 @@ class Router:
             LinkClosed: the link has ended.
         """
         # In a queue: all of them woken at once would cost their square, and change their order.
-        queue = self.queues.setdefault((link, lane), _Queue())
+        queue = self._queues.setdefault((link, lane), _Queue())
         queue.length += 1
         try:
             async with queue.lock:
-                while True:
-                    await link.drain(lane)
-                    with contextlib.suppress(LinkFull):  # a tell was faster
-                        self.put(link, item(), arrays, bulk=lane == "bulk")
-                        return
+                await link.drain(lane)  # there is room for any one item then
+                self.put(link, item(), arrays, bulk=lane == "bulk")
         finally:
             queue.length -= 1
             if not queue.length:
-                del self.queues[link, lane]
+                del self._queues[link, lane]
 
     def _transferred(self, future: asyncio.Future[None], item: Item) -> None:
         if future.cancelled():
@@ -309,8 +306,11 @@ class Router:
         faults = self._system.world.faults
         if faults is not None and link is not self.endpoint.local:
             for item in items:
-                faults.deliver(link.peer.name, self._taken, link, item)
-            return
+                faults.deliver(link.peer.name, self._take, link, [item])
+        else:
+            self._take(link, items)
+
+    def _take(self, link: Link[Item], items: list[Item]) -> None:
         cells = self._system.cells
         failed: Exception | None = None
         for item in items:
@@ -330,12 +330,6 @@ class Router:
                 failed = error
         if failed is not None:
             raise failed  # the link logs and counts it
-
-    def _taken(self, link: Link[Item], item: Item) -> None:
-        if item.kind == wire.TELL:
-            self._system.dispatch(link, item, ())
-        else:
-            self._other(link, item)
 
     def on_transfer(self, link: Link[Item], item: Item, weights: list[Weights]) -> None:
         """An item of the bulk lane with its arrays."""
@@ -357,11 +351,7 @@ class Router:
 
     def _other(self, link: Link[Item], item: Item) -> None:
         kind = item.kind
-        if kind == wire.ASK:
-            self._system.dispatch(link, item, ())
-        elif kind == wire.REPLY:
-            self._system.asks.replied(item.ask, item.body, [])
-        elif kind == wire.SIGNAL:
+        if kind == wire.SIGNAL:
             self._signalled(link, item)
         elif kind == wire.SIGNAL_ACK:
             channel = self._channel(link.peer)

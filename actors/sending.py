@@ -175,13 +175,10 @@ class Sender:
             return Item(ref.uid, uid, wire.ASK, body, number, remaining, chain)
 
         lane: Lane = "bulk" if arrays else lane_of(kind)
-        waits = bool(self._router.queues) and self._router.queues_for(link, lane)
+        waits = self._router.queues_for(link, lane)
         if not waits:
             try:
-                if not arrays and kind in CONTROL:
-                    link.send(item(timeout), len(body) + OVERHEAD)
-                else:
-                    self._router.put(link, item(timeout), arrays, bulk=lane == "bulk")
+                self._router.put(link, item(timeout), arrays, bulk=lane == "bulk")
             except LinkFull:
                 waits = True
             except LinkClosed as error:

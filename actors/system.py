@@ -46,6 +46,7 @@ from actors.signals import (
     Stopped,
     Watch,
 )
+from actors.stops import Stops
 from actors.storage import Storage
 from actors.timers import Tick
 from actors.world import World
@@ -137,8 +138,7 @@ class ActorSystem:
         self._dead: dict[NodeId, None] = {}
         self._pools: dict[int, LandingPool] = {}
         self._dead_letters = 0
-        #: By uid: the node of the actor, and who waits until it is gone.
-        self._waiting_for_stop: dict[int, tuple[str, list[asyncio.Future[str]]]] = {}
+        self._stops = Stops()
         self._started = False
         self._closed = False
         #: Set by the process manager on a launcher; handles what nodes tell their launcher.
@@ -175,8 +175,7 @@ class ActorSystem:
         self._closed = True
         await self.router.close(linger)
         self.asks.end(self.name)
-        for uid in tuple(self._waiting_for_stop):
-            self._stop_ended(uid, f"{self.name} was closed")
+        self._stops.all_ended(f"{self.name} was closed")
         for future in (self.failure, self.cut_off):
             future.cancel()  # without effect where it has its result
 
@@ -244,16 +243,20 @@ class ActorSystem:
         *,
         parent: ActorRef | None = None,
         ref: ActorRef | None = None,
-        options: ActorSpec | None = None,
+        mailbox: int = 10_000,
+        overflow: str = "reject",
+        stop_timeout: float = 5.0,
     ) -> Cell:
-        """Make an actor on this node, without waiting for it to start."""
+        """Make an actor on this node, without waiting for it to start; see ``ActorSpec``."""
         if self._closed:
             msg = f"node {self.name} is closed; {name} cannot be made any more"
             raise UsageError(msg)
         cls = actor_class(cls)
         ref = ref or self.new_ref(name, above=parent.path if parent else "")
         above = parent.parts if parent else self.guardian
-        return self._cell(ref, above, cls, arguments, options)
+        return self._cell(
+            ref, above, cls, arguments, bound=mailbox, overflow=overflow, stop_timeout=stop_timeout
+        )
 
     def _cell(
         self,
@@ -261,19 +264,10 @@ class ActorSystem:
         parent: RefParts,
         cls: type[Actor],
         arguments: dict[str, Any],
-        options: ActorSpec | None,
+        **options: Any,
     ) -> Cell:
         construct: Any = cls.__init__
-        cell = Cell(
-            self,
-            ref,
-            parent,
-            cls,
-            partial(construct, **arguments),
-            bound=options.mailbox if options else 10_000,
-            overflow=options.overflow if options else "reject",
-            stop_timeout=options.stop_timeout if options else 5.0,
-        )
+        cell = Cell(self, ref, parent, cls, partial(construct, **arguments), **options)
         self.cells[ref.uid] = cell
         return cell
 
@@ -295,7 +289,15 @@ class ActorSystem:
             cls = load(CodeRef(order.spec.code, order.spec.sha256))
             made = actor_class(cls)
             arguments = arguments_of.decode(self.codec, cls, order.spec.args)
-            self._cell(ref, order.parent, made, arguments, order.spec)
+            self._cell(
+                ref,
+                order.parent,
+                made,
+                arguments,
+                bound=order.spec.mailbox,
+                overflow=order.spec.overflow,
+                stop_timeout=order.spec.stop_timeout,
+            )
         except Exception as error:  # noqa: BLE001  (loading runs user code)
             _log.exception("%s cannot be made", order.path)
             self.signal(order.parent, Failed(ref.parts, Failure.of(error, "make")))
@@ -326,12 +328,10 @@ class ActorSystem:
         """
         if ref.node != self.name and self.router.link_to(ref.node) is None:
             return f"node {ref.node} is not known or dead"
-        waiter: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-        _, waiters = self._waiting_for_stop.setdefault(ref.uid, (ref.node, []))
-        waiters.append(waiter)
+        ended = self._stops.wait_for(ref)
         self.signal(ref.parts, Watch(self.guardian))
         ref.stop()
-        return await waiter
+        return await ended
 
     def _stop(self, ref: ActorRef) -> None:
         self.signal(ref.parts, Stop())
@@ -405,13 +405,7 @@ class ActorSystem:
         if isinstance(item, Item):
             name = tag_of(item.body)
             if isinstance(entry, Envelope) and item.kind == wire.ASK:
-                short = (
-                    reason
-                    if reason in _REASONS
-                    else "no such actor"
-                    if reason == "stopped"
-                    else reason
-                )
+                short = "no such actor" if reason == "stopped" else reason
                 sentence = f"{to} did not handle {name}: {reason}"
                 self.answer(entry, wire.REFUSED, Refusal(short, sentence))
         self.events.publish(DeadLetter(to=to, message=name, reason=reason))
@@ -501,17 +495,11 @@ class ActorSystem:
                     self.failure.set_result(failure)
             case Stopped(actor, reason):
                 self._top.pop(actor[2], None)
-                self._stop_ended(actor[2], reason)
+                self._stops.ended(actor[2], reason)
             case Started():
                 pass
             case _:
                 _log.warning("signal %r is not for a guardian", signal)
-
-    def _stop_ended(self, uid: int, reason: str) -> None:
-        _, waiters = self._waiting_for_stop.pop(uid, ("", ()))
-        for waiter in waiters:
-            if not waiter.done():
-                waiter.set_result(reason)
 
     def report(self, source: str, kind: str, fields: dict[str, Any]) -> None:
         """Publish an event here and, on a node with a launcher, there too."""
@@ -583,9 +571,7 @@ class ActorSystem:
         self.router.node_down(peer, reason)
         for cell in tuple(self.cells.values()):
             cell.node_died(peer.name, reason, outside=outside)
-        for uid, (node, _) in tuple(self._waiting_for_stop.items()):
-            if node == peer.name:
-                self._stop_ended(uid, f"its node died: {reason}")
+        self._stops.all_ended(f"its node died: {reason}", peer.name)
 
     def statistics(self) -> SystemStatistics:
         """The state of the node as a frozen record."""
@@ -600,9 +586,6 @@ class ActorSystem:
     def __repr__(self) -> str:
         state = "closed" if self._closed else "running" if self._started else "new"
         return f"<ActorSystem {self.node} {state} actors={len(self.cells)}>"
-
-
-_REASONS = frozenset({"mailbox full", "no such actor", "unreachable"})
 
 
 def _check_name(name: str) -> None:

@@ -26,6 +26,7 @@ from transports.transfer import (
     check_layouts,
     cut_weights,
 )
+from transports.waiters import Waiters
 from transports.weights import Weights, aligned_empty
 from transports.wire import (
     MAX_SENTENCE,
@@ -89,7 +90,7 @@ class Bulk(Generic[I]):
         self._futures: dict[int, asyncio.Future[None]] = {}
         self._requests: dict[int, tuple[LandingPool, LandingRequest]] = {}
         self._sizes: dict[int, int] = {}
-        self._waiters: dict[asyncio.Future[None], None] = {}
+        self._waiters = Waiters()
         self._closed_because: str | None = None
 
     @property
@@ -141,20 +142,9 @@ class Bulk(Generic[I]):
         """
         await asyncio.sleep(0)
         while self._closed_because is None and not self._has_room():
-            waiter: asyncio.Future[None] = self._loop.create_future()
-            self._waiters[waiter] = None
-            try:
-                await waiter
-            finally:
-                self._waiters.pop(waiter, None)
+            await self._waiters.wait()
         if self._closed_because is not None:
             raise LinkClosed(f"the link to {self._peer} has ended: {self._closed_because}")
-
-    def _wake_waiters(self) -> None:
-        waiters, self._waiters = self._waiters, {}
-        for waiter in waiters:
-            if not waiter.done():
-                waiter.set_result(None)
 
     def _hand_over(self, outgoing: Outgoing[I]) -> bytes | None:
         if not self.same_process or len(PROCESS) >= self._limits.max_handovers:
@@ -176,7 +166,7 @@ class Bulk(Generic[I]):
             self._tell(Cancel(outgoing.number))
             self.pump()
         if self._has_room():
-            self._wake_waiters()
+            self._waiters.wake()
 
     def pump(self) -> None:
         """Send what may be sent now."""
@@ -381,5 +371,5 @@ class Bulk(Generic[I]):
             self._forget(incoming.number)
         for number in list(self._requests):
             self._forget(number)
-        self._wake_waiters()
+        self._waiters.wake()
         return lost

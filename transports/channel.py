@@ -19,6 +19,7 @@ from transports.identity import NodeId
 from transports.lane import Range, Receiving, Sending
 from transports.limits import Limits
 from transports.port import MORE, NOW, Port
+from transports.waiters import Waiters
 from transports.wire import MAX_BATCH, VERSION, Batch, Bye, Chunk, Codec
 
 T = TypeVar("T")
@@ -99,7 +100,7 @@ class Channel(Generic[T]):
         self._in_tick = False
         self._unacknowledged = 0
         self._ack_timer: Timer | None = None
-        self._waiters: dict[asyncio.Future[None], None] = {}
+        self._waiters = Waiters()
         self._closed_because = ""
 
     # Sending
@@ -343,18 +344,12 @@ class Channel(Generic[T]):
             ProtocolError: reason "sequence".
         """
         if self.sending.acknowledge(upto) and self._waiters and self._has_room():
-            self._wake()
+            self._waiters.wake()
 
     # Waiting
 
     def _has_room(self) -> bool:
         return (self.enqueued - self.sending.acked_bytes) * 2 <= self.window
-
-    def _wake(self) -> None:
-        waiters, self._waiters = self._waiters, {}
-        for waiter in waiters:
-            if not waiter.done():
-                waiter.set_result(None)
 
     async def drain(self) -> None:
         """Wait until the window is at most half full; yields to the loop at least once.
@@ -365,12 +360,7 @@ class Channel(Generic[T]):
         if self._has_room() and self.state != "closed":
             await asyncio.sleep(0)
         while not self._has_room() and self.state != "closed":
-            waiter: asyncio.Future[None] = self._loop.create_future()
-            self._waiters[waiter] = None
-            try:
-                await waiter
-            finally:
-                self._waiters.pop(waiter, None)
+            await self._waiters.wait()
         if self._is_closed():
             raise LinkClosed(self._closed_sentence())
 
@@ -421,7 +411,7 @@ class Channel(Generic[T]):
         self.port = self.route = None
         lost = self.sending.cut()
         if self._waiters and self._has_room():
-            self._wake()
+            self._waiters.wake()
         return lost
 
     def bye(self, reason: str) -> None:
@@ -449,7 +439,7 @@ class Channel(Generic[T]):
         if self._ack_timer is not None:
             self._ack_timer.cancel()
             self._ack_timer = None
-        self._wake()
+        self._waiters.wake()
         return lost
 
     def _closed_sentence(self) -> str:

@@ -186,7 +186,7 @@ class Endpoint(Generic[I]):
         port = Port(socket, None)
         self._local_ports.append(port)
         channel = link.channel(lane)
-        channel.greet(port, self._hello(link, lane, 1, self._local_token))
+        channel.greet(port, self._hello(link, lane, self._local_token, 1))
         channel.up(port, None, epoch=1, first=1, window=self._window(lane))
         link.share_memory()
         link.came_up(lane)
@@ -217,7 +217,7 @@ class Endpoint(Generic[I]):
                 link.channel(lane),
                 parsed,
                 self._context,
-                hello=partial(self._hello_of, link, lane, token),
+                hello=partial(self._hello, link, lane, token),
                 receive=partial(self._receive_dialled, lane, link),
                 gone=partial(self._connection_gone, link, lane),
                 clock=self._clock,
@@ -349,8 +349,6 @@ class Endpoint(Generic[I]):
         except ProtocolError as error:
             refused = True
             self._refuse(lane, link, route, error)
-        except zmq.Again:
-            _logger.exception("libzmq gave a part of a message")
         except Exception as error:
             # A fault of ours must cost one frame, not the node.
             refused = True
@@ -413,10 +411,7 @@ class Endpoint(Generic[I]):
 
     # Hello
 
-    def _hello_of(self, link: Link[I], lane: Lane, token: bytes, epoch: int) -> bytes:
-        return self._hello(link, lane, epoch, token)
-
-    def _hello(self, link: Link[I], lane: Lane, epoch: int, token: bytes) -> bytes:
+    def _hello(self, link: Link[I], lane: Lane, token: bytes, epoch: int) -> bytes:
         channel = link.channel(lane)
         return self._codecs[lane].encode(
             Hello(

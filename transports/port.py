@@ -35,6 +35,12 @@ _AWAKE: Final = 60
 than an answer of a process that is awake takes, so that both stay awake. A processor that has gone
 to sleep takes several times as long as the whole exchange to come back, in a virtual machine."""
 
+_IN_VAIN: Final = 4
+"""Waits in vain, one after the other, after which some are left out, one more each time; all are
+made again when one was not in vain. An answer may be late now and then."""
+_LEFT_OUT: Final = 16
+"""Waits left out at most: a peer that sends each millisecond costs a hundredth of a processor."""
+
 _EXCHANGE: Final = 0.002
 """Seconds within which one message has to follow the other for that; asks under way at a lower
 rate gain little, and would cost a tick's time each."""
@@ -81,7 +87,7 @@ class Port:
         self._stays_awake = stays_awake and isinstance(socket, zmq.Socket) and _PROCESSORS > 1
         self._looked = 0.0
         self._exchange = False
-        self._awake = 0
+        self._awake = self._in_vain = self._left_out = 0
         self._reads = receive is not None
         self._receive = receive or _nothing_comes
         self._signals = watch(socket, self._visit, on_ended) if self._reads else None
@@ -127,10 +133,15 @@ class Port:
     def _stay_awake(self) -> None:
         """All that was to be done is done, and the loop would wait for what comes."""
         self._looked = time.monotonic()
-        if self._exchange:
-            if not self._awake:
-                self._loop.call_soon(self._wait_awake)
-            self._awake = _AWAKE
+        if not self._exchange:
+            return
+        if self._left_out:
+            self._left_out -= 1
+            self._exchange = False
+            return
+        if not self._awake:
+            self._loop.call_soon(self._wait_awake)
+        self._awake = _AWAKE
 
     def _wait_awake(self) -> None:
         # The loop asks for what came between any two calls.
@@ -141,6 +152,9 @@ class Port:
             self._loop.call_soon(self._wait_awake)
         else:
             self._exchange = False
+            self._in_vain += 1
+            if self._in_vain > _IN_VAIN:
+                self._left_out = min(self._in_vain - _IN_VAIN, _LEFT_OUT)
 
     def _readable(self) -> bool:
         events: Any = self.socket.getsockopt(zmq.EVENTS)
@@ -152,6 +166,8 @@ class Port:
         again = self._streams = False
         if self._stays_awake:
             self._exchange = time.monotonic() - self._looked < _EXCHANGE
+            if self._awake:
+                self._in_vain = 0
         self._visiting = True
         try:
             cost = receive(socket)

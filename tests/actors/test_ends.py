@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Callable, Coroutine
-from typing import Any
+from typing import Any, ClassVar
 
 import msgspec
 import numpy as np
@@ -330,7 +330,7 @@ async def test_who_gives_up_waiting_for_room_is_forgotten(
                     await waiting
     assert not link._control._waiters
     assert not link._bulk._waiters
-    assert not system.router.queues
+    assert not system.router._queues
     await system.close(linger=0.0)
 
 
@@ -348,9 +348,10 @@ def test_asks_that_wait_for_room_keep_their_order_and_say_what_remains() -> None
                 put = router.put
 
                 def noting(link: Link[Item], item: Item, *rest: Any, **more: Any) -> Any:
+                    found = put(link, item, *rest, **more)
                     if item.kind == ASK:
                         remaining.append(item.remaining)
-                    return put(link, item, *rest, **more)
+                    return found
 
                 router.put = noting  # type: ignore[method-assign]  # it looks, and hands on
                 simulation.network.freeze("one")
@@ -369,8 +370,41 @@ def test_asks_that_wait_for_room_keep_their_order_and_say_what_remains() -> None
 
     numbers, remaining = actors.run(main(), on=on)
     assert numbers == list(range(16))
-    assert len(remaining) >= 10
-    assert all(50 < each <= 55 for each in remaining), "they left after five seconds"
+    assert remaining[:2] == [60, 60]
+    assert all(50 < each <= 55 for each in remaining[2:16]), "they left after five seconds"
+    assert remaining[16:] == [5], "that of the last ask"
+
+
+def test_an_ask_whose_room_a_tell_took_waits_again() -> None:
+    on = Simulated(1)
+
+    async def main() -> int:
+        graph = ActorGraph("room")
+        with graph.supervisor("root"):
+            graph.actor("asker", Asker, place=Process("one"), mailbox=100_000)
+        with Simulation(on).running() as simulation:
+            async with graph.start(on, world=simulation.world("room")) as live:
+                ref = live["asker"]
+                simulation.network.freeze("one")
+                fill(ref, Small("x" * 10_000))
+                filled = []
+
+                async def first() -> None:
+                    await ref.drain()
+                    fill(ref, Small("x" * 10_000))
+                    filled.append(ref)
+
+                other = asyncio.ensure_future(first())
+                await asyncio.sleep(0.1)
+                ask = asyncio.ensure_future(ref.ask(Small("x" * 10_000), timeout=60))
+                await asyncio.sleep(0.1)
+                assert not filled
+                simulation.network.thaw("one")
+                await other
+                assert not ask.done()
+                return await ask
+
+    assert actors.run(main(), on=on) == 0
 
 
 def test_an_asker_that_does_not_read_its_answers_holds_up_the_others_for_its_timeout_only() -> None:
@@ -483,6 +517,57 @@ def test_what_an_actor_does_at_its_end_has_a_time_of_its_own() -> None:
 
     in_virtual_time(main)
     assert cleaned == ["all"]
+
+
+class Slow(Actor):
+    """Fails once, and then does not let its ``on_stop`` be cancelled at the first attempt."""
+
+    made: ClassVar[list[int]] = []
+
+    def __init__(self) -> None:
+        self.first = not self.made
+        self.made.append(1)
+
+    async def small(self, message: Small) -> int:
+        if self.first:
+            raise ValueError("as told")
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+        return 1
+
+    async def on_stop(self) -> None:
+        if self.first:
+            for _ in range(2):
+                with contextlib.suppress(asyncio.CancelledError):
+                    await asyncio.Event().wait()
+
+
+def test_what_the_end_of_one_instance_needed_is_forgotten_with_it() -> None:
+    on = Simulated(1)
+    Slow.made.clear()
+
+    async def main() -> None:
+        graph = ActorGraph("slow")
+        with graph.supervisor("root"):
+            graph.actor("slow", Slow, mailbox=7, stop_timeout=1.0)
+        async with asyncio.timeout(60), graph.start(on) as live:
+            ref = live["slow"]
+            cell = live.system.cell(ref)
+            assert cell is not None
+            assert (cell.stop_timeout, cell.bound) == (1.0, 7), "as the graph says"
+            with pytest.raises(ActorFailed, match="as told"):
+                await ref.ask(Small(), timeout=5)
+            await asyncio.sleep(5)
+            assert cell.restarts == 1
+            ask = asyncio.ensure_future(ref.ask(Small(), timeout=30))
+            await asyncio.sleep(0.1)
+            ask.cancel()
+            await asyncio.sleep(0.1)
+            assert not cell.busy
+            assert cell.handled == 1
+            assert cell.task.cancelling() == 0
+
+    actors.run(main(), on=on)
 
 
 @pytest.mark.parametrize(("text", "reason"), [("once", "stopped"), ("", "abandoned: it caught 5")])

@@ -34,7 +34,7 @@ from actors import (
     one_for_one,
 )
 from actors.message import lane_of, reply_type
-from actors.signals import ActorSpec, Failed, Failure
+from actors.signals import Failed, Failure
 from actors.supervisor import Child
 from transports import Weights
 
@@ -256,8 +256,7 @@ async def test_a_stopped_actor_is_no_such_actor_and_a_tell_to_it_is_a_dead_lette
 
 async def test_a_full_mailbox_refuses_the_ask_and_counts_the_tell(system: ActorSystem) -> None:
     gate = asyncio.Event()
-    options = ActorSpec("worker", "", None, {}, mailbox=2)
-    cell = system.make("worker", Worker, {"gate": gate}, options=options)
+    cell = system.make("worker", Worker, {"gate": gate}, mailbox=2)
     await cell.started
     letters = heard(system, DeadLetter)
     for _ in range(10):

@@ -415,6 +415,24 @@ async def test_a_loop_that_stays_awake_for_an_answer_sleeps_when_none_comes(worl
     assert time.process_time() - used < 0.15
 
 
+async def test_a_loop_whose_waits_for_an_answer_are_in_vain_waits_less_and_less(
+    world: World,
+) -> None:
+    _, two, there, _ = await world.pair()
+    port = two.endpoint._listeners["control"]
+    waits = 0
+    for number in range(1, 201):
+        there.send(Note(number), 10)
+        await two.recorder.until(lambda: len(two.recorder.items) == number)  # noqa: B023
+        await asyncio.sleep(0)
+        waits += port._awake > 0
+        async with asyncio.timeout(LIMIT):
+            while port._awake:
+                await asyncio.sleep(0)
+    if isinstance(port.socket, zmq.Socket) and (os.cpu_count() or 1) > 1:
+        assert 5 <= waits <= 40
+
+
 async def test_closing_says_goodbye_and_the_other_side_hears_it(world: World) -> None:
     one, two, there, back = await world.pair()
     there.send(Note(1), 10)

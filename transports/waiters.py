@@ -1,0 +1,34 @@
+"""Those who wait until something holds, such as room on a lane."""
+
+from __future__ import annotations
+
+import asyncio
+
+
+class Waiters:
+    """Wakes all at once, in the order in which they came; who gives up is forgotten."""
+
+    def __init__(self) -> None:
+        self._futures: dict[asyncio.Future[None], None] = {}
+
+    async def wait(self) -> None:
+        """Wait for the next ``wake``."""
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._futures[future] = None
+        try:
+            await future
+        finally:
+            self._futures.pop(future, None)
+
+    def wake(self) -> None:
+        """Wake all that wait now."""
+        futures, self._futures = self._futures, {}
+        for future in futures:
+            if not future.done():
+                future.set_result(None)
+
+    def __len__(self) -> int:
+        return len(self._futures)
+
+    def __repr__(self) -> str:
+        return f"<Waiters {len(self)}>"
