@@ -107,5 +107,5 @@ def strategy_of(supervision: Supervision) -> Strategy:
         per=supervision.per,
         outside=supervision.outside,
         backoff=Backoff(initial=supervision.backoff, maximum=supervision.backoff_max),
-        escalate=(ConfigError,),
+        decide={ConfigError: "escalate"},
     )

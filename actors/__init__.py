@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from actors.actor import Actor
+    from actors.children import ChildRecord, Children
     from actors.code import CodeRef
     from actors.crashpoints import AtClock, CrashPoint
     from actors.deploy import Deployment, Inline, Process, Processes, Simulated
@@ -56,11 +57,11 @@ if TYPE_CHECKING:
     from actors.message import Message
     from actors.ref import ActorRef
     from actors.runner import loop_factory, run
-    from actors.signals import Failure, Terminated
+    from actors.signals import ActorState, Failure, Terminated
     from actors.snapshot import Snapshot, Snapshots
     from actors.spawner import PopenSpawner, ProcessSpec, Spawner
     from actors.storage import FileStorage, MemoryStorage, Storage
-    from actors.supervision import Backoff, Strategy, one_for_one
+    from actors.supervision import Backoff, Strategy, one_for_all, one_for_one, rest_for_one
     from actors.supervisor import Supervisor
     from actors.system import ActorSystem
     from actors.timers import Timers
@@ -80,12 +81,15 @@ _HOMES = {
     "ActorRef": "actors.ref",
     "ActorRestarted": "actors.events",
     "ActorStopped": "actors.events",
+    "ActorState": "actors.signals",
     "ActorSystem": "actors.system",
     "AskError": "actors.errors",
     "AskTimeout": "actors.errors",
     "AtClock": "actors.crashpoints",
     "Backoff": "actors.supervision",
     "CannotEncode": "actors.errors",
+    "ChildRecord": "actors.children",
+    "Children": "actors.children",
     "CodeRef": "actors.code",
     "CodeTravelError": "actors.errors",
     "CrashPoint": "actors.crashpoints",
@@ -141,7 +145,9 @@ _HOMES = {
     "World": "actors.world",
     "WouldDeadlock": "actors.errors",
     "loop_factory": "actors.runner",
+    "one_for_all": "actors.supervision",
     "one_for_one": "actors.supervision",
+    "rest_for_one": "actors.supervision",
     "run": "actors.runner",
 }
 
@@ -153,6 +159,7 @@ __all__ = [
     "ActorGraph",
     "ActorRef",
     "ActorRestarted",
+    "ActorState",
     "ActorStopped",
     "ActorSystem",
     "AskError",
@@ -160,6 +167,8 @@ __all__ = [
     "AtClock",
     "Backoff",
     "CannotEncode",
+    "ChildRecord",
+    "Children",
     "CodeRef",
     "CodeTravelError",
     "CrashPoint",
@@ -215,7 +224,9 @@ __all__ = [
     "World",
     "WouldDeadlock",
     "loop_factory",
+    "one_for_all",
     "one_for_one",
+    "rest_for_one",
     "run",
 ]
 

@@ -141,5 +141,8 @@ class Actor:
     def child_stopped(self, child: ActorRef, reason: str) -> None:
         """Called when a child is gone."""
 
+    def child_halted(self, child: ActorRef) -> None:
+        """Called when a child has ended its instance, as its supervisor had told it."""
+
     def child_started(self, child: ActorRef) -> None:
         """Called when a child has started or restarted."""

@@ -5,30 +5,40 @@ from __future__ import annotations
 import asyncio
 import enum
 import logging
+import math
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
 from actors.actor import Actor
+from actors.debugging import state_of
 from actors.errors import SpawnFailed, UsageError
 from actors.events import ActorFailure, ActorStopped
 from actors.handlers import handlers_of
 from actors.handling import Envelope, Handling
 from actors.item import Item
 from actors.message import Message
+from actors.offspring import Offspring
 from actors.ref import ActorRef
 from actors.signals import (
     AnySignal,
+    Cause,
     Failed,
     Failure,
+    Halt,
+    Halted,
+    Inspect,
+    Inspected,
     RefParts,
     Restart,
+    Resume,
     Started,
     Stop,
     Stopped,
+    Suspend,
     Terminated,
     Unwatch,
     Watch,
@@ -52,8 +62,6 @@ CURRENT: ContextVar[Cell | None] = ContextVar("actors_current_cell", default=Non
 _TURN = 64
 _SHARE = 0.001
 _LONGEST = 512
-#: Seconds beyond its own limit that a child is waited for when its parent stops.
-_CHILD_GRACE = 2.0
 #: Seconds after which what caught its cancellation is cancelled again, and how often. Who catches
 #: so many will catch all; it is left, so that the others can stop.
 _AGAIN = 1.0
@@ -65,7 +73,10 @@ class State(enum.Enum):
 
     STARTING = "starting"
     RUNNING = "running"
+    SUSPENDED = "suspended"
     FAILED = "failed"
+    HALTING = "halting"
+    HALTED = "halted"
     STOPPING = "stopping"
     STOPPED = "stopped"
 
@@ -76,7 +87,7 @@ class CellStatistics(msgspec.Struct, frozen=True):
     Attributes:
         path: of the actor.
         kind: its class.
-        state: starting, running, failed, stopping or stopped.
+        state: starting, running, suspended, failed, halting, halted, stopping or stopped.
         mailbox: messages waiting.
         bound: most that may wait.
         handled: messages handled, of all incarnations.
@@ -102,11 +113,11 @@ class Cell:
     """One actor of this node. Made by the system; user code sees ``Actor`` and ``ActorRef``."""
 
     __slots__ = (
-        "__weakref__", "_cancellations", "_children", "_children_gone", "_factory", "_handling",
+        "__weakref__", "_cancellations", "_factory", "_failure", "_halt_wanted", "_handling",
         "_mailbox", "_patience", "_restart_wanted", "_stop_wanted", "_tasks", "_wakeup",
-        "_watchers", "_watching", "actor", "bound", "busy", "cls", "failures", "handled",
-        "interrupted", "overflow", "parent", "path", "ref", "restarts", "started", "state",
-        "stop_timeout", "stopped", "system", "task", "timers", "uid",
+        "_watchers", "_watching", "actor", "bound", "busy", "children", "cls", "failures",
+        "handled", "interrupted", "overflow", "parent", "path", "ref", "restarts", "started",
+        "state", "stop_timeout", "stopped", "system", "task", "timers", "uid",
     )  # fmt: skip
 
     def __init__(
@@ -145,13 +156,15 @@ class Cell:
         self._mailbox: deque[Any] = deque()
         self._wakeup: asyncio.Future[None] | None = None
         self._stop_wanted = False
+        self._halt_wanted = False
         self._restart_wanted = False
+        #: What it failed of, while it waits for the verdict.
+        self._failure: Failure | None = None
         self.interrupted = False
         self._patience: Timer | None = None
         self._cancellations = 0
         self.busy = False
-        self._children: dict[int, ActorRef] = {}
-        self._children_gone: asyncio.Future[None] | None = None
+        self.children = Offspring(system)
         self._watchers: dict[int, RefParts] = {}
         self._watching: dict[int, ActorRef] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -203,7 +216,7 @@ class Cell:
 
     async def _run(self) -> None:
         CURRENT.set(self)
-        reason = "stopped"
+        reason: str | None = None
         try:
             await self._start()
             mailbox = self._mailbox
@@ -219,9 +232,13 @@ class Cell:
                     if turn % _TURN == 0 and (turn == _LONGEST or now() - began > _SHARE):
                         await asyncio.sleep(0)
                         turn, began = 0, now()
+                elif self._halt_wanted:
+                    self._halt_wanted = False
+                    await self._halt()
                 elif self._restart_wanted:
                     self._restart_wanted = False
-                    await self._restart()
+                    self.restarts += 1
+                    await self._start()
                 else:
                     turn = 0
                     self._wakeup = asyncio.get_running_loop().create_future()
@@ -250,9 +267,10 @@ class Cell:
             self.fail(Failure.of(error, "start"))
             return
         self.busy = False
-        if self._stop_wanted:
+        if self._stop_wanted or self.state is not State.STARTING:
             return
-        self.state = State.RUNNING
+        self._failure = None
+        self.state = State.HALTING if self._halt_wanted else State.RUNNING
         if not self.started.done():
             self.started.set_result(None)
         self.system.signal(self.parent, Started(self.ref.parts))
@@ -284,7 +302,9 @@ class Cell:
         if self.state is State.FAILED or self._stop_wanted:
             return
         self.failures += 1
-        self.state = State.FAILED
+        halting = self.state is State.HALTING  # which is to be renewed as it is
+        if not halting:
+            self.state, self._failure = State.FAILED, failure
         self.timers.cancel_all()
         self._cancel_tasks()
         self.system.events.publish(
@@ -299,19 +319,25 @@ class Cell:
         if not self.started.done():
             text = f"{self.path} did not start: {failure}"
             self.started.set_exception(SpawnFailed(text, failure.traceback))
-        self.system.signal(self.parent, Failed(self.ref.parts, failure))
+        if not halting:
+            self.system.signal(self.parent, Failed(self.ref.parts, failure))
 
-    async def _restart(self) -> None:
-        await self._stop_children()
+    async def _halt(self) -> None:
+        """End the instance, whether it failed or not; the next one finds the mailbox."""
+        self.state = State.HALTING
+        self.timers.cancel_all()
+        self._cancel_tasks()
+        await self.children.stop()
         await self._stop_hook()
         if self._stop_wanted:
             return
-        if self.interrupted:  # what its on_stop needed is no business of the next instance
+        if self.interrupted:  # what this needed is no business of the next instance
             self.interrupted = False
             while self.task.cancelling():
                 self.task.uncancel()
-        self.restarts += 1
-        await self._start()
+        self._failure = None
+        self.state = State.HALTED
+        self.system.signal(self.parent, Halted(self.ref.parts))
 
     async def _stop_hook(self) -> None:
         actor, self.actor = self.actor, None
@@ -356,7 +382,22 @@ class Cell:
             return
         self._stop_wanted = True
         self._wake()
+        self._be_patient()
+
+    def _want_halt(self) -> None:
+        if self._halt_wanted or self.state in (State.HALTING, State.HALTED):
+            return
+        self._halt_wanted = True
+        if self.state in (State.RUNNING, State.SUSPENDED):
+            self.state = State.HALTING
+        self._wake()
+        self._be_patient()
+
+    def _be_patient(self) -> None:
+        """What it does is given its time."""
         if self.busy:
+            if self._patience is not None:
+                self._patience.cancel()
             self._patience = self.system.world.clock.call_later(self.stop_timeout, self._interrupt)
 
     def _interrupt(self) -> None:
@@ -380,30 +421,21 @@ class Cell:
     async def _shut_down(self) -> None:
         self.state = State.STOPPING
         self.timers.cancel_all()
-        await self._stop_children()
+        self._cancel_tasks()
+        await self.children.stop()
         await self._stop_hook()
 
-    async def _stop_children(self) -> None:
-        """Stop them in reverse order of their start, all under way at once, and wait."""
-        if not self._children:
-            return
-        self._children_gone = asyncio.get_running_loop().create_future()
-        for child in reversed(list(self._children.values())):
-            child.stop()
-        limit = self.stop_timeout + _CHILD_GRACE
-        try:
-            async with asyncio.timeout(limit):
-                await self._children_gone
-        except TimeoutError:
-            left = ", ".join(c.path for c in self._children.values())
-            _log.warning(
-                "%s waited %.3g s for its children to stop; left: %s", self.path, limit, left
-            )
-            self._children.clear()
-        finally:
-            self._children_gone = None
+    def _finish(self, reason: str | None) -> None:
+        """It is gone: say so to all whom it concerns.
 
-    def _finish(self, reason: str) -> None:
+        Args:
+            reason: why, where it is not that it was told to.
+        """
+        cause: Cause = "stopped"
+        if reason is None:
+            reason = "stopped"
+            if self._failure is not None:
+                reason, cause = f"failed: {self._failure}", "failed"
         if self.stopped.done():  # it was left, and has ended by itself after all
             return
         if self._patience is not None:
@@ -421,7 +453,8 @@ class Cell:
             self.started.set_exception(
                 SpawnFailed(f"{self.path} was stopped before it had started")
             )
-        gone = Stopped(self.ref.parts, reason)
+        self.system.ended(self.uid, reason, cause)
+        gone = Stopped(self.ref.parts, reason, cause)
         for watcher in self._watchers.values():
             self.system.signal(watcher, gone)
         if self.parent[2] not in self._watchers:
@@ -443,8 +476,10 @@ class Cell:
         match signal:
             case Stop():
                 self._want_stop()
+            case Halt():
+                self._want_halt()
             case Restart():
-                if self.state is State.FAILED:
+                if self.state is State.HALTED:
                     self._restart_wanted = True
                     self._wake()
             case Watch(watcher):
@@ -455,67 +490,70 @@ class Cell:
                 self._child_failed(self.system.ref(child), failure)
             case Started(child):
                 self._child(lambda a: a.child_started(self.system.ref(child)))
-            case Stopped(actor, reason):
-                self._stopped(self.system.ref(actor), reason)
+            case Halted(child):
+                self._child(lambda a: a.child_halted(self.system.ref(child)))
+            case Stopped(actor, reason, cause):
+                self._stopped(self.system.ref(actor), reason, cause)
+            case Suspend():
+                if self.state is State.RUNNING:
+                    self.state = State.SUSPENDED
+            case Resume():
+                if self.state is State.SUSPENDED:
+                    self.state = State.RUNNING
+                    self._wake()
+            case Inspect(number, asker):
+                answer = Inspected(number, state_of(self, self._mailbox, self._handling.handles))
+                self.system.signal((asker, "/", 0), answer)
             case _:
                 _log.warning("%s: signal %r is not for an actor", self.path, signal)
 
     def _child(self, react: Callable[[Actor], None]) -> None:
         """Let the actor react to a child's news; with no instance (restarting) there is nobody."""
         actor = self.actor
-        if actor is None or self.state is State.STOPPING:
+        if actor is None or self.state in (State.STOPPING, State.HALTING):
             return
         try:
             react(actor)
         except Exception as error:  # noqa: BLE001  (the reaction is user code)
-            if self.state is State.RUNNING:
+            if self.state in (State.RUNNING, State.SUSPENDED, State.STARTING):
                 self.fail(Failure.of(error, "supervision"))
 
     def _child_failed(self, child: ActorRef, failure: Failure) -> None:
         self._child(lambda actor: actor.child_failed(child, failure))
 
-    def _stopped(self, actor: ActorRef, reason: str) -> None:
-        child = self._children.pop(actor.uid, None)
+    def _stopped(self, actor: ActorRef, reason: str, cause: Cause) -> None:
+        child = self.children.gone(actor.uid)
         if child is not None:
             self._child(lambda a: a.child_stopped(child, reason))
-            gone = self._children_gone
-            if not self._children and gone is not None and not gone.done():
-                gone.set_result(None)
-        watched = self._watching.pop(actor.uid, None)
-        if watched is not None:  # whose node may know no more of it than its uid
-            self.deliver(Terminated(watched.path, watched.uid, reason))
+        self._terminated(actor.uid, reason, cause)
 
-    def node_died(self, node: str, reason: str, *, outside: bool) -> None:
+    def _terminated(self, uid: int, reason: str, cause: Cause) -> None:
+        watched = self._watching.pop(uid, None)
+        if watched is not None:  # whose node may know no more of it than its uid
+            self.deliver(Terminated(watched.path, watched.uid, reason, cause))
+
+    def node_died(self, node: str, reason: str, cause: Cause, *, outside: bool) -> None:
         """The process of some children or watched actors is gone."""
         failure = Failure("NodeDied", reason, "", "process", "", outside=outside)
-        for child in [c for c in self._children.values() if c.node == node]:
-            if self._children_gone is not None:
-                self._stopped(child, reason)
+        for child in [c for c in self.children if c.node == node]:
+            if self.state in (State.STOPPING, State.HALTING):
+                self._stopped(child, reason, cause)
             else:
                 self._child_failed(child, failure)
         for target in [w for w in self._watching.values() if w.node == node]:
-            if target.uid not in self._children:
-                self._stopped(target, reason)
+            self._terminated(target.uid, reason, cause)
 
     # -- what the actor may do -------------------------------------------------------------------
 
     async def spawn(self, name: str, cls: ActorClass, arguments: dict[str, Any]) -> ActorRef:
         """Make a child here."""
-        if any(c.name == name for c in self._children.values()):
+        if any(c.name == name for c in self.children):
             msg = f"{self.path} has a child named {name!r} already; choose another name"
             raise UsageError(msg)
         child = self.system.make(name, cls, arguments, parent=self.ref)
-        self.adopt(child.ref)
+        self.children.adopt(child.ref, math.inf)
         await child.started
         return child.ref
-
-    def adopt(self, child: ActorRef) -> None:
-        """Count an actor among the children: its failures are this actor's to decide."""
-        self._children[child.uid] = child
-
-    def disown(self, child: ActorRef) -> None:
-        """No longer a child."""
-        self._children.pop(child.uid, None)
 
     def watch(self, ref: ActorRef) -> None:
         """See ``Actor.watch``."""
@@ -544,31 +582,49 @@ class Cell:
         """See ``Actor.pipe_to_self``."""
 
         async def await_it() -> None:
-            try:
-                outcome = done(await work)
-            except asyncio.CancelledError:
-                raise
-            except BaseException as error:  # noqa: BLE001  (as in a handler)
-                if self.state is State.RUNNING:
-                    self.fail(Failure.of(error, "background work"))
-                return
+            outcome = done(await work)
             self.deliver(outcome)
 
-        task = asyncio.get_running_loop().create_task(await_it(), name=f"pipe {self.path}")
-        self._tasks.add(task)
-
-        def ended(task: asyncio.Task[None]) -> None:
-            self._tasks.discard(task)
+        def ended() -> None:
             if asyncio.iscoroutine(work):
                 work.close()  # one that was cancelled before its first step would be missed
 
-        task.add_done_callback(ended)
+        self.work(await_it(), ended)
+
+    def work(
+        self, work: Coroutine[Any, Any, None], ended: Callable[[], None] = lambda: None
+    ) -> None:
+        """Run something beside the mailbox; what it raises fails the actor.
+
+        Args:
+            work: cancelled with this instance.
+            ended: called in any case.
+        """
+
+        async def run() -> None:
+            try:
+                await work
+            except asyncio.CancelledError:
+                raise
+            except BaseException as error:  # noqa: BLE001  (as in a handler)
+                if self.state in (State.RUNNING, State.SUSPENDED, State.STARTING):
+                    self.fail(Failure.of(error, "background work"))
+
+        task = asyncio.get_running_loop().create_task(run(), name=f"work of {self.path}")
+        self._tasks.add(task)
+
+        def done(task: asyncio.Task[None]) -> None:
+            self._tasks.discard(task)
+            work.close()
+            ended()
+
+        task.add_done_callback(done)
 
     def statistics(self) -> CellStatistics:
         """Its state as a frozen record."""
         return CellStatistics(
             self.path, self.cls.__qualname__, self.state.value, len(self._mailbox), self.bound,
-            self.handled, self.restarts, self.failures, len(self._children), len(self._watchers),
+            self.handled, self.restarts, self.failures, len(self.children), len(self._watchers),
         )  # fmt: skip
 
     def __repr__(self) -> str:

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import msgspec
 
+from actors.signals import Cause
+
 _PLAIN_WORDS = {
     signals.SIGSEGV: "segmentation fault",
     signals.SIGBUS: "bus error",
@@ -44,6 +46,13 @@ class Exit(msgspec.Struct, frozen=True):
     def clean(self) -> bool:
         """Whether the process exited by itself with code 0."""
         return self.code == 0
+
+    @property
+    def cause(self) -> Cause:
+        """The same as one of a few words."""
+        if self.out_of_memory:
+            return "out_of_memory"
+        return "exited" if self.signal is None else "killed"
 
     def describe(self) -> str:
         """Say it in words, as the end of a sentence: ``killed by signal 9 (SIGKILL)``."""

@@ -386,7 +386,13 @@ class ActorGraph:
                     "strategy": node.strategy,
                     "children": partial(self._children, system, node),
                 }
-                made.append(Child(node.ref, _maker(system, node.ref, Supervisor, arguments)))
+                made.append(
+                    Child(
+                        node.ref,
+                        _maker(system, node.ref, Supervisor, arguments),
+                        kind=Supervisor.__name__,
+                    )
+                )
             else:
                 made.append(self._child(system, node))
         return made
@@ -404,7 +410,13 @@ class ActorGraph:
                 mailbox=node.mailbox,
                 stop_timeout=node.stop_timeout,
             )
-            return Child(node.ref, make, restart=node.restart)
+            return Child(
+                node.ref,
+                make,
+                restart=node.restart,
+                stop_timeout=node.stop_timeout,
+                kind=cls.__name__,
+            )
         code = reference(cls)
         spec = ActorSpec(
             name=node.handle.name,
@@ -414,7 +426,13 @@ class ActorGraph:
             mailbox=node.mailbox,
             stop_timeout=node.stop_timeout,
         )
-        return Child(node.ref, spec=spec, restart=node.restart)
+        return Child(
+            node.ref,
+            spec=spec,
+            restart=node.restart,
+            stop_timeout=node.stop_timeout,
+            kind=cls.__name__,
+        )
 
     def supervisors(self) -> list[ActorRef]:
         """References of the supervisors that have been started."""

@@ -44,7 +44,7 @@ class Handling:
         handlers: of its class.
     """
 
-    __slots__ = ("_by_type", "_cell", "_decode", "_system", "_union", "current")
+    __slots__ = ("_by_type", "_cell", "_decode", "_system", "_union", "current", "handles")
 
     def __init__(self, cell: Cell, handlers: Handlers) -> None:
         self._cell = cell
@@ -55,6 +55,8 @@ class Handling:
         self._decode = _nothing if self._union is None else decoder(self._union).decode
         #: What is being handled, where it came in an envelope.
         self.current: Envelope | None = None
+        #: Name of the message type that is waited in; empty where no handler waits.
+        self.handles = ""
 
     def understands(self, kind: type[Message[Any]]) -> bool:
         """Whether there is a handler for that type."""
@@ -136,6 +138,7 @@ class Handling:
     ) -> None:
         """A handler that waits for something, or (``replied``) an answer that waits for room."""
         self._cell.busy = True
+        self.handles = type(message).__name__
         try:
             result = await waiting
             if not replied and envelope is not None and envelope.item.kind == wire.ASK:
@@ -148,6 +151,7 @@ class Handling:
         finally:
             self._cell.busy = False
             self.current = None
+            self.handles = ""
             if envelope is not None and envelope.cancelled and not self._cell.interrupted:
                 # The handler may have ended it by itself: nothing of it is left for the next one.
                 while self._cell.task.cancelling():
@@ -158,6 +162,10 @@ class Handling:
         if envelope is not None and envelope.cancelled and self._cell.uncancelled(error):
             return
         if self._cell.ended_by(error):
+            if envelope is not None and envelope.item.kind == wire.ASK:
+                name, limit = type(message).__name__, self._cell.stop_timeout
+                sentence = f"{self._cell.path} was stopped {limit:g} s into {name}"
+                self._system.answer(envelope, wire.FAILED, Refusal("failed", sentence))
             return
         failure = Failure.of(error, "handler", type(message).__name__)
         if envelope is not None and envelope.item.kind == wire.ASK:

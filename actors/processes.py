@@ -19,6 +19,7 @@ from actors.liveness import INTERVAL, STUCK, Liveness
 from actors.serving import NodeConfig
 from actors.signals import (
     AnySignal,
+    Cause,
     Dial,
     Failed,
     NodeDown,
@@ -61,7 +62,7 @@ class _Process:
     #: Actors that it was told to start and that have not started yet: uid to when.
     awaited: dict[int, float] = field(default_factory=dict)
     #: Why this manager killed the child, where it did so by itself.
-    verdict: str | None = None
+    verdict: tuple[str, Cause] | None = None
 
     def started(self, task: asyncio.Task[None]) -> None:
         """A start is through, or failed; nobody may be waiting for it any more."""
@@ -143,7 +144,7 @@ class Processes:
         self._watchers: set[asyncio.Task[None]] = set()
         system.on_node_signal = self._signalled
         system.ensure_node = self.ensure
-        system.end_node = self._quarantine
+        system.end_node = self._end
         system.router.on_heartbeat = self._heard
         system.watch_signals = self._ordered
 
@@ -273,9 +274,9 @@ class Processes:
         """One process until its end."""
         ended = await child.wait()
         lines = child.last_lines(_LINES)
-        reason = ended.describe()
+        reason, cause = ended.describe(), ended.cause
         if process.node == node and process.verdict is not None:
-            reason = process.verdict
+            reason, cause = process.verdict
         if process.ready is not None and process.node == node and not process.ready.done():
             msg = (
                 f"process {process.name} ended before it was up: {reason}; "
@@ -292,8 +293,8 @@ class Processes:
                     lines=lines,
                 )
             )
-        self._tell_others(NodeDown(node.name, node.incarnation, reason), but=node.name)
-        self._system.node_died(node, reason, outside=ended.signal is not None)
+        self._tell_others(NodeDown(node.name, node.incarnation, reason, cause), but=node.name)
+        self._system.node_died(node, reason, cause, outside=ended.signal is not None)
 
     # -- what nodes tell ---------------------------------------------------------------------------
 
@@ -359,14 +360,14 @@ class Processes:
         if self._stuck_after is not None and silent > self._stuck_after:
             _log.warning("%s has not answered for %.1f s; it is killed", process.name, silent)
             process.liveness = None
-            process.verdict = f"killed: it had not answered for {silent:.1f} s"
+            process.verdict = (f"killed: it had not answered for {silent:.1f} s", "killed")
             child.kill()
 
-    def _quarantine(self, peer: NodeId, reason: str) -> None:
+    def _end(self, peer: NodeId, reason: str, cause: Cause) -> None:
         process = self._processes.get(peer.name)
         if process is not None and process.node == peer and process.child is not None:
             # Its end is seen as any other's; killed, so that it cannot act in the meantime.
-            process.verdict = f"quarantined: {reason}"
+            process.verdict = (reason, cause)
             process.child.kill()
 
     def _heard(self, peer: NodeId) -> None:

@@ -39,6 +39,11 @@ class ActorRef:
         self._seen = -1
 
     @property
+    def system(self) -> ActorSystem:
+        """The system that this reference was obtained from; what it sends leaves there."""
+        return self._system
+
+    @property
     def name(self) -> str:
         """The last part of the path."""
         return self.path.rsplit("/", 1)[-1]

@@ -3,13 +3,27 @@
 from __future__ import annotations
 
 import traceback
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
 from actors.message import Message
 
 RefParts = tuple[str, str, int]
+
+Cause = Literal[
+    "stopped",
+    "failed",
+    "killed",
+    "out_of_memory",
+    "exited",
+    "unreachable",
+    "quarantined",
+    "not_found",
+]
+"""Why an actor is gone: it was stopped; it failed and was not restarted; a signal ended its
+process, or the kernel for lack of memory, or its own code did (exit code); there was no connection
+to its node for too long; its node was given up; or there never was one, as far as is known."""
 
 #: A remote traceback is cut to this many characters: a recursion error's can be megabytes.
 MAX_TRACEBACK = 16_000
@@ -87,6 +101,26 @@ class ActorSpec(msgspec.Struct, frozen=True, array_like=True):
     stop_timeout: float = 5.0
 
 
+class ActorState(msgspec.Struct, frozen=True, array_like=True):
+    """What an actor is made of at a moment, for people who look for a fault.
+
+    Attributes:
+        path: of the actor.
+        kind: its class.
+        state: starting, running, suspended, failed, halting, halted, stopping or stopped.
+        handling: name of the message type that it is at, or empty.
+        mailbox: names of the types of the messages that wait, the next first; at most 100.
+        attributes: its private state, each value's ``repr``, cut.
+    """
+
+    path: str
+    kind: str
+    state: str
+    handling: str
+    mailbox: tuple[str, ...]
+    attributes: dict[str, str]
+
+
 class Signal(msgspec.Struct, frozen=True, array_like=True, tag_field="signal"):
     """Base of the system signals."""
 
@@ -113,8 +147,18 @@ class Failed(Signal, frozen=True, tag="failed"):
     failure: Failure
 
 
+class Halt(Signal, frozen=True, tag="halt"):
+    """Parent to child: finish the current message, end the instance, keep address and mailbox."""
+
+
+class Halted(Signal, frozen=True, tag="halted"):
+    """Child to parent: there is no instance; ``Restart`` makes one."""
+
+    child: RefParts
+
+
 class Restart(Signal, frozen=True, tag="restart"):
-    """Parent to child: take a fresh instance."""
+    """Parent to child, which is halted: take a fresh instance."""
 
 
 class Stop(Signal, frozen=True, tag="stop"):
@@ -126,7 +170,7 @@ class Stopped(Signal, frozen=True, tag="stopped"):
 
     actor: RefParts
     reason: str
-    failure: Failure | None = None
+    cause: Cause = "stopped"
 
 
 class Watch(Signal, frozen=True, tag="watch"):
@@ -155,6 +199,29 @@ class NodeDown(Signal, frozen=True, tag="node_down"):
     name: str
     incarnation: int
     reason: str
+    cause: Cause = "killed"
+
+
+class Suspend(Signal, frozen=True, tag="suspend"):
+    """Whoever debugs to an actor: handle no message until ``Resume``."""
+
+
+class Resume(Signal, frozen=True, tag="resume"):
+    """Whoever debugs to an actor: go on."""
+
+
+class Inspect(Signal, frozen=True, tag="inspect"):
+    """Whoever debugs to an actor: what is your state? Answered to the node that asks."""
+
+    number: int
+    asker: str
+
+
+class Inspected(Signal, frozen=True, tag="inspected"):
+    """Node to node: the answer to ``Inspect``; None where there is no such actor."""
+
+    number: int
+    state: ActorState | None
 
 
 class Quarantine(Signal, frozen=True, tag="quarantine"):
@@ -189,7 +256,13 @@ AnySignal = (
     Spawn
     | Started
     | Failed
+    | Halt
+    | Halted
     | Restart
+    | Suspend
+    | Resume
+    | Inspect
+    | Inspected
     | Stop
     | Stopped
     | Watch
@@ -209,9 +282,11 @@ class Terminated(Message[None]):
     Attributes:
         path: of the actor that is gone.
         uid: of the actor that is gone.
-        reason: "stopped", "failed: …", "killed by signal 9 (SIGKILL)", "unreachable", …
+        reason: in words: "stopped", "failed: …", "killed by signal 9 (SIGKILL)", …
+        cause: the same as one of a few words, see ``Cause``.
     """
 
     path: str
     uid: int
     reason: str
+    cause: Cause = "stopped"

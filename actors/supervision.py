@@ -7,14 +7,17 @@ Behaviour"): intensity restarts within a period are tolerated, one more is not.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal, get_args
 
-from actors.errors import UsageError
+from actors.errors import GaveUp, UsageError
 from actors.signals import kinds_of
 
 RestartType = Literal["permanent", "transient", "temporary"]
+StrategyKind = Literal["one_for_one", "one_for_all", "rest_for_one"]
+Verdict = Literal["restart", "stop", "escalate"]
+Decider = Mapping[type[BaseException], Verdict]
 
 
 @dataclass(frozen=True)
@@ -59,30 +62,57 @@ class Strategy:
     """What a supervisor does about failures.
 
     Attributes:
-        kind: "one_for_one": only the child that failed is restarted.
+        kind: who is restarted with a child that failed. "one_for_one": nobody; "one_for_all": all
+            children; "rest_for_one": those that were declared after it. With others, those that
+            live are stopped in reverse order first and started in order again, each when the one
+            before it has started.
         intensity: restarts of one child after exceptions that are tolerated within ``per``.
         per: the period, in seconds.
         outside: the same for deaths from outside (its process was killed).
         backoff: waits before restarts.
-        escalate: exceptions that a restart cannot help, such as a wrong configuration: the
-            supervisor gives up at the first one.
+        decide: what to do about an exception of a class or of one derived from it, the nearest
+            class first: "restart"; "stop" the child for good; or "escalate", for what a restart
+            cannot help, such as a wrong configuration: the supervisor gives up at the first one.
+            What it does not name is restarted, but for `GaveUp`: a supervisor below that is at
+            its end is passed on, lest budgets multiply.
     """
 
-    kind: Literal["one_for_one"] = "one_for_one"
+    kind: StrategyKind = "one_for_one"
     intensity: int = 3
     per: float = 60.0
     outside: int = 10
     backoff: Backoff = field(default_factory=Backoff)
-    escalate: tuple[type[BaseException], ...] = ()
+    decide: Decider = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        if self.kind not in get_args(StrategyKind):
+            msg = f"{self.kind!r} is no strategy; use {', '.join(get_args(StrategyKind))}"
+            raise UsageError(msg)
         if self.intensity < 0 or self.outside < 0 or not self.per > 0:
             msg = f"{self!r} cannot be: intensity and outside are at least 0, per is above 0 s"
             raise UsageError(msg)
+        given: Mapping[Any, Any] = self.decide
+        for kind, verdict in given.items():
+            if not (isinstance(kind, type) and issubclass(kind, BaseException)):
+                msg = f"decide={{{kind!r}: …}} does not name an exception class"
+                raise UsageError(msg)
+            if verdict not in get_args(Verdict):
+                msg = (
+                    f"decide={{{kind.__name__}: {verdict!r}}} says neither 'restart' nor 'stop' "
+                    "nor 'escalate'"
+                )
+                raise UsageError(msg)
 
-    def escalates(self, kinds: Sequence[str]) -> bool:
-        """Whether an exception of these classes is one that a restart cannot help."""
-        return any(kinds_of(cls)[0] in kinds for cls in self.escalate)
+    @property
+    def ordered(self) -> bool:
+        """Whether children depend on those before them."""
+        return self.kind != "one_for_one"
+
+    def verdict(self, kinds: Sequence[str]) -> Verdict:
+        """What to do about an exception of these classes, nearest first (see ``kinds_of``)."""
+        named = {kinds_of(cls)[0]: verdict for cls, verdict in self.decide.items()}
+        named.setdefault(kinds_of(GaveUp)[0], "escalate")
+        return next((named[kind] for kind in kinds if kind in named), "restart")
 
 
 def one_for_one(
@@ -91,10 +121,34 @@ def one_for_one(
     per: float = 60.0,
     outside: int = 10,
     backoff: Backoff | None = None,
-    escalate: tuple[type[BaseException], ...] = (),
+    decide: Decider | None = None,
 ) -> Strategy:
     """Only the child that failed is restarted; arguments as in ``Strategy``."""
-    return Strategy("one_for_one", intensity, per, outside, backoff or Backoff(), escalate)
+    return Strategy("one_for_one", intensity, per, outside, backoff or Backoff(), decide or {})
+
+
+def one_for_all(
+    intensity: int = 3,
+    *,
+    per: float = 60.0,
+    outside: int = 10,
+    backoff: Backoff | None = None,
+    decide: Decider | None = None,
+) -> Strategy:
+    """All children are restarted with the one that failed; arguments as in ``Strategy``."""
+    return Strategy("one_for_all", intensity, per, outside, backoff or Backoff(), decide or {})
+
+
+def rest_for_one(
+    intensity: int = 3,
+    *,
+    per: float = 60.0,
+    outside: int = 10,
+    backoff: Backoff | None = None,
+    decide: Decider | None = None,
+) -> Strategy:
+    """The child that failed and those declared after it are restarted; see ``Strategy``."""
+    return Strategy("rest_for_one", intensity, per, outside, backoff or Backoff(), decide or {})
 
 
 @dataclass(frozen=True)
@@ -113,13 +167,6 @@ class GiveUp:
     restarts: int
 
 
-@dataclass(frozen=True)
-class Drop:
-    """The child is not to be restarted."""
-
-    child: int
-
-
 class Budget:
     """Which children were restarted when: decides on each failure.
 
@@ -133,11 +180,9 @@ class Budget:
         self._outside: dict[int, deque[float]] = {}
 
     def failed(
-        self, child: int, restart: RestartType, now: float, draw: float, *, outside: bool
-    ) -> RestartAfter | GiveUp | Drop:
+        self, child: int, now: float, draw: float, *, outside: bool
+    ) -> RestartAfter | GiveUp:
         """A child failed at ``now`` (seconds); ``draw`` in [0, 1] is for the jitter."""
-        if restart == "temporary":
-            return Drop(child)
         strategy = self._strategy
         history = (self._outside if outside else self._inside).setdefault(child, deque())
         while history and history[0] <= now - strategy.per:
@@ -153,10 +198,6 @@ class Budget:
         """The child got something done: its earlier failures no longer count."""
         self._inside.pop(child, None)
         self._outside.pop(child, None)
-
-    def forget(self, child: int) -> None:
-        """The child is no longer supervised."""
-        self.progressed(child)
 
     def __repr__(self) -> str:
         counts = {c: len(h) for c, h in {**self._outside, **self._inside}.items() if h}

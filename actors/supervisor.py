@@ -2,16 +2,32 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from actors.actor import Actor
-from actors.errors import GaveUp, NodeError
+from actors.children import (
+    MAX_CHILDREN,
+    ChildRecord,
+    ChildRefused,
+    RestartChild,
+    StartChild,
+    TerminateChild,
+    WhichChildren,
+)
+from actors.errors import GaveUp, NodeError, UsageError
 from actors.events import ActorFailure, ActorRestarted, SupervisorGaveUp
+from actors.family import Effect, End, Escalate, Family, Halt, Make, Renew, Stage, Wait
 from actors.message import Message
 from actors.ref import ActorRef
-from actors.signals import ActorSpec, Failure, Restart
-from actors.supervision import Budget, Drop, GiveUp, RestartAfter, RestartType, Strategy
+from actors.signals import ActorSpec, Failure, Restart, kinds_of
+from actors.signals import Halt as HaltSignal
+from actors.supervision import RestartType, Strategy
+
+#: Seconds beyond its own limit that a child on another node is given to end, for the way there and
+#: back, before its process is killed.
+GRACE = 2.0
 
 
 @dataclass(frozen=True)
@@ -24,12 +40,17 @@ class Child:
         spec: how its node makes it, where it lives elsewhere.
         restart: permanent children are always restarted, transient ones when they failed,
             temporary ones never.
+        stop_timeout: seconds that it may take to end; beyond, one on another node loses its
+            process.
+        kind: name of its class.
     """
 
     ref: ActorRef
     start: Callable[[ActorRef], None] | None = None
     spec: ActorSpec | None = None
     restart: RestartType = "permanent"
+    stop_timeout: float = 5.0
+    kind: str = ""
 
 
 class Progressed(Message[None]):
@@ -38,66 +59,79 @@ class Progressed(Message[None]):
     uid: int = 0
 
 
+def _nobody() -> Sequence[Child]:
+    return ()
+
+
 class Supervisor(Actor):
     """Starts its children in order, restarts what fails as its strategy says, else fails itself.
 
-    Made by an ``ActorGraph``; ``children`` is called once the supervisor runs, so that its own
-    restart starts all of them anew.
+    Made by an ``ActorGraph``, or spawned without children, which are then started through
+    ``Children``. Its own restart starts the children that it was declared with anew.
+
+    Args:
+        strategy: what it does about failures.
+        children: called once the supervisor runs; whom it supervises.
     """
 
-    def __init__(self, strategy: Strategy, children: Callable[[], Sequence[Child]]) -> None:
+    def __init__(
+        self, strategy: Strategy, children: Callable[[], Sequence[Child]] = _nobody
+    ) -> None:
         self._strategy = strategy
-        self._budget = Budget(strategy)
         self._make_children = children
+        self._family = Family(strategy, self.clock.now, lambda: self.rng.uniform(0.0, 1.0))
         self._known: dict[int, Child] = {}
-        self._counts: dict[int, int] = {}
-        self._pending: dict[int, str] = {}
-        self._outside: set[int] = set()
+        #: Those who wait until a child is up, or gone: by its uid.
+        self._first: dict[int, asyncio.Future[str]] = {}
+        self._gone: dict[int, list[asyncio.Future[None]]] = {}
+        self._settled: asyncio.Future[None] | None = None
+        self._at_end = False
 
     async def on_start(self) -> None:
-        """Start the children in order."""
-        for child in self._make_children():
-            self._known[child.ref.uid] = child
-            self._cell.adopt(child.ref)
-            try:
-                await self._start(child)
-            except NodeError as error:
-                self._cell.deliver(_StartFailed(child.ref, str(error)))
+        """Start the children in order; where they depend on each other, wait for all of them."""
+        children = list(self._make_children())
+        for child in children:
+            self._know(child)
+        for effect in self._family.add([_entry(child) for child in children]):
+            if isinstance(effect, Make):
+                await self._make(self._known[effect.child])
+        if self._strategy.ordered and not self._family.settled:
+            self._settled = asyncio.get_running_loop().create_future()
+            await self._settled
 
-    async def _start(self, child: Child) -> None:
-        if child.ref.node != self.system.name and self.system.ensure_node is not None:
-            await self.system.ensure_node(child.ref.node)
-        if child.start is not None:
-            child.start(self.ref)
-        else:
-            assert child.spec is not None
-            self.system.spawn_at(child.ref, child.spec, self.ref)
+    def _know(self, child: Child) -> None:
+        self._known[child.ref.uid] = child
+        self._cell.children.adopt(child.ref, child.stop_timeout + GRACE)
+
+    # -- what children do ------------------------------------------------------------------------
 
     def progressed(self, message: Progressed) -> None:
         """A child got something done."""
         for uid in [message.uid] if message.uid else list(self._known):
-            self._budget.progressed(uid)
+            self._family.progressed(uid)
 
     def child_started(self, child: ActorRef) -> None:
-        """A restart went through: say so."""
-        error = self._pending.pop(child.uid, None)
-        if error is not None:
-            outside = child.uid in self._outside
-            self._outside.discard(child.uid)
+        """It is up; if this was a restart, say so."""
+        first = self._first.pop(child.uid, None)
+        if first is not None and not first.done():
+            first.set_result("")
+        why, effects = self._family.started(child.uid)
+        if why is not None:
             self.system.events.publish(
                 ActorRestarted(
                     path=child.path,
                     node=child.node,
-                    restarts=self._counts[child.uid],
-                    error=error,
-                    outside=outside,
+                    restarts=self._family.restarts(child.uid),
+                    error=str(why) if why.kind != "Sibling" else why.message,
+                    outside=why.during == "process",
                 )
             )
+        self._carry_out(effects)
 
     def child_failed(self, child: ActorRef, failure: Failure) -> None:
         """Decide."""
         known = self._known.get(child.uid)
-        if known is None:
+        if known is None or child.uid not in self._family:
             child.stop()
             return
         if child.node != self.system.name:
@@ -111,43 +145,123 @@ class Supervisor(Actor):
                     kinds=failure.kinds,
                 )
             )
-        if failure.kind == GaveUp.__name__:
-            # A supervisor below is at its end: passed on, so that budgets do not multiply.
+        if self._at_end:
+            return
+        gone = failure.during in ("process", "make")
+        first = self._first.pop(child.uid, None)
+        if first is not None:  # who asked for it is told, and there is nothing to restart
+            if not first.done():
+                first.set_result(str(failure))
+            self._carry_out(self._family.terminate(child.uid, gone=gone))
+            self._forget(child.uid)
+            return
+        self._carry_out(self._family.failed(child.uid, failure, gone=gone))
+        self._forget(child.uid)
+
+    def child_halted(self, child: ActorRef) -> None:
+        """Its instance has ended, as it was told to."""
+        self._carry_out(self._family.halted(child.uid))
+
+    def child_stopped(self, child: ActorRef, reason: str) -> None:
+        """It is gone: a permanent one that stopped by itself is started again."""
+        known = self._known.get(child.uid)
+        if known is None or self._at_end:
+            return
+        effects = self._family.stopped(child.uid, reason)
+        if child.uid in self._family:
+            self._cell.children.adopt(child, known.stop_timeout + GRACE)
+            self._cell.children.reorder(self._family)
+        self._carry_out(effects)
+        self._forget(child.uid)
+
+    def _forget(self, uid: int) -> None:
+        """Where the family has lost a member, so does everybody else."""
+        if uid in self._family:
+            return
+        self._known.pop(uid, None)
+        self._cell.children.gone(uid)
+        for waiting in self._gone.pop(uid, ()):
+            if not waiting.done():
+                waiting.set_result(None)
+
+    # -- what is done about it -------------------------------------------------------------------
+
+    def _carry_out(self, effects: Sequence[Effect]) -> None:
+        for effect in effects:
+            match effect:
+                case Make(uid):
+                    self._cell.work(self._make(self._known[uid]))
+                case Renew(uid):
+                    self.system.signal(self._known[uid].ref.parts, Restart())
+                case Halt(uid):
+                    self.system.signal(self._known[uid].ref.parts, HaltSignal())
+                    self._limit(self._known[uid], Stage.HALTING)
+                case End(uid):
+                    self._known[uid].ref.stop()
+                    self._limit(self._known[uid], Stage.ENDING)
+                case Wait(number, delay):
+                    self._cell.work(self._wait(number, delay))
+                case Escalate():
+                    self._give_up(effect)
+                    return
+        if self._settled is not None and self._family.settled and not self._settled.done():
+            self._settled.set_result(None)
+
+    async def _make(self, child: Child) -> None:
+        ref = child.ref
+        try:
+            if ref.node != self.system.name and self.system.ensure_node is not None:
+                await self.system.ensure_node(ref.node)
+        except NodeError as error:
+            if ref.uid in self._family:
+                failure = Failure("NodeStartFailed", str(error), "", "process", outside=True)
+                self.child_failed(ref, failure)
+            return
+        if ref.uid not in self._family or self._family.stage(ref.uid) is not Stage.STARTING:
+            return  # it was terminated meanwhile
+        if child.start is not None:
+            child.start(self.ref)
+        else:
+            assert child.spec is not None
+            self.system.spawn_at(ref, child.spec, self.ref)
+
+    async def _wait(self, number: int, delay: float) -> None:
+        await self.clock.sleep(delay)
+        self._carry_out(self._family.due(number))
+
+    def _limit(self, child: Child, stage: Stage) -> None:
+        """One on another node that does not end in time loses its process.
+
+        One on this node sees to that itself: what it runs is cancelled.
+        """
+        if child.ref.node != self.system.name:
+            self._cell.work(self._overdue(child, stage))
+
+    async def _overdue(self, child: Child, stage: Stage) -> None:
+        limit = child.stop_timeout + GRACE
+        await self.clock.sleep(limit)
+        uid = child.ref.uid
+        if uid in self._family and self._family.stage(uid) is stage:
+            self.system.kill_node(
+                child.ref.node, f"{child.ref.path} did not end within {limit:g} s"
+            )
+
+    def _give_up(self, decided: Escalate) -> None:
+        child, restarts = self._known[decided.child].ref, decided.restarts
+        failure = decided.failure
+        kinds = (*kinds_of(GaveUp), *failure.kinds)
+        if failure.kind == GaveUp.__name__ and decided.beyond_help:
+            # A supervisor below is at its end and has said so: passed on as it is.
             self._escalate(failure)
             return
-        self._decide(known, failure)
-
-    def _decide(self, known: Child, failure: Failure) -> None:
-        child = known.ref
-        if self._strategy.escalates(failure.kinds):
+        if decided.beyond_help:
             sentence = f"{child.name} failed beyond help: {failure}"
-            self._give_up(child, failure, self._counts.get(child.uid, 0), sentence)
-            return
-        verdict = self._budget.failed(
-            child.uid,
-            known.restart,
-            self.clock.now(),
-            self.rng.uniform(0.0, 1.0),
-            outside=failure.outside,
-        )
-        match verdict:
-            case RestartAfter(_, delay):
-                self._pending[child.uid] = str(failure)
-                if failure.during == "process":
-                    self._outside.add(child.uid)
-                self._counts[child.uid] = self._counts.get(child.uid, 0) + 1
-                self.pipe_to_self(self._restart(known, failure, delay), lambda _: _Done())
-            case Drop():
-                child.stop()
-            case GiveUp(_, restarts):
-                what = "restarts" if restarts != 1 else "restart"
-                sentence = (
-                    f"{child.name} failed again after {restarts} {what} within "
-                    f"{self._strategy.per:g} s, {self.ref.path} gives up: {failure}"
-                )
-                self._give_up(child, failure, restarts, sentence)
-
-    def _give_up(self, child: ActorRef, failure: Failure, restarts: int, sentence: str) -> None:
+        else:
+            what = "restarts" if restarts != 1 else "restart"
+            sentence = (
+                f"{child.name} failed again after {restarts} {what} within "
+                f"{self._strategy.per:g} s, {self.ref.path} gives up: {failure}"
+            )
         self.system.events.publish(
             SupervisorGaveUp(
                 supervisor=self.ref.path,
@@ -157,49 +271,84 @@ class Supervisor(Actor):
                 kinds=failure.kinds,
             )
         )
-        self._escalate(Failure(GaveUp.__name__, sentence, failure.traceback))
-
-    async def _restart(self, child: Child, failure: Failure, delay: float) -> None:
-        await self.clock.sleep(delay)
-        if child.ref.uid not in self._known:
-            return
-        if failure.during in ("process", "make"):
-            try:
-                await self._start(child)
-            except NodeError as error:
-                self._cell.deliver(_StartFailed(child.ref, str(error)))
-        else:
-            self.system.signal(child.ref.parts, Restart())
-
-    def start_failed(self, message: _StartFailed) -> None:
-        """A process did not come up: as if the child had died again."""
-        failure = Failure("NodeStartFailed", message.reason, "", "process", "", outside=True)
-        self.child_failed(message.child, failure)
+        self._escalate(Failure(GaveUp.__name__, sentence, failure.traceback, kinds=kinds))
 
     def _escalate(self, failure: Failure) -> None:
+        self._at_end = True
         self._cell.fail(failure)
+        if self._settled is not None and not self._settled.done():
+            self._settled.set_exception(GaveUp(failure.message, child="", restarts=0))
 
-    def child_stopped(self, child: ActorRef, reason: str) -> None:
-        """A child stopped by itself: a permanent one is started again."""
-        known = self._known.get(child.uid)
-        if known is None:
-            return
-        if known.restart != "permanent" or self._cell.stopping:
-            del self._known[child.uid]
-            self._budget.forget(child.uid)
-            return
-        self._cell.adopt(child)
-        # Not there any more, so it has to be made anew, within the same budget.
-        self._decide(known, Failure("Stopped", f"it stopped by itself ({reason})", during="make"))
+    # -- dynamic children --------------------------------------------------------------------------
 
-    def done(self, message: _Done) -> None:
-        """A restart is under way; its success is told by the child."""
+    def _named(self, name: str) -> Child | None:
+        return next((c for c in self._known.values() if c.ref.name == name), None)
+
+    async def start_child(self, message: StartChild) -> ActorRef | ChildRefused:
+        """Start a child beside the others and wait until it is up."""
+        spec = message.spec
+        if self._named(spec.name) is not None:
+            return ChildRefused(
+                f"{self.ref.path} has a child named {spec.name!r} already; choose another name"
+            )
+        if len(self._known) >= MAX_CHILDREN:
+            return ChildRefused(
+                f"{self.ref.path} has {MAX_CHILDREN} children already; terminate some first"
+            )
+        node = message.node or self.system.name
+        try:
+            ref = self.system.new_ref(spec.name, node, self.ref.path)
+            if node != self.system.name:
+                if self.system.ensure_node is None:
+                    return ChildRefused(f"{self.system.name} has no processes to place it in")
+                await self.system.ensure_node(node)
+        except (UsageError, NodeError) as error:
+            return ChildRefused(str(error))
+        kind = spec.code.rpartition(":")[2]
+        child = Child(ref, None, spec, message.restart, spec.stop_timeout, kind)
+        up: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self._first[ref.uid] = up
+        self._know(child)
+        self._carry_out(self._family.add([_entry(child)]))
+        trouble = await up
+        return ChildRefused(f"{ref.path} did not start: {trouble}") if trouble else ref
+
+    async def terminate_child(self, message: TerminateChild) -> bool:
+        """Stop a child for good, and wait until it is gone; False where there is none."""
+        child = self._named(message.name)
+        if child is None:
+            return False
+        gone: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._gone.setdefault(child.ref.uid, []).append(gone)
+        self._carry_out(self._family.terminate(child.ref.uid))
+        self._forget(child.ref.uid)
+        await gone
+        return True
+
+    def restart_child(self, message: RestartChild) -> bool:
+        """Restart a child, at nobody's expense; False where there is none."""
+        child = self._named(message.name)
+        if child is None:
+            return False
+        failure = Failure("Asked", f"{self.ref.path} was asked to restart {message.name}")
+        self._carry_out(self._family.restart(child.ref.uid, failure))
+        return True
+
+    def which_children(self, message: WhichChildren) -> tuple[ChildRecord, ...]:
+        """Whom it supervises, in the order of their start."""
+        return tuple(
+            ChildRecord(
+                child.ref.name,
+                child.ref,
+                child.kind,
+                child.restart,
+                self._family.stage(uid).value,
+                self._family.restarts(uid),
+            )
+            for uid in self._family
+            for child in [self._known[uid]]
+        )
 
 
-class _Done(Message[None]):
-    pass
-
-
-class _StartFailed(Message[None]):
-    child: ActorRef
-    reason: str
+def _entry(child: Child) -> tuple[int, str, RestartType]:
+    return child.ref.uid, child.ref.name, child.restart

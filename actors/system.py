@@ -21,6 +21,7 @@ from actors.blocking import ActorClass, actor_class
 from actors.cell import Cell, CellStatistics
 from actors.code import CodeRef, load
 from actors.codec import Codec
+from actors.debugging import Debugger
 from actors.errors import UsageError
 from actors.events import Custom, DeadLetter, EventStream, NodeQuarantined
 from actors.handling import Envelope
@@ -31,9 +32,12 @@ from actors.sending import Sender
 from actors.signals import (
     ActorSpec,
     AnySignal,
+    Cause,
     Dial,
     Failed,
     Failure,
+    Inspect,
+    Inspected,
     NodeDown,
     NodeReady,
     NodeUp,
@@ -60,7 +64,8 @@ NODE_UID = 0
 GUARDIAN_UID = 1
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}\Z")
-_MAX_CHAIN = 16
+#: Actors that are gone of which a node remembers why, for those who watch them too late.
+_REMEMBERED = 10_000
 
 _encoder = msgspec.msgpack.Encoder()
 
@@ -126,6 +131,7 @@ class ActorSystem:
             },
         )
         self.sender = Sender(self)
+        self.debug = Debugger(self)
         #: Resolved with the reason when a top-level actor fails for good.
         self.failure: asyncio.Future[Failure] = asyncio.get_running_loop().create_future()
         #: Resolved with the reason when the launcher wants nothing more of this node.
@@ -135,7 +141,9 @@ class ActorSystem:
         #: By uid; the router looks actors up here for each message.
         self.cells: dict[int, Cell] = {}
         self._top: dict[int, ActorRef] = {}
-        self._dead: dict[NodeId, None] = {}
+        self._dead: dict[NodeId, tuple[str, Cause]] = {}
+        #: Of this node's actors that are gone, by uid: why. Whoever watches one too late learns it.
+        self._ended: dict[int, tuple[str, Cause]] = {}
         self._pools: dict[int, LandingPool] = {}
         self._dead_letters = 0
         self._stops = Stops()
@@ -149,7 +157,7 @@ class ActorSystem:
         #: Set by the process manager on a launcher; returns when that node is up.
         self.ensure_node: Callable[[str], Awaitable[None]] | None = None
         #: Set by the process manager on a launcher; ends the process of a node that is given up.
-        self.end_node: Callable[[NodeId, str], None] | None = None
+        self.end_node: Callable[[NodeId, str, Cause], None] | None = None
 
     # -- life ----------------------------------------------------------------------------------
 
@@ -439,8 +447,8 @@ class ActorSystem:
             case NodeUp(name, incarnation, address):
                 if name != self.name:
                     self.router.node_up(NodeId(name, incarnation), address)
-            case NodeDown(name, incarnation, reason):
-                self.node_died(NodeId(name, incarnation), reason)
+            case NodeDown(name, incarnation, reason, cause):
+                self.node_died(NodeId(name, incarnation), reason, cause)
             case Dial(who, wants) if who == self.name:
                 self.router.link_to(wants)
             case Quarantine(name, incarnation, reason):
@@ -450,8 +458,10 @@ class ActorSystem:
                     self.on_node_signal(peer, signal)
             case Reported(kind, fields):
                 self.events.publish(Custom(source=peer.name, kind=kind, fields=fields))
-            case Stopped(actor, reason) if uid == NODE_UID:
-                self._gone(actor, reason)
+            case Stopped() if uid == NODE_UID:
+                self._gone(signal)
+            case Inspected(number, state):
+                self.debug.answered(number, state)
             case _:
                 self._signalled_here(uid, signal, (self.name, "?", uid), peer)
 
@@ -460,6 +470,9 @@ class ActorSystem:
     ) -> None:
         if uid == GUARDIAN_UID:
             self._guard(signal)
+            return
+        if isinstance(signal, Inspected):
+            self.debug.answered(signal.number, signal.state)
             return
         cell = self.cells.get(uid)
         if cell is not None:
@@ -470,18 +483,34 @@ class ActorSystem:
     def _answer_for_dead(
         self, to: RefParts, signal: AnySignal, why: str, peer: NodeId | None = None
     ) -> None:
-        """A signal to an actor that is not there: a watcher is told so at once."""
+        """A signal to an actor that is not there: whoever waits for an answer is told at once."""
+        if isinstance(signal, Inspect):
+            self.signal((signal.asker, "/", NODE_UID), Inspected(signal.number, None))
+            return
+        if not isinstance(signal, Watch | Stop):
+            return
+        cause: Cause = "not_found"
+        if to[0] == self.name:
+            why, cause = self._ended.get(to[2], (why, cause))
+        else:
+            dead = [end for node, end in self._dead.items() if node.name == to[0]]
+            why, cause = dead[-1] if dead else (why, cause)
+        gone = Stopped(to, why, cause)
         if isinstance(signal, Watch):
-            self.signal(signal.watcher, Stopped(to, why))
-        elif isinstance(signal, Stop):
-            if peer is None:
-                self._gone(to, why)
-            else:
-                self.router.signal(peer.name, NODE_UID, Stopped(to, why))
+            self.signal(signal.watcher, gone)
+        elif peer is None:
+            self._gone(gone)
+        else:
+            self.router.signal(peer.name, NODE_UID, gone)
 
-    def _gone(self, actor: RefParts, why: str) -> None:
+    def ended(self, uid: int, reason: str, cause: Cause) -> None:
+        """An actor of this node is gone, and why."""
+        self._ended[uid] = (reason, cause)
+        if len(self._ended) > _REMEMBERED:
+            del self._ended[next(iter(self._ended))]
+
+    def _gone(self, gone: Stopped) -> None:
         """Whoever has it among its children or watches it learns that it is gone."""
-        gone = Stopped(actor, why)
         for cell in tuple(self.cells.values()):
             cell.signal(gone)
         self._guard(gone)
@@ -539,38 +568,47 @@ class ActorSystem:
         )
         launcher = self.router.launcher
         if self.end_node is not None:
-            self.end_node(peer, reason)
+            self.end_node(peer, f"quarantined: {reason}", "quarantined")
         elif launcher == peer.name:
             self._leave(reason)
         else:
             if launcher is not None:
                 order = Quarantine(peer.name, peer.incarnation, reason)
                 self.router.signal(launcher, NODE_UID, order)
-            self.node_died(peer, f"quarantined: {reason}")
+            self.node_died(peer, f"quarantined: {reason}", "quarantined")
+
+    def kill_node(self, node: str, reason: str) -> bool:
+        """Kill the process of a node, one of whose actors does not end; whether that can be."""
+        known = self.router.directory.get(node)
+        if self.end_node is None or known is None:
+            return False
+        self.end_node(known[0], f"killed: {reason}", "killed")
+        return True
 
     def _leave(self, reason: str) -> None:
         self.launcher_up.set()
         if not self.cut_off.done():
             self.cut_off.set_result(reason)
 
-    def node_died(self, peer: NodeId, reason: str, *, outside: bool = True) -> None:
+    def node_died(self, peer: NodeId, reason: str, cause: Cause, *, outside: bool = True) -> None:
         """An incarnation of a node is known to be dead.
 
         Args:
             peer: the incarnation.
             reason: why, for people.
+            cause: why, in a word.
             outside: a signal ended it; False where its own code did (an exit code).
         """
         known = self.router.directory.get(peer.name)
         if peer in self._dead or (known is not None and known[0] != peer):
             return
         # It may be heard of twice: a node that gives another up knows before its launcher does.
-        self._dead[peer] = None
+        self._dead[peer] = (reason, cause)
         while len(self._dead) > self.world.limits.max_fenced:
             del self._dead[next(iter(self._dead))]
         self.router.node_down(peer, reason)
         for cell in tuple(self.cells.values()):
-            cell.node_died(peer.name, reason, outside=outside)
+            cell.node_died(peer.name, reason, cause, outside=outside)
         self._stops.all_ended(f"its node died: {reason}", peer.name)
 
     def statistics(self) -> SystemStatistics:

@@ -89,7 +89,7 @@ async def test_who_waits_for_room_learns_that_the_link_has_ended(
     ask = asyncio.ensure_future(unreachable.ask(message, timeout=30))
     await asyncio.sleep(0)
     system = unreachable._system
-    system.node_died(NOWHERE, "as told")
+    system.node_died(NOWHERE, "as told", "killed")
     async with asyncio.timeout(10):
         with pytest.raises(Unreachable, match="as told"):
             await ask
@@ -110,20 +110,19 @@ class Stubborn(Actor):
         return 1
 
 
-async def test_an_ask_that_is_open_when_its_system_closes_ends_there() -> None:
+async def test_an_asker_learns_that_the_actor_was_stopped_in_the_middle_of_it() -> None:
     held = asyncio.Event()
     system = ActorSystem("here")
     await system.start()
     ref = system.new_ref("stubborn")
-    cell = system.make("stubborn", Stubborn, {"held": held}, ref=ref)
-    cell.stop_timeout = 0.1
-    system._top[cell.uid] = cell.ref
+    system.make("stubborn", Stubborn, {"held": held}, ref=ref, stop_timeout=0.1)
     ask = asyncio.ensure_future(ref.ask(Small(), timeout=3600))
     async with asyncio.timeout(10):
         await held.wait()
-        await system.close()
-        with pytest.raises(PeerLost, match="here was closed while /stubborn had Small"):
+        await system.stop(ref)
+        with pytest.raises(ActorFailed, match=r"/stubborn was stopped 0\.1 s into Small"):
             await ask
+    await system.close()
 
 
 # A reply that finds no room
@@ -283,7 +282,7 @@ async def test_a_death_that_is_heard_of_twice_counts_once() -> None:
         other = NodeId("w1", 5)
         system.router.node_up(other, "ipc:///nowhere/at/all")
         system.router.launcher = "main"
-        cell.adopt(system.ref(("w1", "/counts/child", 99)))
+        cell.children.adopt(system.ref(("w1", "/counts/child", 99)))
         system.quarantine(other, "it does not read")
         system.signalled(NodeId("main", 1), 0, NodeDown("w1", 5, "quarantined"))
         assert [failure.message for failure in cell.actor.failed] == [
@@ -451,7 +450,7 @@ def test_a_stop_ends_when_the_node_of_its_actor_dies() -> None:
                 assert not stop.done()
                 simulation.network.freeze("one")
                 assert live.system.end_node is not None
-                live.system.end_node(live.system.router.directory["one"][0], "as told")
+                live.system.end_node(live.system.router.directory["one"][0], "as told", "killed")
                 async with asyncio.timeout(20):
                     reasons = [await stop]
                 with contextlib.suppress(AskError):
@@ -585,5 +584,20 @@ def test_an_actor_that_catches_its_cancellation_is_cancelled_again_and_left_at_l
         assert asyncio.get_running_loop().time() - began < 7.0
         ask.cancel()
         cell.task.get_coro().close()  # it would catch all others, too
+
+    in_virtual_time(main)
+
+
+def test_an_ask_that_is_open_when_its_system_closes_ends_there() -> None:
+    async def main(system: ActorSystem) -> None:
+        ref = await system.spawn("deaf", Deaf)
+        ask = asyncio.ensure_future(ref.ask(Small(), timeout=3600))
+        await asyncio.sleep(0.1)
+        cell = system.cell(ref)
+        assert cell is not None
+        await system.close()
+        with pytest.raises(PeerLost, match="alone was closed while /deaf had Small"):
+            await ask
+        cell.task.get_coro().close()  # it would catch all cancellations, too
 
     in_virtual_time(main)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from actors import Backoff, UsageError, one_for_one
 from actors.signalling import MAX_UNACKNOWLEDGED, Signalling
-from actors.supervision import Budget, Drop, GiveUp, RestartAfter
+from actors.supervision import Budget, GiveUp, RestartAfter
 
 gaps = st.lists(st.floats(0, 30), min_size=1, max_size=40)
 
@@ -26,7 +26,7 @@ def test_a_child_is_given_up_exactly_when_it_fails_once_more_than_its_intensity_
         now += gap
         while restarts and restarts[0] <= now - 60:
             restarts.popleft()
-        verdict = budget.failed(1, "permanent", now, 0.5, outside=False)
+        verdict = budget.failed(1, now, 0.5, outside=False)
         if len(restarts) < intensity:
             assert isinstance(verdict, RestartAfter)
             restarts.append(now)
@@ -38,16 +38,12 @@ def test_a_child_is_given_up_exactly_when_it_fails_once_more_than_its_intensity_
 def test_deaths_from_outside_have_a_budget_of_their_own_and_progress_resets_both() -> None:
     budget = Budget(one_for_one(1, per=60, outside=1))
     for _ in range(3):
-        assert isinstance(budget.failed(1, "permanent", 0, 0, outside=False), RestartAfter)
-        assert isinstance(budget.failed(1, "permanent", 0, 0, outside=True), RestartAfter)
+        assert isinstance(budget.failed(1, 0, 0, outside=False), RestartAfter)
+        assert isinstance(budget.failed(1, 0, 0, outside=True), RestartAfter)
         budget.progressed(1)
-    budget.failed(1, "permanent", 0, 0, outside=True)
-    assert isinstance(budget.failed(1, "permanent", 0, 0, outside=True), GiveUp)
-    assert isinstance(budget.failed(2, "permanent", 0, 0, outside=True), RestartAfter)
-
-
-def test_a_temporary_child_is_never_restarted() -> None:
-    assert Budget(one_for_one(9)).failed(1, "temporary", 0, 0, outside=False) == Drop(1)
+    budget.failed(1, 0, 0, outside=True)
+    assert isinstance(budget.failed(1, 0, 0, outside=True), GiveUp)
+    assert isinstance(budget.failed(2, 0, 0, outside=True), RestartAfter)
 
 
 @given(st.integers(0, 5000), st.floats(0, 1))

@@ -257,7 +257,7 @@ class Hopeless(Actor):
 @pytest.mark.parametrize("place", [None, Process()], ids=["inline", "process"])
 def test_an_exception_beyond_help_is_not_restarted(place: Process | None) -> None:
     graph = ActorGraph("hopeless")
-    with graph.supervisor("root", one_for_one(10, escalate=(BeyondError,)), place=place):
+    with graph.supervisor("root", one_for_one(10, decide={BeyondError: "escalate"}), place=place):
         graph.actor("one", Hopeless)
     on = Simulated(1)
     events: list[Event] = []

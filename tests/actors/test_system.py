@@ -21,6 +21,7 @@ from actors import (
     CannotEncode,
     DeadLetter,
     Event,
+    GaveUp,
     HandlerError,
     MailboxFull,
     Message,
@@ -34,7 +35,7 @@ from actors import (
     one_for_one,
 )
 from actors.message import lane_of, reply_type
-from actors.signals import Failed, Failure
+from actors.signals import Failed, Failure, kinds_of
 from actors.supervisor import Child
 from transports import Weights
 
@@ -315,7 +316,10 @@ async def test_a_watcher_hears_once_and_at_once_when_the_actor_is_dead_already(
     await system.stop(ref)
     assert (await soon(seen)).reason == "stopped"
     await system.spawn("late", Watcher, seen=seen, target=ref)
-    assert (await soon(seen)).reason == "no such actor"
+    late = await soon(seen)
+    assert (late.reason, late.cause) == ("stopped", "stopped")
+    await system.spawn("lost", Watcher, seen=seen, target=system.new_ref("nobody"))
+    assert (await soon(seen)).cause == "not_found"
     assert seen.empty()
 
 
@@ -374,11 +378,16 @@ async def test_giving_up_while_a_restart_is_under_way_warns_of_nothing(
     system: ActorSystem,
 ) -> None:
     """A coroutine that was never awaited would warn, and warnings are errors here."""
-    ref, children = supervised(system, Worker)
-    supervisor = await system.spawn("sup", Supervisor, strategy=one_for_one(1), children=children)
+    ref, one = supervised(system, Worker)
+    other, two = supervised(system, Worker)
+    supervisor = await system.spawn(
+        "sup", Supervisor, strategy=one_for_one(1), children=lambda: [*one(), *two()]
+    )
     await ref.ask(Count(), timeout=5)
-    for _ in range(2):  # in one turn of the loop: the restart cannot have begun
-        system.signal(supervisor.parts, Failed(ref.parts, Failure("ValueError", "no")))
+    # In one turn of the loop: the restart cannot have begun.
+    system.signal(supervisor.parts, Failed(ref.parts, Failure("ValueError", "no")))
+    hopeless = Failure("GaveUp", "no", kinds=kinds_of(GaveUp))
+    system.signal(supervisor.parts, Failed(other.parts, hopeless))
     async with asyncio.timeout(5):
         assert (await system.failure).kind == "GaveUp"
     await asyncio.sleep(0)

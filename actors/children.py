@@ -1,0 +1,154 @@
+"""The children of a supervisor, from outside: started, terminated, restarted and listed."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import msgspec
+
+from actors import arguments as arguments_of
+from actors.blocking import ActorClass
+from actors.code import reference
+from actors.errors import SpawnFailed, UsageError
+from actors.message import Message
+from actors.ref import ActorRef
+from actors.signals import ActorSpec
+from actors.supervision import RestartType
+
+MAX_CHILDREN: Final = 100_000
+"""Children of one supervisor; a client that starts them without end meets it."""
+
+
+class ChildRecord(msgspec.Struct, frozen=True, array_like=True):
+    """A child as its supervisor knows it.
+
+    Attributes:
+        name: last part of its path.
+        ref: its reference.
+        kind: name of its class.
+        restart: permanent, transient or temporary.
+        stage: down, starting, up, failed, halting, halted or ending.
+        restarts: how often its supervisor restarted it.
+    """
+
+    name: str
+    ref: ActorRef
+    kind: str
+    restart: str
+    stage: str
+    restarts: int
+
+
+class ChildRefused(msgspec.Struct, frozen=True, array_like=True, tag="refused"):
+    """Why there is no such child."""
+
+    sentence: str
+
+
+class StartChild(Message[ActorRef | ChildRefused]):
+    """To a supervisor: start this beside the others; on ``node``, or on its own."""
+
+    spec: ActorSpec
+    node: str | None = None
+    restart: RestartType = "permanent"
+
+
+class TerminateChild(Message[bool]):
+    """To a supervisor: stop that child for good."""
+
+    name: str
+
+
+class RestartChild(Message[bool]):
+    """To a supervisor: restart that child, and those that its strategy takes along."""
+
+    name: str
+
+
+class WhichChildren(Message[tuple[ChildRecord, ...]]):
+    """To a supervisor: whom do you supervise?"""
+
+
+class Children:
+    """The children of one supervisor, which may live on another node.
+
+    Args:
+        supervisor: reference of a ``Supervisor``.
+        timeout: seconds that each request may take.
+    """
+
+    def __init__(self, supervisor: ActorRef, *, timeout: float = 30.0) -> None:
+        self.supervisor = supervisor
+        self._timeout = timeout
+
+    async def start(
+        self,
+        name: str,
+        cls: ActorClass,
+        /,
+        *,
+        node: str | None = None,
+        restart: RestartType = "permanent",
+        mailbox: int = 10_000,
+        stop_timeout: float = 5.0,
+        **arguments: Any,
+    ) -> ActorRef:
+        """Start a child and wait until it is up.
+
+        It is supervised as the others, but for its first start: one that fails then is not
+        restarted. The supervisor's own restart does not bring it back.
+
+        Args:
+            name: no other child's.
+            cls: its class; it travels, as do its arguments, so it is defined in a file.
+            node: the process that it lives in; the supervisor's own where not given.
+            restart: permanent, transient or temporary.
+            mailbox: bound of its mailbox, messages.
+            stop_timeout: seconds that it is given at stop.
+            **arguments: of its constructor.
+
+        Raises:
+            SpawnFailed: the name is taken, there is no such process, or its start failed.
+            CodeTravelError: its class or an argument does not travel.
+        """
+        code = reference(cls)
+        spec = ActorSpec(
+            name=name,
+            code=code.text,
+            sha256=code.sha256,
+            args=arguments_of.encode(self.supervisor.system.codec, cls, arguments),
+            mailbox=mailbox,
+            stop_timeout=stop_timeout,
+        )
+        answer = await self.supervisor.ask(StartChild(spec, node, restart), timeout=self._timeout)
+        if isinstance(answer, ChildRefused):
+            raise SpawnFailed(answer.sentence)
+        return answer
+
+    async def terminate(self, name: str) -> None:
+        """Stop a child for good and wait until it is gone.
+
+        Raises:
+            UsageError: there is none of that name.
+        """
+        if not await self.supervisor.ask(TerminateChild(name), timeout=self._timeout):
+            raise self._unknown(name)
+
+    async def restart(self, name: str) -> None:
+        """Have a child restarted, with those that the supervisor's strategy takes along.
+
+        Raises:
+            UsageError: there is none of that name.
+        """
+        if not await self.supervisor.ask(RestartChild(name), timeout=self._timeout):
+            raise self._unknown(name)
+
+    async def list(self) -> tuple[ChildRecord, ...]:
+        """Who they are, in the order of their start."""
+        return await self.supervisor.ask(WhichChildren(), timeout=self._timeout)
+
+    def _unknown(self, name: str) -> UsageError:
+        return UsageError(f"{self.supervisor.path} has no child named {name!r}; list() tells whom")
+
+    def __repr__(self) -> str:
+        return f"<Children of {self.supervisor.path}>"
