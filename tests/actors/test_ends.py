@@ -282,7 +282,7 @@ async def test_a_death_that_is_heard_of_twice_counts_once() -> None:
         other = NodeId("w1", 5)
         system.router.node_up(other, "ipc:///nowhere/at/all")
         system.router.launcher = "main"
-        cell.children.adopt(system.ref(("w1", "/counts/child", 99)))
+        cell.children.adopt(system.ref(("w1", "/counts/child", 99)), 7.0)
         system.quarantine(other, "it does not read")
         system.signalled(NodeId("main", 1), 0, NodeDown("w1", 5, "quarantined"))
         assert [failure.message for failure in cell.actor.failed] == [

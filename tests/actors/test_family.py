@@ -244,6 +244,7 @@ def test_whatever_happens_all_that_are_left_are_up_in_the_end(
 ) -> None:
     strategy = KINDS[kind](10_000, per=1e9, backoff=Backoff(wait, maximum=wait, jitter=0))
     w = World(strategy, types)
+    added = 0
     lives = {Stage.STARTING, Stage.UP}
     for what, n in events:
         if what == "step":
@@ -251,7 +252,8 @@ def test_whatever_happens_all_that_are_left_are_up_in_the_end(
                 w.step(n)
             continue
         if what == "add":
-            w.take(w.family.add([(100 + len(w.story), "more", "permanent")]))
+            added += 1
+            w.take(w.family.add([(100 + added, "more", "permanent")]))
             continue
         uids = list(w.family)
         if not uids:
