@@ -87,7 +87,7 @@ class Bridge(Actor):
         """Construct it off the loop, then run its ``on_start`` in its thread."""
         work = self.system.world.work
         # Known before it is constructed: a constructor may hang like any other call.
-        self._thread = _Thread() if work is None else _SimThread(work)
+        self._thread = _Thread(self.ref.stop) if work is None else _SimThread(self.ref.stop, work)
         try:
             await self._thread.start(self._blocking, self._arguments)
         except BaseException:
@@ -206,13 +206,19 @@ def _off_loop(call: Callable[[], Any], name: str) -> _Job:
 
 
 class _Held:
-    """What holds pykka's reference to one instance; set in the thread that constructs it."""
+    """What holds pykka's reference to one instance; set in the thread that constructs it.
 
-    def __init__(self) -> None:
+    Args:
+        stop: stops the actor; called where the instance stops itself.
+    """
+
+    def __init__(self, stop: Callable[[], None]) -> None:
+        self._stop_actor = stop
         self._ref: Any = None
         self._abandoned = False
 
     def _construct(self, blocking: type[Any], arguments: dict[str, Any]) -> None:
+        _under_construction.stop = self._stop_actor
         self._ref = _threaded(blocking).start(**arguments)
         if self._abandoned:  # while it was constructed: nobody will use it any more
             self._ref.stop(block=False)
@@ -227,8 +233,8 @@ class _Held:
 class _Thread(_Held):
     """pykka's thread around one instance."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, stop: Callable[[], None]) -> None:
+        super().__init__(stop)
         self._job: _Job | None = None
 
     async def start(self, blocking: type[Any], arguments: dict[str, Any]) -> None:
@@ -257,8 +263,8 @@ class _Thread(_Held):
 class _SimThread(_Held):
     """The same in a simulation: it runs while the loop waits for it, see ``actors.baton``."""
 
-    def __init__(self, work: Work) -> None:
-        super().__init__()
+    def __init__(self, stop: Callable[[], None], work: Work) -> None:
+        super().__init__(stop)
         #: The call that is under way, or that the thread never came back from.
         self._turn: Turn | None = None
         work.at_end(self._stop)
@@ -309,11 +315,33 @@ class _SimThread(_Held):
         return f"<thread of {self._ref} in a simulation>"
 
 
+class _UnderConstruction(threading.local):
+    """What the instance that this thread constructs calls to stop its actor."""
+
+    stop: Callable[[], None]
+
+
+_under_construction = _UnderConstruction()
+
+
+def _hook(name: str, original: Callable[..., None]) -> Callable[..., None]:
+    """A hook that pykka calls in vain, since it is a job for us; the user's own calls count."""
+
+    def hook(self: Any, *arguments: Any) -> None:
+        if self._at_work:
+            original(self, *arguments)
+
+    hook.__name__ = name
+    return hook
+
+
 def _threaded(blocking: type[Any]) -> type[Any]:
     made = _threads.get(blocking)
     if made is None:
 
         def construct(self: Any, *arguments: Any, **options: Any) -> None:
+            self._at_work = False
+            self._stop_actor = _under_construction.stop
             blocking.__init__(self, *arguments, **options)
             if not hasattr(self, "actor_urn"):  # which the constructor of pykka sets
                 owner = next(cls for cls in blocking.__mro__ if "__init__" in vars(cls))
@@ -321,10 +349,15 @@ def _threaded(blocking: type[Any]) -> type[Any]:
                 raise UsageError(msg)
 
         def on_receive(self: Any, message: _Job | Turn) -> None:
-            message.run(self)
+            self._at_work = True
+            try:
+                message.run(self)
+            finally:
+                self._at_work = False
 
-        def nothing(self: Any, *arguments: Any) -> None:
-            """Called as a job instead, so that its outcome is seen."""
+        def stop(self: Any) -> None:
+            """The actor, not its thread alone."""
+            self._stop_actor()
 
         made = _threads[blocking] = type(
             blocking.__name__,
@@ -332,9 +365,11 @@ def _threaded(blocking: type[Any]) -> type[Any]:
             {
                 "__init__": construct,
                 "on_receive": on_receive,
-                "on_start": nothing,
-                "on_stop": nothing,
-                "on_failure": nothing,
+                **{
+                    name: _hook(name, getattr(blocking, name))
+                    for name in ("on_start", "on_stop", "on_failure")
+                },
+                "stop": stop,
                 # One that hangs must not keep the interpreter from ending.
                 "use_daemon_thread": True,
                 "__module__": blocking.__module__,

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from actors import arguments as arguments_of
 from actors.addresses import TcpAddresses
 from actors.blocking import ActorClass, actor_class
+from actors.children import Children
 from actors.code import reference
 from actors.deploy import Deployment, Inline, Process, Processes, Simulated
 from actors.errors import GaveUp, GraphError, NodeStartFailed, UsageError
@@ -23,7 +24,7 @@ from actors.ref import ActorRef
 from actors.signals import ActorSpec, Failure
 from actors.supervision import RestartType, Strategy, one_for_one
 from actors.supervisor import Child, Progressed, Supervisor
-from actors.system import ActorSystem
+from actors.system import UNREACHABLE_AFTER, ActorSystem
 from actors.world import World
 
 if TYPE_CHECKING:
@@ -274,6 +275,7 @@ class ActorGraph:
         cwd: Path | None = None,
         debug: bool = False,
         stuck_after: float | None = None,
+        unreachable_after: float | None = UNREACHABLE_AFTER,
         before: Callable[[ActorSystem], object] | None = None,
     ) -> AsyncIterator[Live]:
         """Start the graph; leaving the block stops it in reverse order and ends its processes.
@@ -291,6 +293,8 @@ class ActorGraph:
             cwd: working directory of the processes.
             debug: have the processes log at debug level.
             stuck_after: seconds after which a process that lives and answers nothing is killed.
+            unreachable_after: seconds without a connection to a process after which it is killed;
+                None for never.
             before: called with the launcher's system before any actor is made.
         """
         on = on or Inline()
@@ -320,6 +324,7 @@ class ActorGraph:
             world=world,
             cluster=cluster or f"{self.name}-{world.rng.bits(48):012x}",
             generation=generation,
+            unreachable_after=unreachable_after,
         )
         manager: ProcessManager | None = None
         within = ExitStack()
@@ -516,6 +521,21 @@ class Live:
                 f"graph {self._graph.name!r} has no actor {name!r}; it has {', '.join(self._refs)}"
             )
             raise GraphError(msg) from None
+
+    def children(self, supervisor: str) -> Children:
+        """The children of a supervisor by its name: to start more, terminate and list them.
+
+        Raises:
+            GraphError: there is no supervisor of that name.
+        """
+        known = {ref.name: ref for ref in self._graph.supervisors()}
+        if supervisor not in known:
+            msg = (
+                f"graph {self._graph.name!r} has no supervisor {supervisor!r}; it has "
+                f"{', '.join(sorted(known))}"
+            )
+            raise GraphError(msg)
+        return Children(known[supervisor])
 
     def progressed(self) -> None:
         """Everything gets on: no supervisor counts earlier failures any more."""

@@ -86,18 +86,25 @@ class Sender:
         ref._link, ref._seen = link, self._router.changes  # noqa: SLF001  (the system's own note)
         return link
 
+    def on_loop(self, call: Callable[[], None]) -> None:
+        """Make a call on the loop's thread: at once, or soon where this is another."""
+        if get_ident() == self._thread:
+            call()
+            return
+        turn = current_turn()
+        if turn is None:
+            self._loop.call_soon_threadsafe(call)
+            return
+
+        async def make_it() -> None:
+            call()
+
+        turn.on_loop(make_it)
+
     def _tell_from_thread(self, ref: ActorRef, message: Message[Any]) -> None:
         kind = type(message)
         body, arrays = self._encode_in_thread(ref, message)
-        turn = current_turn()
-        if turn is None:
-            self._loop.call_soon_threadsafe(self._tell_for_thread, ref, kind, body, arrays)
-            return
-
-        async def tell() -> None:
-            self._tell_for_thread(ref, kind, body, arrays)
-
-        turn.on_loop(tell)
+        self.on_loop(partial(self._tell_for_thread, ref, kind, body, arrays))
 
     def _encode_in_thread(
         self, ref: ActorRef, message: Message[Any]

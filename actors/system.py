@@ -9,12 +9,13 @@ import re
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Final, Self, TypeVar
 
 import msgspec
 
 from actors import arguments as arguments_of
 from actors import item as wire
+from actors.absence import Absence
 from actors.actor import Actor
 from actors.asks import Asks
 from actors.blocking import ActorClass, actor_class
@@ -59,6 +60,10 @@ from transports import LandingPool, Link, LinkClosed, LinkFull, NodeId, Weights
 R = TypeVar("R")
 _log = logging.getLogger("actors.system")
 
+UNREACHABLE_AFTER: Final = 60.0
+"""Seconds without a connection after which a node counts as dead. Twice what libzmq itself waits
+before it gives a silent connection up over tcp: a switch that restarts is no death."""
+
 #: uid of the node itself, and of the guardian that is parent of all top-level actors.
 NODE_UID = 0
 GUARDIAN_UID = 1
@@ -100,6 +105,11 @@ class ActorSystem:
         cluster: nodes of different clusters refuse each other.
         incarnation: of the node; drawn where not given.
         generation: counts the starts of this node; orders the snapshots of its incarnations.
+        unreachable_after: seconds without a connection after which a peer counts as dead; None for
+            never. Of the nodes of a launcher, the launcher decides.
+
+    Raises:
+        UsageError: a name that is none, or seconds that are not above 0.
     """
 
     def __init__(
@@ -110,8 +120,12 @@ class ActorSystem:
         cluster: str = "local",
         incarnation: int | None = None,
         generation: int = 0,
+        unreachable_after: float | None = UNREACHABLE_AFTER,
     ) -> None:
         _check_name(name)
+        if unreachable_after is not None and not unreachable_after > 0:
+            msg = f"unreachable_after={unreachable_after!r} is not above 0 s; give None for never"
+            raise UsageError(msg)
         self.name = name
         self.world = world or World()
         self.cluster = cluster
@@ -141,6 +155,7 @@ class ActorSystem:
         #: By uid; the router looks actors up here for each message.
         self.cells: dict[int, Cell] = {}
         self._top: dict[int, ActorRef] = {}
+        self._absence = Absence(self.world.clock, unreachable_after, self._unreachable)
         self._dead: dict[NodeId, tuple[str, Cause]] = {}
         #: Of this node's actors that are gone, by uid: why. Whoever watches one too late learns it.
         self._ended: dict[int, tuple[str, Cause]] = {}
@@ -181,6 +196,7 @@ class ActorSystem:
             return
         await self.stop_all()
         self._closed = True
+        self._absence.end()
         await self.router.close(linger)
         self.asks.end(self.name)
         self._stops.all_ended(f"{self.name} was closed")
@@ -342,7 +358,7 @@ class ActorSystem:
         return await ended
 
     def _stop(self, ref: ActorRef) -> None:
-        self.signal(ref.parts, Stop())
+        self.sender.on_loop(partial(self.signal, ref.parts, Stop()))
 
     def describe(self, ref: ActorRef) -> str:
         """What a reference's ``repr`` tells of the actor."""
@@ -544,6 +560,7 @@ class ActorSystem:
     def link_up(self, peer: NodeId) -> None:
         """A link is connected."""
         _log.debug("%s: link to %s is up", self.name, peer)
+        self._absence.back(peer)
         if peer.name == self.router.launcher:
             self.launcher_up.set()
 
@@ -552,6 +569,8 @@ class ActorSystem:
         _log.debug("%s: link to %s is down: %s (closed: %s)", self.name, peer, reason, closed)
         if closed and peer.name == self.router.launcher:
             self._leave(reason)
+        elif not closed and self.router.launcher is None and not self._closed:
+            self._absence.gone(peer)
 
     def quarantine(self, peer: NodeId, reason: str) -> None:
         """Give up an incarnation that lives: its actors count as dead, and it is ended.
@@ -560,6 +579,12 @@ class ActorSystem:
             peer: the incarnation.
             reason: why, for people.
         """
+        self._lose(peer, reason, "quarantined")
+
+    def _unreachable(self, peer: NodeId, reason: str) -> None:
+        self._lose(peer, reason, "unreachable")
+
+    def _lose(self, peer: NodeId, reason: str, cause: Cause) -> None:
         known = self.router.directory.get(peer.name)
         if self._closed or known is None or known[0] != peer:
             return
@@ -567,15 +592,16 @@ class ActorSystem:
             NodeQuarantined(node=peer.name, incarnation=peer.incarnation, reason=reason)
         )
         launcher = self.router.launcher
+        sentence = reason if cause == "unreachable" else f"quarantined: {reason}"
         if self.end_node is not None:
-            self.end_node(peer, f"quarantined: {reason}", "quarantined")
+            self.end_node(peer, sentence, cause)
         elif launcher == peer.name:
             self._leave(reason)
         else:
             if launcher is not None:
                 order = Quarantine(peer.name, peer.incarnation, reason)
                 self.router.signal(launcher, NODE_UID, order)
-            self.node_died(peer, f"quarantined: {reason}", "quarantined")
+            self.node_died(peer, sentence, cause)
 
     def kill_node(self, node: str, reason: str) -> bool:
         """Kill the process of a node, one of whose actors does not end; whether that can be."""
@@ -604,6 +630,7 @@ class ActorSystem:
             return
         # It may be heard of twice: a node that gives another up knows before its launcher does.
         self._dead[peer] = (reason, cause)
+        self._absence.back(peer)
         while len(self._dead) > self.world.limits.max_fenced:
             del self._dead[next(iter(self._dead))]
         self.router.node_down(peer, reason)
