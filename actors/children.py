@@ -39,13 +39,14 @@ class ChildRecord(msgspec.Struct, frozen=True, array_like=True):
     restarts: int
 
 
-class ChildRefused(msgspec.Struct, frozen=True, array_like=True, tag="refused"):
-    """Why there is no such child."""
+class StartAnswer(msgspec.Struct, frozen=True, array_like=True):
+    """The child that was started, or why there is none."""
 
-    sentence: str
+    ref: ActorRef | None
+    refusal: str = ""
 
 
-class StartChild(Message[ActorRef | ChildRefused]):
+class StartChild(Message[StartAnswer]):
     """To a supervisor: start this beside the others; on ``node``, or on its own."""
 
     spec: ActorSpec
@@ -121,9 +122,9 @@ class Children:
             stop_timeout=stop_timeout,
         )
         answer = await self.supervisor.ask(StartChild(spec, node, restart), timeout=self._timeout)
-        if isinstance(answer, ChildRefused):
-            raise SpawnFailed(answer.sentence)
-        return answer
+        if answer.ref is None:
+            raise SpawnFailed(answer.refusal)
+        return answer.ref
 
     async def terminate(self, name: str) -> None:
         """Stop a child for good and wait until it is gone.

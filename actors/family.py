@@ -147,7 +147,8 @@ class Family:
     @property
     def settled(self) -> bool:
         """Whether nobody is on the way."""
-        return not self._rounds
+        starting = any(m.stage is Stage.STARTING for m in self._members.values())
+        return not self._rounds and not starting
 
     # -- events --------------------------------------------------------------------------------
 

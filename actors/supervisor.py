@@ -10,8 +10,8 @@ from actors.actor import Actor
 from actors.children import (
     MAX_CHILDREN,
     ChildRecord,
-    ChildRefused,
     RestartChild,
+    StartAnswer,
     StartChild,
     TerminateChild,
     WhichChildren,
@@ -88,14 +88,14 @@ class Supervisor(Actor):
         self._at_end = False
 
     async def on_start(self) -> None:
-        """Start the children in order; where they depend on each other, wait for all of them."""
+        """Start the children in order, and wait until all are up."""
         children = list(self._make_children())
         for child in children:
             self._know(child)
         for effect in self._family.add([_entry(child) for child in children]):
             if isinstance(effect, Make):
                 await self._make(self._known[effect.child])
-        if self._strategy.ordered and not self._family.settled:
+        if not self._family.settled:
             self._settled = asyncio.get_running_loop().create_future()
             await self._settled
 
@@ -284,15 +284,15 @@ class Supervisor(Actor):
     def _named(self, name: str) -> Child | None:
         return next((c for c in self._known.values() if c.ref.name == name), None)
 
-    async def start_child(self, message: StartChild) -> ActorRef | ChildRefused:
+    async def start_child(self, message: StartChild) -> StartAnswer:
         """Start a child beside the others and wait until it is up."""
         spec = message.spec
         if self._named(spec.name) is not None:
-            return ChildRefused(
+            return _refused(
                 f"{self.ref.path} has a child named {spec.name!r} already; choose another name"
             )
         if len(self._known) >= MAX_CHILDREN:
-            return ChildRefused(
+            return _refused(
                 f"{self.ref.path} has {MAX_CHILDREN} children already; terminate some first"
             )
         node = message.node or self.system.name
@@ -300,10 +300,10 @@ class Supervisor(Actor):
             ref = self.system.new_ref(spec.name, node, self.ref.path)
             if node != self.system.name:
                 if self.system.ensure_node is None:
-                    return ChildRefused(f"{self.system.name} has no processes to place it in")
+                    return _refused(f"{self.system.name} has no processes to place it in")
                 await self.system.ensure_node(node)
         except (UsageError, NodeError) as error:
-            return ChildRefused(str(error))
+            return _refused(str(error))
         kind = spec.code.rpartition(":")[2]
         child = Child(ref, None, spec, message.restart, spec.stop_timeout, kind)
         up: asyncio.Future[str] = asyncio.get_running_loop().create_future()
@@ -311,19 +311,25 @@ class Supervisor(Actor):
         self._know(child)
         self._carry_out(self._family.add([_entry(child)]))
         trouble = await up
-        return ChildRefused(f"{ref.path} did not start: {trouble}") if trouble else ref
+        if trouble:
+            await self._until_gone(child)
+        return _refused(f"{ref.path} did not start: {trouble}") if trouble else StartAnswer(ref)
 
     async def terminate_child(self, message: TerminateChild) -> bool:
         """Stop a child for good, and wait until it is gone; False where there is none."""
         child = self._named(message.name)
         if child is None:
             return False
-        gone: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._gone.setdefault(child.ref.uid, []).append(gone)
         self._carry_out(self._family.terminate(child.ref.uid))
         self._forget(child.ref.uid)
-        await gone
+        await self._until_gone(child)
         return True
+
+    async def _until_gone(self, child: Child) -> None:
+        if child.ref.uid in self._known:
+            gone: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._gone.setdefault(child.ref.uid, []).append(gone)
+            await gone
 
     def restart_child(self, message: RestartChild) -> bool:
         """Restart a child, at nobody's expense; False where there is none."""
@@ -348,6 +354,10 @@ class Supervisor(Actor):
             for uid in self._family
             for child in [self._known[uid]]
         )
+
+
+def _refused(why: str) -> StartAnswer:
+    return StartAnswer(None, why)
 
 
 def _entry(child: Child) -> tuple[int, str, RestartType]:
