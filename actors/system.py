@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import re
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from types import TracebackType
@@ -26,6 +25,7 @@ from actors.errors import UsageError
 from actors.events import Custom, DeadLetter, EventStream, NodeQuarantined
 from actors.handling import Envelope
 from actors.item import OVERHEAD, TELL, Item, Refusal, tag_of
+from actors.names import check_name
 from actors.ref import ActorRef
 from actors.router import Router
 from actors.sending import Sender
@@ -63,7 +63,6 @@ _log = logging.getLogger("actors.system")
 NODE_UID = 0
 GUARDIAN_UID = 1
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}\Z")
 #: Actors that are gone of which a node remembers why, for those who watch them too late.
 _REMEMBERED = 10_000
 
@@ -111,7 +110,7 @@ class ActorSystem:
         incarnation: int | None = None,
         generation: int = 0,
     ) -> None:
-        _check_name(name)
+        check_name(name)
         self.name = name
         self.world = world or World()
         self.cluster = cluster
@@ -239,7 +238,7 @@ class ActorSystem:
 
     def new_ref(self, name: str, node: str | None = None, above: str = "") -> ActorRef:
         """The reference of an actor that is yet to be made, below the path ``above``."""
-        _check_name(name)
+        check_name(name)
         path = f"{above}/{name}"
         return ActorRef(self, node or self.name, path, self.world.rng.bits(62) + 2)
 
@@ -624,12 +623,3 @@ class ActorSystem:
     def __repr__(self) -> str:
         state = "closed" if self._closed else "running" if self._started else "new"
         return f"<ActorSystem {self.node} {state} actors={len(self.cells)}>"
-
-
-def _check_name(name: str) -> None:
-    if not _NAME.match(name):
-        msg = (
-            f"{name!r} is not a name: use up to 64 letters, digits, '_', '-' and '.', "
-            "starting with a letter or digit"
-        )
-        raise UsageError(msg)
