@@ -72,6 +72,15 @@ def test_actors_that_differ_in_more_than_a_number_keep_their_own_lines() -> None
     assert lines == [*alone, "kitten{} × 6", "kitten6", "kitten7"]
 
 
+def test_links_of_a_set_are_shown_in_the_order_of_their_names() -> None:
+    g = ActorGraph("house")
+    with g.supervisor("root"):
+        names = [f"{letter}-cat" for letter in "qwertyuiopasdfgh"]
+        g.actor("keeper", Keeper, anything={g.actor(name, Cat) for name in names})
+    line = next(line for line in g.text().splitlines() if "keeper" in line)
+    assert [part.split("  ")[0] for part in line.split(" -> ")[1:]] == sorted(names)
+
+
 def test_the_drawing_names_everything_and_is_the_same_each_time(tmp_path: Path) -> None:
     declared().draw(tmp_path / "a.svg")
     declared().draw(str(tmp_path / "b.SVG"))
