@@ -34,7 +34,7 @@ class ActorGraph:
         g = ActorGraph("shop")
         with g.supervisor("root", one_for_one(5, per=60)):
             store = g.actor("store", Store, capacity=100)
-            with g.supervisor("pool", one_for_one(), place=Process()):
+            with g.supervisor("pool", rest_for_one(), place=Process()):
                 g.actors("packer{}", 4, Packer, store=store)
         g.draw("shop.svg")
         async with g.start(on=Processes(2)) as live:

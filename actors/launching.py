@@ -178,9 +178,7 @@ class _Launch:
                     "children": partial(self.children, node),
                 }
                 made.append(
-                    Child(
-                        ref, _maker(system, ref, Supervisor, arguments), kind=Supervisor.__name__
-                    )
+                    Child(ref, _maker(system, ref, Supervisor, arguments), kind=Supervisor.__name__)
                 )
             else:
                 made.append(self._child(node))

@@ -17,6 +17,7 @@ from actors import (
     Processes,
     Simulated,
     one_for_one,
+    rest_for_one,
 )
 
 
@@ -62,7 +63,7 @@ def declared() -> ActorGraph:
     g = ActorGraph("shop")
     with g.supervisor("root", one_for_one(5, per=60)):
         store = g.actor("store", Store, capacity=100)
-        with g.supervisor("pool", one_for_one(), place=Process()):
+        with g.supervisor("pool", rest_for_one(), place=Process()):
             g.actors("packer{}", 4, Packer, store=store)
     return g
 
