@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import typing
+import weakref
 from collections.abc import Mapping
 from types import BuiltinFunctionType, FunctionType, MethodType
 from typing import Any
@@ -73,6 +74,9 @@ def hints_of(cls: Any) -> dict[str, Any]:
     Raises:
         UsageError: one of them names what cannot be found at run time.
     """
+    known = _known.get(cls)
+    if known is not None:
+        return known
     try:
         hints = typing.get_type_hints(cls.__init__)
     except NameError as error:
@@ -82,7 +86,12 @@ def hints_of(cls: Any) -> dict[str, Any]:
         )
         raise UsageError(msg) from None
     hints.pop("return", None)
+    _known[cls] = hints
     return hints
+
+
+#: As many as there are actor classes in the program; a class that goes takes its entry along.
+_known: weakref.WeakKeyDictionary[type, dict[str, Any]] = weakref.WeakKeyDictionary()
 
 
 def _why(value: Any) -> str | None:

@@ -57,10 +57,12 @@ def check(graph: ActorGraph, on: Deployment, limits: Limits | None = None) -> di
     nodes = placed(graph.name, graph.declared, on)
     check_links(graph)
     check_cycles(graph)
+    limits = limits or Limits()
+    codec = Codec(ActorRef, lambda ref: ref.parts, _nowhere)
     for name, actor in graph.declared.items():
         _check_made(graph, actor)
         if nodes[name] != graph.name:
-            _check_travel(actor, nodes, limits or Limits())
+            _check_travel(actor, nodes, limits, codec)
     if isinstance(on, Simulated):
         on.running_loop()
     check_names(graph.name, nodes, on)
@@ -175,13 +177,12 @@ def _check_made(graph: ActorGraph, actor: ActorNode) -> None:
             raise GraphError(msg)
 
 
-def _check_travel(actor: ActorNode, nodes: dict[str, str], limits: Limits) -> None:
+def _check_travel(actor: ActorNode, nodes: dict[str, str], limits: Limits, codec: Codec) -> None:
     """Class and arguments can cross to the process that the actor is placed in."""
 
     def ref_of(handle: Handle[Any]) -> ActorRef:
         return _nowhere(nodes[handle.name], handle.name, 1)
 
-    codec = Codec(ActorRef, lambda ref: ref.parts, _nowhere)
     try:
         reference(actor.cls)
         arguments = {k: linked(v, ref_of) for k, v in actor.arguments.items()}
