@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from actors.children import ChildRecord, Children
     from actors.code import CodeRef
     from actors.crashpoints import AtClock, CrashPoint
+    from actors.declared import Handle
     from actors.deploy import Deployment, Inline, Process, Processes, Simulated
     from actors.errors import (
         ActorError,
@@ -53,7 +54,8 @@ if TYPE_CHECKING:
     )
     from actors.exits import Exit
     from actors.faults import FaultPlan, Kill
-    from actors.graph import ActorGraph, Handle, Live
+    from actors.graph import ActorGraph
+    from actors.live import Live
     from actors.message import Message
     from actors.ref import ActorRef
     from actors.runner import loop_factory, run
@@ -105,11 +107,11 @@ _HOMES = {
     "FileStorage": "actors.storage",
     "GaveUp": "actors.errors",
     "GraphError": "actors.errors",
-    "Handle": "actors.graph",
+    "Handle": "actors.declared",
     "HandlerError": "actors.errors",
     "Inline": "actors.deploy",
     "Kill": "actors.faults",
-    "Live": "actors.graph",
+    "Live": "actors.live",
     "MailboxFull": "actors.errors",
     "MemoryStorage": "actors.storage",
     "Message": "actors.message",

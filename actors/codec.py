@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import typing
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -104,7 +105,7 @@ class Codec:
         raise NotImplementedError(msg)
 
     def _dec_hook(self, kind: type[Any], value: Any) -> Any:
-        if kind is self._ref_type:
+        if kind is self._ref_type or typing.get_origin(kind) is self._ref_type:
             node, path, uid = msgspec.convert(value, tuple[str, str, int])
             return self._bind(node, path, uid)
         if kind is Weights:

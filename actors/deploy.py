@@ -9,6 +9,7 @@ from typing import Literal
 
 from actors.errors import UsageError
 from actors.faults import FaultPlan
+from actors.names import check_name
 from transports.sim import Net, SimLoop
 
 LAN = Net(delay=2e-4, jitter=1e-3, bandwidth=1.25e8)
@@ -23,10 +24,15 @@ class Process:
 
     Attributes:
         name: of the process; without it the actor goes to one of the n worker processes of
-            ``Processes(n)``, dealt out in order.
+            ``Processes(n)``, dealt out in order. ``p0``, ``p1``, … are those; any other name
+            makes a process of that name.
     """
 
     name: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.name is not None:
+            check_name(self.name)
 
 
 @dataclass(frozen=True)

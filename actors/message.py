@@ -89,12 +89,22 @@ def reply_type(message: type[Message[Any]]) -> Any:
 
 
 def _resolve(reply: Any, cls: type) -> Any:
-    if isinstance(reply, typing.ForwardRef):
+    if _names_later(reply):
         scope = vars(sys.modules[cls.__module__])
+        text = reply.__forward_arg__ if isinstance(reply, typing.ForwardRef) else reply
         return typing.get_type_hints(
-            type("_", (), {"__annotations__": {"r": reply.__forward_arg__}}), scope
+            type("_", (), {"__annotations__": {"r": text}}), scope, include_extras=True
         )["r"]
     return type(None) if reply is None else reply
+
+
+def _names_later(reply: Any) -> bool:
+    """Whether the type names, somewhere in it, a class that need not exist yet."""
+    if isinstance(reply, typing.ForwardRef | str):
+        return True
+    if typing.get_origin(reply) is Literal:
+        return False
+    return any(_names_later(inner) for inner in typing.get_args(reply))
 
 
 _lanes: dict[Any, Lane] = {}

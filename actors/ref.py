@@ -3,21 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Coroutine
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from actors.message import Message
 
 if TYPE_CHECKING:
+    from typing_extensions import TypeVar as _TypeVar
+
     from actors.item import Item
     from actors.signals import RefParts
     from actors.system import ActorSystem
     from transports import Link, Transfer
 
+    # Any class: where a reference may lead to several, a base of them; ActorRef alone is to any.
+    A_co = _TypeVar("A_co", covariant=True, default=Any)
+else:  # Python 3.11 knows no default, which only type checkers read
+    A_co = TypeVar("A_co", covariant=True)
+
 R = TypeVar("R")
 
 
-class ActorRef:
+class ActorRef(Generic[A_co]):
     """The address of an actor: node, path and uid.
+
+    ``ActorRef[Store]`` is the address of an actor of that class; a graph checks before it starts
+    that what is linked there is one. ``ActorRef`` alone is that of any actor.
 
     A reference stays valid over restarts of the actor and of its process. An actor that was
     stopped and spawned anew has another uid; messages to the old one become dead letters.

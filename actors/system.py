@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import re
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from types import TracebackType
@@ -27,6 +26,7 @@ from actors.errors import UsageError
 from actors.events import Custom, DeadLetter, EventStream, NodeQuarantined
 from actors.handling import Envelope
 from actors.item import OVERHEAD, TELL, Item, Refusal, tag_of
+from actors.names import check_name
 from actors.ref import ActorRef
 from actors.router import Router
 from actors.sending import Sender
@@ -68,7 +68,6 @@ before it gives a silent connection up over tcp: a switch that restarts is no de
 NODE_UID = 0
 GUARDIAN_UID = 1
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}\Z")
 #: Actors that are gone of which a node remembers why, for those who watch them too late.
 _REMEMBERED = 10_000
 
@@ -122,7 +121,7 @@ class ActorSystem:
         generation: int = 0,
         unreachable_after: float | None = UNREACHABLE_AFTER,
     ) -> None:
-        _check_name(name)
+        check_name(name)
         if unreachable_after is not None and not unreachable_after > 0:
             msg = f"unreachable_after={unreachable_after!r} is not above 0 s; give None for never"
             raise UsageError(msg)
@@ -255,7 +254,7 @@ class ActorSystem:
 
     def new_ref(self, name: str, node: str | None = None, above: str = "") -> ActorRef:
         """The reference of an actor that is yet to be made, below the path ``above``."""
-        _check_name(name)
+        check_name(name)
         path = f"{above}/{name}"
         return ActorRef(self, node or self.name, path, self.world.rng.bits(62) + 2)
 
@@ -651,12 +650,3 @@ class ActorSystem:
     def __repr__(self) -> str:
         state = "closed" if self._closed else "running" if self._started else "new"
         return f"<ActorSystem {self.node} {state} actors={len(self.cells)}>"
-
-
-def _check_name(name: str) -> None:
-    if not _NAME.match(name):
-        msg = (
-            f"{name!r} is not a name: use up to 64 letters, digits, '_', '-' and '.', "
-            "starting with a letter or digit"
-        )
-        raise UsageError(msg)

@@ -73,7 +73,7 @@ def test_a_plan_for_a_process_that_does_not_exist_is_refused(plan: FaultPlan) ->
     graph = ActorGraph("shop")
     with graph.supervisor("root"):
         graph.actor("echo", Adder, place=Process(), start=0)
-    with pytest.raises(GraphError, match="names process 'p7', which does not exist; there are p0"):
+    with pytest.raises(GraphError, match="names process 'p7', which does not exist; there is p0"):
         graph.validate(Processes(1, faults=plan))
 
 

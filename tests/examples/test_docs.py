@@ -13,6 +13,7 @@ import pytest
 
 from actorfl import SGD, Every, Result, Run, Star, Supervision
 from actors import CrashPoint, Event, FaultPlan
+from examples.shop.shop import declared
 from tests.examples.test_programs import ENVIRONMENT, ROOT
 
 pytestmark = pytest.mark.timeout(120)
@@ -30,6 +31,17 @@ def run(cwd: Path, *command: str) -> str:
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
+
+
+def test_the_programs_of_the_page_about_actors_are_the_files_that_it_names() -> None:
+    text = (ROOT / "docs" / "actors.md").read_text()
+    shown = re.findall(
+        r"^\[(examples/\S+\.py)\].*?```python\n(.*?)```", text, re.DOTALL | re.MULTILINE
+    )
+    assert len(shown) == 5
+    for file, code in shown:
+        assert code == (ROOT / file).read_text(), file
+    assert f"```\n{declared().text()}\n```" in text
 
 
 @pytest.mark.parametrize("deploy", ["inline", "processes=2", "simulated=2"])

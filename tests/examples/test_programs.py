@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from xml.etree import ElementTree as ET
 
 import pytest
 
@@ -49,6 +50,16 @@ def test_a_counter_that_failed_begins_again_and_the_others_go_on(tmp_path: Path)
     before, total, failure, after = done.stdout.splitlines()
     assert (before, total, after) == ("105", "405", "400")
     assert failure.endswith("failed on Add: ValueError: -1 cannot be added; counters go up")
+
+
+@pytest.mark.parametrize("on", ["inline", "processes", "simulated"])
+def test_the_shop_packs_the_same_wherever_it_runs_and_draws_itself(on: str, tmp_path: Path) -> None:
+    done = run(tmp_path, str(ROOT / "examples/shop/shop.py"), on)
+    assert done.returncode == 0, done.stderr
+    packed = ["packed 40 tea", "packed 9 rice", "packed 50 tea", "no 20 tea left"]
+    parcels = [f"packer{number}: {parcel}" for number, parcel in enumerate(packed)]
+    assert done.stdout.splitlines() == [*parcels, "tea: 10"]
+    assert ET.parse(tmp_path / "shop.svg").getroot().tag.endswith("svg")
 
 
 @pytest.mark.timeout(180)

@@ -189,7 +189,7 @@ def test_children_are_started_listed_restarted_and_terminated_later(
             for request in (pool.terminate("d"), pool.restart("d")):
                 with pytest.raises(UsageError, match="no child named 'd'"):
                     await request
-            with pytest.raises(GraphError, match="no supervisor 'pond'; it has"):
+            with pytest.raises(GraphError, match="no supervisor 'pond'; there are"):
                 live.children("pond")
 
     run(main, on)

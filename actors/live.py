@@ -1,0 +1,107 @@
+"""A graph that runs: its actors, its system, its processes, and how it ends."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, overload
+
+from actors.children import Children
+from actors.declared import Handle
+from actors.errors import GaveUp, GraphError
+from actors.processes import Processes as ProcessManager
+from actors.ref import ActorRef
+from actors.signals import Failure
+from actors.suggest import among
+from actors.supervisor import Progressed
+from actors.system import ActorSystem
+
+if TYPE_CHECKING:
+    from actors.declared import A
+    from actors.graph import ActorGraph
+
+
+class Live:
+    """A graph that runs.
+
+    ``live["store"]`` is the reference of an actor, and so is ``live[store]`` with its handle,
+    where a type checker knows its class.
+
+    Attributes:
+        system: the launcher's system; its event stream tells of failures and restarts.
+        processes: the child processes, or None where everything runs inline.
+    """
+
+    def __init__(
+        self,
+        graph: ActorGraph,
+        system: ActorSystem,
+        processes: ProcessManager | None,
+        refs: Mapping[str, ActorRef],
+        supervisors: Callable[[], Iterable[ActorRef]],
+    ) -> None:
+        self._graph = graph
+        self.system = system
+        self.processes = processes
+        self._refs = refs
+        self._supervisors = supervisors
+
+    @overload
+    def __getitem__(self, actor: Handle[A]) -> ActorRef[A]: ...
+    @overload
+    def __getitem__(self, actor: str) -> ActorRef: ...
+    def __getitem__(self, actor: str | Handle[Any]) -> ActorRef:
+        if isinstance(actor, Handle):
+            if actor.graph is not self._graph:
+                msg = (
+                    f"{actor!r} is of graph {actor.graph.name!r}, and this is graph "
+                    f"{self._graph.name!r}"
+                )
+                raise GraphError(msg)
+            name = actor.name
+        else:
+            name = actor
+        try:
+            return self._refs[name]
+        except KeyError:
+            known = among(name, list(self._refs))
+            msg = f"graph {self._graph.name!r} has no actor {name!r}; {known}"
+            raise GraphError(msg) from None
+
+    def children(self, supervisor: str) -> Children:
+        """The children of a supervisor by its name: to start more, terminate and list them.
+
+        Raises:
+            GraphError: there is no supervisor of that name.
+        """
+        known = {ref.name: ref for ref in self._supervisors()}
+        if supervisor not in known:
+            hint = among(supervisor, list(known))
+            msg = f"graph {self._graph.name!r} has no supervisor {supervisor!r}; {hint}"
+            raise GraphError(msg)
+        return Children(known[supervisor])
+
+    def progressed(self) -> None:
+        """Everything gets on: no supervisor counts earlier failures any more."""
+        for ref in self._supervisors():
+            ref.tell(Progressed(0))
+
+    async def failed(self) -> Failure:
+        """Wait until a root supervisor gives up; why."""
+        return await asyncio.shield(self.system.failure)
+
+    async def until(self, done: asyncio.Future[Any]) -> Any:
+        """Wait for ``done``, or for the graph to fail.
+
+        Raises:
+            GaveUp: a root supervisor gave up first.
+        """
+        failed = self.system.failure
+        await asyncio.wait({done, failed}, return_when=asyncio.FIRST_COMPLETED)
+        if done.done():
+            return done.result()
+        failure = failed.result()
+        raise GaveUp(failure.message, child="", restarts=0, remote_traceback=failure.traceback)
+
+    def __repr__(self) -> str:
+        return f"<Live {self._graph.name} {len(self._refs)} actors {self.processes!r}>"

@@ -1,0 +1,93 @@
+"""Which node each actor of a graph lives on, under a deployment."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from actors.deploy import Deployment, Inline, Processes
+from actors.errors import GraphError
+from actors.suggest import among
+
+if TYPE_CHECKING:
+    from actors.declared import ActorNode
+
+_WORKER = re.compile(r"p(0|[1-9][0-9]*)\Z")
+
+
+def placed(graph: str, actors: Mapping[str, ActorNode], on: Deployment) -> dict[str, str]:
+    """Name of the node of each actor; the launcher's is named as the graph.
+
+    Args:
+        graph: its name.
+        actors: by name, in the order in which they were declared.
+        on: the deployment.
+
+    Raises:
+        GraphError: a placement that does not exist.
+    """
+    nodes: dict[str, str] = {}
+    index = 0
+    for name, actor in actors.items():
+        if actor.place is None or isinstance(on, Inline):
+            nodes[name] = graph
+        elif actor.place.name is None:
+            nodes[name] = f"p{index % on.n}"
+            index += 1
+            if nodes[name] == graph:
+                msg = (
+                    f"graph {graph!r} is named like one of the worker processes of {on}, where "
+                    f"{name!r} is placed; name the graph otherwise"
+                )
+                raise GraphError(msg)
+        else:
+            nodes[name] = _named(graph, name, actor.place.name, on.n, on)
+    return nodes
+
+
+def _named(graph: str, actor: str, place: str, n: int, on: Deployment) -> str:
+    if place == graph:
+        msg = (
+            f"{actor!r} is placed in a process {place!r}, but that is the name of the launcher's "
+            "own, which is named as the graph; leave place= out, or name the process otherwise"
+        )
+        raise GraphError(msg)
+    worker = _WORKER.match(place)
+    # The number is text of any length, and Python reads no integer of 5,000 digits.
+    if worker and (len(worker[1]) > len(str(n)) or int(worker[1]) >= n):
+        workers = "p0" if n == 1 else "p0 and p1" if n == 2 else f"p0 to p{n - 1}"
+        msg = (
+            f"{actor!r} is placed in process {place!r}, which does not exist: {on} has the worker "
+            f"{'process' if n == 1 else 'processes'} {workers}; take one of them, Process() for "
+            "any, or a name that is not a worker's"
+        )
+        raise GraphError(msg)
+    return place
+
+
+def check_names(graph: str, nodes: Mapping[str, str], on: Deployment) -> None:
+    """Refuse faults and environments for processes that do not exist.
+
+    Raises:
+        GraphError: the fault plan or ``env=`` names one.
+    """
+    places = sorted(set(nodes.values()) - {graph})
+    faults = None if isinstance(on, Inline) else on.faults
+    if faults is not None:
+        named = [kill.node for kill in faults.kills] + [point.node for point in faults.points]
+        for name in named:
+            if name is not None and name not in places:
+                msg = (
+                    f"the fault plan names process {name!r}, which does not exist; "
+                    f"{among(name, places)}"
+                )
+                raise GraphError(msg)
+    if isinstance(on, Processes):
+        for name in on.env:
+            if name not in nodes and name not in places:
+                msg = (
+                    f"env= names {name!r}, which is neither a process nor an actor; "
+                    f"{among(name, sorted({*places, *nodes}))}"
+                )
+                raise GraphError(msg)
