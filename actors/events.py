@@ -30,7 +30,10 @@ class DeadLetter(Event, frozen=True, kw_only=True, tag="dead_letter"):
 
 
 class ActorFailure(Event, frozen=True, kw_only=True, tag="actor_failed"):
-    """An actor's constructor, hook or handler raised, or (``outside``) its process ended."""
+    """An actor's constructor, hook or handler raised, or (``outside``) its process ended.
+
+    The traceback is then what the process printed last.
+    """
 
     path: str
     node: str

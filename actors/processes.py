@@ -20,6 +20,7 @@ from actors.liveness import INTERVAL, STUCK, Liveness
 from actors.reserve import Reserve
 from actors.serving import NodeConfig
 from actors.signals import (
+    MAX_TRACEBACK,
     AnySignal,
     Cause,
     Dial,
@@ -334,7 +335,10 @@ class Processes:
                 )
             )
         self._tell_others(NodeDown(node.name, node.incarnation, reason, cause), but=node.name)
-        self._system.node_died(node, reason, cause, outside=ended.signal is not None)
+        printed = "\n".join(lines)[-MAX_TRACEBACK:]
+        self._system.node_died(
+            node, reason, cause, outside=ended.signal is not None, lines=printed
+        )
 
     # -- what nodes tell ---------------------------------------------------------------------------
 
