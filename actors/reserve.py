@@ -149,4 +149,5 @@ class Reserve:
         await asyncio.gather(*self._keepers, return_exceptions=True)
 
     def __repr__(self) -> str:
-        return f"<Reserve {self.ready}/{len(self._keepers)} loaded>"
+        kept = sum(1 for keeper in self._keepers if not keeper.done())
+        return f"<Reserve {self.ready}/{kept} loaded>"

@@ -173,6 +173,7 @@ class PopenSpare:
     def kill(self) -> None:
         """See ``Spare.kill``."""
         self._child.kill()
+        self._hang_up()
 
     def last_lines(self, n: int = 20) -> list[str]:
         """See ``Spare.last_lines``."""

@@ -292,6 +292,8 @@ async def test_spares_that_cannot_load_are_given_up_and_processes_go_on_without(
         told = [event for event in watched.events if isinstance(event, SpareDied)]
         assert [event.given_up for event in told] == [False] * (reserve.TRIES - 1) + [True]
         assert "No module named 'no_such_module'" in told[0].lines[-1]
+        assert watched.live is not None
+        assert repr(watched.live.processes) == "<Processes 2/2 up, <Reserve 0/0 loaded>>"
         assert not (await watched.killed("p0")).spare
         assert await watched.ask("c0", Count()) == 1
         assert len(watched.of(SpareDied)) == reserve.TRIES
