@@ -291,8 +291,8 @@ async def test_wait_does_not_hang_on_a_helper_in_a_session_of_its_own(
     lines: list[str] = []
     body = """
 import subprocess
-helper = subprocess.Popen(["sh", "-c", "while :; do echo noise; done"], start_new_session=True)
-print("pid", helper.pid)
+helper = subprocess.Popen(["yes", "noise" * 200], start_new_session=True)
+print("\\npid", helper.pid)
 """
     child = await spawner.spawn(spec(body, on_line=lines.append))
     try:
