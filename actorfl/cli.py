@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 # Options of `run` that take no value.
 _FLAGS = frozenset({"--json", "--debug", "--help"})
 # A key with a dot, or any word that is no path, and its value.
+_DEPLOYMENT = re.compile(
+    r"(?P<kind>processes|simulated)=(?P<count>[0-9]{1,4})(,spare=(?P<spare>[0-9]{1,4}))?"
+)
 _SETTING = re.compile(r"[A-Za-z_][\w.-]*\s*=")
 # Workers named in a line for one reason: of a thousand nobody reads the rest.
 _MOST_NAMED = 4
@@ -113,7 +116,8 @@ def run(  # noqa: PLR0917  (typer turns parameters into arguments and options)
         str,
         typer.Option(
             help="Where: 'inline', in this process; 'processes=N', N for the workers and one each "
-            "for aggregator and evaluator; 'simulated=N', the same in virtual time."
+            "for aggregator and evaluator; 'processes=N,spare=1' keeps one in reserve; "
+            "'simulated=N', the same in virtual time."
         ),
     ] = "inline",
     settings: Annotated[
@@ -205,18 +209,24 @@ def parse_deployment(text: str) -> Deployment:
     """Return what ``--deploy`` names.
 
     Raises:
-        typer.BadParameter: it is none of ``inline``, ``processes=N`` and ``simulated=N``.
+        typer.BadParameter: it is none of ``inline``, ``processes=N`` and ``simulated=N``, the
+            latter two with ``,spare=M`` behind them or not.
     """
     from actors.deploy import Inline, Processes, Simulated
+    from actors.errors import UsageError
 
-    kind, _, count = text.partition("=")
     if text == "inline":
         return Inline()
     kinds: dict[str, type[Processes | Simulated]] = {"processes": Processes, "simulated": Simulated}
-    if kind in kinds and count.isascii() and count.isdigit() and 0 < int(count) <= 4096:
-        return kinds[kind](int(count))
+    found = _DEPLOYMENT.fullmatch(text)
+    if found is not None and 0 < int(found["count"]) <= 4096:
+        try:
+            return kinds[found["kind"]](int(found["count"]), spare=int(found["spare"] or 0))
+        except UsageError as error:
+            raise typer.BadParameter(str(error), param_hint="--deploy") from None
     raise typer.BadParameter(
-        f"{text!r}: expected 'inline', 'processes=N' or 'simulated=N' with N from 1 to 4096",
+        f"{text!r}: expected 'inline', 'processes=N' or 'simulated=N' with N from 1 to 4096, or "
+        "'processes=N,spare=M'",
         param_hint="--deploy",
     )
 

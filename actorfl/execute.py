@@ -10,7 +10,7 @@ import secrets
 import signal
 from collections.abc import Callable, Mapping
 from contextlib import asynccontextmanager, closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -31,6 +31,7 @@ from actors import (
     GaveUp,
     Inline,
     Live,
+    Processes,
     Simulated,
     Spawner,
     loop_factory,
@@ -47,6 +48,12 @@ if TYPE_CHECKING:
 _STOP_LIMIT = 2.5
 #: Seconds after Ctrl-C at which this process ends whatever hangs; its children end with it.
 _END_LIMIT = 4.5
+
+#: What a worker loads before it computes; torch alone takes seconds. An aggregator made of a spare
+#: holds torch for nothing, which costs memory and no time.
+_WORKER_MODULES = (
+    "torch", "actorfl.worker", "actorfl.fit", "actorfl.model", "actorfl.fingerprint",
+)  # fmt: skip
 
 OnRow = Callable[[Mapping[str, Any]], None]
 
@@ -180,7 +187,7 @@ async def running(
     for module in ("torch", "safetensors"):
         if importlib.util.find_spec(module) is None:
             raise MissingExtra(module, "torch", "training")
-    on = deployed(on or Inline())
+    on = _preloading(deployed(on or Inline()))
     # Built once before any directory is made, so that what does not fit leaves nothing behind.
     graph_of(run, "", _nowhere, _nowhere).validate(on)
     frozen = on.faults.freezing if isinstance(on, Simulated) else None
@@ -322,6 +329,13 @@ class _Starts(msgspec.Struct, frozen=True):
     identity: str
     # 20 bits count the starts of processes, 20 more the restarts of actors, and 63 is the limit.
     starts: Annotated[int, msgspec.Meta(ge=1, le=1 << 20)]
+
+
+def _preloading(on: Deployment) -> Deployment:
+    """Spares load what every worker needs, beside what they are told to."""
+    if isinstance(on, Processes) and on.spare:
+        return replace(on, preload=(*_WORKER_MODULES, *on.preload))
+    return on
 
 
 def _count_start(directory: RunDirectory) -> tuple[str, int]:

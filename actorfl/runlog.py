@@ -30,6 +30,7 @@ from actors import (
     NodeQuarantined,
     NodeStarted,
     NodeStuck,
+    SpareDied,
     SupervisorGaveUp,
 )
 
@@ -139,6 +140,8 @@ class RunLog:
         fields = msgspec.to_builtins(event)
         self._record(fields)
         traceback = fields.pop("traceback", "")
+        if fields.get("outside"):
+            traceback = ""  # what its process printed last, which the process's end has told
         with self._telling():
             self._log.msg(fields.pop("event"), **fields)
             if traceback:
@@ -193,6 +196,8 @@ class RunLog:
                 return f"process {node} restarted (pid {pid})"
             case NodeDied(node=node, pid=pid, reason=reason):
                 return f"process {node} (pid {pid}) died: {reason}"
+            case SpareDied(reason=reason, given_up=True):
+                return f"spare processes die before they can be used, none is started now: {reason}"
             case NodeStuck(node=node, pid=pid, seconds=seconds):
                 return f"process {node} (pid {pid}) has not answered for {seconds:.0f} s"
             case NodeQuarantined(node=node, reason=reason):

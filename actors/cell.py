@@ -532,9 +532,9 @@ class Cell:
         if watched is not None:  # whose node may know no more of it than its uid
             self.deliver(Terminated(watched.path, watched.uid, reason, cause))
 
-    def node_died(self, node: str, reason: str, cause: Cause, *, outside: bool) -> None:
+    def node_died(self, node: str, reason: str, cause: Cause, *, outside: bool, lines: str) -> None:
         """The process of some children or watched actors is gone."""
-        failure = Failure("NodeDied", reason, "", "process", "", outside=outside)
+        failure = Failure("NodeDied", reason, lines, "process", "", outside=outside)
         for child in [c for c in self.children if c.node == node]:
             if self.state in (State.STOPPING, State.HALTING):
                 self._stopped(child, reason, cause)

@@ -53,12 +53,19 @@ class Processes:
             go to the process that holds it.
         faults: what shall go wrong in them, for tests; None for nothing.
         over: "ipc", sockets in a private directory, or "tcp", ports of the loopback interface.
+        spare: processes kept in reserve, 0 to n: started ahead and loaded, so that one takes the
+            place of a process that died without the time of a start. A spare has the environment
+            that most processes have, and replaces only those.
+        preload: names of modules that a spare imports ahead, as in ``("torch",)``; what is not
+            among them is loaded after it was taken, as in any process.
     """
 
     n: int
     env: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     faults: FaultPlan | None = None
     over: Literal["ipc", "tcp"] = "ipc"
+    spare: int = 0
+    preload: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.over not in {"ipc", "tcp"}:
@@ -67,6 +74,17 @@ class Processes:
         if self.n < 1:
             msg = (
                 f"Processes({self.n}) has no process for the workers; give at least 1, or Inline()"
+            )
+            raise UsageError(msg)
+        _check_spare(self, self.n, self.spare)
+        preload: object = self.preload
+        if isinstance(preload, str):
+            msg = f"preload={self.preload!r} is a string; give a tuple: ({self.preload!r},)"
+            raise UsageError(msg)
+        if self.preload and not self.spare:
+            msg = (
+                f"preload={self.preload!r} is what spare processes import, and there are none; "
+                "give spare=1 with it"
             )
             raise UsageError(msg)
         if self.faults is not None and (self.faults.torn or self.faults.full):
@@ -95,6 +113,8 @@ class Simulated:
         compute: virtual seconds that a fit, a merge or an evaluation takes.
         faults: what goes wrong.
         shuffle: whether nodes take turns in an order drawn from the seed.
+        spare: processes kept in reserve, 0 to n, see ``Processes``: one that is taken is up at
+            once.
     """
 
     n: int = 4
@@ -104,11 +124,13 @@ class Simulated:
     compute: float = 0.1
     faults: FaultPlan = NO_FAULTS
     shuffle: bool = True
+    spare: int = 0
 
     def __post_init__(self) -> None:
         if self.n < 1:
             msg = f"Simulated({self.n}) has no process for the workers; give at least 1"
             raise UsageError(msg)
+        _check_spare(self, self.n, self.spare)
         for point in self.faults.points:
             if point.action == "hang":
                 msg = (
@@ -139,6 +161,13 @@ class Simulated:
             )
             raise UsageError(msg)
         return loop
+
+
+def _check_spare(deployment: Processes | Simulated, n: int, spare: int) -> None:
+    if not 0 <= spare <= n:
+        name = type(deployment).__name__
+        msg = f"{name}({n}, spare={spare}) cannot be; give from 0 to {n}, 1 is usually enough"
+        raise UsageError(msg)
 
 
 Deployment = Inline | Processes | Simulated

@@ -127,7 +127,8 @@ class GaveUp(ActorError):  # noqa: N818
     Attributes:
         child: path of the child.
         restarts: how often it was restarted within the period.
-        remote_traceback: traceback of the last failure, as text.
+        remote_traceback: traceback of the last failure, as text; what the process printed last,
+            where that was its end.
     """
 
     def __init__(

@@ -30,7 +30,10 @@ class DeadLetter(Event, frozen=True, kw_only=True, tag="dead_letter"):
 
 
 class ActorFailure(Event, frozen=True, kw_only=True, tag="actor_failed"):
-    """An actor's constructor, hook or handler raised, or (``outside``) its process ended."""
+    """An actor's constructor, hook or handler raised, or (``outside``) its process ended.
+
+    The traceback is then what the process printed last.
+    """
 
     path: str
     node: str
@@ -79,12 +82,40 @@ class NodeQuarantined(Event, frozen=True, kw_only=True, tag="node_quarantined"):
 
 
 class NodeStarted(Event, frozen=True, kw_only=True, tag="node_started"):
-    """A process came up and its node is reachable."""
+    """A process came up and its node is reachable.
+
+    Attributes:
+        starts: processes of that name so far.
+        spare: it was one in reserve, loaded before it was needed.
+    """
 
     node: str
     incarnation: int
     pid: int
     starts: int
+    spare: bool = False
+
+
+class SpareReady(Event, frozen=True, kw_only=True, tag="spare_ready"):
+    """A process in reserve has loaded everything and may replace one that dies."""
+
+    pid: int
+
+
+class SpareDied(Event, frozen=True, kw_only=True, tag="spare_died"):
+    """A process in reserve ended before it was anybody; it counts against nobody.
+
+    Attributes:
+        pid: its process id; None where none could be started.
+        reason: how it ended.
+        lines: what it printed last.
+        given_up: too many died one after the other, so that no other takes its place.
+    """
+
+    pid: int | None
+    reason: str
+    lines: list[str]
+    given_up: bool
 
 
 class NodeDied(Event, frozen=True, kw_only=True, tag="node_died"):

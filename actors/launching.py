@@ -93,7 +93,8 @@ async def launched(
             manager = ProcessManager(
                 system, storage=storage, durability=durability, pass_fds=pass_fds,
                 generation=generation, on_line=on_line, cwd=cwd, debug=debug,
-                faults=on.faults, stuck_after=stuck_after,
+                faults=on.faults, stuck_after=stuck_after, spare=on.spare,
+                preload=on.preload if isinstance(on, Processes) else (),
             )  # fmt: skip
             await manager.open()
             for place in places:

@@ -24,13 +24,17 @@ def _serve(raw: bytes) -> None:
     from actors import crashpoints
     from actors.errors import ActorError
     from actors.faultylinks import FaultyLinks
-    from actors.runner import run
+    from actors.runner import loop_factory, run
     from actors.serving import EXIT_CUT_OFF, NodeConfig, serve
+    from actors.spare import SpareConfig, await_identity
     from actors.storage import FileStorage
     from actors.world import World
     from transports import TransportError
 
-    config = msgspec.msgpack.decode(raw, type=NodeConfig)
+    config = msgspec.msgpack.decode(raw, type=NodeConfig | SpareConfig)
+    if isinstance(config, SpareConfig):
+        loop_factory()  # loads uvloop
+        config = msgspec.msgpack.decode(await_identity(config), type=NodeConfig)
     logging.basicConfig(
         level=logging.DEBUG if config.debug else logging.WARNING,
         format="%(levelname)s %(name)s: %(message)s",

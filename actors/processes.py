@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,8 +17,10 @@ from actors.errors import NodeStartFailed, UsageError
 from actors.events import CrashPointMissed, NodeAnswers, NodeDied, NodeStarted, NodeStuck
 from actors.faults import FaultPlan
 from actors.liveness import INTERVAL, STUCK, Liveness
+from actors.reserve import Reserve
 from actors.serving import NodeConfig
 from actors.signals import (
+    MAX_TRACEBACK,
     AnySignal,
     Cause,
     Dial,
@@ -30,6 +33,7 @@ from actors.signals import (
     Started,
     Stopped,
 )
+from actors.spare import SpareLost
 from actors.spawner import Child, ProcessSpec
 from actors.system import NODE_UID, ActorSystem
 from transports import NodeId, Timer
@@ -106,6 +110,10 @@ class Processes:
         debug: have them log at debug level.
         faults: what shall go wrong in them.
         stuck_after: seconds of silence after which one that lives is killed; None for never.
+        spare: processes kept in reserve, see ``actors.reserve``; the first is started once the
+            first node is up. Their environment is the one that most declared processes have, and
+            only those can be replaced by them.
+        preload: modules that a process in reserve imports ahead.
     """
 
     def __init__(
@@ -122,7 +130,12 @@ class Processes:
         debug: bool = False,
         faults: FaultPlan | None = None,
         stuck_after: float | None = None,
+        spare: int = 0,
+        preload: Sequence[str] = (),
     ) -> None:
+        self._spare = spare
+        self._preload = tuple(preload)
+        self._reserve: Reserve | None = None
         self._stuck_after = stuck_after
         self._beat: Timer | None = None
         self._next_beat = 0.0
@@ -195,6 +208,8 @@ class Processes:
             # Fencing: whatever is left of the predecessor cannot act any more.
             process.child.kill()
             await process.child.wait()
+            if self._closing:
+                raise NodeStartFailed(f"{process.name} is not started: the system is closing")
         system = self._system
         node = NodeId(process.name, system.world.rng.bits(48))
         generation = self._generation + process.starts
@@ -219,18 +234,11 @@ class Processes:
         process.verdict = None
         process.ready = asyncio.get_running_loop().create_future()
         system.router.expect(node)
-        child = await system.world.spawner.spawn(
-            ProcessSpec(
-                name=process.name,
-                module="actors.node",
-                config=msgspec.msgpack.encode(config),
-                args=(process.name,),
-                env=process.env,
-                pass_fds=self._pass_fds,
-                cwd=str(self._cwd) if self._cwd else None,
-                on_line=self._line(process.name),
-            )
-        )
+        spec = self._spec(process.name, process.env, msgspec.msgpack.encode(config))
+        child = await self._from_reserve(spec)
+        spare = child is not None
+        if child is None:
+            child = await system.world.spawner.spawn(spec)
         process.child = child
         process.starts += 1
         watcher = asyncio.get_running_loop().create_task(
@@ -255,8 +263,41 @@ class Processes:
                 incarnation=node.incarnation,
                 pid=child.pid,
                 starts=process.starts,
+                spare=spare,
             )
         )
+        if self._spare and self._reserve is None and not self._closing:
+            self._reserve = Reserve(
+                system, self._spec("spare", self._usual_environment()), self._spare, self._preload,
+                lambda: any(p.starting for p in self._processes.values()),
+            )  # fmt: skip
+
+    async def _from_reserve(self, spec: ProcessSpec) -> Child | None:
+        spare = self._reserve.take(spec) if self._reserve is not None else None
+        if spare is None:
+            return None
+        try:
+            return await spare.take(spec)
+        except SpareLost as error:
+            _log.warning("%s; another process is started", error)
+            return None
+
+    def _spec(self, name: str, env: Mapping[str, str], config: bytes = b"") -> ProcessSpec:
+        return ProcessSpec(
+            name=name,
+            module="actors.node",
+            config=config,
+            args=(name,),
+            env=env,
+            pass_fds=self._pass_fds,
+            cwd=str(self._cwd) if self._cwd else None,
+            on_line=self._line(name),
+        )
+
+    def _usual_environment(self) -> dict[str, str]:
+        counts = Counter(tuple(sorted(p.env.items())) for p in self._processes.values())
+        ((usual, _),) = counts.most_common(1)
+        return dict(usual)
 
     def _line(self, name: str) -> Callable[[str], None]:
         def on_line(line: str) -> None:
@@ -294,7 +335,8 @@ class Processes:
                 )
             )
         self._tell_others(NodeDown(node.name, node.incarnation, reason, cause), but=node.name)
-        self._system.node_died(node, reason, cause, outside=ended.signal is not None)
+        printed = "\n".join(lines)[-MAX_TRACEBACK:]
+        self._system.node_died(node, reason, cause, outside=ended.signal is not None, lines=printed)
 
     # -- what nodes tell ---------------------------------------------------------------------------
 
@@ -432,6 +474,8 @@ class Processes:
             self._beat.cancel()
         for timer in self._kills:
             timer.cancel()
+        if self._reserve is not None:
+            await self._reserve.close()
         children = [p.child for p in self._processes.values() if p.child is not None]
         for child in children:
             child.kill()
@@ -448,4 +492,5 @@ class Processes:
 
     def __repr__(self) -> str:
         up = sum(1 for p in self._processes.values() if p.child is not None and p.child.alive)
-        return f"<Processes {up}/{len(self._processes)} up>"
+        spare = f", {self._reserve!r}" if self._reserve is not None else ""
+        return f"<Processes {up}/{len(self._processes)} up{spare}>"

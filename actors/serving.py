@@ -14,7 +14,7 @@ from actors.world import World
 from transports import NodeId
 
 
-class NodeConfig(msgspec.Struct, frozen=True):
+class NodeConfig(msgspec.Struct, frozen=True, tag="node"):
     """What a node's process is told at its start.
 
     Attributes:

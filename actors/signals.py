@@ -37,7 +37,7 @@ class Failure(msgspec.Struct, frozen=True, array_like=True):
     Attributes:
         kind: the exception's class name, or "NodeDied" where its process ended.
         message: the exception's text.
-        traceback: as text, from where it happened.
+        traceback: as text, from where it happened; of a process that ended, what it printed last.
         during: "make" (there is no actor yet), "start", "handler", "stop" or "process".
         handling: name of the message type that was being handled, if any.
         outside: the death came from outside (process killed, node cut off), not from the code.

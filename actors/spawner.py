@@ -7,12 +7,12 @@ import contextlib
 import logging
 import os
 import signal
+import socket
 import subprocess
 import sys
-import sysconfig
 import threading
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 import msgspec
@@ -20,6 +20,8 @@ import msgspec
 from actors import lifeline
 from actors.errors import NodeError, NodeStartFailed
 from actors.exits import Exit, OomCounter
+from actors.spare import PopenSpare, Spare, SpareConfig
+from actors.surroundings import Surroundings, environment, import_path
 
 _log = logging.getLogger(__name__)
 
@@ -33,8 +35,6 @@ KEPT_LINES = 200
 _READ_SIZE = 64 << 10  # a pipe's usual capacity: one read a turn, so that a flood leaves us others
 _PIPE_CAPACITY = 1 << 20  # the most that an unprivileged process may set (fs.pipe-max-size)
 _CLOSE_LIMIT = 5.0  # seconds; only a process in uninterruptible sleep outlives a SIGKILL
-
-_ONE_THREAD = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
 class ProcessSpec(msgspec.Struct, frozen=True, kw_only=True):
@@ -99,6 +99,17 @@ class Spawner(Protocol):
             NodeStartFailed: the operating system refused.
         """
 
+    async def reserve(self, spec: ProcessSpec, preload: Sequence[str] = ()) -> Spare:
+        """Start a process that waits to be told who it is.
+
+        Args:
+            spec: its surroundings; its configuration comes when it is taken.
+            preload: modules that it imports ahead.
+
+        Raises:
+            NodeStartFailed: the operating system refused.
+        """
+
     async def close(self) -> None:
         """Kill every process that is left and wait for its end."""
 
@@ -157,6 +168,29 @@ class PopenSpawner:
         self._children[child.pid] = child
         self._started += 1
         return child
+
+    async def reserve(self, spec: ProcessSpec, preload: Sequence[str] = ()) -> PopenSpare:
+        """Start a process that waits to be told who it is; it counts as a child from now on.
+
+        Its module passes what `actors.lifeline.attach` returns, a `SpareConfig`, to
+        `actors.spare.await_identity`.
+
+        Raises:
+            NodeStartFailed: as for `spawn`.
+        """
+        ours, theirs = socket.socketpair()
+        with theirs:
+            channel = theirs.fileno()
+            config = msgspec.msgpack.encode(SpareConfig(channel=channel, preload=tuple(preload)))
+            started = msgspec.structs.replace(
+                spec, config=config, pass_fds=(*spec.pass_fds, channel)
+            )
+            try:
+                child = await self.spawn(started)
+            except BaseException:
+                ours.close()
+                raise
+        return PopenSpare(child, ours, Surroundings.of(spec))
 
     async def close(self) -> None:
         """Kill every child and wait until all are reaped; no spawn is accepted any more.
@@ -226,7 +260,7 @@ class PopenChild:
         self._tail = LineTail(spawner._kept_lines)  # noqa: SLF001  (the two are one unit)
         try:
             unsent = lifeline.encode(
-                spec.config, parent=os.getpid(), path=_import_path(spec.env.get("PYTHONPATH"))
+                spec.config, parent=os.getpid(), path=import_path(spec.env.get("PYTHONPATH"))
             )
         except ValueError as error:
             raise NodeStartFailed(f"cannot start process {spec.name!r}: {error}") from error
@@ -260,6 +294,11 @@ class PopenChild:
     async def wait(self) -> Exit:
         """Wait for the end; any number may wait, and a waiter that is cancelled harms no other."""
         return await asyncio.shield(self._exited)
+
+    def become(self, spec: ProcessSpec) -> None:
+        """Go by this spec's name from now on, and give its callback what is printed."""
+        self._spec = msgspec.structs.replace(self._spec, name=spec.name)
+        self._on_line = spec.on_line
 
     def kill(self) -> None:
         """SIGKILL the process and the helpers in its group; nothing if it has ended."""
@@ -441,7 +480,7 @@ def _start(spec: ProcessSpec) -> tuple[subprocess.Popen[bytes], int, int]:
             stdin=their_stdin,
             stdout=their_stdout,
             stderr=subprocess.STDOUT,
-            env=_environment(spec.env),
+            env=environment(spec.env),
             cwd=spec.cwd,
             pass_fds=spec.pass_fds,
             start_new_session=True,
@@ -458,45 +497,6 @@ def _start(spec: ProcessSpec) -> tuple[subprocess.Popen[bytes], int, int]:
     os.set_blocking(stdin, False)
     os.set_blocking(stdout, False)
     return popen, stdin, stdout
-
-
-def _environment(overlay: Mapping[str, str]) -> dict[str, str]:
-    environment = dict(os.environ)
-    # A shell's setting would make results depend on the shell (the number of threads changes
-    # bits), so only the overlay may raise it.
-    environment.update(dict.fromkeys(_ONE_THREAD, "1"))
-    environment["PYTHONFAULTHANDLER"] = "1"
-    environment["PYTHONUNBUFFERED"] = "1"  # what a killed process had printed is not lost
-    environment.update(overlay)
-    standard = _standard_folders()
-    found = [
-        entry
-        for entry in _import_path(overlay.get("PYTHONPATH"))
-        if entry not in standard and os.pathsep not in entry
-    ]
-    environment["PYTHONPATH"] = os.pathsep.join(found)
-    return environment
-
-
-def _import_path(first: str | None) -> list[str]:
-    # Absolute: "" and "." mean another folder after a change of directory.
-    own = first.split(os.pathsep) if first else []
-    return [os.path.abspath(entry) for entry in (*own, *sys.path)]  # noqa: PTH100  (keeps links)
-
-
-def _standard_folders() -> set[str]:
-    # The child finds these by itself, and another version of Python that it may start must not
-    # be given them.
-    paths = sysconfig.get_paths()
-    keys = ("stdlib", "platstdlib", "purelib", "platlib")
-    folders = {paths[key] for key in keys}
-    stdlib = sysconfig.get_path("stdlib", vars={"base": sys.base_prefix})
-    version = f"{sys.version_info.major}{sys.version_info.minor}"
-    return folders | {
-        stdlib,
-        os.path.join(stdlib, "lib-dynload"),  # noqa: PTH118  (compared as text with sys.path)
-        os.path.join(os.path.dirname(stdlib), f"python{version}.zip"),  # noqa: PTH118, PTH120
-    }
 
 
 def _open_pidfd(pid: int) -> int | None:

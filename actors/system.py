@@ -615,7 +615,15 @@ class ActorSystem:
         if not self.cut_off.done():
             self.cut_off.set_result(reason)
 
-    def node_died(self, peer: NodeId, reason: str, cause: Cause, *, outside: bool = True) -> None:
+    def node_died(
+        self,
+        peer: NodeId,
+        reason: str,
+        cause: Cause,
+        *,
+        outside: bool = True,
+        lines: str = "",
+    ) -> None:
         """An incarnation of a node is known to be dead.
 
         Args:
@@ -623,6 +631,7 @@ class ActorSystem:
             reason: why, for people.
             cause: why, in a word.
             outside: a signal ended it; False where its own code did (an exit code).
+            lines: what its process printed last.
         """
         known = self.router.directory.get(peer.name)
         if peer in self._dead or (known is not None and known[0] != peer):
@@ -634,7 +643,7 @@ class ActorSystem:
             del self._dead[next(iter(self._dead))]
         self.router.node_down(peer, reason)
         for cell in tuple(self.cells.values()):
-            cell.node_died(peer.name, reason, cause, outside=outside)
+            cell.node_died(peer.name, reason, cause, outside=outside, lines=lines)
         self._stops.all_ended(f"its node died: {reason}", peer.name)
 
     def statistics(self) -> SystemStatistics:

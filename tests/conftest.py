@@ -57,9 +57,13 @@ _MAY_BLOCK: tuple[tuple[tuple[str, ...], str, tuple[str, ...]], ...] = (
     # A file of the kernel's, made up in memory.
     (_READ, "actors/exits.py", ("read", "_cgroup_candidates")),
     # Text: it asks for the working directory where a path is relative, and no disk.
-    (("os.path.abspath",), "actors/spawner.py", ("_import_path",)),
+    (("os.path.abspath",), "actors/surroundings.py", ("import_path",)),
     # Python works out its own folders once in a process, with the first child.
-    (("os.path.abspath", "os.path.islink", *_STAT), "actors/spawner.py", ("_standard_folders",)),
+    (
+        ("os.path.abspath", "os.path.islink", *_STAT),
+        "actors/surroundings.py",
+        ("_standard_folders",),
+    ),
     (("os.path.abspath",), "actors/storage.py", ("__init__",)),
     # From the loop's own thread until the child has called exec, about 2 ms: see there.
     (("os.read",), "actors/spawner.py", ("_start",)),

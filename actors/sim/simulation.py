@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
@@ -19,7 +19,9 @@ from actors.exits import Exit
 from actors.faultylinks import FaultyLinks, LinkFaults
 from actors.serving import EXIT_CUT_OFF, NodeConfig, serve
 from actors.sim.disk import Disk, SimStorage
+from actors.sim.spare import SimSpare
 from actors.sim.work import SimWork
+from actors.spare import Spare
 from actors.spawner import Child, ProcessSpec
 from actors.world import World
 from transports import NodeId, SeededRng
@@ -115,10 +117,28 @@ class Simulation:
             faults=faults,
         )
 
-    def child(self, spec: ProcessSpec, spawner: SimSpawner) -> SimChild:
-        """A process of this world that is about to start."""
-        config = msgspec.msgpack.decode(spec.config, type=NodeConfig)
+    def next_pid(self) -> int:
+        """Count a process that is started; its id."""
         self.started += 1
+        return _FIRST_PID + self.started
+
+    def child(
+        self,
+        spec: ProcessSpec,
+        spawner: SimSpawner,
+        *,
+        pid: int | None = None,
+        start: float | None = None,
+    ) -> SimChild:
+        """A process of this world that is about to start.
+
+        Args:
+            spec: what it is.
+            spawner: of its launcher.
+            pid: of the spare that becomes it; None for a new process.
+            start: virtual seconds until it is up; None for those of a new process.
+        """
+        config = msgspec.msgpack.decode(spec.config, type=NodeConfig)
         node = self.network.node(spec.name)
         world = self._world(node, spec.name, config.generation, spawner)
         heard = spec.on_line
@@ -129,10 +149,10 @@ class Simulation:
 
         points = CrashPoints(self.on.faults.points, spec.name, config.start, tell)
         child = SimChild(
-            self, config, node=node, world=world, points=points, pid=_FIRST_PID + self.started
+            self, config, node=node, world=world, points=points, pid=pid or self.next_pid()
         )
         self._children[spec.name] = child
-        child.start(self.on.start)
+        child.start(self.on.start if start is None else start)
         return child
 
     def _passed(self, point: str, clock: int | None) -> None:
@@ -199,7 +219,7 @@ class SimSpawner:
 
     def __init__(self, simulation: Simulation) -> None:
         self._simulation = simulation
-        self._children: list[SimChild] = []
+        self._children: list[SimChild | SimSpare] = []
 
     async def spawn(self, spec: ProcessSpec) -> Child:
         """See ``Spawner.spawn``."""
@@ -208,6 +228,12 @@ class SimSpawner:
         child = self._simulation.child(spec, self)
         self._children.append(child)
         return child
+
+    async def reserve(self, spec: ProcessSpec, preload: Sequence[str] = ()) -> Spare:
+        """See ``Spawner.reserve``; what it loads is loaded in this process already."""
+        spare = SimSpare(self._simulation, spec, self)
+        self._children.append(spare)
+        return spare
 
     async def close(self) -> None:
         """See ``Spawner.close``."""

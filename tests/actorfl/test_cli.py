@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 from typer.testing import CliRunner, Result
 
 from actorfl import Result as RunResult
@@ -21,7 +22,7 @@ from actorfl.exitcodes import ExitCode
 from actorfl.run import Run
 from actorfl.rundir import RunDirectory
 from actors.blocking import EXIT_HUNG
-from actors.deploy import Inline, Processes
+from actors.deploy import Inline, Processes, Simulated
 from actors.errors import GaveUp, StorageError, UsageError
 from actors.lifeline import ORPHANED
 from actors.serving import EXIT_CUT_OFF
@@ -316,10 +317,31 @@ def test_a_resume_that_no_directory_follows_means_the_newest(
 
 
 @pytest.mark.parametrize(
-    ("text", "deployment"), [("inline", Inline()), ("processes=4", Processes(4))]
+    ("text", "deployment"),
+    [
+        ("inline", Inline()),
+        ("processes=4", Processes(4)),
+        ("processes=4,spare=1", Processes(4, spare=1)),
+        ("simulated=4,spare=2", Simulated(4, spare=2)),
+    ],
 )
 def test_a_deployment_is_named_by_one_word(text: str, deployment: object) -> None:
     assert cli.parse_deployment(text) == deployment
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("processes=0", "expected 'inline'"),
+        ("processes=4,spare", "expected 'inline'"),
+        ("processes=4,spares=1", "expected 'inline'"),
+        ("inline,spare=1", "expected 'inline'"),
+        ("processes=2,spare=3", "give from 0 to 2"),
+    ],
+)
+def test_another_word_is_refused_with_what_is_expected(text: str, words: str) -> None:
+    with pytest.raises(typer.BadParameter, match=words):
+        cli.parse_deployment(text)
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,7 @@ from actors import (
     ActorGraph,
     ActorRestarted,
     AskError,
+    GaveUp,
     Message,
     NodeDied,
     Process,
@@ -105,7 +106,21 @@ async def test_a_process_that_ends_says_how_and_what_it_said_last(
     (failure,) = failed
     assert (failure.path, failure.outside) == ("/root/mortal", True)
     assert reason in failure.error
+    assert line in failure.traceback.splitlines()
     assert answer.startswith("PeerLost: "), answer
+
+
+async def test_a_graph_that_gives_up_tells_what_the_process_said_last() -> None:
+    graph = ActorGraph("mortals")
+    with graph.supervisor("root", one_for_one(0), place=Process()):
+        graph.actor("mortal", Mortal)
+    async with graph.start(Processes(1)) as live:
+        never: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        live["mortal"].tell(Die("exit"))
+        async with asyncio.timeout(20):
+            with pytest.raises(GaveUp, match="exit code 3") as caught:
+                await live.until(never)
+    assert caught.value.remote_traceback == "last words"
 
 
 async def test_an_exception_ends_the_actor_and_not_its_process() -> None:

@@ -9,6 +9,7 @@ import signal
 import sys
 import threading
 import time
+import tracemalloc
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -31,7 +32,11 @@ from actors.spawner import (
 )
 
 # What a node's main does, with a body that the test sends along as configuration.
-ATTACHED = "from actors import lifeline\nexec(lifeline.attach().decode())\n"
+ATTACHED = """
+from actors import lifeline
+if __name__ == "__main__":  # a process that multiprocessing spawns loads this, too
+    exec(lifeline.attach().decode())
+"""
 
 LIMIT = 30.0  # seconds: what takes 0.1 s on an idle machine, on one shared by many
 
@@ -280,6 +285,56 @@ print(helper.pid)
     assert await until_gone([helper], LIMIT) == []
 
 
+async def test_wait_does_not_hang_on_a_helper_in_a_session_of_its_own(
+    spawner: PopenSpawner,
+) -> None:
+    lines: list[str] = []
+    body = """
+import subprocess
+helper = subprocess.Popen(["yes", "noise" * 200], start_new_session=True)
+print("\\npid", helper.pid)
+"""
+    child = await spawner.spawn(spec(body, on_line=lines.append))
+    try:
+        assert await ended(child) == Exit(code=0)
+    finally:
+        (helper,) = [int(line.split()[1]) for line in lines if line.startswith("pid")]
+        if running(helper):
+            os.kill(helper, signal.SIGKILL)
+
+
+async def test_a_line_that_never_ends_costs_no_memory(spawner: PopenSpawner) -> None:
+    body = "import os\nfor _ in range(1600): os.write(1, b'x' * 65536)\nos.write(2, b'\\xff\\xfe')"
+    child = await spawner.spawn(spec(body))
+    tracemalloc.start()
+    try:
+        await ended(child)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    last = child.last_lines(10_000)
+    assert len(last) == KEPT_LINES
+    assert last[-1].endswith("\ufffd\ufffd")
+    assert spawner.statistics().lines == 1600 * 65536 // MAX_LINE + 1
+    assert peak < 2 * KEPT_LINES * MAX_LINE
+
+
+async def test_a_child_that_closes_its_output_is_waited_for_all_the_same(
+    spawner: PopenSpawner,
+) -> None:
+    body = """
+import os, time
+print("last", flush=True)
+os.close(1)
+os.close(2)
+time.sleep(0.2)
+os._exit(5)
+"""
+    child = await spawner.spawn(spec(body))
+    assert await ended(child) == Exit(code=5)
+    assert child.last_lines() == ["last"]
+
+
 async def test_a_configuration_larger_than_a_pipe_arrives(spawner: PopenSpawner) -> None:
     child = await spawner.spawn(spec("#" + "x" * 1_000_000 + "\nprint('whole')"))
     await ended(child)
@@ -461,7 +516,7 @@ HOLD_GIL = "import re; re.match('(a+)+$', 'a' * 60 + 'b')"
 
 
 async def kill_launcher(
-    spawner: PopenSpawner, bodies: dict[str, str], *, forks: bool = False
+    spawner: PopenSpawner, bodies: dict[str, str], *, forks: bool = False, freeze: bool = False
 ) -> list[str]:
     """SIGKILL a launcher; returns those of its descendants that are there 2 s later."""
     lines: list[str] = []
@@ -476,11 +531,13 @@ async def kill_launcher(
     launcher = await spawner.spawn(spec(body, on_line=on_line))
     async with asyncio.timeout(LIMIT):
         await all_there.wait()
-    pids = {int(pid): line for line in lines for pid in line.split()[1:]}
+    pids = {int(pid): line for line in lines for pid in line.split() if pid.isdigit()}
     assert len(pids) == 2 * len(bodies) + forks
     assert all(running(pid) for pid in pids)
     watched = [pid for pid, line in pids.items() if not line.startswith("stranger")]
     # Not by the spawner: it would kill the group, and with it the stranger.
+    if freeze:
+        os.kill(launcher.pid, signal.SIGSTOP)
     os.kill(launcher.pid, signal.SIGKILL)
     left = await until_gone(watched, 2.0)
     for pid in pids:
@@ -504,6 +561,110 @@ async def test_a_forked_stranger_with_a_copy_of_the_pipe_keeps_no_child_alive(
     spawner: PopenSpawner,
 ) -> None:
     assert await kill_launcher(spawner, {"plain": HELPER + SLEEP}, forks=True) == []
+
+
+@pytest.mark.parametrize("first", ["child", "launcher"])
+async def test_no_descendant_that_is_frozen_outlives_a_launcher(
+    spawner: PopenSpawner, first: str
+) -> None:
+    freeze = "os.kill(os.getpid(), 19)\n" if first == "child" else ""
+    bodies = {"plain": HELPER + freeze + SLEEP}
+    assert await kill_launcher(spawner, bodies, freeze=first == "launcher") == []
+
+
+async def test_workers_of_a_data_loader_go_with_the_process_that_started_them(
+    spawner: PopenSpawner,
+) -> None:
+    # As torch's DataLoader does, and as it should not: forked.
+    body = """
+import multiprocessing
+work = "import os, time; print(os.getppid(), os.getpid(), flush=True); time.sleep(60)"
+multiprocessing.get_context({method!r}).Process(target=exec, args=(work,)).start()
+"""
+    methods = ("spawn", "fork", "forkserver")
+    bodies = {method: body.format(method=method) + SLEEP for method in methods}
+    assert await kill_launcher(spawner, bodies) == []
+    both = await start_and_await_line(spawner, body.format(method="spawn") + SLEEP)
+    (line,) = both.last_lines()
+    os.kill(both.pid, signal.SIGKILL)
+    await ended(both)
+    assert await until_gone([int(pid) for pid in line.split()], 5.0) == []
+
+
+async def test_no_grandchild_outlives_the_process_above_its_launcher(
+    spawner: PopenSpawner,
+) -> None:
+    inner = LAUNCHER.format(bodies={"plain": HELPER + SLEEP}, forks=False)
+    assert await kill_launcher(spawner, {"launcher": inner}) == []
+
+
+STAGES = """
+import os, sys, time
+sys.stdout.write("here\\n"); sys.stdout.flush()
+{before}
+from actors import lifeline
+lifeline.attach()
+print("went on")
+{after}
+time.sleep(60)
+"""
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [("while os.getppid() == parent: time.sleep(0.01)", ""), ("", "import heavy")],
+    ids=["before it is attached", "while it imports"],
+)
+async def test_no_child_outlives_a_launcher_killed_during_its_start(
+    spawner: PopenSpawner, tmp_path: Path, before: str, after: str
+) -> None:
+    (tmp_path / "heavy.py").write_text(HOLD_GIL)
+    text = "import os; parent = os.getppid()" + STAGES.format(before=before, after=after)
+    (tmp_path / "attached_late.py").write_text(text)
+    body = LAUNCHER.format(bodies={"child": ""}, forks=False)
+    body = body.replace('module="attached"', 'module="attached_late"')
+    body = body.replace("await spawner.spawn(", "child = await spawner.spawn(")
+    body = body.replace("    if False:", "    print('pid', child.pid)\n    if False:")
+    lines: list[str] = []
+    there = asyncio.Event()
+    last = "child here" if before else "child went on"
+
+    def on_line(line: str) -> None:
+        lines.append(line)
+        if last in lines and any(line.startswith("pid") for line in lines):
+            there.set()
+
+    launcher = await spawner.spawn(spec(body, on_line=on_line))
+    async with asyncio.timeout(LIMIT):
+        await there.wait()
+    (pid,) = [int(line.split()[1]) for line in lines if line.startswith("pid")]
+    assert running(pid)
+    os.kill(launcher.pid, signal.SIGKILL)
+    left = await until_gone([pid], 5.0)
+    for pid in left:
+        os.kill(pid, signal.SIGKILL)
+    assert left == []
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux lets a process say so")
+async def test_when_memory_runs_out_a_child_is_taken_before_its_launcher(
+    spawner: PopenSpawner,
+) -> None:
+    def score(pid: int | str) -> int:
+        return int(Path(f"/proc/{pid}/oom_score_adj").read_text())
+
+    own = score("self")
+    body = """
+import subprocess
+helper = subprocess.Popen(["sleep", "60"])
+print(helper.pid)
+import time; time.sleep(60)
+"""
+    child = await start_and_await_line(spawner, body)
+    expected = min(1000, own + lifeline.OOM_SCORE_RISE)
+    assert score(child.pid) == expected
+    assert score(int(child.last_lines()[0])) == expected
+    assert score("self") == own
 
 
 def test_the_counter_of_kills_for_lack_of_memory_is_read_from_its_line(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ import actors
 from actorfl import Supervision
 from actorfl.execute import running
 from actors import Event, Exit, PopenSpawner, Processes, ProcessSpec
+from actors.spare import Spare
 from actors.spawner import Child
 from tests.faults.runs import ROUNDS, alive, carry_out, rows
 from tests.faults.test_kills import fit, slow
@@ -97,6 +98,9 @@ class Withholding:
             return child
         self.starts += 1
         return Withheld(child) if self.starts == 1 else child
+
+    async def reserve(self, spec: ProcessSpec, preload: Sequence[str] = ()) -> Spare:
+        return await self._real.reserve(spec, preload)
 
     async def close(self) -> None:
         await self._real.close()
