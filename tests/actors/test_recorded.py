@@ -101,11 +101,13 @@ async def test_a_dead_letter_is_expected_by_its_type_its_reason_and_its_receiver
 
 
 async def test_what_one_recorder_expected_another_does_not_miss(system: ActorSystem) -> None:
-    outer = dead_letters(system)
+    outer, outer_came = dead_letters(system), record(system, DeadLetter)
     ref = await system.spawn("one", Bomb)
     for _ in range(2):
         ref.tell(Other())
     with dead_letters(system) as inner:
+        for _ in range(2):
+            await outer_came.next()
         await inner.expect(Other)
         assert len(outer.unexpected()) == 1, "equal letters are two"
         await inner.expect(Other)
