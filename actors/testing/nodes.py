@@ -11,6 +11,7 @@ from actors.addresses import Addresses, IpcAddresses
 from actors.cell import Cell
 from actors.deploy import Deployment, Inline, Simulated
 from actors.errors import UsageError
+from actors.signals import Cause
 from actors.sim import Simulation
 from actors.sim.disk import SimStorage
 from actors.storage import MemoryStorage
@@ -172,14 +173,21 @@ class Nodes:
         network.thaw(self._living(name).name)
         self._frozen.discard(name)
 
-    async def crash(self, name: str, *, reason: str = "crashed") -> None:
+    async def crash(
+        self,
+        name: str,
+        *,
+        reason: str = "killed by signal 9 (SIGKILL)",
+        cause: Cause = "killed",
+    ) -> None:
         """Kill a node, as SIGKILL kills a process, and have the others told that it is dead.
 
         Nothing that its actors do at their end reaches the network or the disk.
 
         Args:
             name: of the node.
-            reason: what ``Terminated`` and others give as reason.
+            reason: what ``Terminated`` gives as its reason.
+            cause: what it gives as its cause.
 
         Raises:
             UsageError: the nodes are real, or there is no such node, or it has crashed.
@@ -195,7 +203,7 @@ class Nodes:
         await node.reap()
         for other in self._alive():
             with other.inside():
-                other.node_died(system.node, reason)
+                other.node_died(system.node, reason, cause)
 
     async def start(self, name: str) -> ActorSystem:
         """Start a node anew that has crashed, with the same name and disk and without actors.

@@ -84,4 +84,4 @@ async def test_who_watches_a_depot_hears_of_the_crash_of_its_node(deployment: De
         depot, probe = await TestProbe.on(harbour), await TestProbe.on(shop)
         probe.watch(depot.ref)
         await nodes.crash("harbour")
-        assert (await probe.expect_terminated(depot.ref)).reason == "crashed"
+        assert (await probe.expect_terminated(depot.ref)).cause == "killed"

@@ -205,7 +205,7 @@ async def test_a_crash_is_heard_of_and_leaves_the_disk_as_it_was(deployment: Dep
         old = a.ref(keeper.parts)
         await nodes.crash("b")
         for probe in probes:
-            assert (await probe.expect_terminated(keeper)).reason == "crashed"
+            assert (await probe.expect_terminated(keeper)).cause == "killed"
         for method in (nodes.freeze, nodes.thaw):
             with pytest.raises(UsageError, match="node b has crashed"):
                 method("b")
