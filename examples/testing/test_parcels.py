@@ -58,11 +58,10 @@ async def test_a_packer_that_fails_is_gone_and_what_comes_later_is_lost(
 ) -> None:
     probe = await TestProbe.on(system)
     packer = await system.spawn("packer", Packer, scales=probe.ref, depot=probe.ref)
-    probe.watch(packer)
     failures = record(system, ActorFailure)
     packer.tell(Pack(""))
     assert (await failures.next()).error == "ValueError: an order without a name"
-    assert (await probe.expect_terminated(packer)).reason == "stopped"
+    assert (await probe.expect_terminated(packer)).cause == "failed"
     with dead_letters(system) as letters:
         packer.tell(Pack("tea"))
         await letters.expect(Pack, reason="no such actor")
