@@ -53,7 +53,7 @@ class Received:
         found = [one for one in _family(kind) if one.__struct_config__.tag == self.tag]
         if not found:
             return None
-        cls = kind if kind in found else found[-1]
+        cls = found[-1]
         try:
             self.message = self._codec.decode(cls, self._body, self._arrays)
         except Exception as error:  # what checks a message is the user's own code

@@ -115,6 +115,8 @@ async def test_a_class_that_is_defined_again_is_read_as_the_one_that_is_asked_fo
     for kind in (first, second):
         probe.ref.tell(first())
         assert type(await probe.expect_message(kind)) is kind
+    probe.ref.tell(first())
+    assert type(await probe.expect_message(Count)) is second
 
 
 async def test_another_message_is_told_with_what_is_still_in_the_queue(probe: TestProbe) -> None:
