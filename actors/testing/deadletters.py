@@ -43,7 +43,7 @@ class DeadLetters(Recorded[DeadLetter]):
             return (
                 (kind is None or letter.message == kind.__qualname__)
                 and reason in letter.reason
-                and (to is None or letter.to.startswith((f"uid {to.uid:x} ", to.path)))
+                and (to is None or letter.to.partition(" on ")[0] in {to.path, f"uid {to.uid:x}"})
             )
 
         name = "message" if kind is None else kind.__qualname__

@@ -72,8 +72,11 @@ class Keeper(Actor):
     async def load(self, message: Load) -> str:
         return (await self.storage.read("kept") or b"").decode()
 
-    async def on_stop(self) -> None:
-        await self.storage.write("kept", [b"at the end"])
+    async def tick(self, message: Tick) -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await self.storage.write("kept", [b"at the end"])
 
 
 class Relay(Actor):
@@ -203,6 +206,8 @@ async def test_a_crash_is_heard_of_and_leaves_the_disk_as_it_was(deployment: Dep
         keeper.tell(Save("before"))
         await keeper.ask(Load(), timeout=5)
         old = a.ref(keeper.parts)
+        keeper.tell(Tick())
+        await asyncio.sleep(1)
         await nodes.crash("b")
         for probe in probes:
             assert (await probe.expect_terminated(keeper)).cause == "killed"

@@ -79,7 +79,7 @@ async def test_an_event_that_comes_in_the_time_of_none_is_told(system: ActorSyst
 async def test_a_dead_letter_is_expected_by_its_type_its_reason_and_its_receiver(
     system: ActorSystem,
 ) -> None:
-    one, two = [await system.spawn(name, Bomb) for name in ("one", "two")]
+    one, two, tw = [await system.spawn(name, Bomb) for name in ("one", "two", "tw")]
     await system.stop(one)
     with dead_letters(system) as letters:
         await letters.expect_none(for_=0.05)
@@ -87,6 +87,9 @@ async def test_a_dead_letter_is_expected_by_its_type_its_reason_and_its_receiver
         with pytest.raises(NoSuchActor):
             await one.ask(Other(), timeout=5)
         two.tell(Other())
+        await letters.expect_none(for_=0.05, where=lambda letter: letter.to == tw.path)
+        with pytest.raises(AssertionError, match="expected a Other to /tw to be"):
+            await letters.expect(Other, to=tw, timeout=0.0)  # which is not /two
         found = await letters.expect(Other, reason="handles only Boom")
         assert found == DeadLetter(to="/two", message="Other", reason="it handles only Boom")
         with pytest.raises(
