@@ -18,6 +18,7 @@ from actors import (
     ActorRestarted,
     ActorSystem,
     AskTimeout,
+    Backoff,
     CannotEncode,
     GaveUp,
     HandlerError,
@@ -377,9 +378,11 @@ async def test_a_constructor_that_fails_is_a_failure_like_any_other(system: Acto
         await system.spawn("direct", Stillborn)
     _, children = supervised(system, Stillborn)
     failures = record(system, ActorFailure)
-    await system.spawn("sup", Supervisor, strategy=one_for_one(1), children=children)
+    strategy = one_for_one(5, backoff=Backoff(0.3))
+    supervisor = await system.spawn("sup", Supervisor, strategy=strategy, children=children)
     for _ in range(2):
         assert "no luck" in (await failures.next()).error
+    await system.stop(supervisor)
 
 
 async def test_statistics_and_repr_tell_the_state(system: ActorSystem) -> None:
