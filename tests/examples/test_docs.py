@@ -13,8 +13,8 @@ import pytest
 
 from actorfl import SGD, Every, Result, Run, Star, Supervision
 from actors import CrashPoint, Event, FaultPlan
-from examples.shop.shop import declared
 from actors.testing import Asked, DeadLetters, Nodes, Recorded, TestProbe, When
+from examples.shop.shop import declared
 from tests.examples.test_programs import ENVIRONMENT, ROOT
 
 pytestmark = pytest.mark.timeout(120)
