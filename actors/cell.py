@@ -176,6 +176,15 @@ class Cell:
         current = self._handling.current
         return current.item.chain if current is not None else ()
 
+    @property
+    def current(self) -> Envelope | None:
+        """What is being handled, where it came with arrays or wants a reply."""
+        return self._handling.current
+
+    def answer(self, envelope: Envelope, result: Any) -> None:
+        """See ``Handling.answer``."""
+        self._handling.answer(envelope, result)
+
     # -- mailbox -------------------------------------------------------------------------------
 
     def deliver(self, entry: Any) -> None:

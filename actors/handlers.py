@@ -14,6 +14,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
+
 from actors.actor import Actor
 from actors.errors import HandlerError
 from actors.message import Message, reply_type
@@ -29,7 +31,7 @@ class Handlers:
         union: type that decodes any message that came over the wire, or None.
     """
 
-    by_type: Mapping[type[Message[Any]], Callable[[Any, Any], Any]]
+    by_type: Mapping[type, Callable[[Any, Any], Any]]
     union: Any
 
 
@@ -74,6 +76,19 @@ def handlers_of(cls: type) -> Handlers:
     union: Any = functools.reduce(operator.or_, wire) if wire else None
     made = _known[cls] = Handlers(found, union)
     return made
+
+
+def handle_undecoded(cls: type, take: Callable[[Any, msgspec.Raw], Any]) -> None:
+    """Have an actor class take every message that is sent to it as it came, whatever its type.
+
+    What the node itself delivers (``Terminated``) still goes to the handler for it.
+
+    Args:
+        cls: the actor class.
+        take: its method; ``cell.current`` has the arrays and says whether it is an ask.
+    """
+    own = handlers_of(cls).by_type
+    _known[cls] = Handlers({**own, msgspec.Raw: take}, msgspec.Raw)
 
 
 #: As many as there are actor classes in the program; a class that goes takes its entry along.

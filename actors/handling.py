@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Coroutine, Sequence
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 class Envelope:
     """A message that came with arrays or wants a reply."""
 
-    __slots__ = ("arrays", "cancelled", "expires", "item", "link")
+    __slots__ = ("arrays", "cancelled", "expires", "item", "later", "link")
 
     def __init__(
         self, item: Item, arrays: Sequence[Weights], link: Link[Item] | None, expires: float
@@ -34,6 +35,8 @@ class Envelope:
         self.link = link
         self.expires = expires
         self.cancelled = False
+        #: Set by a handler that answers by ``Handling.answer`` when it is done with the message.
+        self.later = False
 
 
 class Handling:
@@ -94,7 +97,7 @@ class Handling:
             result = function(self._cell.actor, message)
             if result is not None and isinstance(result, CoroutineType):
                 return self._awaited(result, envelope, message)
-            if envelope is not None and envelope.item.kind == wire.ASK:
+            if envelope is not None and envelope.item.kind == wire.ASK and not envelope.later:
                 rest = self._reply(envelope, result)
                 if rest is not None:
                     return self._awaited(rest, envelope, message, replied=True)
@@ -122,7 +125,7 @@ class Handling:
     def _not_understood(self, entry: Item | Envelope, error: Exception) -> None:
         item = entry.item if isinstance(entry, Envelope) else entry
         handled = sorted(kind.__qualname__ for kind in self._by_type)
-        if tag_of(item.body) in handled or not handled:
+        if tag_of(item.body) in handled or not handled or self._union is msgspec.Raw:
             why = f"not understood: {str(error) or type(error).__name__}"
         else:
             why = f"it handles only {', '.join(handled)}"
@@ -177,10 +180,9 @@ class Handling:
 
     def _reply(self, envelope: Envelope, result: Any) -> Coroutine[Any, Any, None] | None:
         """Answer an ask; what is left to wait for where the link is full."""
-        body, arrays = self._system.codec.encode(result)
+        item, arrays = self._answer_to(envelope, result)
         link = envelope.link
         assert link is not None
-        item = Item(0, self._cell.uid, wire.REPLY, body, envelope.item.ask)
         lane: Lane = "bulk" if arrays else "control"
         if not self._system.router.queues_for(link, lane):
             try:
@@ -192,6 +194,22 @@ class Handling:
             else:
                 return None
         return self._reply_when_there_is_room(envelope, item, arrays, lane)
+
+    def _answer_to(self, envelope: Envelope, result: Any) -> tuple[Item, Sequence[Weights]]:
+        body, arrays = self._system.codec.encode(result)
+        return Item(0, self._cell.uid, wire.REPLY, body, envelope.item.ask), arrays
+
+    def answer(self, envelope: Envelope, result: Any) -> None:
+        """Answer an ask whose handler left it for later; a node that is gone gets nothing.
+
+        Raises:
+            CannotEncode: the answer holds something that does not travel.
+            LinkFull: the asker's node does not read.
+        """
+        item, arrays = self._answer_to(envelope, result)
+        assert envelope.link is not None
+        with contextlib.suppress(LinkClosed):
+            self._system.put(envelope.link, item, arrays)
 
     async def _reply_when_there_is_room(
         self, envelope: Envelope, item: Item, arrays: Sequence[Weights], lane: Lane

@@ -258,6 +258,16 @@ class Router:
             timer.cancel()
         self.endpoint.fence(peer, reason)
 
+    def dial(self, node: str) -> None:
+        """Connect to a node that is known, whoever of the two would by its name.
+
+        Args:
+            node: its name.
+        """
+        self.changes += 1
+        peer, address = self.directory[node]
+        self._links[node] = self.endpoint.dial(peer, address)
+
     def expect(self, peer: NodeId) -> None:
         """That incarnation of a node is about to connect."""
         self.changes += 1

@@ -89,13 +89,14 @@ class Simulation:
         self._children: dict[str, SimChild] = {}
         self._works: list[SimWork] = []
 
-    def world(self, name: str) -> World:
+    def world(self, name: str, generation: int = 0) -> World:
         """The world of the launcher's node.
 
         Args:
             name: of the node.
+            generation: how many of that name came before; each has randomness of its own.
         """
-        return self._world(self.network.node(name), name, 0, SimSpawner(self))
+        return self._world(self.network.node(name), name, generation, SimSpawner(self))
 
     def _world(self, node: SimNode, name: str, generation: int, spawner: SimSpawner) -> World:
         clock = node.clock()

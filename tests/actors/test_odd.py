@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 
 import msgspec
 import pytest
@@ -12,12 +11,14 @@ from actors import (
     Actor,
     ActorFailed,
     ActorSystem,
-    DeadLetter,
     Message,
     NotStarted,
     UsageError,
 )
 from actors.item import TELL, Item
+from actors.testing import dead_letters
+
+pytest_plugins = ["actors.testing.pytest_plugin"]
 
 
 class Odd(msgspec.Struct):
@@ -70,12 +71,6 @@ def two() -> Picky:
     return picky
 
 
-@pytest.fixture
-async def system() -> AsyncIterator[ActorSystem]:
-    async with asyncio.timeout(20), ActorSystem("here") as system:
-        yield system
-
-
 async def test_a_reply_that_cannot_be_read_ends_its_ask_and_no_other(system: ActorSystem) -> None:
     ref = await system.spawn("giver", Giver)
     asks = [ref.ask(message, timeout=5) for message in (Give(), GiveOdd(), Give(), Give())]
@@ -89,13 +84,12 @@ async def test_a_reply_that_cannot_be_read_ends_its_ask_and_no_other(system: Act
 async def test_a_message_that_cannot_be_read_is_a_dead_letter_and_its_actor_lives(
     system: ActorSystem,
 ) -> None:
-    letters: list[DeadLetter] = []
-    system.events.subscribe(DeadLetter, letters.append)
+    letters = dead_letters(system)
     ref = await system.spawn("giver", Giver)
     ref.tell(two())
     with pytest.raises(NotStarted, match="not understood: as told"):
         await ref.ask(two(), timeout=5)
-    link = system.router.link_to("here")
+    link = system.router.link_to(system.name)
     assert link is not None
     bodies = [
         b"\x91" * 100_000,  # too deep
@@ -109,14 +103,20 @@ async def test_a_message_that_cannot_be_read_is_a_dead_letter_and_its_actor_live
         for uid in (ref.uid, 4711):  # the second is nobody
             link.send(Item(uid, 0, TELL, body), len(body))
     assert await ref.ask(Give(), timeout=5) == 1
-    assert len(letters) == 2 + 2 * len(bodies)
-    assert all(letter.reason for letter in letters)
+    for _ in range(2):
+        await letters.expect(Picky, to=ref, reason="not understood: as told")
+    for _ in bodies:
+        await letters.expect(to=system.ref(("here", "/nobody", 4711)), reason="no such actor")
+        await letters.expect(to=ref)
+    await letters.expect_none()
 
 
 async def test_a_message_that_is_not_handled_is_told_what_is(system: ActorSystem) -> None:
     ref = await system.spawn("giver", Giver)
-    with pytest.raises(NotStarted, match="it handles only Give, GiveOdd, Picky"):
-        await ref.ask(Unhandled(), timeout=5)
+    with dead_letters(system) as letters:
+        with pytest.raises(NotStarted, match="it handles only Give, GiveOdd, Picky"):
+            await ref.ask(Unhandled(), timeout=5)
+        await letters.expect(Unhandled)
 
 
 @pytest.mark.parametrize("timeout", [float("nan"), -1.0])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,8 +19,6 @@ from actors import (
     ActorSystem,
     AskTimeout,
     CannotEncode,
-    DeadLetter,
-    Event,
     GaveUp,
     HandlerError,
     MailboxFull,
@@ -29,7 +27,6 @@ from actors import (
     SpawnFailed,
     Supervisor,
     SupervisorGaveUp,
-    Terminated,
     UsageError,
     WouldDeadlock,
     one_for_one,
@@ -37,7 +34,10 @@ from actors import (
 from actors.message import lane_of, reply_type
 from actors.signals import Failed, Failure, kinds_of
 from actors.supervisor import Child
+from actors.testing import TestProbe, dead_letters, record
 from transports import Weights
+
+pytest_plugins = ["actors.testing.pytest_plugin"]
 
 
 class Echo(Message[str]):
@@ -116,32 +116,6 @@ class Worker(Actor):
         return float(message.weights["w"].sum())
 
 
-class Watcher(Actor):
-    def __init__(self, seen: asyncio.Queue[Terminated], target: ActorRef) -> None:
-        self.seen = seen
-        self.watch(target)
-
-    def gone(self, message: Terminated) -> None:
-        self.seen.put_nowait(message)
-
-
-@pytest.fixture
-async def system() -> AsyncIterator[ActorSystem]:
-    async with ActorSystem("node") as system:
-        yield system
-
-
-def heard(system: ActorSystem, kind: type[Event]) -> asyncio.Queue[Any]:
-    queue: asyncio.Queue[Any] = asyncio.Queue()
-    system.events.subscribe(kind, queue.put_nowait)
-    return queue
-
-
-async def soon(queue: asyncio.Queue[Any]) -> Any:
-    async with asyncio.timeout(5):
-        return await queue.get()
-
-
 def supervised(
     system: ActorSystem, cls: type[Actor], **arguments: Any
 ) -> tuple[ActorRef, Callable[[], Sequence[Child]]]:
@@ -186,7 +160,7 @@ def test_a_handler_whose_return_disagrees_with_its_message_is_refused() -> None:
 async def test_an_ask_gets_the_typed_reply(system: ActorSystem) -> None:
     ref = await system.spawn("worker", Worker)
     assert await ref.ask(Echo("hello"), timeout=5) == "hello"
-    assert repr(ref) == "<ActorRef node/worker running mailbox=0/10000 restarts=0>"
+    assert repr(ref) == "<ActorRef test/worker running mailbox=0/10000 restarts=0>"
 
 
 async def test_tells_arrive_in_order_and_before_a_later_ask(system: ActorSystem) -> None:
@@ -246,26 +220,27 @@ async def test_a_stopped_actor_is_no_such_actor_and_a_tell_to_it_is_a_dead_lette
 ) -> None:
     ref = await system.spawn("worker", Worker)
     assert await system.stop(ref) == "stopped"
-    letters = heard(system, DeadLetter)
-    with pytest.raises(NoSuchActor):
-        await ref.ask(Echo("x"), timeout=5)
-    await soon(letters)
-    ref.tell(Echo("y"))
-    letter: DeadLetter = await soon(letters)
-    assert (letter.message, letter.reason) == ("Echo", "no such actor")
+    with dead_letters(system) as letters:
+        with pytest.raises(NoSuchActor):
+            await ref.ask(Echo("x"), timeout=5)
+        await letters.expect(Echo, reason="no such actor")
+        ref.tell(Echo("y"))
+        await letters.expect(Echo, reason="no such actor")
 
 
 async def test_a_full_mailbox_refuses_the_ask_and_counts_the_tell(system: ActorSystem) -> None:
     gate = asyncio.Event()
     cell = system.make("worker", Worker, {"gate": gate}, mailbox=2)
     await cell.started
-    letters = heard(system, DeadLetter)
-    for _ in range(10):
-        cell.ref.tell(Hold())
-    with pytest.raises(MailboxFull):
-        await cell.ref.ask(Hold(), timeout=5)
-    assert (await soon(letters)).reason == "mailbox full"
-    gate.set()
+    with dead_letters(system) as letters:
+        for _ in range(10):
+            cell.ref.tell(Hold())
+        with pytest.raises(MailboxFull):
+            await cell.ref.ask(Hold(), timeout=5)
+        gate.set()
+        for _ in range(8):  # of eleven: one was held, and two waited
+            await letters.expect(Hold, reason="mailbox full")
+        await letters.expect_none(where=lambda letter: letter.reason == "mailbox full")
     await system.stop(cell.ref)
 
 
@@ -311,16 +286,15 @@ async def test_a_watcher_hears_once_and_at_once_when_the_actor_is_dead_already(
     system: ActorSystem,
 ) -> None:
     ref = await system.spawn("worker", Worker)
-    seen: asyncio.Queue[Terminated] = asyncio.Queue()
-    await system.spawn("watcher", Watcher, seen=seen, target=ref)
+    early, late = [await TestProbe.on(system) for _ in range(2)]
+    early.watch(ref)
     await system.stop(ref)
-    assert (await soon(seen)).reason == "stopped"
-    await system.spawn("late", Watcher, seen=seen, target=ref)
-    late = await soon(seen)
-    assert (late.reason, late.cause) == ("stopped", "stopped")
-    await system.spawn("lost", Watcher, seen=seen, target=system.new_ref("nobody"))
-    assert (await soon(seen)).cause == "not_found"
-    assert seen.empty()
+    assert (await early.expect_terminated(ref)).reason == "stopped"
+    gone = await late.expect_terminated(ref)
+    assert (gone.reason, gone.cause) == ("stopped", "stopped")
+    assert (await late.expect_terminated(system.new_ref("nobody"))).cause == "not_found"
+    await early.expect_no_message()
+    await late.expect_no_message()
 
 
 async def test_watching_without_a_handler_for_it_is_refused(system: ActorSystem) -> None:
@@ -347,12 +321,12 @@ async def test_a_restart_keeps_reference_and_mailbox_and_drops_the_failing_messa
 ) -> None:
     log: list[str] = []
     ref, children = supervised(system, Worker, log=log)
-    restarts = heard(system, ActorRestarted)
+    restarts = record(system, ActorRestarted)
     await system.spawn("sup", Supervisor, strategy=one_for_one(3), children=children)
     ref.tell(Echo("before"))
     ref.tell(Boom())
     ref.tell(Echo("after"))
-    assert (await soon(restarts)).error == "ValueError: boom"
+    assert (await restarts.next()).error == "ValueError: boom"
     # A fresh instance, which has seen the one message that waited behind the failing one.
     assert await ref.ask(Count(), timeout=5) == 1
     assert log == ["start", "stop", "start"]
@@ -362,11 +336,11 @@ async def test_a_supervisor_gives_up_after_its_intensity_and_says_whom(
     system: ActorSystem,
 ) -> None:
     ref, children = supervised(system, Worker)
-    restarts = heard(system, ActorRestarted)
+    restarts = record(system, ActorRestarted)
     await system.spawn("sup", Supervisor, strategy=one_for_one(2, per=60), children=children)
     for _ in range(2):
         ref.tell(Boom())
-        await soon(restarts)
+        await restarts.next()
     ref.tell(Boom())
     async with asyncio.timeout(5):
         failure = await system.failure
@@ -402,10 +376,11 @@ async def test_a_constructor_that_fails_is_a_failure_like_any_other(system: Acto
     with pytest.raises(SpawnFailed, match="OSError: no luck"):
         await system.spawn("direct", Stillborn)
     _, children = supervised(system, Stillborn)
-    failures = heard(system, ActorFailure)
-    await system.spawn("sup", Supervisor, strategy=one_for_one(1), children=children)
+    failures = record(system, ActorFailure)
+    with pytest.raises(SpawnFailed, match="gives up: OSError: no luck"):
+        await system.spawn("sup", Supervisor, strategy=one_for_one(1), children=children)
     for _ in range(2):
-        assert "no luck" in (await soon(failures)).error
+        assert "no luck" in (await failures.next()).error
 
 
 async def test_statistics_and_repr_tell_the_state(system: ActorSystem) -> None:
@@ -413,19 +388,19 @@ async def test_statistics_and_repr_tell_the_state(system: ActorSystem) -> None:
     await ref.ask(Echo("x"), timeout=5)
     (cell,) = system.statistics().actors
     assert (cell.path, cell.kind, cell.state, cell.handled) == ("/worker", "Worker", "running", 1)
-    assert repr(system).startswith("<ActorSystem node#")
+    assert repr(system).startswith("<ActorSystem test#")
 
 
 async def test_a_permanent_child_that_stops_by_itself_is_made_anew_within_its_budget(
     system: ActorSystem,
 ) -> None:
     ref, children = supervised(system, Worker)
-    restarts = heard(system, ActorRestarted)
-    gave_up = heard(system, SupervisorGaveUp)
+    restarts = record(system, ActorRestarted)
+    gave_up = record(system, SupervisorGaveUp)
     await system.spawn("sup", Supervisor, strategy=one_for_one(1), children=children)
     ref.stop()
-    assert "stopped by itself" in (await soon(restarts)).error
+    assert "stopped by itself" in (await restarts.next()).error
     assert await ref.ask(Echo("again"), timeout=5) == "again"
     ref.stop()
-    event: SupervisorGaveUp = await soon(gave_up)
+    event = await gave_up.next()
     assert (event.child, event.restarts) == ("/sup/child", 1)

@@ -13,6 +13,7 @@ import pytest
 
 from actorfl import SGD, Every, Result, Run, Star, Supervision
 from actors import CrashPoint, Event, FaultPlan
+from actors.testing import Asked, DeadLetters, Nodes, Recorded, TestProbe, When
 from examples.shop.shop import declared
 from tests.examples.test_programs import ENVIRONMENT, ROOT
 
@@ -62,6 +63,25 @@ def test_the_crash_points_of_the_guide_are_some(tmp_path: Path) -> None:
     _, code = blocks("simulation.md", "python")
     (tmp_path / "points.py").write_text(code + "print(len(on.faults.points))")
     assert run(tmp_path, "points.py") == "2\n"
+
+
+def test_the_tests_of_the_guide_pass() -> None:
+    home = ROOT / "examples" / "testing"
+    options = ("-q", "-p", "no:cacheprovider", "-p", "no:asyncio", "-c", "/dev/null")
+    out = run(home, "-m", "pytest", *options, "test_parcels.py")
+    assert out.splitlines()[-1].startswith("7 passed")
+
+
+def test_the_reference_of_testing_names_what_there_is() -> None:
+    page = (ROOT / "docs" / "testing.md").read_text()
+    others = {"close", "ref", "simulation", "unexpected"}
+    for cls in (TestProbe, Asked, When, Recorded, DeadLetters, Nodes):
+        for name in vars(cls).keys() - others:
+            if not name.startswith("_"):
+                assert re.search(rf"\b{name}\b", page), f"{cls.__name__}.{name}"
+    plugin = (ROOT / "actors" / "testing" / "pytest_plugin.py").read_text()
+    fixtures = re.findall(r"^@pytest\.fixture.*\ndef (\w+)", plugin, re.MULTILINE)
+    assert set(re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE)) == set(fixtures)
 
 
 def first_column(page: str, head: str) -> list[str]:
