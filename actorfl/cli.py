@@ -205,6 +205,43 @@ def show(
         say.line("no round is complete yet")
 
 
+@app.command()
+def top(
+    what: Annotated[
+        str,
+        typer.Argument(
+            help="The directory of a run, its name below --out, or an address: ipc:///..., "
+            "tcp://127.0.0.1:PORT.",
+            metavar="RUN|ADDRESS",
+        ),
+    ],
+    once: Annotated[bool, typer.Option("--once", help="Show it once and end.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Write each look as one line of JSON.")
+    ] = False,
+    interval: Annotated[
+        float, typer.Option(help="Seconds from one look to the next.", min=0.1, max=3600.0)
+    ] = 1.0,
+    out: Annotated[Path, typer.Option(help="Where run directories are.")] = Path("runs"),
+) -> None:
+    """Watch the actors of a run, or of any graph that can be observed, as they work."""
+    from actorfl import watching
+    from actors.errors import ObserveError
+    from transports import TransportError
+
+    try:
+        address = what if "://" in what else watching.address_of(_shown(Path(what), out))
+        watching.watch(
+            address, once=once, as_json=as_json, interval=interval, say=_Output(sys.stdout)
+        )
+    except KeyboardInterrupt:
+        raise typer.Exit(int(ExitCode.INTERRUPTED)) from None
+    except (ObserveError, TransportError) as error:
+        _fail(str(error), ExitCode.NO_ANSWER)
+    except ActorflError as error:
+        _fail(*sentence_and_code(error))
+
+
 def parse_deployment(text: str) -> Deployment:
     """Return what ``--deploy`` names.
 
@@ -345,6 +382,11 @@ class _Output:
 
     def __init__(self, stream: TextIO) -> None:
         self._stream: TextIO | None = stream
+
+    @property
+    def closed(self) -> bool:
+        """Whether nobody reads any more."""
+        return self._stream is None
 
     def line(self, text: str) -> None:
         """Write a line at once; when nobody reads any more the run goes on in silence."""

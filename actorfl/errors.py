@@ -15,7 +15,8 @@ ActorflError
 ├── RunDirectoryError           the directory of a run cannot be made, read or written
 │   ├── RunInUse                another run holds it
 │   ├── NothingToResume         there is no run where one was expected
-│   └── DifferentConfiguration  the run there was started with another configuration
+│   ├── DifferentConfiguration  the run there was started with another configuration
+│   └── NotRunning              the run there has ended, or cannot be looked at
 └── RunFailed                   the run started and gave up
 
 Each carries ``exit_code``, with which the command line ends.
@@ -25,6 +26,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar
@@ -255,6 +257,23 @@ class DifferentConfiguration(RunDirectoryError):  # noqa: N818
         super().__init__(
             f"{path} was started with another configuration: {named}; {advice}, or start a new run"
         )
+
+
+class NotRunning(RunDirectoryError):  # noqa: N818
+    """The run that was to be looked at has ended, or cannot be looked at.
+
+    Args:
+        path: the run's directory.
+        reason: how that is known.
+        ended: whether it is over.
+    """
+
+    exit_code = ExitCode.NOT_RUNNING
+
+    def __init__(self, path: Path, reason: str, *, ended: bool = True) -> None:
+        what = "is not running" if ended else "cannot be looked at from outside"
+        advice = f"; its rounds: actorfl show {shlex.quote(str(path))}"
+        super().__init__(f"{path} {what}: {reason}{advice}")
 
 
 def _change(key: str, old: object, new: object) -> str:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 
+from actorfl.attaching import Attachable
 from actorfl.compiling import graph_of
 from actorfl.errors import Misfit, MissingExtra, RunDirectoryError, RunFailed, refusal_of
 from actorfl.exitcodes import ExitCode
@@ -27,6 +28,7 @@ from actorfl.rundir import RunDirectory
 from actorfl.runlog import RunLog
 from actorfl.threads import deployed
 from actors import (
+    ActorSystem,
     Deployment,
     GaveUp,
     Inline,
@@ -213,6 +215,12 @@ async def running(
                     finished.set_result(message)
 
             graph = graph_of(run, identity, rows.told, on_finished)
+            attachable = Attachable(directory.path, on)
+
+            def begun(system: ActorSystem) -> None:
+                log.attach(system)
+                attachable.announce()
+
             limit: asyncio.TimerHandle | None = None
             try:
                 if resume is not None:
@@ -231,7 +239,8 @@ async def running(
                     on_line=log.line,
                     debug=debug,
                     stuck_after=run.supervision.stuck_after,
-                    before=log.attach,
+                    before=begun,
+                    observe=attachable.address,
                 ) as live:
                     log.on_progress = live.progressed
                     try:
@@ -239,6 +248,7 @@ async def running(
                     finally:
                         limit = loop.call_later(_STOP_LIMIT, _kill_all, live)
             finally:
+                attachable.close()
                 if limit is not None:
                     limit.cancel()
                 await outside.close()

@@ -45,7 +45,9 @@ class ExitCode(IntEnum):
     RUN_IN_USE = 21, "the run directory is in use by another run"
     NOTHING_TO_RESUME = 22, "there is no run to resume where one was expected"
     DIFFERENT_CONFIGURATION = 23, "the run to resume was started with another configuration"
+    NOT_RUNNING = 24, "the run to look at has ended, or cannot be looked at"
 
     RUN_FAILED = 30, "the run started and gave up"
+    NO_ANSWER = 31, "nobody who can be looked at answers at the address, or no longer"
 
     INTERRUPTED = 130, "Ctrl-C or SIGTERM"

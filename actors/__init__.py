@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         NodeStartFailed,
         NoSuchActor,
         NotStarted,
+        ObserveError,
         PeerLost,
         SpawnFailed,
         StorageError,
@@ -59,11 +60,13 @@ if TYPE_CHECKING:
     from actors.graph import ActorGraph
     from actors.live import Live
     from actors.message import Message
+    from actors.observer import Observer, observe
     from actors.ref import ActorRef
     from actors.runner import loop_factory, run
     from actors.signals import ActorState, Failure, Terminated
     from actors.snapshot import Snapshot, Snapshots
     from actors.spawner import PopenSpawner, ProcessSpec, Spawner
+    from actors.state import LiveActor, LiveNode, LiveState
     from actors.storage import FileStorage, MemoryStorage, Storage
     from actors.supervision import Backoff, Strategy, one_for_all, one_for_one, rest_for_one
     from actors.supervisor import Supervisor
@@ -114,18 +117,23 @@ _HOMES = {
     "Inline": "actors.deploy",
     "Kill": "actors.faults",
     "Live": "actors.live",
+    "LiveActor": "actors.state",
+    "LiveNode": "actors.state",
+    "LiveState": "actors.state",
     "MailboxFull": "actors.errors",
     "MemoryStorage": "actors.storage",
     "Message": "actors.message",
     "NoSuchActor": "actors.errors",
     "NodeAnswers": "actors.events",
     "NodeDied": "actors.events",
-    "NodeQuarantined": "actors.events",
     "NodeError": "actors.errors",
+    "NodeQuarantined": "actors.events",
     "NodeStartFailed": "actors.errors",
     "NodeStarted": "actors.events",
     "NodeStuck": "actors.events",
     "NotStarted": "actors.errors",
+    "ObserveError": "actors.errors",
+    "Observer": "actors.observer",
     "PeerLost": "actors.errors",
     "PopenSpawner": "actors.spawner",
     "Process": "actors.deploy",
@@ -151,6 +159,7 @@ _HOMES = {
     "World": "actors.world",
     "WouldDeadlock": "actors.errors",
     "loop_factory": "actors.runner",
+    "observe": "actors.observer",
     "one_for_all": "actors.supervision",
     "one_for_one": "actors.supervision",
     "rest_for_one": "actors.supervision",
@@ -195,6 +204,9 @@ __all__ = [
     "Inline",
     "Kill",
     "Live",
+    "LiveActor",
+    "LiveNode",
+    "LiveState",
     "MailboxFull",
     "MemoryStorage",
     "Message",
@@ -207,6 +219,8 @@ __all__ = [
     "NodeStarted",
     "NodeStuck",
     "NotStarted",
+    "ObserveError",
+    "Observer",
     "PeerLost",
     "PopenSpawner",
     "Process",
@@ -232,6 +246,7 @@ __all__ = [
     "World",
     "WouldDeadlock",
     "loop_factory",
+    "observe",
     "one_for_all",
     "one_for_one",
     "rest_for_one",

@@ -146,3 +146,7 @@ class Actor:
 
     def child_started(self, child: ActorRef) -> None:
         """Called when a child has started or restarted."""
+
+    def child_restarts(self, child: ActorRef) -> int:
+        """How often this actor has had that child restarted; for those who look on."""
+        return 0

@@ -55,6 +55,10 @@ class IpcAddresses:
         """One per incarnation: a predecessor's socket may still lie there."""
         return f"ipc://{self._made()}/{node.name[:24]}-{node.incarnation:012x}"
 
+    def observers(self) -> str:
+        """Where a launcher is to listen for those who look on."""
+        return f"ipc://{self._made()}/look"
+
     def close(self) -> None:
         """Remove the directory."""
         if self._directory is not None:

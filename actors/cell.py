@@ -7,11 +7,10 @@ import enum
 import logging
 import math
 from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextvars import ContextVar
+from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeVar
-
-import msgspec
 
 from actors.actor import Actor
 from actors.debugging import state_of
@@ -20,6 +19,7 @@ from actors.events import ActorFailure, ActorStopped
 from actors.handlers import handlers_of
 from actors.handling import Envelope, Handling
 from actors.item import Item
+from actors.marks import Marks
 from actors.message import Message
 from actors.offspring import Offspring
 from actors.ref import ActorRef
@@ -43,6 +43,7 @@ from actors.signals import (
     Unwatch,
     Watch,
 )
+from actors.statistics import MOST_CHILDREN, CellStatistics, ChildStatistics
 from actors.timers import Tick, Timers
 from transports import Link, Timer
 
@@ -81,42 +82,15 @@ class State(enum.Enum):
     STOPPED = "stopped"
 
 
-class CellStatistics(msgspec.Struct, frozen=True):
-    """What a cell tells about itself.
-
-    Attributes:
-        path: of the actor.
-        kind: its class.
-        state: starting, running, suspended, failed, halting, halted, stopping or stopped.
-        mailbox: messages waiting.
-        bound: most that may wait.
-        handled: messages handled, of all incarnations.
-        restarts: within this process.
-        failures: times that its code raised.
-        children: living children.
-        watchers: actors that watch it.
-    """
-
-    path: str
-    kind: str
-    state: str
-    mailbox: int
-    bound: int
-    handled: int
-    restarts: int
-    failures: int
-    children: int
-    watchers: int
-
-
 class Cell:
     """One actor of this node. Made by the system; user code sees ``Actor`` and ``ActorRef``."""
 
     __slots__ = (
         "__weakref__", "_cancellations", "_factory", "_failure", "_halt_wanted", "_handling",
-        "_mailbox", "_patience", "_restart_wanted", "_stop_wanted", "_tasks", "_wakeup",
-        "_watchers", "_watching", "actor", "bound", "busy", "children", "cls", "failures",
-        "handled", "interrupted", "overflow", "parent", "path", "ref", "restarts", "started",
+        "_mailbox", "_marks", "_patience", "_restart_wanted", "_since", "_stop_wanted", "_tasks",
+        "_wakeup", "_watchers", "_watching", "actor", "bound", "busy", "children", "cls",
+        "failures", "handled", "interrupted", "overflow", "parent", "path", "ref", "restarts",
+        "skipped", "started",
         "state", "stop_timeout", "stopped", "system", "task", "timers", "uid",
     )  # fmt: skip
 
@@ -143,6 +117,8 @@ class Cell:
         self.stop_timeout = stop_timeout
         self.state = State.STARTING
         self.handled = 0
+        #: Messages that were taken from the mailbox and not handled.
+        self.skipped = 0
         self.restarts = 0
         self.failures = 0
         self.timers = Timers(system.world.clock, self.deliver)
@@ -154,6 +130,9 @@ class Cell:
         self._factory = factory
         self.actor: Actor | None = None
         self._mailbox: deque[Any] = deque()
+        #: When the mailbox, empty until then, got its first message; what came later is in marks.
+        self._since = system.world.clock.now()
+        self._marks: Marks | None = None
         self._wakeup: asyncio.Future[None] | None = None
         self._stop_wanted = False
         self._halt_wanted = False
@@ -195,10 +174,14 @@ class Cell:
         mailbox.append(entry)
         if self._wakeup is not None:
             self._wake()
+        elif self.busy and len(mailbox) == 1:
+            # Who is woken reads the clock itself; a flood of messages never comes here.
+            self._since = self.system.world.clock.now()
 
     def _make_room(self, entry: Any) -> bool:
         if self.overflow == "drop_oldest":
             self._refuse(self._mailbox.popleft(), "mailbox full")
+            self.skipped += 1
             return True
         self._refuse(entry, "mailbox full")
         return False
@@ -241,6 +224,8 @@ class Cell:
                     if turn % _TURN == 0 and (turn == _LONGEST or now() - began > _SHARE):
                         await asyncio.sleep(0)
                         turn, began = 0, now()
+                        if mailbox:
+                            self._mark(began)
                 elif self._halt_wanted:
                     self._halt_wanted = False
                     await self._halt()
@@ -249,10 +234,12 @@ class Cell:
                     self.restarts += 1
                     await self._start()
                 else:
-                    turn = 0
+                    turn, empty = 0, not mailbox
                     self._wakeup = asyncio.get_running_loop().create_future()
                     await self._wakeup
                     began = now()
+                    if empty:
+                        self._since = began
             await self._shut_down()
         except asyncio.CancelledError:
             reason = "the node's loop was ended"
@@ -629,11 +616,41 @@ class Cell:
 
         task.add_done_callback(done)
 
+    # -- what is told about it -------------------------------------------------------------------
+
+    @property
+    def _left(self) -> int:
+        """Messages that have left the mailbox: what is being handled has, too."""
+        return self.handled + self.skipped + (self.busy and self.state is State.RUNNING)
+
+    def _mark(self, now: float) -> None:
+        if self._marks is None:
+            self._marks = Marks()
+        self._marks.add(now, self._left + len(self._mailbox))
+
+    def _oldest(self) -> float | None:
+        """Seconds for which the oldest waiting message has waited, see ``CellStatistics``."""
+        if not self._mailbox:
+            return None
+        now, since = self.system.world.clock.now(), self._since
+        if self._marks is not None:
+            since = self._marks.since(self._left, since)
+        self._mark(now)
+        return max(0.0, now - since)
+
+    def _noted(self) -> Iterator[ChildStatistics]:
+        here, actor = self.system.name, self.actor
+        for child in self.children:
+            restarts = 0 if actor is None else actor.child_restarts(child)
+            if restarts or child.node != here:
+                yield ChildStatistics(child.path, child.node, restarts)
+
     def statistics(self) -> CellStatistics:
         """Its state as a frozen record."""
         return CellStatistics(
             self.path, self.cls.__qualname__, self.state.value, len(self._mailbox), self.bound,
             self.handled, self.restarts, self.failures, len(self.children), len(self._watchers),
+            self._oldest(), tuple(islice(self._noted(), MOST_CHILDREN)),
         )  # fmt: skip
 
     def __repr__(self) -> str:

@@ -18,6 +18,7 @@ ActorError
 │       └── PeerLost          the node died or was cut off after the message had left
 ├── NodeError                 trouble with the operating-system process that holds a node
 │   └── NodeStartFailed
+├── ObserveError              nobody shows the live state at an address, or no longer
 ├── GaveUp                    a supervisor's intensity is exhausted
 └── StorageError              the disk refused; the path and its reason are named
 """
@@ -119,6 +120,18 @@ class NodeStartFailed(NodeError):  # noqa: N818
     def __init__(self, sentence: str, *, killed: bool = False) -> None:
         super().__init__(sentence)
         self.killed = killed
+
+
+class ObserveError(ActorError):
+    """Nobody shows the live state at an address, or no longer, or not in time.
+
+    Attributes:
+        gone: whether it is no use to ask again.
+    """
+
+    def __init__(self, sentence: str, *, gone: bool = True) -> None:
+        super().__init__(sentence)
+        self.gone = gone
 
 
 class GaveUp(ActorError):  # noqa: N818

@@ -273,6 +273,7 @@ class ActorGraph:
         stuck_after: float | None = None,
         unreachable_after: float | None = UNREACHABLE_AFTER,
         before: Callable[[ActorSystem], object] | None = None,
+        observe: str | None = None,
     ) -> AsyncIterator[Live]:
         """Start the graph; leaving the block stops it in reverse order and ends its processes.
 
@@ -294,6 +295,8 @@ class ActorGraph:
             unreachable_after: seconds without a connection to a process after which it is killed;
                 None for never.
             before: called with the launcher's system before any actor is made.
+            observe: address at which the live state can be looked at from outside, with
+                ``actorfl top ADDRESS`` or ``observe``; see ``ActorSystem.listen_for_observers``.
 
         Raises:
             UsageError: as :meth:`validate`.
@@ -304,7 +307,7 @@ class ActorGraph:
             self, on or Inline(), world=world, cluster=cluster, storage=storage,
             durability=durability, pass_fds=pass_fds, generation=generation, on_line=on_line,
             cwd=cwd, debug=debug, stuck_after=stuck_after, unreachable_after=unreachable_after,
-            before=before,
+            before=before, observe=observe,
         ) as live:  # fmt: skip
             yield live
 

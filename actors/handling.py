@@ -78,6 +78,7 @@ class Handling:
                 message = self._decode(entry.body)
             except Exception as error:  # noqa: BLE001  (what checks a message is the user's own code)
                 self._not_understood(entry, error)
+                self._cell.skipped += 1
                 return None
         elif type(entry) is Envelope:
             envelope = entry
@@ -87,10 +88,12 @@ class Handling:
         else:
             message = entry
         if message is None:
+            self._cell.skipped += 1
             return None
         function = self._by_type.get(type(message))
         if function is None:
             self._system.dead_letter(self._cell.path, entry, "no handler for it")
+            self._cell.skipped += 1
             return None
         self.current = envelope
         try:
@@ -162,6 +165,7 @@ class Handling:
 
     def _raised(self, error: BaseException, envelope: Envelope | None, message: Any) -> None:
         """A handler raised, or was cancelled."""
+        self._cell.skipped += 1
         if envelope is not None and envelope.cancelled and self._cell.uncancelled(error):
             return
         if self._cell.ended_by(error):

@@ -15,6 +15,8 @@ CANCEL: Final = 5  # the asker no longer waits
 SIGNAL: Final = 6  # body: a system signal; `ask` is its sequence number
 SIGNAL_ACK: Final = 7  # `ask` is the highest sequence number received in order
 HEARTBEAT: Final = 8  # `ask` 0 asks for an answer, 1 is the answer
+OBSERVE: Final = 9  # asks a node for its statistics; `ask` is the number of the question
+OBSERVED: Final = 10  # body: a part of them; `ask` is the number of the question
 
 #: Encoded size of an item apart from its body, in bytes; an upper estimate for the byte window.
 OVERHEAD: Final = 40

@@ -49,6 +49,7 @@ async def launched(
     stuck_after: float | None,
     unreachable_after: float | None,
     before: Callable[[ActorSystem], object] | None,
+    observe: str | None,
 ) -> AsyncIterator[Live]:
     """The graph while it runs; arguments and errors as those of ``ActorGraph.start``."""
     nodes = check(graph, on, world.limits if world else None)
@@ -85,6 +86,8 @@ async def launched(
         if simulation is not None:
             within.enter_context(simulation.running())
         await system.start()
+        if observe is not None:
+            await system.listen_for_observers(observe)
         if before is not None:
             before(system)
         places = sorted(set(nodes.values()) - {graph.name})

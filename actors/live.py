@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any, overload
 from actors.children import Children
 from actors.declared import Handle
 from actors.errors import GaveUp, GraphError
+from actors.observing import LIMIT
 from actors.processes import Processes as ProcessManager
 from actors.ref import ActorRef
 from actors.signals import Failure
+from actors.state import LiveState
 from actors.suggest import among
 from actors.supervisor import Progressed
 from actors.system import ActorSystem
@@ -67,6 +69,14 @@ class Live:
             known = among(name, list(self._refs))
             msg = f"graph {self._graph.name!r} has no actor {name!r}; {known}"
             raise GraphError(msg) from None
+
+    async def state(self, *, limit: float = LIMIT) -> LiveState:
+        """The tree of actors over all nodes, and the nodes with their links, as they are now.
+
+        Args:
+            limit: seconds after which a node that has not answered is shown as stuck.
+        """
+        return await self.system.state(limit=limit)
 
     def children(self, supervisor: str) -> Children:
         """The children of a supervisor by its name: to start more, terminate and list them.

@@ -35,6 +35,7 @@ from actors.signals import (
 )
 from actors.spare import SpareLost
 from actors.spawner import Child, ProcessSpec
+from actors.statistics import ProcessStatistics
 from actors.system import NODE_UID, ActorSystem
 from transports import NodeId, Timer
 
@@ -77,22 +78,6 @@ class _Process:
     def starts_actors(self, now: float) -> bool:
         """Whether it may be busy with an actor's start, and answer nothing for that."""
         return any(now - since < STARTING_LIMIT for since in self.awaited.values())
-
-
-class ProcessStatistics(msgspec.Struct, frozen=True):
-    """What the manager knows of one process.
-
-    Attributes:
-        name: of its node.
-        pid: of the running process; None while there is none.
-        starts: how often it was started.
-        state: "down", "starting" or "up".
-    """
-
-    name: str
-    pid: int | None
-    starts: int
-    state: str
 
 
 class Processes:
@@ -160,6 +145,7 @@ class Processes:
         system.end_node = self._end
         system.router.on_heartbeat = self._heard
         system.watch_signals = self._ordered
+        system.processes = self.statistics
 
     async def open(self) -> None:
         """Listen for the children."""
@@ -454,15 +440,20 @@ class Processes:
 
     def statistics(self) -> tuple[ProcessStatistics, ...]:
         """One frozen record per declared process."""
-        return tuple(
-            ProcessStatistics(
-                p.name,
-                self.pid(p.name),
-                p.starts,
-                "starting" if p.starting else "up" if self.pid(p.name) else "down",
-            )
-            for p in self._processes.values()
-        )
+        now = self._system.world.clock.now()
+        return tuple(self._statistics(process, now) for process in self._processes.values())
+
+    def _statistics(self, process: _Process, now: float) -> ProcessStatistics:
+        pid, state, silent = self.pid(process.name), "down", 0.0
+        if process.starting is not None:
+            state = "starting"
+        elif pid is not None:
+            state = "up"
+            if process.liveness is not None:
+                silent = process.liveness.silent(now)
+                state = "stuck" if process.liveness.stuck else "up"
+        incarnation = None if process.node is None else process.node.incarnation
+        return ProcessStatistics(process.name, pid, process.starts, state, incarnation, silent)
 
     async def close(self) -> None:
         """Kill what still runs, wait for its end, and remove the sockets.

@@ -371,6 +371,10 @@ class Router:
             self._system.cancelled(link, item)
         elif kind == wire.HEARTBEAT:
             self._heartbeat(link, item)
+        elif kind == wire.OBSERVE:
+            self._system.observing.asked(link, item.ask)
+        elif kind == wire.OBSERVED:
+            self._system.observing.answered(link.peer, item.ask, item.body)
         elif kind in (wire.FAILED, wire.REFUSED):
             try:
                 refusal = msgspec.msgpack.decode(item.body, type=Refusal)
@@ -385,10 +389,18 @@ class Router:
 
     def heartbeat(self, node: str) -> None:
         """Ask a node whether it answers; what does not get out now is not asked."""
+        self._question(node, wire.HEARTBEAT, 0)
+
+    def observe(self, node: str, number: int) -> None:
+        """Ask a node for its statistics; what does not get out now is not asked."""
+        self._question(node, wire.OBSERVE, number)
+
+    def _question(self, node: str, kind: int, number: int) -> None:
+        # No signal: those are kept until they are acknowledged, and a frozen node would get many.
         link = self._links.get(node)
         if link is not None and link.state == "up":
             with contextlib.suppress(LinkFull, LinkClosed):
-                link.send(Item(0, 0, wire.HEARTBEAT), wire.OVERHEAD)
+                link.send(Item(0, 0, kind, b"", number), wire.OVERHEAD)
 
     def _heartbeat(self, link: Link[Item], item: Item) -> None:
         if item.ask == 0:

@@ -273,6 +273,10 @@ class Supervisor(Actor):
         )
         self._escalate(Failure(GaveUp.__name__, sentence, failure.traceback, kinds=kinds))
 
+    def child_restarts(self, child: ActorRef) -> int:
+        """Those of its code and of its process together."""
+        return self._family.restarts(child.uid) if child.uid in self._family else 0
+
     def _escalate(self, failure: Failure) -> None:
         self._at_end = True
         self._cell.fail(failure)

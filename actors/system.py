@@ -18,7 +18,7 @@ from actors.absence import Absence
 from actors.actor import Actor
 from actors.asks import Asks
 from actors.blocking import ActorClass, actor_class
-from actors.cell import Cell, CellStatistics
+from actors.cell import Cell
 from actors.code import CodeRef, load
 from actors.codec import Codec
 from actors.debugging import Debugger
@@ -27,6 +27,7 @@ from actors.events import Custom, DeadLetter, EventStream, NodeQuarantined
 from actors.handling import Envelope
 from actors.item import OVERHEAD, TELL, Item, Refusal, tag_of
 from actors.names import check_name
+from actors.observing import LIMIT, Observing
 from actors.ref import ActorRef
 from actors.router import Router
 from actors.sending import Sender
@@ -51,6 +52,8 @@ from actors.signals import (
     Stopped,
     Watch,
 )
+from actors.state import LiveState
+from actors.statistics import ProcessStatistics, SystemStatistics
 from actors.stops import Stops
 from actors.storage import Storage
 from actors.timers import Tick
@@ -72,24 +75,6 @@ GUARDIAN_UID = 1
 _REMEMBERED = 10_000
 
 _encoder = msgspec.msgpack.Encoder()
-
-
-class SystemStatistics(msgspec.Struct, frozen=True):
-    """What a system tells about itself.
-
-    Attributes:
-        node: name of the node.
-        incarnation: of the node.
-        actors: one record per living actor.
-        asks: asks that wait for their answer.
-        dead_letters: messages that nobody handled.
-    """
-
-    node: str
-    incarnation: int
-    actors: tuple[CellStatistics, ...]
-    asks: int
-    dead_letters: int
 
 
 class ActorSystem:
@@ -161,6 +146,7 @@ class ActorSystem:
         self._pools: dict[int, LandingPool] = {}
         self._dead_letters = 0
         self._stops = Stops()
+        self.observing = Observing(self)
         self._started = False
         self._closed = False
         #: Set by the process manager on a launcher; handles what nodes tell their launcher.
@@ -172,6 +158,8 @@ class ActorSystem:
         self.ensure_node: Callable[[str], Awaitable[None]] | None = None
         #: Set by the process manager on a launcher; ends the process of a node that is given up.
         self.end_node: Callable[[NodeId, str, Cause], None] | None = None
+        #: Set by the process manager on a launcher; what it knows of its processes.
+        self.processes: Callable[[], tuple[ProcessStatistics, ...]] = tuple
 
     # -- life ----------------------------------------------------------------------------------
 
@@ -196,6 +184,7 @@ class ActorSystem:
         await self.stop_all()
         self._closed = True
         self._absence.end()
+        await self.observing.close()
         await self.router.close(linger)
         self.asks.end(self.name)
         self._stops.all_ended(f"{self.name} was closed")
@@ -213,6 +202,11 @@ class ActorSystem:
         _traceback: TracebackType | None,
     ) -> None:
         await self.close()
+
+    @property
+    def running(self) -> bool:
+        """Whether it was started and is not closed."""
+        return self._started and not self._closed
 
     @property
     def storage(self) -> Storage:
@@ -646,14 +640,28 @@ class ActorSystem:
             cell.node_died(peer.name, reason, cause, outside=outside, lines=lines)
         self._stops.all_ended(f"its node died: {reason}", peer.name)
 
-    def statistics(self) -> SystemStatistics:
-        """The state of the node as a frozen record."""
+    async def state(self, *, limit: float = LIMIT) -> LiveState:
+        """The live state of this node and, on a launcher, of all; see ``Observing.state``."""
+        return await self.observing.state(limit)
+
+    async def listen_for_observers(self, address: str) -> str:
+        """Let others look on at an address, and nothing else; see ``Observing.listen``."""
+        return await self.observing.listen(address)
+
+    def statistics(self, *, actors: bool = True) -> SystemStatistics:
+        """The state of the node as a frozen record.
+
+        Args:
+            actors: whether to include the actors, of which there may be many.
+        """
         return SystemStatistics(
             self.name,
             self.node.incarnation,
-            tuple(cell.statistics() for cell in self.cells.values()),
+            tuple(cell.statistics() for cell in self.cells.values()) if actors else (),
             len(self.asks),
             self._dead_letters,
+            self.router.endpoint.statistics(),
+            self.observing.guests,
         )
 
     def __repr__(self) -> str:

@@ -84,6 +84,8 @@ _MAY_BLOCK: tuple[tuple[tuple[str, ...], str, tuple[str, ...]], ...] = (
         ("create", "open", "begin"),
     ),
     (("os.getcwd",), "actorfl/rundir.py", ("shown",)),
+    # The notice of where a run can be observed: before its first actor, and after the last.
+    ((*_WRITE, "os.replace", "os.unlink"), "actorfl/attaching.py", ("announce", "close")),
     ((*_WRITE, "os.replace"), "actorfl/rundir.py", ("write",)),
     ((*_STAT, *_READ), "actorfl/execute.py", ("_count_start",)),
     # Its last whole record is looked for before the run starts.

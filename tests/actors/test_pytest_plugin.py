@@ -128,7 +128,7 @@ def test_an_actor_that_does_not_stop_fails_the_test(pytester: pytest.Pytester) -
     body = """
 class Parent(Actor):
     async def on_start(self):
-        (await self.spawn("child", Deaf, times=4)).tell(Hello())
+        (await self.spawn("child", Deaf, times=6)).tell(Hello())
 
 async def test_child(system):
     await system.spawn("parent", Parent)
@@ -142,7 +142,7 @@ async def test_abandoned(system):
     result.assert_outcomes(failed=2)
     result.stdout.fnmatch_lines(
         [
-            "*these actors did not stop at the end of the test: /parent/child (Deaf)",
+            "*these actors did not stop at the end of the test: /parent/child (abandoned*",
             "*these actors did not stop at the end of the test: /deaf (abandoned: it caught 5*",
         ]
     )

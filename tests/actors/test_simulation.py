@@ -16,6 +16,7 @@ from actors import (
     CrashPoint,
     Event,
     FaultPlan,
+    GaveUp,
     Kill,
     Message,
     NodeDied,
@@ -263,10 +264,12 @@ def test_an_exception_beyond_help_is_not_restarted(place: Process | None) -> Non
     events: list[Event] = []
 
     async def main() -> str:
-        async with graph.start(
-            on, before=lambda system: system.events.subscribe(Event, events.append)
-        ) as live:
-            return str(await live.failed())
+        with pytest.raises(GaveUp) as gave_up:
+            async with graph.start(
+                on, before=lambda system: system.events.subscribe(Event, events.append)
+            ):
+                pass
+        return str(gave_up.value)
 
     sentence = actors.run(main(), on=on)
     assert "one failed beyond help: BeyondMoreError: wrong for ever" in sentence

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from actorfl import SGD, Every, Result, Run, Star, Supervision
-from actors import CrashPoint, Event, FaultPlan
+from actors import CrashPoint, Event, FaultPlan, LiveActor, LiveNode
 from actors.testing import Asked, DeadLetters, Nodes, Recorded, TestProbe, When
 from examples.shop.shop import declared
 from tests.examples.test_programs import ENVIRONMENT, ROOT
@@ -167,3 +168,33 @@ def test_the_reference_of_runs_in_python_names_every_field() -> None:
         assert re.findall(r"(\w+)(?:=|,|$)", re.sub(r"=[^,]*", "", shown)) == [
             one.name for one in dataclasses.fields(part)
         ]
+
+
+def test_the_page_of_top_names_every_field_of_the_live_state() -> None:
+    page = (ROOT / "docs/top.md").read_text()
+    for row, cls in (("`nodes`", LiveNode), ("`actors`", LiveActor)):
+        (cell,) = re.findall(rf"^\| {row} \| .*?: (.*) \|$", page, re.MULTILINE)
+        assert tuple(re.findall(r"`(\w+)`", cell)) == cls.__struct_fields__
+
+
+def test_the_commands_and_the_program_of_the_page_of_top_show_the_example(tmp_path: Path) -> None:
+    (tmp_path / "private").mkdir(mode=0o700)
+    address = f"ipc://{tmp_path}/private/look"
+    page = (ROOT / "docs/top.md").read_text()
+    (shown,) = re.findall(r"^    actorfl top (ipc://\S+)$", page, re.MULTILINE)
+    _, code = blocks("top.md", "python")
+    assert shown in code
+    body = code.replace(shown, address).split("\n\n", 1)[1].replace("\n", "\n    ")
+    (tmp_path / "look.py").write_text(
+        f"import actors\nfrom actors import observe\n\nasync def main():\n    {body}\nactors.run(main())\n"
+    )
+    command = [sys.executable, str(ROOT / "examples/watched/watched.py"), address]
+    with subprocess.Popen(command, env=ENVIRONMENT, text=True, stdout=subprocess.PIPE) as watched:
+        try:
+            assert watched.stdout is not None
+            assert f"actorfl top {address}" in watched.stdout.readline()
+            assert re.fullmatch(r"\d+ up\n", run(tmp_path, "look.py"))
+            assert "clock3" in run(tmp_path, "-m", "actorfl", "top", address, "--once")
+        finally:
+            watched.send_signal(signal.SIGINT)
+    assert watched.returncode == 0
