@@ -31,6 +31,7 @@ if TYPE_CHECKING:
         ObserveError,
         PeerLost,
         SpawnFailed,
+        StashFull,
         StorageError,
         Unreachable,
         UsageError,
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
         NodeQuarantined,
         NodeStarted,
         NodeStuck,
+        ShutdownTaskFailed,
         SpareDied,
         SpareReady,
         SupervisorGaveUp,
@@ -61,11 +63,14 @@ if TYPE_CHECKING:
     from actors.live import Live
     from actors.message import Message
     from actors.observer import Observer, observe
+    from actors.receptionist import Listing, Receptionist, ServiceKey
     from actors.ref import ActorRef
     from actors.runner import loop_factory, run
+    from actors.shutdown import CoordinatedShutdown
     from actors.signals import ActorState, Failure, Terminated
     from actors.snapshot import Snapshot, Snapshots
     from actors.spawner import PopenSpawner, ProcessSpec, Spawner
+    from actors.stash import Stash
     from actors.state import LiveActor, LiveNode, LiveState
     from actors.storage import FileStorage, MemoryStorage, Storage
     from actors.supervision import Backoff, Strategy, one_for_all, one_for_one, rest_for_one
@@ -99,6 +104,7 @@ _HOMES = {
     "Children": "actors.children",
     "CodeRef": "actors.code",
     "CodeTravelError": "actors.errors",
+    "CoordinatedShutdown": "actors.shutdown",
     "CrashPoint": "actors.crashpoints",
     "CrashPointMissed": "actors.events",
     "Custom": "actors.events",
@@ -116,6 +122,7 @@ _HOMES = {
     "HandlerError": "actors.errors",
     "Inline": "actors.deploy",
     "Kill": "actors.faults",
+    "Listing": "actors.receptionist",
     "Live": "actors.live",
     "LiveActor": "actors.state",
     "LiveNode": "actors.state",
@@ -139,6 +146,9 @@ _HOMES = {
     "Process": "actors.deploy",
     "ProcessSpec": "actors.spawner",
     "Processes": "actors.deploy",
+    "Receptionist": "actors.receptionist",
+    "ServiceKey": "actors.receptionist",
+    "ShutdownTaskFailed": "actors.events",
     "Simulated": "actors.deploy",
     "Snapshot": "actors.snapshot",
     "Snapshots": "actors.snapshot",
@@ -146,6 +156,8 @@ _HOMES = {
     "SpareReady": "actors.events",
     "SpawnFailed": "actors.errors",
     "Spawner": "actors.spawner",
+    "Stash": "actors.stash",
+    "StashFull": "actors.errors",
     "Storage": "actors.storage",
     "StorageError": "actors.errors",
     "Strategy": "actors.supervision",
@@ -186,6 +198,7 @@ __all__ = [
     "Children",
     "CodeRef",
     "CodeTravelError",
+    "CoordinatedShutdown",
     "CrashPoint",
     "CrashPointMissed",
     "Custom",
@@ -203,6 +216,7 @@ __all__ = [
     "HandlerError",
     "Inline",
     "Kill",
+    "Listing",
     "Live",
     "LiveActor",
     "LiveNode",
@@ -226,6 +240,9 @@ __all__ = [
     "Process",
     "ProcessSpec",
     "Processes",
+    "Receptionist",
+    "ServiceKey",
+    "ShutdownTaskFailed",
     "Simulated",
     "Snapshot",
     "Snapshots",
@@ -233,6 +250,8 @@ __all__ = [
     "SpareReady",
     "SpawnFailed",
     "Spawner",
+    "Stash",
+    "StashFull",
     "Storage",
     "StorageError",
     "Strategy",

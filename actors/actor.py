@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from actors.blocking import ActorClass
     from actors.cell import Cell
     from actors.snapshot import Snapshots
+    from actors.stash import Stash
     from actors.storage import Storage
     from actors.system import ActorSystem
     from actors.timers import Timers
@@ -38,6 +39,9 @@ class Actor:
     """
 
     _cell: Cell
+
+    #: Messages that fit into ``self.stash``; a class or a constructor sets another.
+    stash_capacity: int = 1_000
 
     # -- hooks ---------------------------------------------------------------------------------
 
@@ -84,6 +88,11 @@ class Actor:
         return self._cell.timers
 
     @property
+    def stash(self) -> Stash:
+        """Where messages wait that cannot be handled yet: ``return self.stash.stash(message)``."""
+        return self._cell.stash
+
+    @property
     def restarts(self) -> int:
         """How often this actor has been restarted within its process."""
         return self._cell.restarts
@@ -127,12 +136,23 @@ class Actor:
         """Publish an event by name; it reaches the launcher's event stream too."""
         self._cell.system.report(self._cell.path, kind, fields)
 
-    def pipe_to_self(self, work: Awaitable[T], done: Callable[[T], Message[Any]]) -> None:
+    def pipe_to_self(
+        self,
+        work: Awaitable[T],
+        done: Callable[[T], Message[Any]],
+        failed: Callable[[Exception], Message[Any]] | None = None,
+    ) -> None:
         """Await something beside the mailbox and receive the outcome as a message.
 
-        If the work raises, this actor fails. It is cancelled with this incarnation.
+        It is cancelled with this incarnation, and nothing of it reaches the next one.
+
+        Args:
+            work: what is awaited.
+            done: makes a message of its result.
+            failed: makes one of the exception that it raised; without it this actor fails then,
+                as it does where ``done`` or ``failed`` raises, or somebody else cancels the work.
         """
-        self._cell.pipe_to_self(work, done)
+        self._cell.pipes.start(work, done, failed)
 
     def child_failed(self, child: ActorRef, failure: Failure) -> None:
         """Called when a child failed: it is stopped. Supervisors decide otherwise."""

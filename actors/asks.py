@@ -64,6 +64,8 @@ class Asks:
         self._codec = codec
         self._loop = asyncio.get_running_loop()
         self._next = 0
+        #: Answers that came when nobody waited for them any more, and were dropped.
+        self.late = 0
         self._open: dict[int, _Ask] = {}
         # One timer for all: most asks end long before it, and one for each costs more than the
         # ask's other bookkeeping together. A heap of (deadline, number); ends leave theirs behind.
@@ -137,7 +139,7 @@ class Asks:
 
     def replied(self, number: int, body: bytes, arrays: list[Weights]) -> None:
         """The reply came. One that comes late finds nobody and is dropped."""
-        ask = self._take(number)
+        ask = self._answered(number)
         if ask is None:
             return
         try:
@@ -153,13 +155,13 @@ class Asks:
 
     def failed(self, number: int, refusal: Refusal) -> None:
         """The handler raised."""
-        ask = self._take(number)
+        ask = self._answered(number)
         if ask is not None:
             ask.future.set_exception(ActorFailed(refusal.sentence, refusal.traceback))
 
     def refused(self, number: int, refusal: Refusal) -> None:
         """The message was not handled."""
-        ask = self._take(number)
+        ask = self._answered(number)
         if ask is not None:
             kind = _REASONS.get(refusal.reason, NotStarted)
             ask.future.set_exception(kind(refusal.sentence))
@@ -187,6 +189,12 @@ class Asks:
             )
             error: AskError = AskTimeout(text)
             ask.future.set_exception(error)
+
+    def _answered(self, number: int) -> _Ask | None:
+        ask = self._take(number)
+        if ask is None:
+            self.late += 1
+        return ask
 
     def _take(self, number: int) -> _Ask | None:
         ask = self._open.pop(number, None)

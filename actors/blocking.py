@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeGuard, TypeVar
 
 from actors.actor import Actor
 from actors.baton import Turn
+from actors.chains import chained
 from actors.errors import UsageError
 from actors.events import ThreadAbandoned
 from actors.work import Work
@@ -246,7 +247,7 @@ class _Thread(_Held):
         return self._job is not None and not self._job.done.done()
 
     async def call(self, function: Callable[..., T], *arguments: Any) -> T:
-        self._job = job = _Job(lambda instance: function(instance, *arguments))
+        self._job = job = _Job(chained(lambda instance: function(instance, *arguments)))
         self._ref.tell(job)
         # Shielded: who waits may be cancelled, the thread goes on and is busy until it comes back.
         result: T = await asyncio.shield(job.done)
@@ -277,7 +278,7 @@ class _SimThread(_Held):
         await self._answer(turn)
 
     async def call(self, function: Callable[..., T], *arguments: Any) -> T:
-        turn = Turn(lambda instance: function(instance, *arguments))
+        turn = Turn(chained(lambda instance: function(instance, *arguments)))
         self._ref.tell(turn)
         result: T = await self._answer(turn)
         return result

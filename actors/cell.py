@@ -7,10 +7,10 @@ import enum
 import logging
 import math
 from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from itertools import islice
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from actors.actor import Actor
 from actors.debugging import state_of
@@ -22,6 +22,7 @@ from actors.item import Item
 from actors.marks import Marks
 from actors.message import Message
 from actors.offspring import Offspring
+from actors.piping import Pipes
 from actors.ref import ActorRef
 from actors.signals import (
     AnySignal,
@@ -43,6 +44,7 @@ from actors.signals import (
     Unwatch,
     Watch,
 )
+from actors.stash import Stash
 from actors.statistics import MOST_CHILDREN, CellStatistics, ChildStatistics
 from actors.timers import Tick, Timers
 from transports import Link, Timer
@@ -52,7 +54,6 @@ if TYPE_CHECKING:
     from actors.snapshot import Snapshots
     from actors.system import ActorSystem
 
-T = TypeVar("T")
 _log = logging.getLogger("actors.cell")
 
 #: The cell whose code is running, for the sender of a message and the chain of an ask.
@@ -87,10 +88,10 @@ class Cell:
 
     __slots__ = (
         "__weakref__", "_cancellations", "_factory", "_failure", "_halt_wanted", "_handling",
-        "_mailbox", "_marks", "_patience", "_restart_wanted", "_since", "_stop_wanted", "_tasks",
+        "_mailbox", "_marks", "_patience", "_restart_wanted", "_since", "_stash", "_stop_wanted",
         "_wakeup", "_watchers", "_watching", "actor", "bound", "busy", "children", "cls",
-        "failures", "handled", "interrupted", "overflow", "parent", "path", "ref", "restarts",
-        "skipped", "started",
+        "failures", "handled", "interrupted", "overflow", "parent", "path", "pipes", "ref",
+        "restarts", "skipped", "started",
         "state", "stop_timeout", "stopped", "system", "task", "timers", "uid",
     )  # fmt: skip
 
@@ -133,6 +134,7 @@ class Cell:
         #: When the mailbox, empty until then, got its first message; what came later is in marks.
         self._since = system.world.clock.now()
         self._marks: Marks | None = None
+        self._stash: Stash | None = None
         self._wakeup: asyncio.Future[None] | None = None
         self._stop_wanted = False
         self._halt_wanted = False
@@ -146,7 +148,7 @@ class Cell:
         self.children = Offspring(system)
         self._watchers: dict[int, RefParts] = {}
         self._watching: dict[int, ActorRef] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self.pipes = Pipes(self.path, self.deliver, self._work_failed)
         self.task = loop.create_task(self._run(), name=f"actor {self.path}")
 
     @property
@@ -164,6 +166,14 @@ class Cell:
         """See ``Handling.answer``."""
         self._handling.answer(envelope, result)
 
+    @property
+    def stash(self) -> Stash:
+        """See ``Actor.stash``."""
+        if self._stash is None:
+            capacity = (self.actor or self.cls).stash_capacity
+            self._stash = Stash(self, capacity)
+        return self._stash
+
     # -- mailbox -------------------------------------------------------------------------------
 
     def deliver(self, entry: Any) -> None:
@@ -177,6 +187,16 @@ class Cell:
         elif self.busy and len(mailbox) == 1:
             # Who is woken reads the clock itself; a flood of messages never comes here.
             self._since = self.system.world.clock.now()
+
+    def understands(self, kind: type[Message[Any]]) -> bool:
+        """Whether its class has a handler for that type."""
+        return self._handling.understands(kind)
+
+    def put_back(self, entries: list[Any]) -> None:
+        """Have these handled next: they were taken out of the mailbox before."""
+        self._mailbox.extendleft(reversed(entries))
+        self.skipped -= len(entries)
+        self._wake()
 
     def _make_room(self, entry: Any) -> bool:
         if self.overflow == "drop_oldest":
@@ -192,17 +212,19 @@ class Cell:
             return
         self.system.dead_letter(self.path, entry, reason)
 
-    def cancel_ask(self, ask: int, link: Link[Item]) -> None:
-        """The asker no longer waits: drop the message, or cancel its handler."""
+    def cancel_ask(self, ask: int, link: Link[Item]) -> bool:
+        """The asker no longer waits: drop the message, or cancel its handler; if it is here."""
         current = self._handling.current
         if current is not None and current.item.ask == ask and current.link is link:
             current.cancelled = True
             if self.busy:
                 self.task.cancel()
-            return
+            return True
         for entry in self._mailbox:
             if isinstance(entry, Envelope) and entry.item.ask == ask and entry.link is link:
                 entry.cancelled = True
+                return True
+        return self._stash is not None and self._stash.cancel(ask, link)
 
     # -- the loop ------------------------------------------------------------------------------
 
@@ -302,7 +324,7 @@ class Cell:
         if not halting:
             self.state, self._failure = State.FAILED, failure
         self.timers.cancel_all()
-        self._cancel_tasks()
+        self.pipes.cancel_all()
         self.system.events.publish(
             ActorFailure(
                 path=self.path,
@@ -318,11 +340,15 @@ class Cell:
         if not halting:
             self.system.signal(self.parent, Failed(self.ref.parts, failure))
 
+    def _work_failed(self, failure: Failure) -> None:
+        if self.state in (State.RUNNING, State.SUSPENDED, State.STARTING):
+            self.fail(failure)
+
     async def _halt(self) -> None:
         """End the instance, whether it failed or not; the next one finds the mailbox."""
         self.state = State.HALTING
         self.timers.cancel_all()
-        self._cancel_tasks()
+        self.pipes.cancel_all()
         await self.children.stop()
         await self._stop_hook()
         if self._stop_wanted:
@@ -331,6 +357,12 @@ class Cell:
             self.interrupted = False
             while self.task.cancelling():
                 self.task.uncancel()
+        # What the last of its code has started meanwhile (on_stop, a handler whose child failed).
+        self.timers.cancel_all()
+        self.pipes.cancel_all()
+        if self._stash is not None:
+            self.put_back(self._stash.take())
+            self._stash = None
         self._failure = None
         self.state = State.HALTED
         self.system.signal(self.parent, Halted(self.ref.parts))
@@ -417,7 +449,7 @@ class Cell:
     async def _shut_down(self) -> None:
         self.state = State.STOPPING
         self.timers.cancel_all()
-        self._cancel_tasks()
+        self.pipes.cancel_all()
         await self.children.stop()
         await self._stop_hook()
 
@@ -438,10 +470,13 @@ class Cell:
             self._patience.cancel()
         self.state = State.STOPPED
         self.timers.cancel_all()
-        self._cancel_tasks()
+        self.pipes.cancel_all()
         self.system.forget(self)
         while self._mailbox:
             self._refuse(self._mailbox.popleft(), "stopped")
+        if self._stash is not None:
+            for entry in self._stash.take():
+                self._refuse(entry, "stopped")
         for target in self._watching.values():
             self.system.signal(target.parts, Unwatch(self.ref.parts))
         self._watching.clear()
@@ -460,10 +495,6 @@ class Cell:
         )
         if not self.stopped.done():
             self.stopped.set_result(reason)
-
-    def _cancel_tasks(self) -> None:
-        for task in tuple(self._tasks):
-            task.cancel()
 
     # -- signals -------------------------------------------------------------------------------
 
@@ -574,48 +605,6 @@ class Cell:
         label = name or self.path.strip("/").replace("/", ".")
         return Snapshots(self.system.storage, label, self.system.generation)
 
-    def pipe_to_self(self, work: Awaitable[T], done: Callable[[T], Message[Any]]) -> None:
-        """See ``Actor.pipe_to_self``."""
-
-        async def await_it() -> None:
-            outcome = done(await work)
-            self.deliver(outcome)
-
-        def ended() -> None:
-            if asyncio.iscoroutine(work):
-                work.close()  # one that was cancelled before its first step would be missed
-
-        self.work(await_it(), ended)
-
-    def work(
-        self, work: Coroutine[Any, Any, None], ended: Callable[[], None] = lambda: None
-    ) -> None:
-        """Run something beside the mailbox; what it raises fails the actor.
-
-        Args:
-            work: cancelled with this instance.
-            ended: called in any case.
-        """
-
-        async def run() -> None:
-            try:
-                await work
-            except asyncio.CancelledError:
-                raise
-            except BaseException as error:  # noqa: BLE001  (as in a handler)
-                if self.state in (State.RUNNING, State.SUSPENDED, State.STARTING):
-                    self.fail(Failure.of(error, "background work"))
-
-        task = asyncio.get_running_loop().create_task(run(), name=f"work of {self.path}")
-        self._tasks.add(task)
-
-        def done(task: asyncio.Task[None]) -> None:
-            self._tasks.discard(task)
-            work.close()
-            ended()
-
-        task.add_done_callback(done)
-
     # -- what is told about it -------------------------------------------------------------------
 
     @property
@@ -651,6 +640,7 @@ class Cell:
             self.path, self.cls.__qualname__, self.state.value, len(self._mailbox), self.bound,
             self.handled, self.restarts, self.failures, len(self.children), len(self._watchers),
             self._oldest(), tuple(islice(self._noted(), MOST_CHILDREN)),
+            len(self._stash) if self._stash is not None else 0,
         )  # fmt: skip
 
     def __repr__(self) -> str:

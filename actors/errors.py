@@ -6,6 +6,7 @@ ActorError
 │   ├── GraphError            a graph that cannot be started as declared
 │   ├── CodeTravelError       a class or argument that cannot cross to another process
 │   └── CannotEncode          a message that cannot be encoded
+├── StashFull                 an actor puts more messages aside than fit
 ├── SpawnFailed               an actor's constructor or on_start raised
 ├── AskError                  the ways an ask ends without a reply
 │   ├── ActorFailed           the handler raised; carries the remote traceback
@@ -48,6 +49,10 @@ class CodeTravelError(UsageError):
 
 class CannotEncode(UsageError):  # noqa: N818  (the sentence is the name, as in the field's APIs)
     """A message or argument that cannot be encoded."""
+
+
+class StashFull(ActorError):  # noqa: N818
+    """An actor puts more messages aside than fit."""
 
 
 class SpawnFailed(ActorError):  # noqa: N818

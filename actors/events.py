@@ -10,6 +10,9 @@ import msgspec
 
 _log = logging.getLogger("actors.events")
 
+#: Events within events: a subscriber to dead letters that tells a dead actor makes another one.
+_MAX_DEPTH = 16
+
 
 class Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="event"):
     """Base of all events."""
@@ -174,6 +177,16 @@ class CrashPointMissed(Event, frozen=True, kw_only=True, tag="crash_point_missed
     node: str | None
 
 
+class ShutdownTaskFailed(Event, frozen=True, kw_only=True, tag="shutdown_task_failed"):
+    """A task of the coordinated shutdown raised, or took longer than its phase may."""
+
+    node: str
+    phase: str
+    task: str
+    error: str
+    traceback: str = ""
+
+
 class Custom(Event, frozen=True, kw_only=True, tag="custom"):
     """An event that an actor published by name."""
 
@@ -186,8 +199,10 @@ class EventStream:
     """Synchronous publish and subscribe within one system."""
 
     def __init__(self) -> None:
-        self._subscribers: list[tuple[type[Event], Callable[[Any], None]]] = []
+        self._subscribers: dict[int, tuple[type[Event], Callable[[Any], None]]] = {}
+        self._next = 0
         self._published = 0
+        self._depth = 0
 
     def subscribe(self, kind: type[Event], callback: Callable[[Any], None]) -> Callable[[], None]:
         """Call back on every event of that class.
@@ -195,24 +210,39 @@ class EventStream:
         Returns:
             A function that ends the subscription.
         """
-        entry = (kind, callback)
-        self._subscribers.append(entry)
+        self._next += 1
+        number = self._next
+        self._subscribers[number] = (kind, callback)
 
         def unsubscribe() -> None:
-            if entry in self._subscribers:
-                self._subscribers.remove(entry)
+            self._subscribers.pop(number, None)
 
         return unsubscribe
 
     def publish(self, event: Event) -> None:
-        """Hand the event to its subscribers; one that raises is logged, the rest still hear."""
+        """Hand the event to its subscribers; one that raises is logged, the rest still hear.
+
+        One that unsubscribes hears nothing from then on, and one that subscribes meanwhile hears
+        the next event.
+        """
         self._published += 1
-        for kind, callback in tuple(self._subscribers):
-            if isinstance(event, kind):
-                try:
-                    callback(event)
-                except Exception:  # noqa: BLE001  (it is user code, and logged)
-                    _log.exception("a subscriber to %s raised", type(event).__name__)
+        if self._depth == _MAX_DEPTH:
+            _log.error(
+                "%s is dropped: it was published by a subscriber to an event that was published by "
+                "a subscriber, %d deep; do not publish what you subscribe to",
+                type(event).__name__, _MAX_DEPTH,
+            )  # fmt: skip
+            return
+        self._depth += 1
+        try:
+            for number, (kind, callback) in tuple(self._subscribers.items()):
+                if isinstance(event, kind) and number in self._subscribers:
+                    try:
+                        callback(event)
+                    except Exception:  # noqa: BLE001  (it is user code, and logged)
+                        _log.exception("a subscriber to %s raised", type(event).__name__)
+        finally:
+            self._depth -= 1
 
     def __repr__(self) -> str:
         return f"<EventStream {len(self._subscribers)} subscribers, {self._published} published>"

@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 class Envelope:
     """A message that came with arrays or wants a reply."""
 
-    __slots__ = ("arrays", "cancelled", "expires", "item", "later", "link")
+    __slots__ = (
+        "arrays", "cancelled", "expires", "item", "later", "link", "message", "stashed",
+    )  # fmt: skip
 
     def __init__(
         self, item: Item, arrays: Sequence[Weights], link: Link[Item] | None, expires: float
@@ -37,6 +39,14 @@ class Envelope:
         self.cancelled = False
         #: Set by a handler that answers by ``Handling.answer`` when it is done with the message.
         self.later = False
+        #: What it holds, once it has been opened.
+        self.message: Any = None
+        #: Whether it is in its actor's stash, and so not to be answered.
+        self.stashed = False
+
+    def given_up(self, now: float) -> bool:
+        """Whether its asker no longer waits."""
+        return self.cancelled or (self.expires > 0.0 and now > self.expires)
 
 
 class Handling:
@@ -112,18 +122,21 @@ class Handling:
 
     def _opened(self, envelope: Envelope) -> Any:
         """The message in an envelope; None where it is not to be handled."""
-        if envelope.cancelled or (
-            envelope.expires and self._system.world.clock.now() > envelope.expires
-        ):
+        if envelope.given_up(self._system.world.clock.now()):
             self._system.dead_letter(self._cell.path, envelope, "the asker gave up")
             return None
+        envelope.stashed = False
         try:
             if not envelope.arrays:
-                return self._decode(envelope.item.body)
-            return self._system.codec.decode(self._union, envelope.item.body, envelope.arrays)
+                envelope.message = self._decode(envelope.item.body)
+            else:
+                envelope.message = self._system.codec.decode(
+                    self._union, envelope.item.body, envelope.arrays
+                )
         except Exception as error:  # noqa: BLE001  (what checks a message is the user's own code)
             self._not_understood(envelope, error)
             return None
+        return envelope.message
 
     def _not_understood(self, entry: Item | Envelope, error: Exception) -> None:
         item = entry.item if isinstance(entry, Envelope) else entry
@@ -166,6 +179,8 @@ class Handling:
     def _raised(self, error: BaseException, envelope: Envelope | None, message: Any) -> None:
         """A handler raised, or was cancelled."""
         self._cell.skipped += 1
+        if envelope is not None and envelope.stashed:
+            self._cell.stash.withdraw(envelope)
         if envelope is not None and envelope.cancelled and self._cell.uncancelled(error):
             return
         if self._cell.ended_by(error):
@@ -184,6 +199,8 @@ class Handling:
 
     def _reply(self, envelope: Envelope, result: Any) -> Coroutine[Any, Any, None] | None:
         """Answer an ask; what is left to wait for where the link is full."""
+        if envelope.stashed:
+            return None
         item, arrays = self._answer_to(envelope, result)
         link = envelope.link
         assert link is not None

@@ -99,6 +99,7 @@ async def launched(
                 faults=on.faults, stuck_after=stuck_after, spare=on.spare,
                 preload=on.preload if isinstance(on, Processes) else (),
             )  # fmt: skip
+            system.shutdown.add_task("stop_processes", "processes", manager.close)
             await manager.open()
             for place in places:
                 manager.declare(place, _environment(on, place, nodes))
@@ -109,15 +110,10 @@ async def launched(
                     group.create_task(_up(manager, place))
         live = Live(graph, system, manager, launch.refs, launch.supervisors)
         await launch.start()
-        try:
-            yield live
-        finally:
-            await system.stop_all()
+        yield live
     except BaseExceptionGroup as group_error:
         raise group_error.exceptions[0] from None
     finally:
-        if manager is not None:
-            await manager.close()
         await system.close()
         within.close()
 

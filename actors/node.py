@@ -62,7 +62,8 @@ def _serve(raw: bytes) -> None:
         os._exit(EXIT_CUT_OFF)
 
     try:
-        run(be_that_node(), use_uvloop=config.uvloop)
+        # Its launcher is to see what it died of.
+        run(be_that_node(), use_uvloop=config.uvloop, terminable=False)
     except (ActorError, TransportError) as error:
         raise SystemExit(f"actors.node: {config.name} cannot start: {error}") from None
 

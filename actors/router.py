@@ -129,7 +129,7 @@ class Router:
         item: Callable[[], Item],
         arrays: Sequence[Weights],
         lane: Lane,
-    ) -> None:
+    ) -> Transfer | None:
         """Hand an item to a link that was full, in the order of these calls.
 
         Args:
@@ -137,6 +137,9 @@ class Router:
             item: makes it when there is room.
             arrays: go with it.
             lane: that it travels on.
+
+        Returns:
+            The transfer, on the bulk lane.
 
         Raises:
             LinkClosed: the link has ended.
@@ -147,7 +150,7 @@ class Router:
         try:
             async with queue.lock:
                 await link.drain(lane)  # there is room for any one item then
-                self.put(link, item(), arrays, bulk=lane == "bulk")
+                return self.put(link, item(), arrays, bulk=lane == "bulk")
         finally:
             queue.length -= 1
             if not queue.length:

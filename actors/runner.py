@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import signal
+import threading
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
@@ -12,18 +14,61 @@ T = TypeVar("T")
 
 
 def run(
-    main: Coroutine[Any, Any, T], *, use_uvloop: bool = True, on: Deployment | None = None
+    main: Coroutine[Any, Any, T],
+    *,
+    use_uvloop: bool = True,
+    on: Deployment | None = None,
+    terminable: bool = True,
 ) -> T:
-    """Run ``main`` to its end and return what it returns; Ctrl-C cancels it.
+    """Run ``main`` to its end and return what it returns; Ctrl-C and SIGTERM cancel it.
+
+    So the ``async with`` blocks of its systems end, and their shutdowns run. After Ctrl-C it raises
+    ``KeyboardInterrupt``, after SIGTERM ``SystemExit(143)``; a second signal ends it at once.
 
     Args:
         main: the program.
         use_uvloop: take uvloop where it is installed (it is not on Windows), else asyncio's loop.
         on: what the program starts its graph on; ``Simulated`` needs a loop of its own.
+        terminable: whether SIGTERM is heeded like that; one that somebody handles is left alone.
     """
     factory = loop_factory(on) if use_uvloop or isinstance(on, Simulated) else None
+    if terminable and not isinstance(on, Simulated) and _terminates_us():
+        main = _until_terminated(main)
     with asyncio.Runner(loop_factory=factory) as runner:
         return runner.run(main)
+
+
+def _terminates_us() -> bool:
+    return (
+        threading.current_thread() is threading.main_thread()
+        and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    )
+
+
+async def _until_terminated(main: Coroutine[Any, Any, T]) -> T:
+    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+    assert task is not None
+    terminated = False
+
+    def terminate() -> None:
+        nonlocal terminated
+        terminated = True
+        loop.remove_signal_handler(signal.SIGTERM)  # the next one ends the process
+        task.cancel("SIGTERM")
+
+    try:
+        loop.add_signal_handler(signal.SIGTERM, terminate)
+    except NotImplementedError:  # Windows
+        return await main
+    try:
+        return await main
+    except asyncio.CancelledError:
+        if not terminated:
+            raise
+        raise SystemExit(128 + signal.SIGTERM) from None
+    finally:
+        if not terminated:
+            loop.remove_signal_handler(signal.SIGTERM)
 
 
 def loop_factory(on: Deployment | None = None) -> Callable[[], asyncio.AbstractEventLoop] | None:

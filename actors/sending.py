@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from actors import item as wire
 from actors.baton import current_turn
 from actors.cell import CURRENT
+from actors.chains import MAX_CHAIN, chain_of_thread, drawn
 from actors.codec import Codec
 from actors.errors import Unreachable, UsageError, WouldDeadlock
 from actors.item import OVERHEAD, TELL, Item
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
     from actors.system import ActorSystem
 
 R = TypeVar("R")
-
-_MAX_CHAIN = 16
 
 
 class _OfThread(threading.local):
@@ -150,7 +149,7 @@ class Sender:
             msg = f"{ref.path} cannot be asked by ask_blocking on the loop's thread; await ask()"
             raise UsageError(msg)
         reply_type(type(message))
-        encoded = self._encode_in_thread(ref, message)
+        encoded = (*self._encode_in_thread(ref, message), chain_of_thread())
         turn = current_turn()
         if turn is not None:
             return turn.on_loop(partial(self.ask, ref, message, timeout, encoded))
@@ -163,15 +162,21 @@ class Sender:
         ref: ActorRef,
         message: Message[R],
         timeout: float,
-        encoded: tuple[bytes, Sequence[Weights]] | None = None,
+        encoded: tuple[bytes, Sequence[Weights], tuple[int, ...]] | None = None,
     ) -> R:
-        """See ``ActorRef.ask``; ``encoded`` is the message as a thread has encoded it."""
+        """See ``ActorRef.ask``; ``encoded`` is what a thread gives: its message and its chain."""
         if not timeout >= 0.0:
             raise UsageError(f"the timeout of an ask is seconds from 0, not {timeout!r}")
         kind = type(message)
         reply_type(kind)  # one that names no reply is refused before it is sent
-        body, arrays = self._codec.encode(message) if encoded is None else encoded
-        uid, chain = self._waiting_for(ref, kind)
+        if encoded is None:
+            body, arrays = self._codec.encode(message)
+            uid, chain = self._who_waits()
+        else:
+            body, arrays, chain = encoded
+            uid = 0
+        if chain and (ref.uid in chain or len(chain) > MAX_CHAIN):
+            raise await self._would_deadlock(ref, kind, chain)
         link = self._link_of(ref) if ref._seen != self._router.changes else ref._link  # noqa: SLF001
         if link is None:
             msg = f"{ref.path} cannot be asked: node {ref.node} is not known or dead"
@@ -183,9 +188,10 @@ class Sender:
 
         lane: Lane = "bulk" if arrays else lane_of(kind)
         waits = self._router.queues_for(link, lane)
+        transfer: Transfer | None = None
         if not waits:
             try:
-                self._router.put(link, item(timeout), arrays, bulk=lane == "bulk")
+                transfer = self._router.put(link, item(timeout), arrays, bulk=lane == "bulk")
             except LinkFull:
                 waits = True
             except LinkClosed as error:
@@ -195,7 +201,7 @@ class Sender:
         future = self._asks.open(number, ref, kind, timeout, None if waits else link)
         try:
             if waits:
-                await self._put_when_there_is_room(link, item, arrays, lane, timeout)
+                transfer = await self._put_when_there_is_room(link, item, arrays, lane, timeout)
                 self._asks.leaves_over(link, number)
             return await future  # type: ignore[no-any-return]  # the decoder is built from Message[R]
         except (LinkClosed, _StayedFull) as error:
@@ -204,30 +210,34 @@ class Sender:
             raise Unreachable(f"{ref.path} cannot be asked: {error}") from error
         finally:
             if self._asks.close(number):
+                if transfer is not None and not transfer.done.done():
+                    transfer.done.cancel()  # what has not left stays here
                 self._cancel_remote(link, ref, number)
 
-    def _waiting_for(self, ref: ActorRef, kind: type[Message[Any]]) -> tuple[int, tuple[int, ...]]:
-        """Who asks, and the actors that wait for that one's answer.
-
-        Raises:
-            WouldDeadlock: the one that is asked is among them, or there are too many.
-        """
+    def _who_waits(self) -> tuple[int, tuple[int, ...]]:
+        """Who asks, and the actors that wait for the answer, that one last."""
         sender = CURRENT.get()
         if sender is None:
             return 0, ()
         if asyncio.current_task() is not sender.task:
             return sender.uid, ()
-        chain = (*sender.chain, sender.uid)
+        return sender.uid, (*sender.chain, sender.uid)
+
+    async def _would_deadlock(
+        self, ref: ActorRef, kind: type[Message[Any]], chain: tuple[int, ...]
+    ) -> WouldDeadlock:
+        """What an ask is refused with that leads back into its chain, or makes it too long."""
+        circle = chain[chain.index(ref.uid) :] if ref.uid in chain else chain
+        names = await drawn(self._system, circle, ref)
         if ref.uid in chain:
-            msg = (
-                f"{ref.path} waits for this ask of {kind.__name__} itself, directly or through "
-                "others; tell it, or ask from pipe_to_self"
+            return WouldDeadlock(
+                f"{ref.path} waits for this ask of {kind.__name__} itself: {names}; "
+                "tell it, or ask from pipe_to_self"
             )
-            raise WouldDeadlock(msg)
-        if len(chain) > _MAX_CHAIN:
-            msg = f"{len(chain)} actors wait for each other in a row; break the chain with tell"
-            raise WouldDeadlock(msg)
-        return sender.uid, chain
+        return WouldDeadlock(
+            f"{len(chain)} actors wait for each other in a row: {names}; "
+            "break the chain with tell, or ask from pipe_to_self"
+        )
 
     async def _put_when_there_is_room(
         self,
@@ -236,7 +246,7 @@ class Sender:
         arrays: Sequence[Weights],
         lane: Lane,
         timeout: float,
-    ) -> None:
+    ) -> Transfer | None:
         """Put an ask that found a full link; its deadline goes on meanwhile.
 
         Raises:
@@ -247,7 +257,7 @@ class Sender:
         deadline = clock.now() + timeout
         try:
             async with asyncio.timeout(timeout):
-                await self._router.put_when_there_is_room(
+                return await self._router.put_when_there_is_room(
                     link, lambda: item(max(0.0, deadline - clock.now())), arrays, lane
                 )
         except TimeoutError:

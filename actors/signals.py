@@ -252,6 +252,43 @@ class Reported(Signal, frozen=True, tag="reported"):
     fields: dict[str, Any]
 
 
+class Register(Signal, frozen=True, tag="register"):
+    """Node to launcher: that actor is to be found under that name; `number` is the node's own."""
+
+    name: str
+    actor: RefParts
+    node: str
+    number: int
+
+
+class Registered(Signal, frozen=True, tag="registered"):
+    """Launcher to node: it is registered, or why it is not."""
+
+    number: int
+    refused: str
+
+
+class Deregister(Signal, frozen=True, tag="deregister"):
+    """Node to launcher: that actor is not to be found under that name any more."""
+
+    name: str
+    actor: RefParts
+
+
+class FollowService(Signal, frozen=True, tag="follow_service"):
+    """Node to launcher: tell me now who is registered under that name, and after each change."""
+
+    name: str
+    node: str
+
+
+class ServiceListing(Signal, frozen=True, tag="service_listing"):
+    """Launcher to node: who is registered under that name."""
+
+    name: str
+    actors: list[RefParts]
+
+
 AnySignal = (
     Spawn
     | Started
@@ -273,6 +310,11 @@ AnySignal = (
     | Dial
     | NodeReady
     | Reported
+    | Register
+    | Registered
+    | Deregister
+    | FollowService
+    | ServiceListing
 )
 
 

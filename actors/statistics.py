@@ -46,6 +46,7 @@ class CellStatistics(msgspec.Struct, frozen=True):
             the time in which the actor handled the last 64 to 512 messages, or the time since it
             was last looked at.
         noted: of its children, those on other nodes or restarted by it, at most 1,000.
+        stashed: messages in its stash.
     """
 
     path: str
@@ -60,6 +61,7 @@ class CellStatistics(msgspec.Struct, frozen=True):
     watchers: int
     oldest: float | None = None
     noted: tuple[ChildStatistics, ...] = ()
+    stashed: int = 0
 
 
 class GuestStatistics(msgspec.Struct, frozen=True):
@@ -89,6 +91,7 @@ class SystemStatistics(msgspec.Struct, frozen=True):
         dead_letters: messages that nobody handled.
         endpoint: of the transports: links, lanes, what was refused.
         guests: who looks on; None where nobody can.
+        late_replies: answers to asks that had ended by then, by their deadline or cancelled.
     """
 
     node: str
@@ -98,6 +101,7 @@ class SystemStatistics(msgspec.Struct, frozen=True):
     dead_letters: int
     endpoint: EndpointStatistics | None = None
     guests: GuestStatistics | None = None
+    late_replies: int = 0
 
 
 class ProcessStatistics(msgspec.Struct, frozen=True):

@@ -190,7 +190,7 @@ class Supervisor(Actor):
         for effect in effects:
             match effect:
                 case Make(uid):
-                    self._cell.work(self._make(self._known[uid]))
+                    self._cell.pipes.run(self._make(self._known[uid]))
                 case Renew(uid):
                     self.system.signal(self._known[uid].ref.parts, Restart())
                 case Halt(uid):
@@ -200,7 +200,7 @@ class Supervisor(Actor):
                     self._known[uid].ref.stop()
                     self._limit(self._known[uid], Stage.ENDING)
                 case Wait(number, delay):
-                    self._cell.work(self._wait(number, delay))
+                    self._cell.pipes.run(self._wait(number, delay))
                 case Escalate():
                     self._give_up(effect)
                     return
@@ -235,7 +235,7 @@ class Supervisor(Actor):
         One on this node sees to that itself: what it runs is cancelled.
         """
         if child.ref.node != self.system.name:
-            self._cell.work(self._overdue(child, stage))
+            self._cell.pipes.run(self._overdue(child, stage))
 
     async def _overdue(self, child: Child, stage: Stage) -> None:
         limit = child.stop_timeout + GRACE

@@ -19,6 +19,7 @@ from actors.actor import Actor
 from actors.asks import Asks
 from actors.blocking import ActorClass, actor_class
 from actors.cell import Cell
+from actors.chains import answer_node, known_names
 from actors.code import CodeRef, load
 from actors.codec import Codec
 from actors.debugging import Debugger
@@ -28,9 +29,11 @@ from actors.handling import Envelope
 from actors.item import OVERHEAD, TELL, Item, Refusal, tag_of
 from actors.names import check_name
 from actors.observing import LIMIT, Observing
+from actors.receptionist import RECEPTIONIST_UID, Receptionist
 from actors.ref import ActorRef
 from actors.router import Router
 from actors.sending import Sender
+from actors.shutdown import CoordinatedShutdown
 from actors.signals import (
     ActorSpec,
     AnySignal,
@@ -73,6 +76,8 @@ GUARDIAN_UID = 1
 
 #: Actors that are gone of which a node remembers why, for those who watch them too late.
 _REMEMBERED = 10_000
+#: Asks whose cancellation may overtake them; the oldest is forgotten, and then handled in vain.
+_MAX_GAVE_UP = 1_000
 
 _encoder = msgspec.msgpack.Encoder()
 
@@ -145,10 +150,19 @@ class ActorSystem:
         self._ended: dict[int, tuple[str, Cause]] = {}
         self._pools: dict[int, LandingPool] = {}
         self._dead_letters = 0
+        #: Asks that were cancelled and are not here: (node, number).
+        self._gave_up: dict[tuple[NodeId, int], bool] = {}
         self._stops = Stops()
         self.observing = Observing(self)
         self._started = False
         self._closed = False
+        self._linger = 1.0
+        #: Who is found by what they do, on this node and those of its launcher.
+        self.receptionist = Receptionist(self)
+        #: What happens before this system is gone.
+        self.shutdown = CoordinatedShutdown(self)
+        self.shutdown.add_task("stop_actors", "actors", self._stop_actors)
+        self.shutdown.add_task("close", "endpoint", self._close_endpoint)
         #: Set by the process manager on a launcher; handles what nodes tell their launcher.
         self.on_node_signal: Callable[[NodeId, AnySignal], None] | None = None
         #: Set by the process manager on a launcher; sees (node, uid, signal) of what another
@@ -177,15 +191,31 @@ class ActorSystem:
             else:
                 ref.stop()
 
-    async def close(self, linger: float = 1.0) -> None:
-        """Stop all actors in reverse order of their start, then close the endpoint."""
-        if self._closed:
-            return
-        await self.stop_all()
-        self._closed = True
+    async def close(self, linger: float = 1.0, *, reason: str = "closed") -> None:
+        """Carry out the coordinated shutdown: stop all actors in reverse order, close the endpoint.
+
+        Args:
+            linger: seconds that what was sent last is given to leave.
+            reason: why, for people.
+        """
+        self._linger = linger
+        try:
+            await self.shutdown.run(reason)
+        except asyncio.CancelledError:
+            self.shutdown.hurry()
+            await self.shutdown.run(reason)
+            raise
+
+    async def _stop_actors(self) -> None:
+        try:
+            await self.stop_all()
+        finally:
+            self._closed = True
+
+    async def _close_endpoint(self) -> None:
         self._absence.end()
         await self.observing.close()
-        await self.router.close(linger)
+        await self.router.close(self._linger)
         self.asks.end(self.name)
         self._stops.all_ended(f"{self.name} was closed")
         for future in (self.failure, self.cut_off):
@@ -198,10 +228,11 @@ class ActorSystem:
     async def __aexit__(
         self,
         _kind: type[BaseException] | None,
-        _error: BaseException | None,
+        error: BaseException | None,
         _traceback: TracebackType | None,
     ) -> None:
-        await self.close()
+        reason = "closed" if error is None else f"{type(error).__name__}: {error}".rstrip(": ")
+        await self.close(reason=reason)
 
     @property
     def running(self) -> bool:
@@ -396,23 +427,27 @@ class ActorSystem:
         expires = self.world.clock.now() + item.remaining if item.kind == wire.ASK else 0.0
         envelope = Envelope(item, list(arrays), link, expires)
         if cell is None:
+            if item.kind == wire.ASK and item.to == NODE_UID:
+                answer_node(self, link, item)
+                return
             self.dead_letter(f"uid {item.to:x} on {self.name}", envelope, "no such actor")
         elif item.to in item.chain:
-            self.answer(
-                envelope,
-                wire.REFUSED,
-                Refusal(
-                    "would deadlock", f"{cell.path} waits for this ask itself; tell it instead"
-                ),
-            )
+            names = known_names(self, (*item.chain, item.to))
+            why = f"{cell.path} waits for this ask itself: {names}; tell it instead"
+            self.answer(envelope, wire.REFUSED, Refusal("would deadlock", why))
         else:
+            if self._gave_up and self._gave_up.pop((link.peer, item.ask), False):
+                envelope.cancelled = True
             cell.deliver(envelope)
 
     def cancelled(self, link: Link[Item], item: Item) -> None:
         """An asker gave up."""
         cell = self.cells.get(item.to)
-        if cell is not None:
-            cell.cancel_ask(item.ask, link)
+        if cell is not None and not cell.cancel_ask(item.ask, link):
+            # Ended by now, or still on its way: models come on a lane of their own.
+            self._gave_up[link.peer, item.ask] = True
+            if len(self._gave_up) > _MAX_GAVE_UP:
+                del self._gave_up[next(iter(self._gave_up))]
 
     def dead_letter(self, to: str, entry: Any, reason: str) -> None:
         """Account for a message that will not be handled; its asker is told."""
@@ -431,6 +466,7 @@ class ActorSystem:
         """A cell has ended."""
         self.cells.pop(cell.uid, None)
         self._pools.pop(cell.uid, None)
+        self.receptionist.forget(cell.uid)
 
     # -- signals ---------------------------------------------------------------------------------
 
@@ -482,6 +518,9 @@ class ActorSystem:
             return
         if isinstance(signal, Inspected):
             self.debug.answered(signal.number, signal.state)
+            return
+        if uid == RECEPTIONIST_UID:
+            self.receptionist.signalled(signal)
             return
         cell = self.cells.get(uid)
         if cell is not None:
@@ -639,6 +678,7 @@ class ActorSystem:
         for cell in tuple(self.cells.values()):
             cell.node_died(peer.name, reason, cause, outside=outside, lines=lines)
         self._stops.all_ended(f"its node died: {reason}", peer.name)
+        self.receptionist.node_died(peer)
 
     async def state(self, *, limit: float = LIMIT) -> LiveState:
         """The live state of this node and, on a launcher, of all; see ``Observing.state``."""
@@ -662,6 +702,7 @@ class ActorSystem:
             self._dead_letters,
             self.router.endpoint.statistics(),
             self.observing.guests,
+            self.asks.late,
         )
 
     def __repr__(self) -> str:

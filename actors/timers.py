@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from actors.errors import UsageError
 from actors.message import Message
 from transports import Clock, Timer
 
@@ -37,7 +38,17 @@ class Timers:
     def start(
         self, key: str, message: Message[Any], *, after: float, every: float | None = None
     ) -> None:
-        """Send ``message`` after some seconds, and then every so many if given."""
+        """Send ``message`` after some seconds (0 or more), then every so many (above 0) if given.
+
+        Raises:
+            UsageError: the seconds are none of these.
+        """
+        if not after >= 0.0 or (every is not None and not every > 0.0):
+            msg = (
+                f"timer {key!r} cannot start with after={after!r}, every={every!r}: after takes "
+                "seconds from 0, every takes seconds above 0"
+            )
+            raise UsageError(msg)
         self.cancel(key)
         self._generation += 1
         self._arm(key, self._generation, message, after, every)

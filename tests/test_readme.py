@@ -37,6 +37,8 @@ def test_the_programs_of_a_page_are_the_files_that_it_links_above_them() -> None
     assert sorted(compared) == [
         *("examples/blobs/blobs.py", "examples/blobs/run.toml", "examples/blocking/blocking.py"),
         *("examples/counters/counters.py", "examples/hello/hello.py", "examples/jobs/jobs.py"),
+        *("examples/patterns/receptionist.py", "examples/patterns/shutdown.py"),
+        *("examples/patterns/stash.py",),
         *("examples/python/disturb.py", "examples/python/runs.py"),
         *("examples/shop/shop.py", "examples/testing/test_parcels.py"),
     ]
