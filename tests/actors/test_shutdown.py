@@ -169,8 +169,9 @@ async def test_a_close_that_is_cancelled_ends_the_phase_and_goes_on() -> None:
         closing = asyncio.create_task(system.close())
         await begun.wait()
         closing.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await closing
+        _, left = await asyncio.wait({closing}, timeout=5)  # the phase may take 10 s
+        assert not left
+        assert closing.cancelled()
         assert ended == ["hang", "last"]
         assert "closed" in repr(system)
 

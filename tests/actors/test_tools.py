@@ -64,19 +64,21 @@ class Worker(Actor):
                 task = asyncio.ensure_future(asyncio.sleep(60.0, "never"))
                 self.pipe_to_self(task, Outcome, lambda error: Outcome(f"said: {error}"))
                 task.cancel()
-            case "stubborn":
-                self.pipe_to_self(self.stays(), Outcome)
+            case "stubborn" | "bitter":
+                self.pipe_to_self(self.stays(message.how), Outcome)
             case _:
                 raise ValueError("as told")
 
     async def fails(self) -> str:
         raise ValueError("no luck")
 
-    async def stays(self) -> str:
+    async def stays(self, how: str) -> str:
         try:
             await asyncio.sleep(60.0)
         except asyncio.CancelledError:
             self._log.append("caught")
+        if how == "bitter":
+            raise ValueError("it came back")
         return "came back"
 
     def outcome(self, message: Outcome) -> None:
@@ -102,7 +104,7 @@ async def settled(system: ActorSystem, *works: str) -> tuple[list[str], list[str
     await cell.started
     for work in works:
         cell.ref.tell(Work(work))
-        if work == "stubborn":
+        if work in ("stubborn", "bitter"):
             await cell.ref.ask(Log(), timeout=5)  # it has begun then
     async with asyncio.timeout(5):
         while not failures and not log:
@@ -128,8 +130,11 @@ async def test_work_that_somebody_else_cancels_fails_its_actor(system: ActorSyst
     assert await settled(system, "cancelled") == ([], ["CancelledError"])
 
 
-async def test_nothing_of_an_incarnation_reaches_the_next_one(system: ActorSystem) -> None:
-    assert await settled(system, "stubborn", "raise") == (["caught"], ["ValueError: as told"])
+@pytest.mark.parametrize("how", ["stubborn", "bitter"])
+async def test_nothing_of_an_incarnation_reaches_the_next_one(
+    system: ActorSystem, how: str
+) -> None:
+    assert await settled(system, how, "raise") == (["caught"], ["ValueError: as told"])
 
 
 async def test_a_timer_takes_seconds(system: ActorSystem) -> None:
