@@ -5,18 +5,30 @@ each watcher is told once, and nothing is left behind.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import actors
-from actors import ActorGraph, Backoff, Process, Simulated, one_for_one
+from actors import ActorGraph, ActorSystem, Backoff, Process, Simulated, one_for_one
 from actors.graph import Live
 from actors.sim import Simulation
 from tests.actors.machines import cast
 from tests.actors.machines.cast import Player, Stage
-from tests.actors.machines.play import FAULTS, WITHIN, Cut, Director, Freeze, Kill, Step, plays
+from tests.actors.machines.play import (
+    FAULTS,
+    LOST_MAILBOX,
+    TOLD,
+    WITHIN,
+    Cut,
+    Director,
+    Freeze,
+    Kill,
+    Step,
+    plays,
+)
 
 #: Virtual seconds after which everything that a play began has ended: signals that found no way are
 #: resent after 4 s at the latest, connections are made again after 1 s.
@@ -43,7 +55,7 @@ class Faults:
         self._live = live
         self._loop = asyncio.get_running_loop()
 
-    def __call__(self, fault: Kill | Freeze | Cut) -> None:
+    async def __call__(self, fault: Kill | Freeze | Cut) -> None:
         network = self._network
         match fault:
             case Kill(node):
@@ -61,10 +73,8 @@ class Faults:
                 self._loop.call_later(seconds, network.uncut, one, other)
 
     def _thaw(self, node: str) -> None:
-        try:
+        with contextlib.suppress(KeyError):  # it has crashed
             self._network.thaw(node)
-        except KeyError:
-            pass
         spans = self._ledger.frozen[node]
         now = self._loop.time()
         spans[:] = [(since, now if until is None else until) for since, until in spans]
@@ -102,11 +112,100 @@ def play(steps: list[Step], seed: int, abrupt: bool) -> Stage:
     return stage
 
 
-def check(steps: list[Step], seed: int, abrupt: bool) -> None:
-    play(steps, seed, abrupt)
+#: Seconds that a second of a play takes on real nodes, which come back at once.
+SCALE = 0.02
+#: Seconds that real nodes are given to come to rest, and by which an ask may end late.
+REST, LATE = 10.0, 2.0
 
 
-ANY = {"steps": plays(*WITHIN, *FAULTS), "seed": st.integers(0, 1000), "abrupt": st.sampled_from([False, False, False, True])}
+class Couple:
+    """Two real nodes in this process; the second can be closed and begun anew."""
+
+    def __init__(self, stage: Stage) -> None:
+        self._stage = stage
+        self.first = ActorSystem("play")
+        self.second = self._second()
+
+    def _second(self) -> ActorSystem:
+        return ActorSystem("p0")
+
+    async def open(self) -> None:
+        """Start both, each with a player."""
+        await self.first.start()
+        await self.first.spawn("here", Player)
+        await self._link()
+
+    async def _link(self) -> None:
+        first, second = self.first, self.second
+        await second.start()
+        second.router.launcher = first.name  # that one is dialled
+        second.router.node_up(first.node, first.router.endpoint.addresses[0])
+        first.router.node_up(second.node, second.router.endpoint.addresses[0])
+        await second.spawn("there", Player)
+        second.router.link_to(first.name)
+
+    async def fault(self, fault: Kill | Freeze | Cut) -> None:
+        """Close the second node and begin it anew."""
+        gone = self.second.node
+        await self.second.close(linger=0.1)
+        self.first.node_died(gone, "it was closed", emptied=True)
+        self.second = self._second()
+        await self._link()
+
+    async def close(self) -> None:
+        """Close both."""
+        await self.second.close()
+        await self.first.close()
+
+
+async def rested(stage: Stage) -> None:
+    """Wait until nothing more happens, which is when the laws of watching hold."""
+    async with asyncio.timeout(REST):
+        while True:
+            try:
+                assert not any(len(system.asks) for system in stage.ledger.up())
+                stage.ledger.check_watches()
+            except AssertionError as error:
+                last = error
+            else:
+                return
+            try:
+                await asyncio.sleep(0.01)
+            except asyncio.CancelledError:
+                raise last from None
+
+
+def play_on_real_nodes(steps: list[Step]) -> Stage:
+    """The same on real sockets and in real time."""
+    stage = Stage()
+    cast.enter(stage)
+
+    async def main() -> None:
+        couple = Couple(stage)
+        await couple.open()
+        director = Director(stage, couple.first, couple.fault, SCALE)
+        for step in steps:
+            await director.carry_out(step)
+        try:
+            await rested(stage)
+        finally:
+            await couple.close()
+            await director.end()
+
+    with stage.ledger.looking_on():
+        actors.run(main())
+    stage.ledger.check_sum()
+    stage.ledger.check_asks(LATE)
+    stage.ledger.check_letters()
+    stage.ledger.check_left()
+    return stage
+
+
+ANY = {
+    "steps": plays(*WITHIN, *FAULTS, besides=(LOST_MAILBOX, TOLD)),
+    "seed": st.integers(0, 1000),
+    "abrupt": st.sampled_from([False, False, False, True]),
+}
 LEAVE = [HealthCheck.too_slow, HealthCheck.data_too_large]
 
 
@@ -114,6 +213,12 @@ LEAVE = [HealthCheck.too_slow, HealthCheck.data_too_large]
 @given(**ANY)
 def test_every_play_keeps_the_laws(steps: list[Step], seed: int, abrupt: bool) -> None:
     play(steps, seed, abrupt)
+
+
+@settings(max_examples=25, deadline=None, derandomize=True, suppress_health_check=LEAVE)
+@given(steps=plays(*WITHIN, st.builds(Kill, st.just("p0")), besides=(TOLD,)))
+def test_every_play_on_real_nodes_keeps_the_laws(steps: list[Step]) -> None:
+    play_on_real_nodes(steps)
 
 
 @pytest.mark.slow

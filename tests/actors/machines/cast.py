@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 import numpy as np
@@ -99,11 +100,8 @@ class Stage:
 
     def tell(self, ref: ActorRef, sender: int, kind: Any, **fields: Any) -> None:
         """Tell a message of the cast; a link that is full refuses it, which is no loss."""
-        id = self.ledger.next_id()
-        try:
-            ref.tell(kind(id, sender, **fields))
-        except LinkFull:
-            pass
+        with contextlib.suppress(LinkFull):
+            ref.tell(kind(self.ledger.next_id(), sender, **fields))
 
     def notes(self, ref: ActorRef, sender: int, times: int, floats: int) -> None:
         """Tell so many notes."""
@@ -174,10 +172,8 @@ class Player(Actor):
 
     async def bear(self, message: Bear) -> None:
         self._begin(message)
-        try:
+        with contextlib.suppress(SpawnFailed):
             await self.spawn(message.name, Player, trouble=message.trouble)
-        except SpawnFailed:
-            pass
 
     def look(self, message: Look) -> None:
         self._begin(message)
@@ -207,5 +203,3 @@ class Player(Actor):
 
     def terminated(self, message: Terminated) -> None:
         self.stage.ledger.terminated(self._cell, message.uid, message.reason)
-
-

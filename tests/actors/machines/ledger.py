@@ -100,6 +100,8 @@ class Ledger:
         """A handler begins with a message."""
         sent = self.sent[message.id]
         sent.handled += 1
+        if cell.system.node in self.crashed:
+            self.faults.append(f"{cell.path} began with message {message.id} after its crash")
         key = (sender, cell, sent.lane)
         if self.order.get(key, 0) > message.id:
             self.faults.append(
@@ -157,22 +159,24 @@ class Ledger:
 
     def left(self, link: Link[Item], item: Item, lane: str, transfer: Transfer | None) -> None:
         """A link took an item."""
-        id = id_of(item)
-        if id is None:
+        key = id_of(item)
+        if key is None:
             return
         channel = link.channel("control")
         number = channel.sending.last + len(channel.queue) if transfer is None else transfer.number
-        self.sent[id] = Sent(id, link._node, link.peer, lane, number, transfer)
+        self.sent[key] = Sent(key, link._node, link.peer, lane, number, transfer)
 
     def letter(self, system: ActorSystem, entry: Any, reason: str) -> None:
-        """A message became a dead letter."""
-        item = entry.item if isinstance(entry, Envelope) else entry
-        id = id_of(item) if isinstance(item, Item) else None
-        if id is None:
+        """A message became a dead letter; what is cleared up after a crash nobody hears of."""
+        if system.node in self.crashed:
             return
-        if id not in self.sent:  # no link took it
-            self.sent[id] = Sent(id, system.node, system.node, "none", 0, None)
-        self.sent[id].letters.append(reason)
+        item = entry.item if isinstance(entry, Envelope) else entry
+        key = id_of(item) if isinstance(item, Item) else None
+        if key is None:
+            return
+        if key not in self.sent:  # no link took it
+            self.sent[key] = Sent(key, system.node, system.node, "none", 0, None)
+        self.sent[key].letters.append(reason)
 
     def crash(self, name: str) -> None:
         """A node is about to crash: what it holds is lost with it."""
@@ -181,9 +185,9 @@ class Ledger:
             for cell in system.cells.values():
                 for entry in cell._mailbox:
                     item = entry.item if isinstance(entry, Envelope) else entry
-                    id = id_of(item) if isinstance(item, Item) else None
-                    if id is not None:
-                        self.sent[id].lost = True
+                    key = id_of(item) if isinstance(item, Item) else None
+                    if key is not None:
+                        self.sent[key].lost = True
             for sent in self.sent.values():
                 if sent.source == system.node and not self._arrived(system, sent):
                     sent.orphaned = True

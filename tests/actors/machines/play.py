@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -131,10 +131,37 @@ FAULTS = (
 )
 
 
-def plays(*kinds: st.SearchStrategy[Step], scenes: int = 8) -> st.SearchStrategy[list[Step]]:
-    """Plays of these kinds of steps, of so many short scenes at most: 20 steps on the average."""
-    scene = st.lists(st.one_of(*kinds), min_size=1, max_size=8)
-    return st.lists(scene, min_size=1, max_size=scenes).map(lambda all_: sum(all_, []))
+def _lost_mailbox(who: int, floats: int, node: str) -> list[Step]:
+    """A scene that chance alone plays too rarely: a node dies with messages in a mailbox."""
+    told: list[Step] = [Ask(None, who, 5.0, 1.0, beside=False), Tell(None, who, 3, floats)]
+    return [*told, Wait(0.02), Kill(node)]
+
+
+def _told(who: int, whom: int, end: Step) -> list[Step]:
+    """A scene of one that is told of another's end."""
+    return [Watch(who, whom), Wait(0.02), end, Wait(0.02)]
+
+
+LOST_MAILBOX = st.builds(_lost_mailbox, st.integers(0, 3), _floats, st.sampled_from(NODES))
+TOLD = st.builds(
+    _told,
+    _players,
+    _players,
+    st.one_of(st.builds(Stop, _players), st.builds(Kill, st.sampled_from(NODES))),
+)
+
+
+def plays(
+    *kinds: st.SearchStrategy[Step],
+    scenes: int = 8,
+    besides: tuple[st.SearchStrategy[list[Step]], ...] = (),
+) -> st.SearchStrategy[list[Step]]:
+    """Plays of these kinds of steps, in short scenes, 20 steps on the average."""
+    scene: st.SearchStrategy[list[Step]] = st.lists(st.one_of(*kinds), min_size=1, max_size=8)
+    scene = st.one_of(scene, scene, *besides)
+    return st.lists(scene, min_size=1, max_size=scenes).map(
+        lambda all_: [step for each in all_ for step in each]
+    )
 
 
 class Director:
@@ -144,11 +171,17 @@ class Director:
         stage: of the play.
         system: of the launcher.
         fault: carries out a fault.
+        scale: seconds that a second of the play takes.
     """
 
     def __init__(
-        self, stage: Stage, system: ActorSystem, fault: Callable[[Kill | Freeze | Cut], None]
+        self,
+        stage: Stage,
+        system: ActorSystem,
+        fault: Callable[[Kill | Freeze | Cut], Awaitable[None]],
+        scale: float = 1.0,
     ) -> None:
+        self._scale = scale
         self._stage = stage
         self._system = system
         self._fault = fault
@@ -184,19 +217,24 @@ class Director:
                 target = self._player(to)
                 stage.tell(self._player(by), 0, cast.Pass, to=target, times=times, floats=floats)
             case Ask(None, to, timeout, work):
-                asking = stage.ask(self._system, self._player(to), 0, timeout, work)
+                to_, scale = self._player(to), self._scale
+                asking = stage.ask(self._system, to_, 0, timeout * scale, work * scale)
                 self._asks.append(asyncio.get_running_loop().create_task(asking))
                 await asyncio.sleep(0)
             case Ask(int(by), to, timeout, work, beside):
-                fields: dict[str, Any] = {"timeout": timeout, "work": work, "beside": beside}
+                fields: dict[str, Any] = {
+                    "timeout": timeout * self._scale,
+                    "work": work * self._scale,
+                    "beside": beside,
+                }
                 stage.tell(self._player(by), 0, cast.Inquire, to=self._player(to), **fields)
             case Cancel(which):
                 if self._asks:
                     self._asks[which % len(self._asks)].cancel()
             case Wait(seconds):
-                await asyncio.sleep(seconds)
+                await asyncio.sleep(seconds * self._scale)
             case Kill() | Freeze() | Cut():
-                self._fault(step)
+                await self._fault(step)
 
     async def end(self) -> None:
         """Wait for the asks from outside."""
