@@ -12,7 +12,7 @@ import msgspec
 
 from actors import item as wire
 from actors.events import Unacknowledged
-from actors.item import Item, Refusal
+from actors.item import Item, Refusal, tag_of
 from actors.message import Lane
 from actors.signalling import MAX_UNACKNOWLEDGED, Signalling
 from actors.signals import AnySignal, Dial
@@ -177,7 +177,8 @@ class Router:
     def _never_left(self, link: Link[Item], item: Item, reason: str) -> None:
         """Account for what is known not to have reached anybody."""
         if item.kind == wire.ASK:
-            self._system.asks.refused(item.ask, Refusal("unreachable", reason))
+            sentence = f"{tag_of(item.body)} did not leave for node {link.peer.name}: {reason}"
+            self._system.asks.refused(item.ask, Refusal("unreachable", sentence))
         if item.kind in (wire.TELL, wire.ASK):
             self._system.dead_letter(f"uid {item.to:x} on {link.peer.name}", item, reason)
 

@@ -20,7 +20,7 @@ from tests.actors.machines.cast import Player, Stage
 from tests.actors.machines.play import (
     FAULTS,
     LOST_MAILBOX,
-    TOLD,
+    PAIR,
     WITHIN,
     Cut,
     Director,
@@ -202,7 +202,7 @@ def play_on_real_nodes(steps: list[Step]) -> Stage:
 
 
 ANY = {
-    "steps": plays(*WITHIN, *FAULTS, besides=(LOST_MAILBOX, TOLD)),
+    "steps": plays(*WITHIN, *FAULTS, besides=(LOST_MAILBOX, PAIR)),
     "seed": st.integers(0, 1000),
     "abrupt": st.sampled_from([False, False, False, True]),
 }
@@ -216,7 +216,7 @@ def test_every_play_keeps_the_laws(steps: list[Step], seed: int, abrupt: bool) -
 
 
 @settings(max_examples=25, deadline=None, derandomize=True, suppress_health_check=LEAVE)
-@given(steps=plays(*WITHIN, st.builds(Kill, st.just("p0")), besides=(TOLD,)))
+@given(steps=plays(*WITHIN, st.builds(Kill, st.just("p0")), besides=(PAIR,)))
 def test_every_play_on_real_nodes_keeps_the_laws(steps: list[Step]) -> None:
     play_on_real_nodes(steps)
 

@@ -100,8 +100,10 @@ class Stage:
 
     def tell(self, ref: ActorRef, sender: int, kind: Any, **fields: Any) -> None:
         """Tell a message of the cast; a link that is full refuses it, which is no loss."""
+        message = kind(self.ledger.next_id(), sender, **fields)
         with contextlib.suppress(LinkFull):
-            ref.tell(kind(self.ledger.next_id(), sender, **fields))
+            ref.tell(message)
+            self.ledger.told(message.id)
 
     def notes(self, ref: ActorRef, sender: int, times: int, floats: int) -> None:
         """Tell so many notes."""

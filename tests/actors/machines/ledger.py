@@ -96,6 +96,11 @@ class Ledger:
 
     # -- what the cast tells ---------------------------------------------------------------------
 
+    def told(self, key: int) -> None:
+        """A tell went through: a link has it, or it is a dead letter already."""
+        if key not in self.sent:
+            self.faults.append(f"message {key} was told, and nobody has it")
+
     def handled(self, cell: Cell, message: Any, sender: int) -> None:
         """A handler begins with a message."""
         sent = self.sent[message.id]

@@ -137,18 +137,21 @@ def _lost_mailbox(who: int, floats: int, node: str) -> list[Step]:
     return [*told, Wait(0.02), Kill(node)]
 
 
-def _told(who: int, whom: int, end: Step) -> list[Step]:
-    """A scene of one that is told of another's end."""
-    return [Watch(who, whom), Wait(0.02), end, Wait(0.02)]
+def _pair(who: int, whom: int, verbs: list[str]) -> list[Step]:
+    """A scene of two, which chance alone brings together too rarely."""
+    steps: dict[str, Step] = {
+        "watch": Watch(who, whom),
+        "unwatch": Unwatch(who, whom),
+        "stop": Stop(whom),
+        "fail": Fail(whom),
+        "wait": Wait(0.02),
+    }
+    return [steps[verb] for verb in verbs]
 
 
 LOST_MAILBOX = st.builds(_lost_mailbox, st.integers(0, 3), _floats, st.sampled_from(NODES))
-TOLD = st.builds(
-    _told,
-    _players,
-    _players,
-    st.one_of(st.builds(Stop, _players), st.builds(Kill, st.sampled_from(NODES))),
-)
+_verbs = st.sampled_from(["watch", "watch", "wait", "wait", "stop", "fail", "unwatch"])
+PAIR = st.builds(_pair, _players, _players, st.lists(_verbs, min_size=3, max_size=8))
 
 
 def plays(
