@@ -150,8 +150,14 @@ def _pair(who: int, whom: int, verbs: list[str]) -> list[Step]:
 
 
 LOST_MAILBOX = st.builds(_lost_mailbox, st.integers(0, 3), _floats, st.sampled_from(NODES))
-_verbs = st.sampled_from(["watch", "watch", "wait", "wait", "stop", "fail", "unwatch"])
-PAIR = st.builds(_pair, _players, _players, st.lists(_verbs, min_size=3, max_size=8))
+_verbs = st.lists(
+    st.sampled_from(
+        ["watch wait", "stop wait", "fail wait", "watch stop", "stop watch", "watch unwatch"]
+    ),
+    min_size=1,
+    max_size=4,
+).map(lambda pairs: " ".join(pairs).split())
+PAIR = st.builds(_pair, _players, _players, _verbs)
 
 
 def plays(
