@@ -302,7 +302,7 @@ class Ledger:
                 watcher = by_uid.get(uid)
                 assert watcher is not None, f"{cell.path} has a dead watcher {uid:x}"
                 assert cell.uid in watcher._watching, f"{cell.path} is not watched by {uid:x}"
-            for uid in cell._children:
+            for uid in (child.uid for child in cell.children):
                 assert uid in by_uid, f"{cell.path} has a dead child {uid:x}"
 
     def up(self) -> list[ActorSystem]:
