@@ -69,6 +69,7 @@ class Router:
         self._resends: dict[NodeId, Timer] = {}
         #: Peers that stopped acknowledging signals and are being quarantined.
         self._silent: set[NodeId] = set()
+        self._closing = False
         #: The peer that is being declared dead with what its mailboxes held.
         self._dying: NodeId | None = None
         #: Those who wait for room.
@@ -232,6 +233,8 @@ class Router:
         asyncio.get_running_loop().call_soon(self._system.quarantine, peer, reason)
 
     def _resend_later(self, peer: NodeId, delay: float, confirmed: int) -> None:
+        if self._closing:  # what is said while the endpoint lingers is said once
+            return
         clock = self._system.world.clock
         self._resends[peer] = clock.call_later(delay, self._resend, peer, delay, confirmed)
 
@@ -326,6 +329,7 @@ class Router:
 
     async def close(self, linger: float) -> None:
         """Close the endpoint; nothing is said again any more."""
+        self._closing = True
         for timer in self._resends.values():
             timer.cancel()
         self._resends.clear()

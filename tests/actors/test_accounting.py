@@ -28,8 +28,9 @@ from actors import (
 )
 from actors.cell import Cell
 from actors.graph import Live
+from actors.signals import Watch
 from actors.sim import Simulation
-from transports import Weights
+from transports import NodeId, Weights
 
 
 class Note(Message[None]):
@@ -324,3 +325,16 @@ def test_a_watcher_whose_node_has_died_is_forgotten() -> None:
             assert cell.statistics().watchers == 0
 
     actors.run(main(), on=ON)
+
+
+async def test_what_is_said_while_a_node_closes_leaves_no_timer_behind() -> None:
+    async with asyncio.timeout(20):
+        system = ActorSystem("here")
+        await system.start()
+        system.router.node_up(NodeId("there", 7), "ipc:///nowhere/at/all")
+        system.router.signal("there", 0, Watch(system.guardian))
+        closing = asyncio.ensure_future(system.close(linger=0.1))
+        await asyncio.sleep(0.02)
+        system.router.signal("there", 0, Watch(system.guardian))
+        await closing
+        assert not system.router._resends
