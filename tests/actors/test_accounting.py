@@ -30,6 +30,7 @@ from actors.cell import Cell
 from actors.graph import Live
 from actors.signals import Watch
 from actors.sim import Simulation
+from actors.watching import Watching
 from transports import NodeId, Weights
 
 
@@ -240,6 +241,17 @@ async def test_one_that_is_watched_twice_before_its_end_is_told_is_told_once(
     assert await told(watcher) == ["/dead", "/dead"]
 
 
+async def test_news_that_waits_answers_every_watch_until_it_is_told(system: ActorSystem) -> None:
+    watching, ref = Watching(), await stopped(system, "dead")
+    assert watching.watch(ref)
+    assert watching.gone(ref.uid) is ref
+    assert not watching.watch(ref)
+    assert watching.gone(ref.uid) is None
+    assert watching.told(ref.uid)
+    assert not watching.told(ref.uid)
+    assert watching.watch(ref)
+
+
 async def test_nothing_is_told_of_one_that_is_no_longer_watched(system: ActorSystem) -> None:
     watcher = await system.spawn("watcher", Worker)
     dead = await stopped(system, "dead")
@@ -261,6 +273,8 @@ async def test_a_full_mailbox_loses_no_end_of_a_watched_actor(
     await asyncio.sleep(0.05)
     for number in range(3):
         cell.ref.tell(Note(number))
+    while cell.statistics().mailbox < 3:
+        await asyncio.sleep(0.001)
     await system.stop(watched)
     for number in range(10):
         cell.ref.tell(Note(number))
