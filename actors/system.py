@@ -268,8 +268,6 @@ class ActorSystem:
         if self._closed:
             msg = f"node {self.name} is closed; {name} cannot be made any more"
             raise UsageError(msg)
-        if ref is not None and (made := self.cells.get(ref.uid)) is not None:
-            return made  # as in `_spawn`: a second one of that uid would never be stopped
         cls = actor_class(cls)
         ref = ref or self.new_ref(name, above=parent.path if parent else "")
         above = parent.parts if parent else self.guardian

@@ -285,46 +285,6 @@ async def test_a_full_mailbox_loses_no_end_of_a_watched_actor(
     await cell.stopped
 
 
-async def until_stopped_twice(live: Live, name: str) -> None:
-    """One stops, and is told to stop again before its supervisor has made it anew."""
-    live[name].stop()
-    await asyncio.sleep(0.01)
-    live[name].stop()
-    await asyncio.sleep(1.0)
-
-
-def test_one_that_is_stopped_while_it_is_about_to_be_started_again_is_made_once() -> None:
-    async def main() -> None:
-        async with working(None).start(ON) as live:
-            await until_stopped_twice(live, "worker")
-            names = [
-                task.get_name() for task in asyncio.all_tasks() if "/worker" in task.get_name()
-            ]
-            assert names == ["actor /root/worker"]
-
-    actors.run(main(), on=ON)
-
-
-class Lingering(Worker):
-    async def on_stop(self) -> None:
-        await self.clock.sleep(1.0)
-
-
-def test_a_supervisor_that_stops_makes_no_child_anew() -> None:
-    graph = ActorGraph("lingering")
-    with graph.supervisor("root", one_for_one(100, backoff=Backoff(0.1, jitter=0))):
-        graph.actor("lingering", Lingering)
-        graph.actor("worker", Worker)
-
-    async def main() -> None:
-        async with graph.start(ON) as live:
-            live["worker"].stop()
-            await asyncio.sleep(0.01)
-        assert asyncio.all_tasks() == {asyncio.current_task()}
-
-    actors.run(main(), on=ON)
-
-
 def test_a_watcher_whose_node_has_died_is_forgotten() -> None:
     async def main() -> None:
         async with working(Process()).start(ON) as live:
