@@ -180,6 +180,8 @@ class Cell:
             self._since = self.system.world.clock.now()
 
     def _make_room(self, entry: Any) -> bool:
+        if isinstance(entry, Terminated):
+            return True  # it is told but once, and there are no more of them than watches
         if self.overflow == "drop_oldest":
             for index, oldest in enumerate(self._mailbox):
                 if not isinstance(oldest, Terminated):
@@ -530,9 +532,7 @@ class Cell:
     def _terminated(self, uid: int, reason: str, cause: Cause) -> None:
         watched = self._watching.gone(uid)
         if watched is not None:  # whose node may know no more of it than its uid
-            # Whatever the mailbox holds: it is told but once, and there are no more than watches.
-            self._mailbox.append(Terminated(watched.path, watched.uid, reason, cause))
-            self._wake()
+            self.deliver(Terminated(watched.path, watched.uid, reason, cause))
 
     def takes(self, terminated: Terminated) -> bool:
         """Whether that is still wanted; it is told now."""

@@ -27,7 +27,7 @@ from actors import (
     one_for_one,
 )
 from actors.cell import Cell
-from actors.graph import Live
+from actors.live import Live
 from actors.signals import Watch
 from actors.sim import Simulation
 from actors.watching import Watching

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 import actors
 from actors import ActorGraph, ActorSystem, Backoff, Process, Simulated, one_for_one
-from actors.graph import Live
+from actors.live import Live
 from actors.sim import Simulation
 from tests.actors.machines import cast
 from tests.actors.machines.cast import Player, Stage
