@@ -25,9 +25,10 @@ class Watching:
     def watch(self, ref: ActorRef) -> bool:
         """Watch one; whether it has to be told so.
 
-        It has not where the news of its end waits already: that answers this watch, too.
+        It has not where it was told before, or the news of its end waits already: that answers
+        this watch, too. A second one might reach what its supervisor has put in its place.
         """
-        if ref.uid in self._untold:
+        if ref.uid in self._untold or ref.uid in self._alive:
             return False
         self._alive[ref.uid] = ref
         return True

@@ -244,6 +244,7 @@ async def test_one_that_is_watched_twice_before_its_end_is_told_is_told_once(
 async def test_news_that_waits_answers_every_watch_until_it_is_told(system: ActorSystem) -> None:
     watching, ref = Watching(), await stopped(system, "dead")
     assert watching.watch(ref)
+    assert not watching.watch(ref)
     assert watching.gone(ref.uid) is ref
     assert not watching.watch(ref)
     assert watching.gone(ref.uid) is None
