@@ -301,10 +301,10 @@ class Ledger:
             for uid in cell._watchers:
                 watcher = by_uid.get(uid)
                 assert watcher is not None, f"{cell.path} has a dead watcher {uid:x}"
-                story = self.watched[watcher, cell.uid].story
+                told = self.watched[watcher, cell.uid].story
                 # One that was taken back and begun anew on its way may find a successor.
-                assert cell.uid in watcher._watching or "unwatch" in story, (
-                    f"{cell.path} is not watched by {watcher.path}: {story}"
+                assert cell.uid in watcher._watching or "unwatch" in told, (
+                    f"{cell.path} is not watched by {watcher.path}: {told}"
                 )
             for uid in (child.uid for child in cell.children):
                 assert uid in by_uid, f"{cell.path} has a dead child {uid:x}"
