@@ -215,7 +215,7 @@ def test_closing_tells_which_transfers_had_begun() -> None:
         assert isinstance(outbound.next(), Open)
     outbound.end(3)
     transfers, ranges, over = outbound.close()
-    assert ranges == ((1, 2), (4, 4))
+    assert (ranges, over) == (((1, 2), (4, 4)), ((3, 3),))
     assert {transfer.number for transfer in transfers} == {1, 2, 4, 5}
     assert len(outbound) == 0
 
