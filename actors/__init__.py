@@ -56,6 +56,7 @@ if TYPE_CHECKING:
         SpareReady,
         SupervisorGaveUp,
         ThreadAbandoned,
+        Unacknowledged,
     )
     from actors.exits import Exit
     from actors.faults import FaultPlan, Kill
@@ -166,6 +167,7 @@ _HOMES = {
     "Terminated": "actors.signals",
     "ThreadAbandoned": "actors.events",
     "Timers": "actors.timers",
+    "Unacknowledged": "actors.events",
     "Unreachable": "actors.errors",
     "UsageError": "actors.errors",
     "World": "actors.world",
@@ -260,6 +262,7 @@ __all__ = [
     "Terminated",
     "ThreadAbandoned",
     "Timers",
+    "Unacknowledged",
     "Unreachable",
     "UsageError",
     "World",

@@ -123,7 +123,7 @@ class Actor:
         self._cell.watch(ref)
 
     def unwatch(self, ref: ActorRef) -> None:
-        """No longer care."""
+        """No longer care: what is to be told of that actor's end is not told any more."""
         self._cell.unwatch(ref)
 
     # -- durable state --------------------------------------------------------------------------

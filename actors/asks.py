@@ -171,6 +171,10 @@ class Asks:
         for number in [n for n, a in self._open.items() if a.link is link]:
             self._lose(number, f"{self._open[number].ref.node} was lost ({why})")
 
+    def lost_one(self, number: int, why: str) -> None:
+        """What this ask left with has died on the way: its outcome is unknown."""
+        self._lose(number, why)
+
     def _lose(self, number: int, why: str) -> None:
         ask = self._take(number)
         if ask is not None:

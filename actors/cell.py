@@ -47,6 +47,7 @@ from actors.signals import (
 from actors.stash import Stash
 from actors.statistics import MOST_CHILDREN, CellStatistics, ChildStatistics
 from actors.timers import Tick, Timers
+from actors.watching import Watching
 from transports import Link, Timer
 
 if TYPE_CHECKING:
@@ -147,7 +148,7 @@ class Cell:
         self.busy = False
         self.children = Offspring(system)
         self._watchers: dict[int, RefParts] = {}
-        self._watching: dict[int, ActorRef] = {}
+        self._watching = Watching()
         self.pipes = Pipes(self.path, self.deliver, self._work_failed)
         self.task = loop.create_task(self._run(), name=f"actor {self.path}")
 
@@ -199,10 +200,15 @@ class Cell:
         self._wake()
 
     def _make_room(self, entry: Any) -> bool:
+        if isinstance(entry, Terminated):
+            return True  # it is told but once, and there are no more of them than watches
         if self.overflow == "drop_oldest":
-            self._refuse(self._mailbox.popleft(), "mailbox full")
-            self.skipped += 1
-            return True
+            for index, oldest in enumerate(self._mailbox):
+                if not isinstance(oldest, Terminated):
+                    del self._mailbox[index]
+                    self._refuse(oldest, "mailbox full")
+                    self.skipped += 1
+                    return True
         self._refuse(entry, "mailbox full")
         return False
 
@@ -477,7 +483,7 @@ class Cell:
         if self._stash is not None:
             for entry in self._stash.take():
                 self._refuse(entry, "stopped")
-        for target in self._watching.values():
+        for target in self._watching:
             self.system.signal(target.parts, Unwatch(self.ref.parts))
         self._watching.clear()
         if not self.started.done():
@@ -555,19 +561,25 @@ class Cell:
         self._terminated(actor.uid, reason, cause)
 
     def _terminated(self, uid: int, reason: str, cause: Cause) -> None:
-        watched = self._watching.pop(uid, None)
+        watched = self._watching.gone(uid)
         if watched is not None:  # whose node may know no more of it than its uid
             self.deliver(Terminated(watched.path, watched.uid, reason, cause))
 
+    def takes(self, terminated: Terminated) -> bool:
+        """Whether that is still wanted; it is told now."""
+        return self._watching.told(terminated.uid)
+
     def node_died(self, node: str, reason: str, cause: Cause, *, outside: bool, lines: str) -> None:
-        """The process of some children or watched actors is gone."""
+        """The process of some children, watched actors or watchers is gone."""
+        for uid in [w[2] for w in self._watchers.values() if w[0] == node]:
+            del self._watchers[uid]
         failure = Failure("NodeDied", reason, lines, "process", "", outside=outside)
         for child in [c for c in self.children if c.node == node]:
             if self.state in (State.STOPPING, State.HALTING):
                 self._stopped(child, reason, cause)
             else:
                 self._child_failed(child, failure)
-        for target in [w for w in self._watching.values() if w.node == node]:
+        for target in [w for w in self._watching if w.node == node]:
             self._terminated(target.uid, reason, cause)
 
     # -- what the actor may do -------------------------------------------------------------------
@@ -590,12 +602,12 @@ class Cell:
                 "add `async def gone(self, message: Terminated) -> None`"
             )
             raise UsageError(msg)
-        self._watching[ref.uid] = ref
-        self.system.signal(ref.parts, Watch(self.ref.parts))
+        if self._watching.watch(ref):
+            self.system.signal(ref.parts, Watch(self.ref.parts))
 
     def unwatch(self, ref: ActorRef) -> None:
         """See ``Actor.unwatch``."""
-        if self._watching.pop(ref.uid, None) is not None:
+        if self._watching.unwatch(ref.uid):
             self.system.signal(ref.parts, Unwatch(self.ref.parts))
 
     def snapshots(self, name: str | None) -> Snapshots:

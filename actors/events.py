@@ -32,6 +32,37 @@ class DeadLetter(Event, frozen=True, kw_only=True, tag="dead_letter"):
     reason: str
 
 
+class Unacknowledged(Event, frozen=True, kw_only=True, tag="unacknowledged"):
+    """Messages to another node of which this node cannot know whether they were handled.
+
+    What a lane carries is numbered from 1 for each incarnation of a node: on "control" everything
+    small, system signals included (these are sent again while the node lives), on "bulk" the
+    messages with arrays. Each message between nodes is handled, becomes a ``DeadLetter``, or lies
+    in one of these ranges, which the sender's node publishes.
+
+    Attributes:
+        node: that they were sent to.
+        incarnation: of that node.
+        lane: "control" or "bulk".
+        first: number of the first message.
+        last: number of the last one.
+        count: how many.
+        taken: the node had acknowledged them before it died; what of them had not been handled by
+            then was lost with the mailboxes. False: they left and were never acknowledged, so they
+            may not even have arrived.
+        reason: why nothing more will be known.
+    """
+
+    node: str
+    incarnation: int
+    lane: str
+    first: int
+    last: int
+    count: int
+    taken: bool
+    reason: str
+
+
 class ActorFailure(Event, frozen=True, kw_only=True, tag="actor_failed"):
     """An actor's constructor, hook or handler raised, or (``outside``) its process ended.
 

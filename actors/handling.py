@@ -14,7 +14,7 @@ from actors import item as wire
 from actors.handlers import Handlers
 from actors.item import Item, Refusal, tag_of
 from actors.message import Lane, Message
-from actors.signals import Failure
+from actors.signals import Failure, Terminated
 from actors.timers import Tick
 from transports import Link, LinkClosed, LinkFull, Weights
 
@@ -95,6 +95,8 @@ class Handling:
             message = self._opened(envelope)
         elif type(entry) is Tick:
             message = entry.message if self._cell.timers.take(entry) else None
+        elif type(entry) is Terminated:
+            message = entry if self._cell.takes(entry) else None
         else:
             message = entry
         if message is None:

@@ -321,8 +321,14 @@ class Processes:
                 )
             )
         self._tell_others(NodeDown(node.name, node.incarnation, reason, cause), but=node.name)
-        printed = "\n".join(lines)[-MAX_TRACEBACK:]
-        self._system.node_died(node, reason, cause, outside=ended.signal is not None, lines=printed)
+        self._system.node_died(
+            node,
+            reason,
+            cause,
+            outside=ended.signal is not None,
+            emptied=self._closing,
+            lines="\n".join(lines)[-MAX_TRACEBACK:],
+        )
 
     # -- what nodes tell ---------------------------------------------------------------------------
 

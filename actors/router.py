@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from actors import item as wire
-from actors.item import Item, Refusal
+from actors.events import Unacknowledged
+from actors.item import Item, Refusal, tag_of
 from actors.message import Lane
 from actors.signalling import MAX_UNACKNOWLEDGED, Signalling
 from actors.signals import AnySignal, Dial
@@ -68,6 +69,9 @@ class Router:
         self._resends: dict[NodeId, Timer] = {}
         #: Peers that stopped acknowledging signals and are being quarantined.
         self._silent: set[NodeId] = set()
+        self._closing = False
+        #: The peer that is being declared dead with what its mailboxes held.
+        self._dying: NodeId | None = None
         #: Those who wait for room.
         self._queues: dict[tuple[Link[Item], Lane], _Queue] = {}
         #: Grows with each change of the links: what was looked up before may not hold any more.
@@ -116,7 +120,7 @@ class Router:
             link.send(item, size)
             return None
         transfer = link.transfer(item, arrays, size, pair=(item.sender, item.to))
-        transfer.done.add_done_callback(lambda future: self._transferred(future, item))
+        transfer.done.add_done_callback(lambda _: self._transferred(link, transfer, item))
         return transfer
 
     def queues_for(self, link: Link[Item], lane: Lane) -> bool:
@@ -156,16 +160,55 @@ class Router:
             if not queue.length:
                 del self._queues[link, lane]
 
-    def _transferred(self, future: asyncio.Future[None], item: Item) -> None:
+    def _transferred(self, link: Link[Item], transfer: Transfer, item: Item) -> None:
+        future = transfer.done
         if future.cancelled():
-            return
-        error = future.exception()
-        if error is None:
-            return
-        if item.kind == wire.ASK:
-            self._system.asks.refused(item.ask, Refusal("unreachable", str(error)))
+            error: BaseException = LinkClosed("its sender gave the transfer up")
+            if transfer.begun:
+                self._account(link, ((), ((transfer.number, transfer.number),)), str(error))
         else:
-            self._system.dead_letter(f"uid {item.to:x}", item, str(error))
+            failed = future.exception()
+            if failed is None:
+                return
+            error = failed
+        if isinstance(error, LinkClosed) and transfer.begun:
+            # It may have arrived, so it is no dead letter: its number is in a range.
+            if item.kind == wire.ASK:
+                self._system.asks.lost_one(item.ask, str(error))
+        else:
+            self._never_left(link, item, str(error))
+
+    def _never_left(self, link: Link[Item], item: Item, reason: str) -> None:
+        """Account for what is known not to have reached anybody."""
+        if item.kind == wire.ASK:
+            sentence = f"{tag_of(item.body)} did not leave for node {link.peer.name}: {reason}"
+            self._system.asks.refused(item.ask, Refusal("unreachable", sentence))
+        if item.kind in (wire.TELL, wire.ASK):
+            self._system.dead_letter(f"uid {item.to:x} on {link.peer.name}", item, reason)
+
+    def _account(
+        self,
+        link: Link[Item],
+        numbers: tuple[Sequence[tuple[int, int]], Sequence[tuple[int, int]]],
+        reason: str,
+        *,
+        taken: bool = False,
+    ) -> None:
+        """Publish the numbers, of the control and of the bulk lane, of which no more is known."""
+        for lane, ranges in zip(("control", "bulk"), numbers, strict=True):
+            for first, last in ranges:
+                self._system.events.publish(
+                    Unacknowledged(
+                        node=link.peer.name,
+                        incarnation=link.peer.incarnation,
+                        lane=lane,
+                        first=first,
+                        last=last,
+                        count=last - first + 1,
+                        taken=taken,
+                        reason=reason,
+                    )
+                )
 
     def signal(self, node: str, to: int, signal: AnySignal) -> None:
         """Send a system signal to an actor (or, with 0, the node itself) of another node."""
@@ -193,6 +236,8 @@ class Router:
         asyncio.get_running_loop().call_soon(self._system.quarantine, peer, reason)
 
     def _resend_later(self, peer: NodeId, delay: float, confirmed: int) -> None:
+        if self._closing:  # what is said while the endpoint lingers is said once
+            return
         clock = self._system.world.clock
         self._resends[peer] = clock.call_later(delay, self._resend, peer, delay, confirmed)
 
@@ -244,8 +289,14 @@ class Router:
             self.node_down(known[0], "replaced by a new incarnation")
         self.directory[peer.name] = (peer, address)
 
-    def node_down(self, peer: NodeId, reason: str) -> None:
-        """That incarnation is dead: nothing of it is taken any more."""
+    def node_down(self, peer: NodeId, reason: str, *, emptied: bool = False) -> None:
+        """That incarnation is dead: nothing of it is taken any more.
+
+        Args:
+            peer: the incarnation.
+            reason: why, for people.
+            emptied: its actors had been stopped before, so that no mailbox was lost with it.
+        """
         self.changes += 1
         known = self.directory.get(peer.name)
         if known is not None and known[0] == peer:
@@ -253,13 +304,16 @@ class Router:
         link = self._links.get(peer.name)
         if link is not None and link.peer == peer:
             del self._links[peer.name]
-            self._system.asks.lost(link, reason)
         self._signalling.pop(peer, None)
         self._silent.discard(peer)
         timer = self._resends.pop(peer, None)
         if timer is not None:
             timer.cancel()
-        self.endpoint.fence(peer, reason)
+        self._dying = None if emptied else peer
+        try:
+            self.endpoint.fence(peer, reason)
+        finally:
+            self._dying = None
 
     def dial(self, node: str) -> None:
         """Connect to a node that is known, whoever of the two would by its name.
@@ -278,6 +332,7 @@ class Router:
 
     async def close(self, linger: float) -> None:
         """Close the endpoint; nothing is said again any more."""
+        self._closing = True
         for timer in self._resends.values():
             timer.cancel()
         self._resends.clear()
@@ -305,6 +360,13 @@ class Router:
     def on_down(self, link: Link[Item], reason: str, lost: Lost) -> None:
         """The connection is gone; the transports reconnect unless it is closed for good."""
         self.changes += 1
+        for item in lost.items:
+            # Only user messages: signals to a node that is gone are nobody's.
+            assert isinstance(item, Item)
+            self._never_left(link, item, f"unreachable: {reason}")
+        self._account(link, (lost.control, lost.bulk), reason)
+        if self._dying == link.peer:
+            self._account(link, (lost.taken_control, lost.taken_bulk), reason, taken=True)
         self._system.asks.lost(link, reason)
         self._system.link_down(link.peer, reason, closed=link.state == "closed")
         if link.state == "closed" and self._links.get(link.peer.name) is link:

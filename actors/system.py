@@ -656,6 +656,7 @@ class ActorSystem:
         *,
         outside: bool = True,
         lines: str = "",
+        emptied: bool = False,
     ) -> None:
         """An incarnation of a node is known to be dead.
 
@@ -665,6 +666,7 @@ class ActorSystem:
             cause: why, in a word.
             outside: a signal ended it; False where its own code did (an exit code).
             lines: what its process printed last.
+            emptied: its actors had been stopped before, so that no mailbox was lost with it.
         """
         known = self.router.directory.get(peer.name)
         if peer in self._dead or (known is not None and known[0] != peer):
@@ -674,7 +676,7 @@ class ActorSystem:
         self._absence.back(peer)
         while len(self._dead) > self.world.limits.max_fenced:
             del self._dead[next(iter(self._dead))]
-        self.router.node_down(peer, reason)
+        self.router.node_down(peer, reason, emptied=emptied)
         for cell in tuple(self.cells.values()):
             cell.node_died(peer.name, reason, cause, outside=outside, lines=lines)
         self._stops.all_ended(f"its node died: {reason}", peer.name)

@@ -353,14 +353,14 @@ class Bulk(Generic[I]):
         # Events of the old connection: those of transfers come again, credit is asked for anew.
         self.channel.discard_queue()
 
-    def close(self, reason: str) -> tuple[Range, ...]:
+    def close(self, reason: str) -> tuple[tuple[Range, ...], tuple[Range, ...]]:
         """The link has ended: every transfer fails, every landing buffer is given back.
 
         Returns:
-            Ranges of the numbers of transfers that had begun.
+            Ranges of the numbers of transfers that had begun, and of those that were over.
         """
         self._closed_because = reason
-        unfinished, lost = self._outbound.close()
+        unfinished, lost, over = self._outbound.close()
         for outgoing in unfinished:
             done = self._futures.get(outgoing.number)
             if done is not None and not done.done():
@@ -372,4 +372,4 @@ class Bulk(Generic[I]):
         for number in list(self._requests):
             self._forget(number)
         self._waiters.wake()
-        return lost
+        return lost, over

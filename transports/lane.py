@@ -6,6 +6,7 @@ Sequence numbers start at 1 and continue over the epochs of a link, so every los
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from transports.errors import ProtocolError
@@ -23,11 +24,18 @@ class Lost:
             acknowledged.
         bulk: ranges of transfer numbers that began and were not acknowledged.
         unsent: control messages that never left; only when the link has ended.
+        items: these messages, in the order in which they were sent.
+        taken_control: ranges that the peer has acknowledged and passed on, since the beginning,
+            with those that earlier connections lost; only when the link has ended.
+        taken_bulk: the same of the transfers, with those that the peer refused.
     """
 
     control: tuple[Range, ...] = ()
     bulk: tuple[Range, ...] = ()
     unsent: int = 0
+    items: tuple[object, ...] = ()
+    taken_control: tuple[Range, ...] = ()
+    taken_bulk: tuple[Range, ...] = ()
 
     @property
     def messages(self) -> int:
@@ -38,6 +46,28 @@ class Lost:
     def transfers(self) -> int:
         """Transfers that began and were not acknowledged."""
         return sum(last - first + 1 for first, last in self.bulk)
+
+
+def ranges_of(numbers: Sequence[int]) -> tuple[Range, ...]:
+    """Ascending numbers as ranges, as few as possible."""
+    ranges: list[Range] = []
+    for number in numbers:
+        if ranges and ranges[-1][1] == number - 1:
+            ranges[-1] = (ranges[-1][0], number)
+        else:
+            ranges.append((number, number))
+    return tuple(ranges)
+
+
+def ranges_without(numbers: Sequence[int], last: int) -> tuple[Range, ...]:
+    """The ranges from 1 to ``last`` that hold none of these ascending numbers."""
+    ranges: list[Range] = []
+    first = 1
+    for number in (*numbers, last + 1):
+        if first < number:
+            ranges.append((first, number - 1))
+        first = number + 1
+    return tuple(ranges)
 
 
 class Sending:

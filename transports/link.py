@@ -347,13 +347,19 @@ class Link(Generic[I]):
                 self._bulk.channel.flush()
                 self.channel(lanes[0]).bye(reason)
         self.state = "closed"
-        unsent = len(self._control.queue)
+        items = tuple(self._control.queue)
+        self._control.queue.clear()
         control = self._control.close(reason)
+        upto = self._control.sending.last if control is None else control[0] - 1
         self._bulk.channel.close(reason)
+        begun, over = self._bulk.close(reason)
         lost = Lost(
             control=() if control is None else (control,),
-            bulk=self._bulk.close(reason),
-            unsent=unsent,
+            bulk=begun,
+            unsent=len(items),
+            items=items,
+            taken_control=((1, upto),) if upto else (),
+            taken_bulk=over,
         )
         if not self.local:
             self._call(self._handler.on_down, self, reason, lost)

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, Literal, TypeVar
 
 from transports.errors import LayoutError, ProtocolError
-from transports.lane import Range
+from transports.lane import Range, ranges_of, ranges_without
 from transports.limits import Limits
 from transports.weights import Layout, Weights, check_layout, layout_nbytes
 from transports.wire import Handover, Open, Parcel
@@ -38,6 +38,7 @@ class Outgoing(Generic[I]):
         received: bytes that the receiver has.
         allowed: bytes that the receiver takes.
         total: bytes of all buffers.
+        begun: whether anything of it ever left, so that the receiver may have it.
     """
 
     number: int
@@ -45,6 +46,7 @@ class Outgoing(Generic[I]):
     weights: Sequence[Weights]
     pair: Hashable
     token: bytes | None = None
+    begun: bool = False
     state: Literal["queued", "opened", "streaming", "sent", "ended"] = "queued"
     offset: int = 0
     received: int = 0
@@ -93,6 +95,16 @@ class Transfer:
     def __init__(self, outgoing: Outgoing[Any], done: asyncio.Future[None]) -> None:
         self._outgoing = outgoing
         self.done = done
+
+    @property
+    def number(self) -> int:
+        """From 1, per link and direction; ``Lost.bulk`` names transfers by it."""
+        return self._outgoing.number
+
+    @property
+    def begun(self) -> bool:
+        """Whether anything of it has left; one that has not cannot have arrived."""
+        return self._outgoing.begun
 
     @property
     def progress(self) -> int:
@@ -212,6 +224,7 @@ class Outbound(Generic[I]):
             event = Open(transfer.number, transfer.item, transfer.layouts(), transfer.total)
             whole = False
         transfer.state = "sent" if whole else "opened"
+        transfer.begun = True
         self._queued -= transfer.number not in self._begun
         self._begun[transfer.number] = transfer
         self._ready.popleft()
@@ -314,11 +327,12 @@ class Outbound(Generic[I]):
         self._pairs = waiting
         self._ready = deque(waiting)
 
-    def close(self) -> tuple[list[Outgoing[I]], tuple[Range, ...]]:
+    def close(self) -> tuple[list[Outgoing[I]], tuple[Range, ...], tuple[Range, ...]]:
         """The link has ended.
 
         Returns:
-            All transfers that were not over, and the ranges of numbers of those that had begun.
+            All transfers that were not over, the ranges of numbers of those that had begun, and of
+            those that were over.
         """
         begun = sorted(self._begun)
         transfers = [self._begun[number] for number in begun]
@@ -330,13 +344,8 @@ class Outbound(Generic[I]):
         self._ready.clear()
         self._begun.clear()
         self._queued = self._in_flight = 0
-        ranges: list[Range] = []
-        for number in begun:
-            if ranges and ranges[-1][1] == number - 1:
-                ranges[-1] = (ranges[-1][0], number)
-            else:
-                ranges.append((number, number))
-        return transfers, tuple(ranges)
+        over = ranges_without(sorted(t.number for t in transfers), self._last)
+        return transfers, ranges_of(begun), over
 
 
 @dataclass(slots=True, eq=False)

@@ -214,8 +214,8 @@ def test_closing_tells_which_transfers_had_begun() -> None:
     for _ in range(4):
         assert isinstance(outbound.next(), Open)
     outbound.end(3)
-    transfers, ranges = outbound.close()
-    assert ranges == ((1, 2), (4, 4))
+    transfers, ranges, over = outbound.close()
+    assert (ranges, over) == (((1, 2), (4, 4)), ((3, 3),))
     assert {transfer.number for transfer in transfers} == {1, 2, 4, 5}
     assert len(outbound) == 0
 

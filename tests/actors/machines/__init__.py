@@ -1,0 +1,1 @@
+"""What the machines of ``test_plays.py`` are made of."""
