@@ -394,7 +394,7 @@ class ActorSystem:
             cell.deliver(item)
             return
         expires = self.world.clock.now() + item.remaining if item.kind == wire.ASK else 0.0
-        envelope = Envelope(item, list(arrays), link, expires)
+        envelope = Envelope(item, arrays, link, expires)
         if cell is None:
             self.dead_letter(f"uid {item.to:x} on {self.name}", envelope, "no such actor")
         elif item.to in item.chain:
