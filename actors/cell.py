@@ -543,7 +543,7 @@ class Cell:
 
     async def spawn(self, name: str, cls: ActorClass, arguments: dict[str, Any]) -> ActorRef:
         """Make a child here."""
-        if any(c.name == name for c in self.children):
+        if name in self.children.names:
             msg = f"{self.path} has a child named {name!r} already; choose another name"
             raise UsageError(msg)
         child = self.system.make(name, cls, arguments, parent=self.ref)
