@@ -43,6 +43,8 @@ bench: $(STAMP)  ## the benchmarks; each prints a table
 	$(BIN)/python -m benchmarks.transfer
 	$(BIN)/python -m benchmarks.merging
 	$(BIN)/python -m benchmarks.messaging
+	$(BIN)/python -m benchmarks.spawning
+	$(BIN)/python -m benchmarks.peers
 	$(BIN)/python -m benchmarks.recovery
 
 format: $(STAMP)  ## let ruff rewrite what it can

@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 import heapq
 import math
+from collections.abc import Callable, Sequence
 from typing import Any, Final
+
+import msgspec
 
 from actors.codec import Codec
 from actors.errors import (
@@ -38,22 +41,12 @@ _EARLY: Final = 1e-6
 """Seconds by which a timer may come early."""
 
 
-class _Ask:
-    __slots__ = ("future", "link", "message", "ref", "timeout")
-
-    def __init__(
-        self,
-        future: asyncio.Future[Any],
-        ref: ActorRef,
-        message: type[Message[Any]],
-        timeout: float,
-        link: object,
-    ) -> None:
-        self.future = future
-        self.ref = ref
-        self.message = message
-        self.timeout = timeout
-        self.link = link
+class _Ask(msgspec.Struct, eq=False):  # made by C, in a third of the time of __init__
+    future: asyncio.Future[Any]
+    ref: ActorRef
+    message: type[Message[Any]]
+    timeout: float
+    link: object
 
 
 class Asks:
@@ -63,6 +56,8 @@ class Asks:
         self._clock = clock
         self._codec = codec
         self._loop = asyncio.get_running_loop()
+        # As many as there are message types in the program that are asked.
+        self._decode: dict[type[Message[Any]], Callable[[bytes], Any]] = {}
         self._next = 0
         #: Answers that came when nobody waited for them any more, and were dropped.
         self.late = 0
@@ -137,13 +132,17 @@ class Asks:
         for number in list(self._open):
             self._lose(number, f"{node} was closed")
 
-    def replied(self, number: int, body: bytes, arrays: list[Weights]) -> None:
+    def replied(self, number: int, body: bytes, arrays: Sequence[Weights]) -> None:
         """The reply came. One that comes late finds nobody and is dropped."""
         ask = self._answered(number)
         if ask is None:
             return
         try:
-            value = self._codec.decode(reply_type(ask.message), body, arrays)
+            if arrays:
+                value = self._codec.decode(reply_type(ask.message), body, arrays)
+            else:
+                decode = self._decode.get(ask.message) or self._decoder(ask.message)
+                value = decode(body)
         except Exception as error:  # noqa: BLE001  (what checks a reply is the user's own code)
             text = (
                 f"the reply of {ask.ref.path} to {ask.message.__name__} is not a "
@@ -152,6 +151,10 @@ class Asks:
             ask.future.set_exception(ActorFailed(text))
         else:
             ask.future.set_result(value)
+
+    def _decoder(self, message: type[Message[Any]]) -> Callable[[bytes], Any]:
+        found = self._decode[message] = self._codec.decoder(reply_type(message)).decode
+        return found
 
     def failed(self, number: int, refusal: Refusal) -> None:
         """The handler raised."""

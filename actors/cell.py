@@ -241,14 +241,14 @@ class Cell:
             await self._start()
             mailbox = self._mailbox
             running, now = State.RUNNING, self.system.world.clock.now
-            handle = self._handling.handle
+            handling, waiter = self._handling, asyncio.get_running_loop().create_future
             turn, began = 0, now()
             while not self._stop_wanted:
                 if mailbox and self.state is running:
-                    rest = handle(mailbox.popleft())
+                    rest = handling.handle(mailbox, _TURN - turn % _TURN)
+                    turn += handling.taken
                     if rest is not None:
                         await rest
-                    turn += 1
                     if turn % _TURN == 0 and (turn == _LONGEST or now() - began > _SHARE):
                         await asyncio.sleep(0)
                         turn, began = 0, now()
@@ -263,7 +263,7 @@ class Cell:
                     await self._start()
                 else:
                     turn, empty = 0, not mailbox
-                    self._wakeup = asyncio.get_running_loop().create_future()
+                    self._wakeup = waiter()
                     await self._wakeup
                     began = now()
                     if empty:
@@ -586,7 +586,7 @@ class Cell:
 
     async def spawn(self, name: str, cls: ActorClass, arguments: dict[str, Any]) -> ActorRef:
         """Make a child here."""
-        if any(c.name == name for c in self.children):
+        if name in self.children.names:
             msg = f"{self.path} has a child named {name!r} already; choose another name"
             raise UsageError(msg)
         child = self.system.make(name, cls, arguments, parent=self.ref)

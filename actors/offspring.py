@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from actors.ref import ActorRef
+from actors.takennames import TakenNames
 
 if TYPE_CHECKING:
     from actors.system import ActorSystem
@@ -26,12 +27,14 @@ class Offspring:
         system: of the node that their parent lives on.
     """
 
-    __slots__ = ("_known", "_leaving", "_system")
+    __slots__ = ("_known", "_leaving", "_system", "names")
 
     def __init__(self, system: ActorSystem) -> None:
         self._system = system
         #: With the seconds that one on another node may take to end; inf where it lives here.
         self._known: dict[int, tuple[ActorRef, float]] = {}
+        #: What they are called.
+        self.names = TakenNames()
         #: The child whose end is waited for, and what that end resolves.
         self._leaving: tuple[int, asyncio.Future[None]] | None = None
 
@@ -44,16 +47,22 @@ class Offspring:
     def adopt(self, child: ActorRef, limit: float) -> None:
         """One more; ``limit`` seconds is what it may take to stop where it lives elsewhere."""
         here = child.node == self._system.name
+        if child.uid not in self._known:
+            self.names.add(child.name)
         self._known[child.uid] = (child, math.inf if here else limit)
 
     def reorder(self, order: Iterable[int]) -> None:
         """These uids are the order of their start."""
         known = self._known
         self._known = {uid: known[uid] for uid in order if uid in known}
+        for uid in known.keys() - self._known.keys():
+            self.names.remove(known[uid][0].name)
 
     def gone(self, uid: int) -> ActorRef | None:
         """It is no child any more; which it was, if it was one."""
         child, _ = self._known.pop(uid, (None, 0.0))
+        if child is not None:
+            self.names.remove(child.name)
         if self._leaving is not None and self._leaving[0] == uid:
             ended = self._leaving[1]
             if not ended.done():
@@ -80,6 +89,7 @@ class Offspring:
                     _log.error("%s is left, for its process cannot be ended", child.path)
             self._leaving = None
         self._known.clear()
+        self.names = TakenNames()
 
     def __repr__(self) -> str:
         return f"<Offspring {', '.join(child.path for child in self) or 'none'}>"

@@ -12,7 +12,7 @@ import msgspec
 
 from actors import item as wire
 from actors.events import Unacknowledged
-from actors.item import Item, Refusal, tag_of
+from actors.item import ASK, REPLY, TELL, Item, Refusal, tag_of
 from actors.message import Lane
 from actors.signalling import MAX_UNACKNOWLEDGED, Signalling
 from actors.signals import AnySignal, Dial
@@ -391,16 +391,18 @@ class Router:
         for item in items:
             try:
                 kind = item.kind
-                if kind == wire.REPLY:
-                    self._system.asks.replied(item.ask, item.body, [])
-                elif kind == wire.ASK:
+                if kind == TELL:
+                    cell = cells.get(item.to)
+                    if cell is not None:
+                        cell.deliver(item)
+                    else:
+                        self._system.dispatch(link, item, ())
+                elif kind == REPLY:
+                    self._system.asks.replied(item.ask, item.body, ())
+                elif kind == ASK:
                     self._system.dispatch(link, item, ())
-                elif kind != wire.TELL:
-                    self._other(link, item)
-                elif (cell := cells.get(item.to)) is not None:
-                    cell.deliver(item)
                 else:
-                    self._system.dispatch(link, item, ())
+                    self._other(link, item)
             except Exception as error:  # noqa: BLE001  (a fault of ours costs one item, no batch)
                 failed = error
         if failed is not None:
@@ -419,7 +421,7 @@ class Router:
         self._transferred_in(link, item, weights)
 
     def _transferred_in(self, link: Link[Item], item: Item, weights: list[Weights]) -> None:
-        if item.kind == wire.REPLY:
+        if item.kind == REPLY:
             self._system.asks.replied(item.ask, item.body, weights)
         else:
             self._system.dispatch(link, item, weights)

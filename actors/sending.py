@@ -10,13 +10,15 @@ from functools import partial
 from threading import get_ident
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import msgspec
+
 from actors import item as wire
 from actors.baton import current_turn
 from actors.cell import CURRENT
 from actors.chains import MAX_CHAIN, chain_of_thread, drawn
 from actors.codec import Codec
 from actors.errors import Unreachable, UsageError, WouldDeadlock
-from actors.item import OVERHEAD, TELL, Item
+from actors.item import ASK, OVERHEAD, TELL, Item
 from actors.message import CONTROL, Lane, Message, lane_of, reply_type
 from actors.ref import ActorRef
 from transports import Link, LinkClosed, LinkFull, MessageTooLarge, Transfer, Weights
@@ -182,16 +184,13 @@ class Sender:
             msg = f"{ref.path} cannot be asked: node {ref.node} is not known or dead"
             raise Unreachable(msg)
         number = self._asks.number()
-
-        def item(remaining: float) -> Item:
-            return Item(ref.uid, uid, wire.ASK, body, number, remaining, chain)
-
+        item = Item(ref.uid, uid, ASK, body, number, timeout, chain)
         lane: Lane = "bulk" if arrays else lane_of(kind)
         waits = self._router.queues_for(link, lane)
         transfer: Transfer | None = None
         if not waits:
             try:
-                transfer = self._router.put(link, item(timeout), arrays, bulk=lane == "bulk")
+                transfer = self._router.put(link, item, arrays, bulk=lane == "bulk")
             except LinkFull:
                 waits = True
             except LinkClosed as error:
@@ -242,7 +241,7 @@ class Sender:
     async def _put_when_there_is_room(
         self,
         link: Link[Item],
-        item: Callable[[float], Item],
+        item: Item,
         arrays: Sequence[Weights],
         lane: Lane,
         timeout: float,
@@ -255,11 +254,13 @@ class Sender:
         """
         clock = self._system.world.clock
         deadline = clock.now() + timeout
+
+        def that_is_left() -> Item:
+            return msgspec.structs.replace(item, remaining=max(0.0, deadline - clock.now()))
+
         try:
             async with asyncio.timeout(timeout):
-                return await self._router.put_when_there_is_room(
-                    link, lambda: item(max(0.0, deadline - clock.now())), arrays, lane
-                )
+                return await self._router.put_when_there_is_room(link, that_is_left, arrays, lane)
         except TimeoutError:
             raise _StayedFull(f"the link to {link.peer} stayed full for {timeout:g} s") from None
 

@@ -59,6 +59,7 @@ from actors.state import LiveState
 from actors.statistics import ProcessStatistics, SystemStatistics
 from actors.stops import Stops
 from actors.storage import Storage
+from actors.takennames import TakenNames
 from actors.timers import Tick
 from actors.world import World
 from transports import LandingPool, Link, LinkClosed, LinkFull, NodeId, Weights
@@ -144,6 +145,7 @@ class ActorSystem:
         #: By uid; the router looks actors up here for each message.
         self.cells: dict[int, Cell] = {}
         self._top: dict[int, ActorRef] = {}
+        self._names = TakenNames()
         self._absence = Absence(self.world.clock, unreachable_after, self._unreachable)
         self._dead: dict[NodeId, tuple[str, Cause]] = {}
         #: Of this node's actors that are gone, by uid: why. Whoever watches one too late learns it.
@@ -266,7 +268,7 @@ class ActorSystem:
             HandlerError: its handlers do not fit its messages.
             UsageError: the name is taken, or not a name.
         """
-        if any(ref.name == name for ref in self._top.values()):
+        if name in self._names:
             msg = (
                 f"node {self.name} has a top-level actor named {name!r} already; choose "
                 "another name"
@@ -274,6 +276,7 @@ class ActorSystem:
             raise UsageError(msg)
         cell = self.make(name, cls, arguments)
         self._top[cell.uid] = cell.ref
+        self._names.add(name)
         await cell.started
         return cell.ref
 
@@ -425,7 +428,7 @@ class ActorSystem:
             cell.deliver(item)
             return
         expires = self.world.clock.now() + item.remaining if item.kind == wire.ASK else 0.0
-        envelope = Envelope(item, list(arrays), link, expires)
+        envelope = Envelope(item, arrays, link, expires)
         if cell is None:
             if item.kind == wire.ASK and item.to == NODE_UID:
                 answer_node(self, link, item)
@@ -571,7 +574,9 @@ class ActorSystem:
                 if not self.failure.done():
                     self.failure.set_result(failure)
             case Stopped(actor, reason):
-                self._top.pop(actor[2], None)
+                top = self._top.pop(actor[2], None)
+                if top is not None:
+                    self._names.remove(top.name)
                 self._stops.ended(actor[2], reason)
             case Started():
                 pass

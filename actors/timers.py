@@ -28,6 +28,8 @@ class Timers:
     mailbox, so a slow actor is not flooded. All end with the actor's incarnation.
     """
 
+    __slots__ = ("_active", "_clock", "_deliver", "_generation", "_queued")
+
     def __init__(self, clock: Clock, deliver: Callable[[Tick], None]) -> None:
         self._clock = clock
         self._deliver = deliver

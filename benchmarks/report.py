@@ -48,7 +48,8 @@ class Trials:
         self._found[name].append(value)
 
     def medians(self) -> dict[str, float]:
-        return {name: statistics.median(values) for name, values in self._found.items()}
+        """Of those that have any."""
+        return {name: statistics.median(values) for name, values in self._found.items() if values}
 
     def spread(self) -> Mapping[str, tuple[float, float]]:
         return {name: (min(values), max(values)) for name, values in self._found.items()}

@@ -15,7 +15,7 @@ NAMES = sorted(
     file.stem for file in (ROOT / "benchmarks").glob("*.py") if "\ndef main(" in file.read_text()
 )
 ROW = re.compile(r"\d+b?|extra|recovery")
-TARGET = re.compile(r"[<>]= [\d.]+(?: ms)?")
+TARGET = re.compile(r"[<>]= [\d.]+(?: (?:ms|us|KiB|fds))?")
 
 
 def strings(name: str) -> list[str]:

@@ -130,13 +130,20 @@ class Channel(Generic[T]):
                 "await link.drain() and send again"
             )
         self.enqueued += nbytes
-        self.queue.append(item)
-        if self.state == "up" and self.port is not None:
-            begins = not self._in_tick
-            self._in_tick = True
+        port = self.port
+        if self.state != "up" or port is None:
+            self.queue.append(item)
+        elif self._in_tick or self.queue:
+            self.queue.append(item)
+            begins, self._in_tick = not self._in_tick, True
             self.flush()
             if begins:  # after the send, which others wait for
-                self.port.defer(self._end_tick)
+                port.defer(self._end_tick)
+        else:
+            self._in_tick = True
+            self._send_batch([item], nbytes)
+            self._allow_more()
+            port.defer(self._end_tick)
 
     def _end_tick(self) -> None:
         self._in_tick = False
@@ -162,7 +169,11 @@ class Channel(Generic[T]):
                 self._send_parts(queue, nbytes, parts)
             else:
                 self._send_batch(queue, nbytes)
-        # Outside of a tick nobody would flush what is appended without care.
+        self._allow_more()
+
+    def _allow_more(self) -> None:
+        """Let items be appended without care for the rest of a tick."""
+        # Outside of a tick nobody would flush them.
         if self._in_tick and self.state == "up":
             self.soft = min(
                 self.window + self.sending.acked_bytes, self.enqueued + self._limits.batch_bytes
@@ -284,12 +295,13 @@ class Channel(Generic[T]):
         Raises:
             ProtocolError: reason "no hello", "epoch" or "target".
         """
+        if self.state == "up" and epoch == self.epoch and to == node.incarnation:
+            return
         if self.state != "up":
             raise ProtocolError("no hello", f"{self.peer} sent before its hello was answered")
         if epoch != self.epoch:
             raise ProtocolError("epoch", f"{self.peer} sent in epoch {epoch} of {self.epoch}")
-        if to != node.incarnation:
-            raise ProtocolError("target", f"{self.peer} sent to {to:06x}, this is {node}")
+        raise ProtocolError("target", f"{self.peer} sent to {to:06x}, this is {node}")
 
     def receive(self, batch: Batch[T], size: int) -> list[T]:
         """Take a batch that passed ``check``.
@@ -308,8 +320,11 @@ class Channel(Generic[T]):
             self.acknowledge(batch.ack)
         self.batches_in += 1
         self.bytes_in += size
-        if count:
-            old = self.receiving.receive(batch.first, count)
+        receiving = self.receiving
+        if batch.first == receiving.last + 1:  # as nearly always: without a call
+            receiving.last += count
+        elif count:
+            old = receiving.receive(batch.first, count)
             if old:
                 items = items[old:]
         return items
@@ -317,7 +332,8 @@ class Channel(Generic[T]):
     def received(self, size: int) -> None:
         """The floor above has the items of a batch: see that they are acknowledged."""
         if not self._acknowledges:
-            self.acknowledge(self.receiving.last)
+            if self.sending.acknowledge(self.receiving.last) and self._waiters.futures:
+                self._wake_for_room()
             return
         if self.receiving.acked == self.receiving.last:
             return  # an answer took the acknowledgement along
@@ -343,10 +359,14 @@ class Channel(Generic[T]):
         Raises:
             ProtocolError: reason "sequence".
         """
-        if self.sending.acknowledge(upto) and self._waiters and self._has_room():
-            self._waiters.wake()
+        if self.sending.acknowledge(upto) and self._waiters.futures:
+            self._wake_for_room()
 
     # Waiting
+
+    def _wake_for_room(self) -> None:
+        if self._has_room():
+            self._waiters.wake()
 
     def _has_room(self) -> bool:
         return (self.enqueued - self.sending.acked_bytes) * 2 <= self.window
@@ -410,8 +430,7 @@ class Channel(Generic[T]):
         self.soft = _NEVER
         self.port = self.route = None
         lost = self.sending.cut()
-        if self._waiters and self._has_room():
-            self._waiters.wake()
+        self._wake_for_room()
         return lost
 
     def bye(self, reason: str) -> None:

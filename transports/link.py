@@ -26,6 +26,8 @@ I = TypeVar("I")  # noqa: E741  (the item type of the floor above)
 
 _logger = logging.getLogger("transports")
 
+_HANDLER_FAILED = "the handler of %s failed on the link to %s"
+
 _UNLIMITED = 1 << 62
 """Bound of the bulk lane's events, together and each: transfers have bounds of their own."""
 
@@ -114,6 +116,7 @@ class Link(Generic[I]):
         self.trouble: str | None = None
         self._node = node
         self._handler = handler
+        self._on_items = handler.on_items
         self._count_refused = count_refused
         self._count_error = count_error
         self._refused: Counter[str] = Counter()
@@ -260,7 +263,11 @@ class Link(Generic[I]):
         control.check(batch.epoch, batch.to, self._node)
         items = control.receive(batch, size)
         if items:
-            self._call(self._handler.on_items, self, items)
+            try:  # as _call, without the call
+                self._on_items(self, items)
+            except Exception:
+                self._count_error()
+                _logger.exception(_HANDLER_FAILED, self._node, self.peer)
             # The handler may have ended this very link.
             if control.state != "closed":
                 control.received(size)
@@ -373,7 +380,7 @@ class Link(Generic[I]):
             function(*args)
         except Exception:
             self._count_error()
-            _logger.exception("the handler of %s failed on the link to %s", self._node, self.peer)
+            _logger.exception(_HANDLER_FAILED, self._node, self.peer)
 
     def __repr__(self) -> str:
         control = self._control

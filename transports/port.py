@@ -6,11 +6,11 @@ import asyncio
 import os
 import time
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 
 import zmq
 
-from transports.sockets import Socket, plain_send, watch
+from transports.sockets import Socket, plain_send, readable, watch
 
 _PROCESSORS: Final = os.cpu_count() or 1
 
@@ -23,7 +23,6 @@ NOW: Final = int(zmq.NOBLOCK)
 """Flag of a call that must not block."""
 MORE: Final = int(zmq.NOBLOCK | zmq.SNDMORE)
 """Flags of a part that is not the last."""
-_READABLE: Final = int(zmq.POLLIN)
 
 _POSTPONED: Final = 4
 """Ticks by which a look for a swallowed signal is put off while every tick sends: the look takes
@@ -73,6 +72,7 @@ class Port:
         self.closed = False
         #: As the socket's own, which first asks about kinds of sockets that this is not.
         self.send = plain_send(socket)
+        self._readable = readable(socket)
         self._loop = asyncio.get_running_loop()
         self._touched = False
         self._deferred: list[Callable[[], None]] = []
@@ -102,7 +102,10 @@ class Port:
     def defer(self, callback: Callable[[], None]) -> None:
         """Call ``callback()`` at the end of this tick, or of the visit that it comes from."""
         self._deferred.append(callback)
-        self.touched()
+        self._sent = True
+        if not self._touched and not self._visiting:  # as touched(), without the call
+            self._touched = True
+            self._loop.call_soon(self._end_tick)
 
     def _run_deferred(self) -> None:
         while self._deferred:
@@ -155,10 +158,6 @@ class Port:
             self._in_vain += 1
             if self._in_vain > _IN_VAIN:
                 self._left_out = min(self._in_vain - _IN_VAIN, _LEFT_OUT)
-
-    def _readable(self) -> bool:
-        events: Any = self.socket.getsockopt(zmq.EVENTS)
-        return bool(events & _READABLE)
 
     def _visit(self) -> None:
         receive, socket = self._receive, self.socket

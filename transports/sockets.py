@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final, Literal, Protocol, cast, overload
 
 import zmq
@@ -15,6 +16,8 @@ from transports.clock import Clock
 from transports.errors import AddressError
 
 _MONITOR_NUMBERS: Final = itertools.count()
+
+_READABLE: Final = int(zmq.POLLIN)
 
 _PORT_PATIENCE: Final = 0.5
 """Seconds for a port to become free: libzmq lets go of one in a thread of its own, some time after
@@ -184,6 +187,17 @@ def plain_send(socket: Socket) -> Callable[..., object]:
     Those questions cost as much as the sending.
     """
     return super(zmq.Socket, socket).send if isinstance(socket, zmq.Socket) else socket.send
+
+
+def readable(socket: Socket) -> Callable[[], object]:
+    """A question whether there is something to read, as cheap as can be: its truth answers.
+
+    ``getsockopt(EVENTS)`` goes through pyzmq's enumerations in Python; its poll of one socket
+    without waiting asks for the same events and takes three fifths of the time.
+    """
+    if isinstance(socket, zmq.Socket):
+        return partial(zmq.zmq_poll, [(socket, _READABLE)], 0)
+    return lambda: int(socket.getsockopt(zmq.EVENTS)) & _READABLE
 
 
 def watch(

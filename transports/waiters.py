@@ -9,26 +9,27 @@ class Waiters:
     """Wakes all at once, in the order in which they came; who gives up is forgotten."""
 
     def __init__(self) -> None:
-        self._futures: dict[asyncio.Future[None], None] = {}
+        #: Those who wait; what asks at every message asks this, which takes no call.
+        self.futures: dict[asyncio.Future[None], None] = {}
 
     async def wait(self) -> None:
         """Wait for the next ``wake``."""
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._futures[future] = None
+        self.futures[future] = None
         try:
             await future
         finally:
-            self._futures.pop(future, None)
+            self.futures.pop(future, None)
 
     def wake(self) -> None:
         """Wake all that wait now."""
-        futures, self._futures = self._futures, {}
+        futures, self.futures = self.futures, {}
         for future in futures:
             if not future.done():
                 future.set_result(None)
 
     def __len__(self) -> int:
-        return len(self._futures)
+        return len(self.futures)
 
     def __repr__(self) -> str:
         return f"<Waiters {len(self)}>"
