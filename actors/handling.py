@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import Coroutine, Sequence
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any
@@ -11,15 +12,18 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from actors import item as wire
+from actors.errors import CannotEncode
 from actors.handlers import Handlers
 from actors.item import Item, Refusal, tag_of
 from actors.message import Lane, Message
 from actors.signals import Failure
 from actors.timers import Tick
-from transports import Link, LinkClosed, LinkFull, Weights
+from transports import Link, LinkClosed, LinkFull, MessageTooLarge, Weights
 
 if TYPE_CHECKING:
     from actors.cell import Cell
+
+_log = logging.getLogger("actors.handling")
 
 
 class Envelope:
@@ -180,7 +184,11 @@ class Handling:
 
     def _reply(self, envelope: Envelope, result: Any) -> Coroutine[Any, Any, None] | None:
         """Answer an ask; what is left to wait for where the link is full."""
-        item, arrays = self._answer_to(envelope, result)
+        try:
+            item, arrays = self._answer_to(envelope, result)
+        except CannotEncode as error:
+            self._unsendable(envelope, error)
+            return None
         link = envelope.link
         assert link is not None
         lane: Lane = "bulk" if arrays else "control"
@@ -191,25 +199,18 @@ class Handling:
                 pass
             except LinkClosed:
                 return None
+            except MessageTooLarge as error:
+                self._unsendable(envelope, error)
+                return None
             else:
                 return None
         return self._reply_when_there_is_room(envelope, item, arrays, lane)
 
-    def _answer_to(self, envelope: Envelope, result: Any) -> tuple[Item, Sequence[Weights]]:
-        body, arrays = self._system.codec.encode(result)
-        return Item(0, self._cell.uid, wire.REPLY, body, envelope.item.ask), arrays
-
-    def answer(self, envelope: Envelope, result: Any) -> None:
-        """Answer an ask whose handler left it for later; a node that is gone gets nothing.
-
-        Raises:
-            CannotEncode: the answer holds something that does not travel.
-            LinkFull: the asker's node does not read.
-        """
-        item, arrays = self._answer_to(envelope, result)
-        assert envelope.link is not None
-        with contextlib.suppress(LinkClosed):
-            self._system.put(envelope.link, item, arrays)
+        try:
+            item, arrays = self._answer_to(envelope, result)
+        except CannotEncode as error:
+            self._unsendable(envelope, error)
+            return None
 
     async def _reply_when_there_is_room(
         self, envelope: Envelope, item: Item, arrays: Sequence[Weights], lane: Lane
@@ -223,6 +224,8 @@ class Handling:
                 await self._system.router.put_when_there_is_room(link, lambda: item, arrays, lane)
         except LinkClosed:
             pass
+        except MessageTooLarge as error:
+            self._unsendable(envelope, error)
         except TimeoutError:
             self._system.dead_letter(
                 self._cell.path, envelope, f"its answer found no room: {link.peer} does not read"

@@ -116,7 +116,7 @@ class Router:
             link.send(item, size)
             return None
         transfer = link.transfer(item, arrays, size, pair=(item.sender, item.to))
-        transfer.done.add_done_callback(lambda future: self._transferred(future, item))
+        transfer.done.add_done_callback(lambda future: self._transferred(future, link, item))
         return transfer
 
     def queues_for(self, link: Link[Item], lane: Lane) -> bool:
@@ -153,7 +153,7 @@ class Router:
             if not queue.length:
                 del self._queues[link, lane]
 
-    def _transferred(self, future: asyncio.Future[None], item: Item) -> None:
+    def _transferred(self, future: asyncio.Future[None], link: Link[Item], item: Item) -> None:
         if future.cancelled():
             return
         error = future.exception()
@@ -162,6 +162,8 @@ class Router:
         if item.kind == wire.ASK:
             self._system.asks.refused(item.ask, Refusal("unreachable", str(error)))
         else:
+            if item.kind == wire.REPLY:  # the asker would wait for it until its deadline
+                self._system.unsent(link, item, str(error))
             self._system.dead_letter(f"uid {item.to:x}", item, str(error))
 
     def signal(self, node: str, to: int, signal: AnySignal) -> None:

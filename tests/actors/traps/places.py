@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any, Generic, TypeVar
 
 import actors
@@ -12,6 +13,8 @@ from actors import ActorGraph, ActorSystem, Event, Inline, Processes, Simulated
 from actors.deploy import Deployment
 from actors.graph import Live
 from actors.sim import Simulation
+from actors.world import World
+from transports import Limits
 
 E = TypeVar("E", bound=Event)
 T = TypeVar("T")
@@ -67,6 +70,16 @@ async def alone(on: Deployment) -> AsyncIterator[ActorSystem]:
         else:
             async with ActorSystem("here") as system:
                 yield system
+
+
+@asynccontextmanager
+async def worlds(on: Deployment, limits: Limits) -> AsyncIterator[World]:
+    """The launcher's world, with limits of its own."""
+    if isinstance(on, Simulated):
+        with Simulation(on).running() as simulation:
+            yield replace(simulation.world("launcher"), limits=limits)
+    else:
+        yield World(limits=limits)
 
 
 @asynccontextmanager
