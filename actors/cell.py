@@ -415,6 +415,7 @@ class Cell:
             return
         if self._cancellations == _CANCELLATIONS:
             _log.error("%s caught %d cancellations and is left", self.path, _CANCELLATIONS)
+            self._handling.given_up(f"it caught {_CANCELLATIONS} cancellations and is left")
             self._finish(f"abandoned: it caught {_CANCELLATIONS} cancellations")
             return
         self._cancellations += 1

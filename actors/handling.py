@@ -182,6 +182,14 @@ class Handling:
             )
         self._cell.fail(failure)
 
+    def given_up(self, why: str) -> None:
+        """What is being handled will not come to its end: an asker learns it now."""
+        envelope = self.current
+        if envelope is not None and envelope.item.kind == wire.ASK and not envelope.cancelled:
+            asked = tag_of(envelope.item.body)
+            sentence = f"{self._cell.path} did not finish {asked}: {why}"
+            self._system.answer(envelope, wire.FAILED, Refusal("failed", sentence))
+
     def _reply(self, envelope: Envelope, result: Any) -> Coroutine[Any, Any, None] | None:
         """Answer an ask; what is left to wait for where the link is full."""
         try:
