@@ -116,7 +116,7 @@ class Cell:
         "__weakref__", "_cancellations", "_factory", "_failure", "_halt_wanted", "_handling",
         "_mailbox", "_patience", "_restart_wanted", "_stop_wanted", "_tasks", "_wakeup",
         "_watchers", "_watching", "actor", "bound", "busy", "children", "cls", "failures",
-        "handled", "interrupted", "overflow", "parent", "path", "ref", "restarts", "started",
+        "handled", "interrupted", "overflow", "parent", "path", "reason", "ref", "restarts", "started",
         "state", "stop_timeout", "stopped", "system", "task", "timers", "uid",
     )  # fmt: skip
 
@@ -145,6 +145,8 @@ class Cell:
         self.handled = 0
         self.restarts = 0
         self.failures = 0
+        #: Why it was given up, where its end is no stop like others.
+        self.reason: str | None = None
         self.timers = Timers(system.world.clock, self.deliver)
         loop = asyncio.get_running_loop()
         self.started: asyncio.Future[None] = loop.create_future()
@@ -254,6 +256,7 @@ class Cell:
                     await self._wakeup
                     began = now()
             await self._shut_down()
+            reason = self.reason
         except asyncio.CancelledError:
             reason = "the node's loop was ended"
             raise
@@ -262,6 +265,7 @@ class Cell:
 
     async def _start(self) -> None:
         self.state = State.STARTING
+        self.reason = None
         try:
             actor = self.cls.__new__(self.cls)
             actor._cell = self  # noqa: SLF001  (the cell and its actor are one unit)
@@ -446,6 +450,8 @@ class Cell:
             reason = "stopped"
             if self._failure is not None:
                 reason, cause = f"failed: {self._failure}", "failed"
+        elif reason == self.reason:
+            cause = "failed"
         if self.stopped.done():  # it was left, and has ended by itself after all
             return
         if self._patience is not None:

@@ -83,6 +83,7 @@ class SystemStatistics(msgspec.Struct, frozen=True):
         actors: one record per living actor.
         asks: asks that wait for their answer.
         dead_letters: messages that nobody handled.
+        abandoned: threads of blocking actors that did not come back from a call.
     """
 
     node: str
@@ -90,6 +91,7 @@ class SystemStatistics(msgspec.Struct, frozen=True):
     actors: tuple[CellStatistics, ...]
     asks: int
     dead_letters: int
+    abandoned: int
 
 
 class ActorSystem:
@@ -159,6 +161,8 @@ class ActorSystem:
         #: Of this node's actors that are gone, by uid: why. Whoever watches one too late learns it.
         self._ended: dict[int, tuple[str, Cause]] = {}
         self._pools: dict[int, LandingPool] = {}
+        #: Threads of blocking actors that were given up.
+        self.abandoned = 0
         self._dead_letters = 0
         self._stops = Stops()
         self._started = False
@@ -662,6 +666,7 @@ class ActorSystem:
             tuple(cell.statistics() for cell in self.cells.values()),
             len(self.asks),
             self._dead_letters,
+            self.abandoned,
         )
 
     def __repr__(self) -> str:
