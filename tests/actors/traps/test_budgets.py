@@ -79,6 +79,7 @@ def test_budgets_of_supervisors_in_a_row_do_not_multiply(levels: int, on: Deploy
         restarted, gave_up = Heard(ActorRestarted), Heard(SupervisorGaveUp)
         failures = Heard(ActorFailure)
         async with started(nested(levels, 3), on, restarted, gave_up, failures) as live:
+            await answered(lambda: live["mortal"].ask(Alive(), timeout=10))
             ended = asyncio.ensure_future(live.failed())
             for number in range(1, 20):
                 live["mortal"].tell(Fail())
@@ -87,7 +88,7 @@ def test_budgets_of_supervisors_in_a_row_do_not_multiply(levels: int, on: Deploy
                 again.cancel()
                 if ended.done():
                     break
-            reason = await ended
+            reason = await asyncio.wait_for(ended, LIMIT)
         path = "/" + "/".join(f"s{level}" for level in range(levels)) + "/mortal"
         assert [event.path for event in restarted.events] == [path] * 3
         assert [event.path for event in failures.events if event.path == path] == [path] * 4
@@ -137,7 +138,7 @@ async def kills(on: Deployment, times: int, within: float, outside: int) -> None
             await restarted.number(2 * times)
             assert not gave_up.events
         else:
-            await live.failed()
+            await asyncio.wait_for(live.failed(), LIMIT)
             assert {event.restarts for event in gave_up.events} == {outside}
             assert "killed by signal 9" in gave_up.events[0].error
     paths = ["/root/pool/one", "/root/pool/two"]
