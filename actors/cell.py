@@ -116,8 +116,8 @@ class Cell:
         "__weakref__", "_cancellations", "_factory", "_failure", "_halt_wanted", "_handling",
         "_mailbox", "_patience", "_restart_wanted", "_stop_wanted", "_tasks", "_wakeup",
         "_watchers", "_watching", "actor", "bound", "busy", "children", "cls", "failures",
-        "handled", "interrupted", "overflow", "parent", "path", "reason", "ref", "restarts", "started",
-        "state", "stop_timeout", "stopped", "system", "task", "timers", "uid",
+        "handled", "interrupted", "overflow", "parent", "path", "reason", "ref", "restarts",
+        "started", "state", "stop_timeout", "stopped", "system", "task", "timers", "uid",
     )  # fmt: skip
 
     def __init__(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from actors import item as wire
+from actors.handling import Envelope
 from actors.item import Item, Refusal
 from actors.message import Lane
 from actors.signalling import MAX_UNACKNOWLEDGED, Signalling
@@ -163,7 +164,10 @@ class Router:
             self._system.asks.refused(item.ask, Refusal("unreachable", str(error)))
         else:
             if item.kind == wire.REPLY:  # the asker would wait for it until its deadline
-                self._system.unsent(link, item, str(error))
+                cell = self._system.cells.get(item.sender)
+                who = cell.path if cell is not None else f"an actor of {self.node}"
+                refusal = Refusal("failed", f"the reply of {who} cannot be sent: {error}")
+                self._system.answer(Envelope(item, (), link, 0.0), wire.FAILED, refusal)
             self._system.dead_letter(f"uid {item.to:x}", item, str(error))
 
     def signal(self, node: str, to: int, signal: AnySignal) -> None:

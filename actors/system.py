@@ -390,14 +390,6 @@ class ActorSystem:
         if envelope.link is not None:
             self._refuse(envelope.link, envelope.item, kind, refusal)
 
-    def unsent(self, link: Link[Item], reply: Item, why: str) -> None:
-        """A reply did not get to its asker, who is told so."""
-        sentence = f"the reply of uid {reply.sender:x} on {self.name} cannot be sent: {why}"
-        cell = self.cells.get(reply.sender)
-        if cell is not None:
-            sentence = f"the reply of {cell.path} cannot be sent: {why}"
-        self._refuse(link, reply, wire.FAILED, Refusal("failed", sentence))
-
     def _refuse(self, link: Link[Item], item: Item, kind: int, refusal: Refusal) -> None:
         answer = Item(NODE_UID, item.to, kind, _encoder.encode(refusal), item.ask)
         with contextlib.suppress(LinkFull, LinkClosed):  # the asker's deadline tells it then

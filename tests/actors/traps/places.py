@@ -8,8 +8,17 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any, Generic, TypeVar
 
-import actors
-from actors import ActorGraph, ActorSystem, Event, Inline, Processes, Simulated
+from actors import (
+    ActorGraph,
+    ActorRef,
+    ActorSystem,
+    AskError,
+    Event,
+    Inline,
+    Message,
+    Processes,
+    Simulated,
+)
 from actors.deploy import Deployment
 from actors.graph import Live
 from actors.sim import Simulation
@@ -96,11 +105,11 @@ async def started(
         yield live
 
 
-async def answered(ask: Callable[[], Any], limit: float = LIMIT) -> Any:
+async def answered(ref: ActorRef, message: Message[T]) -> T:
     """The answer to an ask, asked again while a restart is under way."""
-    async with asyncio.timeout(limit):
+    async with asyncio.timeout(LIMIT):
         while True:
             try:
-                return await ask()
-            except actors.AskError:
+                return await ref.ask(message, timeout=10)
+            except AskError:
                 await asyncio.sleep(0.005)  # a poll under a limit

@@ -79,7 +79,7 @@ def test_budgets_of_supervisors_in_a_row_do_not_multiply(levels: int, on: Deploy
         restarted, gave_up = Heard(ActorRestarted), Heard(SupervisorGaveUp)
         failures = Heard(ActorFailure)
         async with started(nested(levels, 3), on, restarted, gave_up, failures) as live:
-            await answered(lambda: live["mortal"].ask(Alive(), timeout=10))
+            await answered(live["mortal"], Alive())
             ended = asyncio.ensure_future(live.failed())
             for number in range(1, 20):
                 live["mortal"].tell(Fail())
@@ -125,7 +125,7 @@ async def kills(on: Deployment, times: int, within: float, outside: int) -> None
         began, counts = loop.time(), []
         for number in range(times):
             for ref in both:
-                assert await answered(lambda r=ref: r.ask(Alive(), timeout=10)) == 0
+                assert await answered(ref, Alive()) == 0
             if not virtual(on):
                 counts.append((descriptors(), len(children())))
             live.processes.kill("child")
@@ -134,7 +134,7 @@ async def kills(on: Deployment, times: int, within: float, outside: int) -> None
                 await asyncio.sleep(max(0.0, began + (number + 1) * within / times - loop.time()))
         if outside >= times:
             for ref in both:
-                assert await answered(lambda r=ref: r.ask(Alive(), timeout=10)) == 0
+                assert await answered(ref, Alive()) == 0
             await restarted.number(2 * times)
             assert not gave_up.events
         else:
@@ -183,7 +183,7 @@ def test_kills_at_any_moment_also_of_a_start_count_once_each(start: float) -> No
                 live.processes.kill("child")
                 await asyncio.sleep(0.5)
             for name in ("one", "two"):
-                await answered(lambda n=name: live[n].ask(Alive(), timeout=10), LIMIT)
+                await answered(live[name], Alive())
             assert not gave_up.events
             assert len(died.events) <= 20
 

@@ -84,9 +84,7 @@ def ring() -> ActorGraph:
 
 @everywhere
 @everyone
-def test_who_asks_in_a_circle_is_told_at_once_and_by_name(
-    names: list[str], on: Deployment
-) -> None:
+def test_who_asks_in_a_circle_is_told_at_once_and_by_name(names: list[str], on: Deployment) -> None:
     async def main() -> None:
         restarted = Heard(ActorRestarted)
         loop = asyncio.get_running_loop()

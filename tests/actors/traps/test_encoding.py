@@ -179,7 +179,9 @@ def test_a_reply_whose_arrays_are_too_many_for_the_asker_is_told_to_it_at_once(
         restarted = Heard(ActorRestarted)
         async with worlds(on, SMALL) as world, started(pair(), on, restarted, world=world) as live:
             keeper = live["keeper"]
-            with pytest.raises(ActorFailed, match="the reply of /root/keeper cannot be sent: ") as e:
+            with pytest.raises(
+                ActorFailed, match="the reply of /root/keeper cannot be sent: "
+            ) as e:
                 await keeper.ask(Model(2_000_000), timeout=600)
             assert "1000000" in str(e.value), "it says what the limit is"
             assert len((await keeper.ask(Model(999_000), timeout=30))["w"]) == 999_000

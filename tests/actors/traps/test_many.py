@@ -144,11 +144,11 @@ async def roll(on: Deployment, count: int) -> None:
     async with started(star(count), on, died, restarted, gave_up, failures) as live:
         names = [f"l{number}" for number in range(count)]
         assert live.processes is not None
-        first = [await answered(lambda r=live[n]: r.ask(Pid(), timeout=10)) for n in names]
+        first = [await answered(live[n], Pid()) for n in names]
         for number, name in enumerate(names):
             live.processes.kill(f"n{number}")
             await restarted.number(number + 1)
-            again = await answered(lambda r=live[name]: r.ask(Pid(), timeout=10))
+            again = await answered(live[name], Pid())
             assert again != first[number]
         # All of them answer, each but for its own restart the one that it was.
         last = [await live[name].ask(Pid(), timeout=10) for name in names]

@@ -68,7 +68,7 @@ async def race(system: ActorSystem, number: int) -> tuple[str, list[str]]:
     cell = system.make(f"worker{number}", Worker, {}, stop_timeout=0.05 if slow else PATIENT)
     ref, turns = cell.ref, number // len(MAY) % 7
     await cell.started
-    asks = []
+    asks: list[asyncio.Future[str]] = []
 
     def ask(count: int, turns: int = turns) -> None:
         asks.extend(asyncio.ensure_future(outcome(ref, turns)) for _ in range(count))

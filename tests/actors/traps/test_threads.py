@@ -173,7 +173,7 @@ def test_it_does_so_for_ten_seconds(on: Deployment) -> None:
 async def hung(live: Live, until: Path) -> None:
     """Have it hang until that file is there."""
     answers = live["answers"]
-    before = await answered(lambda: answers.ask(Hung(), timeout=LIMIT))
+    before = await answered(answers, Hung())
     live["blocks"].tell(Hang(str(until), answers))
     async with asyncio.timeout(LIMIT):
         while await answers.ask(Hung(), timeout=LIMIT) == before:
@@ -222,7 +222,7 @@ def test_one_that_hangs_in_a_process_of_its_own_ends_it_and_its_supervisor_decid
             ref = live["blocks"]
             pids = []
             for _ in range(2):
-                pids.append(await answered(lambda: ref.ask(Ask(), timeout=LIMIT)))
+                pids.append(await answered(ref, Ask()))
                 await hung(live, tmp_path / "never")
                 ref.stop()
                 await died.number(len(pids))
