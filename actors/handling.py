@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import Coroutine, Sequence
 from types import CoroutineType
@@ -214,11 +213,28 @@ class Handling:
                 return None
         return self._reply_when_there_is_room(envelope, item, arrays, lane)
 
-        try:
-            item, arrays = self._answer_to(envelope, result)
-        except CannotEncode as error:
-            self._unsendable(envelope, error)
-            return None
+    def _answer_to(self, envelope: Envelope, result: Any) -> tuple[Item, Sequence[Weights]]:
+        body, arrays = self._system.codec.encode(result)
+        return Item(0, self._cell.uid, wire.REPLY, body, envelope.item.ask), arrays
+
+    def answer(self, envelope: Envelope, result: Any) -> None:
+        """Answer an ask whose handler left it for later; a node that is gone gets nothing.
+
+        Raises:
+            CannotEncode: the answer holds something that does not travel.
+            LinkFull: the asker's node does not read.
+        """
+        item, arrays = self._answer_to(envelope, result)
+        assert envelope.link is not None
+        with contextlib.suppress(LinkClosed):
+            self._system.put(envelope.link, item, arrays)
+
+    def _unsendable(self, envelope: Envelope, error: Exception) -> None:
+        """The actor keeps what it has: whoever asks for much must not be able to end it."""
+        asked = tag_of(envelope.item.body)
+        sentence = f"the reply of {self._cell.path} to {asked} cannot be sent: {error}"
+        _log.warning("%s", sentence)
+        self._system.answer(envelope, wire.FAILED, Refusal("failed", sentence))
 
     async def _reply_when_there_is_room(
         self, envelope: Envelope, item: Item, arrays: Sequence[Weights], lane: Lane

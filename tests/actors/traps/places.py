@@ -20,7 +20,7 @@ from actors import (
     Simulated,
 )
 from actors.deploy import Deployment
-from actors.graph import Live
+from actors.live import Live
 from actors.sim import Simulation
 from actors.world import World
 from transports import Limits

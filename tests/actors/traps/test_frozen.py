@@ -25,7 +25,7 @@ from actors import (
     Unreachable,
 )
 from actors.deploy import Deployment
-from actors.graph import Live
+from actors.live import Live
 from actors.serving import EXIT_CUT_OFF
 from actors.sim import Simulation
 from actors.world import World

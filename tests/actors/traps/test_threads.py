@@ -28,7 +28,7 @@ from actors import (
 )
 from actors.blocking import EXIT_HUNG
 from actors.deploy import Deployment
-from actors.graph import Live
+from actors.live import Live
 from tests.actors.traps.places import INLINE, LIMIT, PROCESSES, Heard, answered, started
 
 # Not in a simulation: there a thread runs while virtual time stands still.
