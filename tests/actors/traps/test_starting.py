@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from itertools import pairwise
 
 import pytest
@@ -15,6 +17,7 @@ from actors import (
     ActorRestarted,
     AskTimeout,
     Backoff,
+    GaveUp,
     Message,
     NoSuchActor,
     Process,
@@ -71,13 +74,20 @@ def check_delays(on: Deployment, times: list[float], delays: list[float]) -> Non
         assert all(wait > delay - 0.02 for wait, delay in zip(waits, delays, strict=True)), waits
 
 
+@asynccontextmanager
+async def within(error: type[Exception]) -> AsyncIterator[None]:
+    """The block ends by that error, which its graph raises at its end."""
+    with pytest.raises(error):
+        yield
+
+
 @everywhere
 def test_a_constructor_that_always_fails_is_tried_under_back_off_until_the_budget_ends(
     on: Deployment,
 ) -> None:
     async def main() -> None:
         failures, gave_up = Heard(ActorFailure), Heard(SupervisorGaveUp)
-        async with started(stillborn(5, 99), on, failures, gave_up) as live:
+        async with within(GaveUp), started(stillborn(5, 99), on, failures, gave_up) as live:
             waiting = asyncio.ensure_future(live["bad"].ask(Restarts(), timeout=600))
             with pytest.raises(AskTimeout, match=r"did not answer Restarts within 0\.25 s"):
                 await live["bad"].ask(Restarts(), timeout=0.25)

@@ -78,7 +78,7 @@ def family(how: str) -> ActorGraph:
         ("hangs", SIMULATED, 0.3, 0.4),
         ("hangs", INLINE, 0.29, 5.0),
         ("hangs", PROCESSES, 0.29, 5.0),
-        ("catches", SIMULATED, 6.3, 6.4),
+        ("catches", SIMULATED, 5.3, 6.4),
     ],
     ids=str,
 )
