@@ -92,10 +92,10 @@ def test_a_constructor_that_always_fails_is_tried_under_back_off_until_the_budge
             with pytest.raises(AskTimeout, match=r"did not answer Restarts within 0\.25 s"):
                 await live["bad"].ask(Restarts(), timeout=0.25)
             assert await live["well"].ask(Restarts(), timeout=10) == 0, "it costs no other"
-            (end,) = await gave_up.number(1)
-            reason = await live.failed()
-            with pytest.raises(NoSuchActor, match="did not handle Restarts: stopped"):
-                await waiting
+            await asyncio.Event().wait()  # the graph's end is the block's
+        with pytest.raises(NoSuchActor, match="did not handle Restarts: stopped"):
+            await waiting
+        (end,) = gave_up.events
         bad = [failure.error for failure in failures.events if failure.path == "/root/bad"]
         assert bad == [f"OSError: no camera, {number} restarts" for number in range(6)]
         times = [
@@ -105,8 +105,7 @@ def test_a_constructor_that_always_fails_is_tried_under_back_off_until_the_budge
         ]
         check_delays(on, times, DELAYS)
         assert (end.child, end.restarts) == ("/root/bad", 5)
-        assert "bad failed again after 5 restarts within 60 s" in reason.message
-        assert "OSError: no camera, 5 restarts" in reason.message
+        assert "OSError: no camera, 5 restarts" in end.error
 
     actors.run(main(), on=on)
 

@@ -71,14 +71,12 @@ def family(how: str) -> ActorGraph:
     return graph
 
 
-# One that catches its cancellation is cancelled once a second: in virtual time only.
 @pytest.mark.parametrize(
     ("how", "on", "least", "most"),
     [
         ("hangs", SIMULATED, 0.3, 0.4),
         ("hangs", INLINE, 0.29, 5.0),
         ("hangs", PROCESSES, 0.29, 5.0),
-        ("catches", SIMULATED, 5.3, 6.4),
     ],
     ids=str,
 )
