@@ -132,6 +132,9 @@ class Bridge(Actor):
         """A thread cannot be ended from outside: its process is, where there is one of its own."""
         path, launcher = self.ref.path, self.system.router.launcher
         thread.abandon()
+        self.system.abandoned += 1
+        # Told to parent and watchers: this is no stop like others.
+        self._cell.reason = "abandoned: its thread did not come back from a call"
         self.system.events.publish(ThreadAbandoned(path=path, node=self.system.name))
         _log.error("%s did not come back from a call; its thread %r is abandoned", path, thread)
         if launcher is not None and self.system.world.work is None:

@@ -91,9 +91,9 @@ class Cell:
         "__weakref__", "_cancellations", "_factory", "_failure", "_halt_wanted", "_handling",
         "_mailbox", "_marks", "_patience", "_restart_wanted", "_since", "_stash", "_stop_wanted",
         "_wakeup", "_watchers", "_watching", "actor", "bound", "busy", "children", "cls",
-        "failures", "handled", "interrupted", "overflow", "parent", "path", "pipes", "ref",
-        "restarts", "skipped", "started",
-        "state", "stop_timeout", "stopped", "system", "task", "timers", "uid",
+        "failures", "handled", "interrupted", "overflow", "parent", "path", "pipes", "reason",
+        "ref", "restarts", "skipped", "started", "state", "stop_timeout", "stopped", "system",
+        "task", "timers", "uid",
     )  # fmt: skip
 
     def __init__(
@@ -123,6 +123,8 @@ class Cell:
         self.skipped = 0
         self.restarts = 0
         self.failures = 0
+        #: Why it was given up, where its end is no stop like others.
+        self.reason: str | None = None
         self.timers = Timers(system.world.clock, self.deliver)
         loop = asyncio.get_running_loop()
         self.started: asyncio.Future[None] = loop.create_future()
@@ -269,6 +271,7 @@ class Cell:
                     if empty:
                         self._since = began
             await self._shut_down()
+            reason = self.reason
         except asyncio.CancelledError:
             reason = "the node's loop was ended"
             raise
@@ -277,6 +280,7 @@ class Cell:
 
     async def _start(self) -> None:
         self.state = State.STARTING
+        self.reason = None
         try:
             actor = self.cls.__new__(self.cls)
             actor._cell = self  # noqa: SLF001  (the cell and its actor are one unit)
@@ -440,6 +444,7 @@ class Cell:
             return
         if self._cancellations == _CANCELLATIONS:
             _log.error("%s caught %d cancellations and is left", self.path, _CANCELLATIONS)
+            self._handling.given_up(f"it caught {_CANCELLATIONS} cancellations and is left")
             self._finish(f"abandoned: it caught {_CANCELLATIONS} cancellations")
             return
         self._cancellations += 1
@@ -470,6 +475,8 @@ class Cell:
             reason = "stopped"
             if self._failure is not None:
                 reason, cause = f"failed: {self._failure}", "failed"
+        elif reason == self.reason:
+            cause = "failed"
         if self.stopped.done():  # it was left, and has ended by itself after all
             return
         if self._patience is not None:

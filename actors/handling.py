@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from collections import deque
 from collections.abc import Coroutine, Sequence
 from types import CoroutineType
@@ -12,15 +13,18 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from actors import item as wire
+from actors.errors import CannotEncode
 from actors.handlers import Handlers
 from actors.item import ASK, OVERHEAD, REPLY, Item, Refusal, tag_of
 from actors.message import Lane, Message
 from actors.signals import Failure, Terminated
 from actors.timers import Tick
-from transports import Link, LinkClosed, LinkFull, Weights
+from transports import Link, LinkClosed, LinkFull, MessageTooLarge, Weights
 
 if TYPE_CHECKING:
     from actors.cell import Cell
+
+_log = logging.getLogger("actors.handling")
 
 
 class Envelope(msgspec.Struct, eq=False):  # made by C, in a third of the time of __init__
@@ -212,11 +216,23 @@ class Handling:
             )
         self._cell.fail(failure)
 
+    def given_up(self, why: str) -> None:
+        """What is being handled will not come to its end: an asker learns it now."""
+        envelope = self.current
+        if envelope is not None and envelope.item.kind == wire.ASK and not envelope.cancelled:
+            asked = tag_of(envelope.item.body)
+            sentence = f"{self._cell.path} did not finish {asked}: {why}"
+            self._system.answer(envelope, wire.FAILED, Refusal("failed", sentence))
+
     def _reply(self, envelope: Envelope, result: Any) -> Coroutine[Any, Any, None] | None:
         """Answer an ask; what is left to wait for where the link is full."""
         if envelope.stashed:
             return None
-        item, arrays = self._answer_to(envelope, result)
+        try:
+            item, arrays = self._answer_to(envelope, result)
+        except CannotEncode as error:
+            self._unsendable(envelope, error)
+            return None
         link = envelope.link
         assert link is not None
         lane: Lane = "bulk" if arrays else "control"
@@ -229,6 +245,9 @@ class Handling:
             except LinkFull:
                 pass
             except LinkClosed:
+                return None
+            except MessageTooLarge as error:
+                self._unsendable(envelope, error)
                 return None
             else:
                 return None
@@ -250,6 +269,13 @@ class Handling:
         with contextlib.suppress(LinkClosed):
             self._system.put(envelope.link, item, arrays)
 
+    def _unsendable(self, envelope: Envelope, error: Exception) -> None:
+        """The actor keeps what it has: whoever asks for much must not be able to end it."""
+        asked = tag_of(envelope.item.body)
+        sentence = f"the reply of {self._cell.path} to {asked} cannot be sent: {error}"
+        _log.warning("%s", sentence)
+        self._system.answer(envelope, wire.FAILED, Refusal("failed", sentence))
+
     async def _reply_when_there_is_room(
         self, envelope: Envelope, item: Item, arrays: Sequence[Weights], lane: Lane
     ) -> None:
@@ -262,6 +288,8 @@ class Handling:
                 await self._system.router.put_when_there_is_room(link, lambda: item, arrays, lane)
         except LinkClosed:
             pass
+        except MessageTooLarge as error:
+            self._unsendable(envelope, error)
         except TimeoutError:
             self._system.dead_letter(
                 self._cell.path, envelope, f"its answer found no room: {link.peer} does not read"

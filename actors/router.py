@@ -12,6 +12,7 @@ import msgspec
 
 from actors import item as wire
 from actors.events import Unacknowledged
+from actors.handling import Envelope
 from actors.item import ASK, REPLY, TELL, Item, Refusal, tag_of
 from actors.message import Lane
 from actors.signalling import MAX_UNACKNOWLEDGED, Signalling
@@ -185,6 +186,11 @@ class Router:
             self._system.asks.refused(item.ask, Refusal("unreachable", sentence))
         if item.kind in (wire.TELL, wire.ASK):
             self._system.dead_letter(f"uid {item.to:x} on {link.peer.name}", item, reason)
+        elif item.kind == REPLY:  # the asker would wait for it until its deadline
+            cell = self._system.cells.get(item.sender)
+            who = cell.path if cell is not None else f"an actor of {self.node}"
+            refusal = Refusal("failed", f"the reply of {who} cannot be sent: {reason}")
+            self._system.answer(Envelope(item, (), link, 0.0), wire.FAILED, refusal)
 
     def _account(
         self,

@@ -92,6 +92,7 @@ class SystemStatistics(msgspec.Struct, frozen=True):
         endpoint: of the transports: links, lanes, what was refused.
         guests: who looks on; None where nobody can.
         late_replies: answers to asks that had ended by then, by their deadline or cancelled.
+        abandoned: threads of blocking actors that did not come back from a call.
     """
 
     node: str
@@ -102,6 +103,7 @@ class SystemStatistics(msgspec.Struct, frozen=True):
     endpoint: EndpointStatistics | None = None
     guests: GuestStatistics | None = None
     late_replies: int = 0
+    abandoned: int = 0
 
 
 class ProcessStatistics(msgspec.Struct, frozen=True):

@@ -151,6 +151,8 @@ class ActorSystem:
         #: Of this node's actors that are gone, by uid: why. Whoever watches one too late learns it.
         self._ended: dict[int, tuple[str, Cause]] = {}
         self._pools: dict[int, LandingPool] = {}
+        #: Threads of blocking actors that were given up.
+        self.abandoned = 0
         self._dead_letters = 0
         #: Asks that were cancelled and are not here: (node, number).
         self._gave_up: dict[tuple[NodeId, int], bool] = {}
@@ -710,6 +712,7 @@ class ActorSystem:
             self.router.endpoint.statistics(),
             self.observing.guests,
             self.asks.late,
+            self.abandoned,
         )
 
     def __repr__(self) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +15,8 @@ import pytest
 import actors
 from actorfl import Supervision
 from actorfl.execute import running
-from actors import Event, Exit, PopenSpawner, Processes, ProcessSpec
-from actors.spare import Spare
-from actors.spawner import Child
+from actors import Event, Processes
+from tests.actors.traps.withheld import Withholding
 from tests.faults.runs import ROUNDS, alive, carry_out, rows
 from tests.faults.test_kills import fit, slow
 
@@ -54,63 +53,11 @@ async def test_a_frozen_process_is_killed_and_replaced_and_no_bit_changes(
     assert not alive(stopped[0])
 
 
-class Withheld:
-    """A child whose kill does not reach it, though it looks as if it had."""
-
-    def __init__(self, child: Child) -> None:
-        self._child = child
-        self.name, self.pid = child.name, child.pid
-        self._killed: asyncio.Future[Exit] = asyncio.get_running_loop().create_future()
-
-    @property
-    def alive(self) -> bool:
-        return self._child.alive and not self._killed.done()
-
-    async def wait(self) -> Exit:
-        real = asyncio.ensure_future(self._child.wait())
-        await asyncio.wait({real, self._killed}, return_when=asyncio.FIRST_COMPLETED)
-        if self._killed.done():
-            real.cancel()
-            return self._killed.result()
-        return real.result()
-
-    def kill(self) -> None:
-        if not self._killed.done():
-            self._killed.set_result(Exit(signal=signal.SIGKILL))
-
-    def terminate(self) -> None:
-        self._child.terminate()
-
-    def last_lines(self, n: int = 20) -> list[str]:
-        return self._child.last_lines(n)
-
-
-class Withholding:
-    """A spawner of which the aggregator's first process cannot be killed until the end."""
-
-    def __init__(self) -> None:
-        self._real = PopenSpawner()
-        self.starts = 0
-
-    async def spawn(self, spec: ProcessSpec) -> Child:
-        child = await self._real.spawn(spec)
-        if spec.name != "aggregator":
-            return child
-        self.starts += 1
-        return Withheld(child) if self.starts == 1 else child
-
-    async def reserve(self, spec: ProcessSpec, preload: Sequence[str] = ()) -> Spare:
-        return await self._real.reserve(spec, preload)
-
-    async def close(self) -> None:
-        await self._real.close()
-
-
 async def test_an_aggregator_that_wakes_up_after_it_was_replaced_changes_nothing(
     undisturbed: str, tmp_path: Path
 ) -> None:
     disturb, stopped = freezing("aggregator", 2)
-    spawner = Withholding()
+    spawner = Withholding("aggregator")
     woken: list[int] = []
 
     async with running(
