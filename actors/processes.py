@@ -71,7 +71,8 @@ class _Process:
 
     def started(self, task: asyncio.Task[None]) -> None:
         """A start is through, or failed; nobody may be waiting for it any more."""
-        self.starting = None
+        if self.starting is task:
+            self.starting = None
         if not task.cancelled():
             task.exception()
 
@@ -310,6 +311,7 @@ class Processes:
                 f"its last lines: {' | '.join(lines) or 'none'}"
             )
             process.ready.set_exception(NodeStartFailed(msg, killed=ended.signal is not None))
+            process.starting = None  # whoever wants it from now on wants another
         if not self._closing:
             self._system.events.publish(
                 NodeDied(

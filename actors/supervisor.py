@@ -84,6 +84,8 @@ class Supervisor(Actor):
         #: Those who wait until a child is up, or gone: by its uid.
         self._first: dict[int, asyncio.Future[str]] = {}
         self._gone: dict[int, list[asyncio.Future[None]]] = {}
+        #: The latest start of each child that waits for its process.
+        self._making: dict[int, object] = {}
         self._settled: asyncio.Future[None] | None = None
         self._at_end = False
 
@@ -134,6 +136,7 @@ class Supervisor(Actor):
         if known is None or child.uid not in self._family:
             child.stop()
             return
+        self._making.pop(child.uid, None)
         if child.node != self.system.name:
             self.system.events.publish(
                 ActorFailure(
@@ -179,6 +182,7 @@ class Supervisor(Actor):
         if uid in self._family:
             return
         self._known.pop(uid, None)
+        self._making.pop(uid, None)
         self._cell.children.gone(uid)
         for waiting in self._gone.pop(uid, ()):
             if not waiting.done():
@@ -209,11 +213,13 @@ class Supervisor(Actor):
 
     async def _make(self, child: Child) -> None:
         ref = child.ref
+        self._making[ref.uid] = this = object()
         try:
             if ref.node != self.system.name and self.system.ensure_node is not None:
                 await self.system.ensure_node(ref.node)
         except NodeError as error:
-            if ref.uid in self._family:
+            # Where the process died meanwhile, that was told before this, and counts once.
+            if ref.uid in self._family and self._making.get(ref.uid) is this:
                 failure = Failure("NodeStartFailed", str(error), "", "process", outside=True)
                 self.child_failed(ref, failure)
             return

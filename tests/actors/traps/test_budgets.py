@@ -171,7 +171,7 @@ def test_each_death_of_a_subtrees_process_is_one_restart_until_the_budget_ends(
     actors.run(kills(on, times, 10.0, outside), on=on)
 
 
-@pytest.mark.parametrize("start", [0.1, 0.4])
+@pytest.mark.parametrize("start", [0.1, 0.4, 0.9])
 def test_kills_at_any_moment_count_once_each(start: float) -> None:
     on = Simulated(1, start=start)
 
