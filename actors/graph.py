@@ -18,8 +18,9 @@ from actors.launching import launched
 from actors.live import Live
 from actors.names import check_name
 from actors.outline import outline
+from actors.peers import UNREACHABLE_AFTER
 from actors.supervision import RestartType, Strategy, one_for_one
-from actors.system import UNREACHABLE_AFTER, ActorSystem
+from actors.system import ActorSystem
 from actors.world import World
 
 if TYPE_CHECKING:

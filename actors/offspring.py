@@ -84,7 +84,7 @@ class Offspring:
             if not await _in_time(ended, limit):
                 why = f"{child.path} did not stop within {limit:g} s"
                 _log.warning("%s; its process is killed", why)
-                killed = self._system.kill_node(child.node, why)
+                killed = self._system.peers.kill_node(child.node, why)
                 if not (killed and await _in_time(ended, _KILL_LIMIT)):
                     _log.error("%s is left, for its process cannot be ended", child.path)
             self._leaving = None

@@ -21,6 +21,7 @@ from actors.reserve import Reserve
 from actors.serving import NodeConfig
 from actors.signals import (
     MAX_TRACEBACK,
+    NODE_UID,
     AnySignal,
     Cause,
     Dial,
@@ -36,7 +37,7 @@ from actors.signals import (
 from actors.spare import SpareLost
 from actors.spawner import Child, ProcessSpec
 from actors.statistics import ProcessStatistics
-from actors.system import NODE_UID, ActorSystem
+from actors.system import ActorSystem
 from transports import NodeId, Timer
 
 _log = logging.getLogger("actors.processes")
@@ -143,7 +144,7 @@ class Processes:
         self._watchers: set[asyncio.Task[None]] = set()
         system.on_node_signal = self._signalled
         system.ensure_node = self.ensure
-        system.end_node = self._end
+        system.peers.end_node = self._end
         system.router.on_heartbeat = self._heard
         system.watch_signals = self._ordered
         system.processes = self.statistics
@@ -323,7 +324,7 @@ class Processes:
                 )
             )
         self._tell_others(NodeDown(node.name, node.incarnation, reason, cause), but=node.name)
-        self._system.node_died(
+        self._system.peers.node_died(
             node,
             reason,
             cause,

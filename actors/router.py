@@ -239,7 +239,7 @@ class Router:
         self._silent.add(peer)
         reason = f"it left {MAX_UNACKNOWLEDGED} system signals unacknowledged"
         # Not within the call of an actor or a loop over actors: they learn of a death by it.
-        asyncio.get_running_loop().call_soon(self._system.quarantine, peer, reason)
+        asyncio.get_running_loop().call_soon(self._system.peers.quarantine, peer, reason)
 
     def _resend_later(self, peer: NodeId, delay: float, confirmed: int) -> None:
         if self._closing:  # what is said while the endpoint lingers is said once
@@ -361,7 +361,7 @@ class Router:
         channel = self._channel(link.peer)
         channel.wired = channel.confirmed
         self._send_unsent(link, channel)
-        self._system.link_up(link.peer)
+        self._system.peers.link_up(link.peer)
 
     def on_down(self, link: Link[Item], reason: str, lost: Lost) -> None:
         """The connection is gone; the transports reconnect unless it is closed for good."""
@@ -374,7 +374,7 @@ class Router:
         if self._dying == link.peer:
             self._account(link, (lost.taken_control, lost.taken_bulk), reason, taken=True)
         self._system.asks.lost(link, reason)
-        self._system.link_down(link.peer, reason, closed=link.state == "closed")
+        self._system.peers.link_down(link.peer, reason, closed=link.state == "closed")
         if link.state == "closed" and self._links.get(link.peer.name) is link:
             del self._links[link.peer.name]
 

@@ -8,8 +8,8 @@ from typing import Final
 import msgspec
 
 from actors.faults import FaultPlan
-from actors.signals import NodeReady
-from actors.system import NODE_UID, ActorSystem
+from actors.signals import NODE_UID, NodeReady
+from actors.system import ActorSystem
 from actors.world import World
 from transports import NodeId
 
@@ -74,7 +74,7 @@ async def serve(config: NodeConfig, world: World) -> str:
     system.router.signal(config.launcher.name, NODE_UID, NodeReady(address))
     try:
         async with asyncio.timeout(config.reach):
-            await system.launcher_up.wait()
+            await system.peers.launcher_up.wait()
     except TimeoutError:
         link = system.router.link_to(config.launcher.name)
         trouble = link.trouble if link is not None else None
@@ -84,5 +84,5 @@ async def serve(config: NodeConfig, world: World) -> str:
         )
     # Until the launcher kills this process or is gone itself, to which the lifeline sees. A node
     # that was declared dead while it was frozen or cut off learns it here, when it is back.
-    reason = await system.cut_off
+    reason = await system.peers.cut_off
     return f"node {config.name} leaves: {reason}"

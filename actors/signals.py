@@ -11,6 +11,10 @@ from actors.message import Message
 
 RefParts = tuple[str, str, int]
 
+#: uid of the node itself, and of the guardian that is parent of all top-level actors.
+NODE_UID = 0
+GUARDIAN_UID = 1
+
 Cause = Literal[
     "stopped",
     "failed",

@@ -248,7 +248,7 @@ class Supervisor(Actor):
         await self.clock.sleep(limit)
         uid = child.ref.uid
         if uid in self._family and self._family.stage(uid) is stage:
-            self.system.kill_node(
+            self.system.peers.kill_node(
                 child.ref.node, f"{child.ref.path} did not end within {limit:g} s"
             )
 

@@ -8,13 +8,12 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from types import TracebackType
-from typing import Any, Final, Self, TypeVar
+from typing import Any, Self, TypeVar
 
 import msgspec
 
 from actors import arguments as arguments_of
 from actors import item as wire
-from actors.absence import Absence
 from actors.actor import Actor
 from actors.asks import Asks
 from actors.blocking import ActorClass, actor_class
@@ -24,17 +23,20 @@ from actors.code import CodeRef, load
 from actors.codec import Codec
 from actors.debugging import Debugger
 from actors.errors import UsageError
-from actors.events import Custom, DeadLetter, EventStream, NodeQuarantined
+from actors.events import Custom, DeadLetter, EventStream
 from actors.handling import Envelope
 from actors.item import OVERHEAD, TELL, Item, Refusal, tag_of
 from actors.names import check_name
 from actors.observing import LIMIT, Observing
+from actors.peers import UNREACHABLE_AFTER, Peers
 from actors.receptionist import RECEPTIONIST_UID, Receptionist
 from actors.ref import ActorRef
 from actors.router import Router
 from actors.sending import Sender
 from actors.shutdown import CoordinatedShutdown
 from actors.signals import (
+    GUARDIAN_UID,
+    NODE_UID,
     ActorSpec,
     AnySignal,
     Cause,
@@ -66,14 +68,6 @@ from transports import LandingPool, Link, LinkClosed, LinkFull, NodeId, Weights
 
 R = TypeVar("R")
 _log = logging.getLogger("actors.system")
-
-UNREACHABLE_AFTER: Final = 60.0
-"""Seconds without a connection after which a node counts as dead. Twice what libzmq itself waits
-before it gives a silent connection up over tcp: a switch that restarts is no death."""
-
-#: uid of the node itself, and of the guardian that is parent of all top-level actors.
-NODE_UID = 0
-GUARDIAN_UID = 1
 
 #: Actors that are gone of which a node remembers why, for those who watch them too late.
 _REMEMBERED = 10_000
@@ -113,9 +107,6 @@ class ActorSystem:
         unreachable_after: float | None = UNREACHABLE_AFTER,
     ) -> None:
         check_name(name)
-        if unreachable_after is not None and not unreachable_after > 0:
-            msg = f"unreachable_after={unreachable_after!r} is not above 0 s; give None for never"
-            raise UsageError(msg)
         self.name = name
         self.world = world or World()
         self.cluster = cluster
@@ -138,16 +129,12 @@ class ActorSystem:
         self.debug = Debugger(self)
         #: Resolved with the reason when a top-level actor fails for good.
         self.failure: asyncio.Future[Failure] = asyncio.get_running_loop().create_future()
-        #: Resolved with the reason when the launcher wants nothing more of this node.
-        self.cut_off: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-        #: Set once the link to the launcher, or its refusal, is there.
-        self.launcher_up = asyncio.Event()
         #: By uid; the router looks actors up here for each message.
         self.cells: dict[int, Cell] = {}
         self._top: dict[int, ActorRef] = {}
         self._names = TakenNames()
-        self._absence = Absence(self.world.clock, unreachable_after, self._unreachable)
-        self._dead: dict[NodeId, tuple[str, Cause]] = {}
+        #: Which of the other nodes live.
+        self.peers = Peers(self, unreachable_after)
         #: Of this node's actors that are gone, by uid: why. Whoever watches one too late learns it.
         self._ended: dict[int, tuple[str, Cause]] = {}
         self._pools: dict[int, LandingPool] = {}
@@ -156,10 +143,12 @@ class ActorSystem:
         self._dead_letters = 0
         #: Asks that were cancelled and are not here: (node, number).
         self._gave_up: dict[tuple[NodeId, int], bool] = {}
-        self._stops = Stops()
+        #: Who waits until which actor is gone.
+        self.stops = Stops()
         self.observing = Observing(self)
         self._started = False
-        self._closed = False
+        #: Nothing is made and nothing arrives any more.
+        self.closed = False
         self._linger = 1.0
         #: Who is found by what they do, on this node and those of its launcher.
         self.receptionist = Receptionist(self)
@@ -174,8 +163,6 @@ class ActorSystem:
         self.watch_signals: Callable[[str, int, AnySignal], None] | None = None
         #: Set by the process manager on a launcher; returns when that node is up.
         self.ensure_node: Callable[[str], Awaitable[None]] | None = None
-        #: Set by the process manager on a launcher; ends the process of a node that is given up.
-        self.end_node: Callable[[NodeId, str, Cause], None] | None = None
         #: Set by the process manager on a launcher; what it knows of its processes.
         self.processes: Callable[[], tuple[ProcessStatistics, ...]] = tuple
 
@@ -214,16 +201,15 @@ class ActorSystem:
         try:
             await self.stop_all()
         finally:
-            self._closed = True
+            self.closed = True
 
     async def _close_endpoint(self) -> None:
-        self._absence.end()
+        self.peers.end()
         await self.observing.close()
         await self.router.close(self._linger)
         self.asks.end(self.name)
-        self._stops.all_ended(f"{self.name} was closed")
-        for future in (self.failure, self.cut_off):
-            future.cancel()  # without effect where it has its result
+        self.stops.all_ended(f"{self.name} was closed")
+        self.failure.cancel()  # without effect where it has its result
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -241,7 +227,7 @@ class ActorSystem:
     @property
     def running(self) -> bool:
         """Whether it was started and is not closed."""
-        return self._started and not self._closed
+        return self._started and not self.closed
 
     @property
     def storage(self) -> Storage:
@@ -301,7 +287,7 @@ class ActorSystem:
         stop_timeout: float = 5.0,
     ) -> Cell:
         """Make an actor on this node, without waiting for it to start; see ``ActorSpec``."""
-        if self._closed:
+        if self.closed:
             msg = f"node {self.name} is closed; {name} cannot be made any more"
             raise UsageError(msg)
         cls = actor_class(cls)
@@ -381,7 +367,7 @@ class ActorSystem:
         """
         if ref.node != self.name and self.router.link_to(ref.node) is None:
             return f"node {ref.node} is not known or dead"
-        ended = self._stops.wait_for(ref)
+        ended = self.stops.wait_for(ref)
         self.signal(ref.parts, Watch(self.guardian))
         ref.stop()
         return await ended
@@ -498,11 +484,11 @@ class ActorSystem:
                 if name != self.name:
                     self.router.node_up(NodeId(name, incarnation), address)
             case NodeDown(name, incarnation, reason, cause):
-                self.node_died(NodeId(name, incarnation), reason, cause)
+                self.peers.node_died(NodeId(name, incarnation), reason, cause)
             case Dial(who, wants) if who == self.name:
                 self.router.link_to(wants)
             case Quarantine(name, incarnation, reason):
-                self.quarantine(NodeId(name, incarnation), f"{peer.name} says that {reason}")
+                self.peers.quarantine(NodeId(name, incarnation), f"{peer.name} says that {reason}")
             case NodeReady() | Dial():
                 if self.on_node_signal is not None:
                     self.on_node_signal(peer, signal)
@@ -546,8 +532,7 @@ class ActorSystem:
         if to[0] == self.name:
             why, cause = self._ended.get(to[2], (why, cause))
         else:
-            dead = [end for node, end in self._dead.items() if node.name == to[0]]
-            why, cause = dead[-1] if dead else (why, cause)
+            why, cause = self.peers.why_dead(to[0]) or (why, cause)
         gone = Stopped(to, why, cause)
         if isinstance(signal, Watch):
             self.signal(signal.watcher, gone)
@@ -579,7 +564,7 @@ class ActorSystem:
                 top = self._top.pop(actor[2], None)
                 if top is not None:
                     self._names.remove(top.name)
-                self._stops.ended(actor[2], reason)
+                self.stops.ended(actor[2], reason)
             case Started():
                 pass
             case _:
@@ -593,101 +578,6 @@ class ActorSystem:
             self.router.signal(
                 self.router.launcher, NODE_UID, Reported(kind, {"source": source, **fields})
             )
-
-    # -- nodes -----------------------------------------------------------------------------------
-
-    def link_up(self, peer: NodeId) -> None:
-        """A link is connected."""
-        _log.debug("%s: link to %s is up", self.name, peer)
-        self._absence.back(peer)
-        if peer.name == self.router.launcher:
-            self.launcher_up.set()
-
-    def link_down(self, peer: NodeId, reason: str, *, closed: bool) -> None:
-        """A link has lost its connection, or has ended for good."""
-        _log.debug("%s: link to %s is down: %s (closed: %s)", self.name, peer, reason, closed)
-        if closed and peer.name == self.router.launcher:
-            self._leave(reason)
-        elif not closed and self.router.launcher is None and not self._closed:
-            self._absence.gone(peer)
-
-    def quarantine(self, peer: NodeId, reason: str) -> None:
-        """Give up an incarnation that lives: its actors count as dead, and it is ended.
-
-        Args:
-            peer: the incarnation.
-            reason: why, for people.
-        """
-        self._lose(peer, reason, "quarantined")
-
-    def _unreachable(self, peer: NodeId, reason: str) -> None:
-        self._lose(peer, reason, "unreachable")
-
-    def _lose(self, peer: NodeId, reason: str, cause: Cause) -> None:
-        known = self.router.directory.get(peer.name)
-        if self._closed or known is None or known[0] != peer:
-            return
-        self.events.publish(
-            NodeQuarantined(node=peer.name, incarnation=peer.incarnation, reason=reason)
-        )
-        launcher = self.router.launcher
-        sentence = reason if cause == "unreachable" else f"quarantined: {reason}"
-        if self.end_node is not None:
-            self.end_node(peer, sentence, cause)
-        elif launcher == peer.name:
-            self._leave(reason)
-        else:
-            if launcher is not None:
-                order = Quarantine(peer.name, peer.incarnation, reason)
-                self.router.signal(launcher, NODE_UID, order)
-            self.node_died(peer, sentence, cause)
-
-    def kill_node(self, node: str, reason: str) -> bool:
-        """Kill the process of a node, one of whose actors does not end; whether that can be."""
-        known = self.router.directory.get(node)
-        if self.end_node is None or known is None:
-            return False
-        self.end_node(known[0], f"killed: {reason}", "killed")
-        return True
-
-    def _leave(self, reason: str) -> None:
-        self.launcher_up.set()
-        if not self.cut_off.done():
-            self.cut_off.set_result(reason)
-
-    def node_died(
-        self,
-        peer: NodeId,
-        reason: str,
-        cause: Cause,
-        *,
-        outside: bool = True,
-        lines: str = "",
-        emptied: bool = False,
-    ) -> None:
-        """An incarnation of a node is known to be dead.
-
-        Args:
-            peer: the incarnation.
-            reason: why, for people.
-            cause: why, in a word.
-            outside: a signal ended it; False where its own code did (an exit code).
-            lines: what its process printed last.
-            emptied: its actors had been stopped before, so that no mailbox was lost with it.
-        """
-        known = self.router.directory.get(peer.name)
-        if peer in self._dead or (known is not None and known[0] != peer):
-            return
-        # It may be heard of twice: a node that gives another up knows before its launcher does.
-        self._dead[peer] = (reason, cause)
-        self._absence.back(peer)
-        while len(self._dead) > self.world.limits.max_fenced:
-            del self._dead[next(iter(self._dead))]
-        self.router.node_down(peer, reason, emptied=emptied)
-        for cell in tuple(self.cells.values()):
-            cell.node_died(peer.name, reason, cause, outside=outside, lines=lines)
-        self._stops.all_ended(f"its node died: {reason}", peer.name)
-        self.receptionist.node_died(peer)
 
     async def state(self, *, limit: float = LIMIT) -> LiveState:
         """The live state of this node and, on a launcher, of all; see ``Observing.state``."""
@@ -716,5 +606,5 @@ class ActorSystem:
         )
 
     def __repr__(self) -> str:
-        state = "closed" if self._closed else "running" if self._started else "new"
+        state = "closed" if self.closed else "running" if self._started else "new"
         return f"<ActorSystem {self.node} {state} actors={len(self.cells)}>"

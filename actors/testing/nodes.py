@@ -17,7 +17,6 @@ from actors.sim.disk import SimStorage
 from actors.storage import MemoryStorage
 from actors.system import ActorSystem
 from actors.world import World
-from transports import NodeId
 from transports.sim import SimLoop, SimNetwork, SimNode
 
 _CONNECT: Final = 30.0
@@ -33,17 +32,11 @@ class _NodeSystem(ActorSystem):
         super().__init__(name, world=world)
         self.inside = inside
         self.address = ""
-        self.linked: dict[NodeId, asyncio.Event] = {}
 
     def make(self, name: str, cls: Any, arguments: dict[str, Any], **options: Any) -> Cell:
         """See ``ActorSystem.make``."""
         with self.inside():
             return super().make(name, cls, arguments, **options)
-
-    def link_up(self, peer: NodeId) -> None:
-        """See ``ActorSystem.link_up``."""
-        super().link_up(peer)
-        self.linked.setdefault(peer, asyncio.Event()).set()
 
     async def up(self) -> str:
         """Open and listen; the address."""
@@ -59,14 +52,13 @@ class _NodeSystem(ActorSystem):
             with one.inside():
                 one.router.node_up(peer.node, peer.address)
                 one.router.expect(peer.node)
-                one.linked.setdefault(peer.node, asyncio.Event())
         first, second = sorted((self, other), key=lambda system: system.name)
         with first.inside():
             first.router.dial(second.name)
         try:
             async with asyncio.timeout(_CONNECT):
-                await self.linked[other.node].wait()
-                await other.linked[self.node].wait()
+                await self.peers.until_up(other.node)
+                await other.peers.until_up(self.node)
         except TimeoutError:
             msg = (
                 f"nodes {self.name} and {other.name} did not connect within {_CONNECT:.6g} s; "
@@ -203,7 +195,7 @@ class Nodes:
         await node.reap()
         for other in self._alive():
             with other.inside():
-                other.node_died(system.node, reason, cause)
+                other.peers.node_died(system.node, reason, cause)
 
     async def start(self, name: str) -> ActorSystem:
         """Start a node anew that has crashed, with the same name and disk and without actors.

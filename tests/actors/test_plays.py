@@ -148,7 +148,7 @@ class Couple:
         """Close the second node and begin it anew."""
         gone = self.second.node
         await self.second.close(linger=0.1)
-        self.first.node_died(gone, "it was closed", "stopped", emptied=True)
+        self.first.peers.node_died(gone, "it was closed", "stopped", emptied=True)
         self.second = self._second()
         await self._link()
 

@@ -28,9 +28,9 @@ from actors import (
     signalling,
 )
 from actors.serving import EXIT_CUT_OFF
-from actors.signals import NodeUp, Watch
+from actors.signals import NODE_UID, NodeUp, Watch
 from actors.sim import Simulation
-from actors.system import NODE_UID, ActorSystem
+from actors.system import ActorSystem
 from tests.actors.echoes import Add, Adder, Pid
 from tests.actors.test_simulation import Count, Counter
 from transports import NodeId
@@ -154,7 +154,12 @@ async def test_a_process_that_counts_as_dead_is_told_and_exits_by_itself() -> No
         first = await live["adder"].ask(Pid(), timeout=10)
         link = live.system.router.link_to("p0")
         assert link is not None
+        # Its answer comes when it counts as dead: one that says nothing is not told.
+        ask = asyncio.ensure_future(live["adder"].ask(Pid(), timeout=10))
+        await asyncio.sleep(0)
         live.system.router.endpoint.fence(link.peer, "as told")
+        with pytest.raises(AskError):
+            await ask
         async with asyncio.timeout(30):
             # To look again and again would take the processor from the process that is to come.
             await back.wait()
@@ -177,7 +182,7 @@ async def test_a_node_whose_launcher_does_not_read_leaves() -> None:
         system.router.node_up(launcher, "ipc:///nowhere")
         for _ in range(BOUND + 1):
             system.router.signal("launcher", NODE_UID, NodeUp("p7", 1, "sim://p7"))
-        reason = await asyncio.wait_for(system.cut_off, 10)
+        reason = await asyncio.wait_for(system.peers.cut_off, 10)
     assert reason == f"it left {BOUND} system signals unacknowledged"
 
 

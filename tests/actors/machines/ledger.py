@@ -311,7 +311,7 @@ class Ledger:
 
     def up(self) -> list[ActorSystem]:
         """The systems that are not gone."""
-        return [s for s in self.systems if s.node not in self.crashed and not s._closed]
+        return [s for s in self.systems if s.node not in self.crashed and not s.closed]
 
     def check_letters(self) -> None:
         """What is counted is what was published."""
@@ -328,7 +328,7 @@ class Ledger:
                 "cells": list(system.cells),
                 "top": list(system._top),
                 "asks": len(system.asks),
-                "stops": len(system._stops),
+                "stops": len(system.stops),
                 "pools": list(system._pools),
                 "resends": list(router._resends),
                 "queues": list(router._queues),
