@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from actors.errors import UsageError
 from actors.message import Message
 from actors.ref import ActorRef
 from actors.signals import Failure
@@ -108,7 +110,14 @@ class Actor:
             SpawnFailed: its constructor or ``on_start`` raised.
             UsageError: the name is taken or not a name.
         """
-        return await self._cell.spawn(name, cls, arguments)
+        children = self._cell.children
+        if name in children.names:
+            msg = f"{self.ref.path} has a child named {name!r} already; choose another name"
+            raise UsageError(msg)
+        child = self.system.make(name, cls, arguments, parent=self.ref)
+        children.adopt(child.ref, math.inf)
+        await child.started
+        return child.ref
 
     def stop(self, ref: ActorRef | None = None) -> None:
         """Stop a child, or this actor after the current message."""
@@ -130,7 +139,10 @@ class Actor:
 
     def snapshots(self, name: str | None = None) -> Snapshots:
         """The durable snapshots of this actor, by default under its path."""
-        return self._cell.snapshots(name)
+        from actors.snapshot import Snapshots
+
+        label = name or self.ref.path.strip("/").replace("/", ".")
+        return Snapshots(self.storage, label, self.system.generation)
 
     def publish(self, kind: str, **fields: Any) -> None:
         """Publish an event by name; it reaches the launcher's event stream too."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import enum
 import logging
-import math
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
@@ -22,6 +21,7 @@ from actors.item import Item
 from actors.marks import Marks
 from actors.message import Message
 from actors.offspring import Offspring
+from actors.patience import AGAIN, Patience
 from actors.piping import Pipes
 from actors.ref import ActorRef
 from actors.signals import (
@@ -48,11 +48,9 @@ from actors.stash import Stash
 from actors.statistics import MOST_CHILDREN, CellStatistics, ChildStatistics
 from actors.timers import Tick, Timers
 from actors.watching import Watching
-from transports import Link, Timer
+from transports import Link
 
 if TYPE_CHECKING:
-    from actors.blocking import ActorClass
-    from actors.snapshot import Snapshots
     from actors.system import ActorSystem
 
 _log = logging.getLogger("actors.cell")
@@ -65,10 +63,6 @@ CURRENT: ContextVar[Cell | None] = ContextVar("actors_current_cell", default=Non
 _TURN = 64
 _SHARE = 0.001
 _LONGEST = 512
-#: Seconds after which what caught its cancellation is cancelled again, and how often. Who catches
-#: so many will catch all; it is left, so that the others can stop.
-_AGAIN = 1.0
-_CANCELLATIONS = 5
 
 
 class State(enum.Enum):
@@ -88,10 +82,10 @@ class Cell:
     """One actor of this node. Made by the system; user code sees ``Actor`` and ``ActorRef``."""
 
     __slots__ = (
-        "__weakref__", "_cancellations", "_factory", "_failure", "_halt_wanted", "_handling",
-        "_mailbox", "_marks", "_patience", "_restart_wanted", "_since", "_stash", "_stop_wanted",
+        "__weakref__", "_factory", "_failure", "_halt_wanted", "_handling",
+        "_mailbox", "_marks", "_restart_wanted", "_since", "_stash", "_stop_wanted",
         "_wakeup", "_watchers", "_watching", "actor", "bound", "busy", "children", "cls",
-        "failures", "handled", "interrupted", "overflow", "parent", "path", "pipes", "reason",
+        "failures", "handled", "overflow", "parent", "path", "patience", "pipes", "reason",
         "ref", "restarts", "skipped", "started", "state", "stop_timeout", "stopped", "system",
         "task", "timers", "uid",
     )  # fmt: skip
@@ -144,9 +138,8 @@ class Cell:
         self._restart_wanted = False
         #: What it failed of, while it waits for the verdict.
         self._failure: Failure | None = None
-        self.interrupted = False
-        self._patience: Timer | None = None
-        self._cancellations = 0
+        #: With what it is at, once it is to stop.
+        self.patience = Patience(self)
         self.busy = False
         self.children = Offspring(system)
         self._watchers: dict[int, RefParts] = {}
@@ -314,9 +307,8 @@ class Cell:
         """Whether a stop ran out of patience; another cancellation ends the loop and is raised."""
         if not isinstance(error, asyncio.CancelledError) or not self.task.cancelling():
             return False
-        if self.interrupted:
-            while self.task.cancelling():
-                self.task.uncancel()
+        if self.patience.interrupted:
+            self.patience.uncancel()
             _log.warning(
                 "%s was still busy %.3g s after stop; cancelled", self.path, self.stop_timeout
             )
@@ -363,10 +355,7 @@ class Cell:
         await self._stop_hook()
         if self._stop_wanted:
             return
-        if self.interrupted:  # what this needed is no business of the next instance
-            self.interrupted = False
-            while self.task.cancelling():
-                self.task.uncancel()
+        self.patience.forget()
         # What the last of its code has started meanwhile (on_stop, a handler whose child failed).
         self.timers.cancel_all()
         self.pipes.cancel_all()
@@ -381,12 +370,8 @@ class Cell:
         actor, self.actor = self.actor, None
         if actor is None:
             return
-        if self._patience is not None:  # that was for a message; this has a limit of its own
-            self._patience.cancel()
-        self._patience = self.system.world.clock.call_later(
-            self.stop_timeout + _AGAIN, self._interrupt
-        )
-        self._cancellations = 0
+        # What was left was for a message; this has a limit of its own.
+        self.patience.begin(self.stop_timeout + AGAIN, anew=True)
         self.busy = True
         try:
             async with asyncio.timeout(self.stop_timeout):
@@ -406,7 +391,7 @@ class Cell:
                 )
         finally:
             self.busy = False
-            self._patience.cancel()
+            self.patience.end()
 
     # -- stopping ------------------------------------------------------------------------------
 
@@ -434,23 +419,12 @@ class Cell:
     def _be_patient(self) -> None:
         """What it does is given its time."""
         if self.busy:
-            if self._patience is not None:
-                self._patience.cancel()
-            self._patience = self.system.world.clock.call_later(self.stop_timeout, self._interrupt)
+            self.patience.begin(self.stop_timeout)
 
-    def _interrupt(self) -> None:
-        """What it does has had its time; again and again, for one that catches its cancellation."""
-        if not self.busy or self.state is State.STOPPED:
-            return
-        if self._cancellations == _CANCELLATIONS:
-            _log.error("%s caught %d cancellations and is left", self.path, _CANCELLATIONS)
-            self._handling.given_up(f"it caught {_CANCELLATIONS} cancellations and is left")
-            self._finish(f"abandoned: it caught {_CANCELLATIONS} cancellations")
-            return
-        self._cancellations += 1
-        self.interrupted = True
-        self.task.cancel()
-        self._patience = self.system.world.clock.call_later(_AGAIN, self._interrupt)
+    def abandon(self, why: str) -> None:
+        """It does not end: whoever waits for it learns so, and its task is left."""
+        self._handling.given_up(f"{why} and is left")
+        self._finish(f"abandoned: {why}")
 
     def _wake(self) -> None:
         waiter, self._wakeup = self._wakeup, None
@@ -479,8 +453,7 @@ class Cell:
             cause = "failed"
         if self.stopped.done():  # it was left, and has ended by itself after all
             return
-        if self._patience is not None:
-            self._patience.cancel()
+        self.patience.end()
         self.state = State.STOPPED
         self.timers.cancel_all()
         self.pipes.cancel_all()
@@ -591,16 +564,6 @@ class Cell:
 
     # -- what the actor may do -------------------------------------------------------------------
 
-    async def spawn(self, name: str, cls: ActorClass, arguments: dict[str, Any]) -> ActorRef:
-        """Make a child here."""
-        if name in self.children.names:
-            msg = f"{self.path} has a child named {name!r} already; choose another name"
-            raise UsageError(msg)
-        child = self.system.make(name, cls, arguments, parent=self.ref)
-        self.children.adopt(child.ref, math.inf)
-        await child.started
-        return child.ref
-
     def watch(self, ref: ActorRef) -> None:
         """See ``Actor.watch``."""
         if not self._handling.understands(Terminated):
@@ -616,13 +579,6 @@ class Cell:
         """See ``Actor.unwatch``."""
         if self._watching.unwatch(ref.uid):
             self.system.signal(ref.parts, Unwatch(self.ref.parts))
-
-    def snapshots(self, name: str | None) -> Snapshots:
-        """See ``Actor.snapshots``."""
-        from actors.snapshot import Snapshots
-
-        label = name or self.path.strip("/").replace("/", ".")
-        return Snapshots(self.system.storage, label, self.system.generation)
 
     # -- what is told about it -------------------------------------------------------------------
 

@@ -190,7 +190,7 @@ class Handling:
             self._cell.busy = False
             self.current = None
             self.handles = ""
-            if envelope is not None and envelope.cancelled and not self._cell.interrupted:
+            if envelope is not None and envelope.cancelled and not self._cell.patience.interrupted:
                 # The handler may have ended it by itself: nothing of it is left for the next one.
                 while self._cell.task.cancelling():
                     self._cell.task.uncancel()
