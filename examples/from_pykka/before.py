@@ -31,8 +31,7 @@ class Report(pykka.ThreadingActor):
         self._counters = counters
 
     def total(self, word: str) -> int:
-        found: list[int] = pykka.get_all([counter.count(word) for counter in self._counters])
-        return sum(found)
+        return sum(pykka.get_all([counter.count(word) for counter in self._counters]))
 
 
 def main() -> None:
