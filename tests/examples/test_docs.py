@@ -40,7 +40,7 @@ def test_the_programs_of_the_page_about_actors_are_the_files_that_it_names() -> 
     shown = re.findall(
         r"^\[(examples/\S+\.py)\].*?```python\n(.*?)```", text, re.DOTALL | re.MULTILINE
     )
-    assert len(shown) == 8
+    assert len(shown) == 5
     for file, code in shown:
         assert code == (ROOT / file).read_text(), file
     assert f"```\n{declared().text()}\n```" in text
