@@ -40,10 +40,74 @@ def test_the_programs_of_the_page_about_actors_are_the_files_that_it_names() -> 
     shown = re.findall(
         r"^\[(examples/\S+\.py)\].*?```python\n(.*?)```", text, re.DOTALL | re.MULTILINE
     )
-    assert len(shown) == 8
+    assert len(shown) == 5
     for file, code in shown:
         assert code == (ROOT / file).read_text(), file
     assert f"```\n{declared().text()}\n```" in text
+
+
+def printed() -> list[tuple[str, str, str]]:
+    """(page, program, output) of each program that a page shows with what it prints."""
+    found = []
+    for page in sorted((ROOT / "docs").rglob("*.md")):
+        for file, output in re.findall(
+            r"^\[(examples/\S+\.py)\]\([^)]*\):\n\n```python\n(?:.*?)```\n\nIt prints:\n\n```\n(.*?)```",
+            page.read_text(),
+            re.DOTALL | re.MULTILINE,
+        ):
+            found.append((page.relative_to(ROOT / "docs").as_posix(), file, output))
+    return found
+
+
+@pytest.mark.parametrize(("page", "file", "output"), printed(), ids=lambda one: one.split("\n")[0])
+def test_a_program_prints_what_its_page_says(
+    page: str, file: str, output: str, tmp_path: Path
+) -> None:
+    assert run(tmp_path, str(ROOT / file)) == output
+
+
+def test_every_program_of_the_tutorial_the_patterns_and_for_pykka_is_shown_with_its_output() -> (
+    None
+):
+    programs = [
+        file.relative_to(ROOT).as_posix()
+        for name in ("from_pykka", "patterns", "tutorial")
+        for file in (ROOT / "examples" / name).glob("*.py")
+    ]
+    assert sorted(file for _, file, _ in printed()) == sorted(programs)
+
+
+def test_the_kill_of_the_tutorial_is_the_same_in_a_simulation(tmp_path: Path) -> None:
+    file = "examples/tutorial/step6_kill.py"
+    (output,) = [output for _, shown, output in printed() if shown == file]
+    assert run(tmp_path, str(ROOT / file), "simulated") == output
+
+
+def test_every_pattern_has_its_three_parts_and_stands_in_the_list() -> None:
+    patterns = ROOT / "docs" / "patterns"
+    pages = sorted(page.name for page in patterns.glob("*.md") if page.name != "index.md")
+    assert (
+        sorted(
+            re.findall(
+                r"^- \[.*?\]\((\w+\.md)\)", (patterns / "index.md").read_text(), re.MULTILINE
+            )
+        )
+        == pages
+    )
+    for page in pages:
+        headings = re.findall(r"^## (.+)$", (patterns / page).read_text(), re.MULTILINE)
+        assert headings == ["Useful when", "Problems"], page
+        assert page.replace(".md", ".py") in {
+            file.name for file in (ROOT / "examples/patterns").iterdir()
+        }
+
+
+def test_the_tests_that_prove_the_guarantees_exist() -> None:
+    page = ROOT / "docs" / "guarantees.md"
+    named = re.findall(r"\[`(test_\w+)`\]\(([^)]+)\)", page.read_text())
+    assert len(named) > 40
+    for name, file in named:
+        assert re.search(rf"def {name}\(", (page.parent / file).read_text()), f"{name} in {file}"
 
 
 @pytest.mark.parametrize("deploy", ["inline", "processes=2", "simulated=2"])

@@ -39,19 +39,6 @@ def test_an_office_hears_of_each_clerk_that_is_gone(tmp_path: Path) -> None:
     assert done.stdout.splitlines() == ["42", "8", gone, "stopped"]
 
 
-@pytest.mark.parametrize(
-    ("pattern", "said"),
-    [
-        ("stash", ["12"]),
-        ("receptionist", ["['printer0', 'printer1']", "1"]),
-        ("shutdown", ["1 lines flushed", "the journal stops", "nothing runs any more"]),
-    ],
-)
-def test_a_pattern_does_what_its_page_says(pattern: str, said: list[str], tmp_path: Path) -> None:
-    done = run(tmp_path, str(ROOT / f"examples/patterns/{pattern}.py"))
-    assert (done.returncode, done.stdout.splitlines()) == (0, said), done.stderr
-
-
 def test_a_blocking_actor_answers_from_its_thread(tmp_path: Path) -> None:
     done = run(tmp_path, str(ROOT / "examples/blocking/blocking.py"))
     assert (done.returncode, done.stdout) == (0, "49\n"), done.stderr
