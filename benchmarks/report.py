@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import statistics
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -29,6 +30,9 @@ class Row:
 
     @property
     def ratio(self) -> float:
+        """Of ours to the yardstick; 1 where both are nothing."""
+        if not self.yardstick:
+            return math.inf if self.ours else 1.0
         return self.ours / self.yardstick
 
 
@@ -87,7 +91,7 @@ def write(rows: Iterable[Row], file: Path | None) -> None:
             "name": row.name,
             "ours": round(row.ours, 6),
             "yardstick": round(row.yardstick, 6),
-            "ratio": round(row.ratio, 4),
+            "ratio": round(row.ratio, 4) if math.isfinite(row.ratio) else None,
         }
         for row in rows
     ]
