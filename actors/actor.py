@@ -53,6 +53,12 @@ class Actor:
     async def on_stop(self) -> None:
         """Called after the last message; also on an instance that failed, before a restart."""
 
+    def stop_wanted(self) -> None:
+        """Called when it is asked to stop or to halt, whatever it is at; it must not block.
+
+        What it is at is given ``stop_timeout`` seconds; here it can be told to hurry.
+        """
+
     # -- who and where -------------------------------------------------------------------------
 
     @property

@@ -24,6 +24,8 @@ from actors.baton import Turn
 from actors.chains import chained
 from actors.errors import UsageError
 from actors.events import ThreadAbandoned
+from actors.message import Message
+from actors.ref import ActorRef
 from actors.work import Work
 
 if TYPE_CHECKING:
@@ -88,7 +90,7 @@ class Bridge(Actor):
         """Construct it off the loop, then run its ``on_start`` in its thread."""
         work = self.system.world.work
         # Known before it is constructed: a constructor may hang like any other call.
-        self._thread = _Thread(self.ref.stop) if work is None else _SimThread(self.ref.stop, work)
+        self._thread = _Thread(self.ref) if work is None else _SimThread(self.ref, work)
         try:
             await self._thread.start(self._blocking, self._arguments)
         except BaseException:
@@ -213,16 +215,16 @@ class _Held:
     """What holds pykka's reference to one instance; set in the thread that constructs it.
 
     Args:
-        stop: stops the actor; called where the instance stops itself.
+        actor: whose instance it is.
     """
 
-    def __init__(self, stop: Callable[[], None]) -> None:
-        self._stop_actor = stop
+    def __init__(self, actor: ActorRef) -> None:
+        self._actor = actor
         self._ref: Any = None
         self._abandoned = False
 
     def _construct(self, blocking: type[Any], arguments: dict[str, Any]) -> None:
-        _under_construction.stop = self._stop_actor
+        _under_construction.actor = self._actor
         self._ref = _threaded(blocking).start(**arguments)
         if self._abandoned:  # while it was constructed: nobody will use it any more
             self._ref.stop(block=False)
@@ -237,8 +239,8 @@ class _Held:
 class _Thread(_Held):
     """pykka's thread around one instance."""
 
-    def __init__(self, stop: Callable[[], None]) -> None:
-        super().__init__(stop)
+    def __init__(self, actor: ActorRef) -> None:
+        super().__init__(actor)
         self._job: _Job | None = None
 
     async def start(self, blocking: type[Any], arguments: dict[str, Any]) -> None:
@@ -267,8 +269,8 @@ class _Thread(_Held):
 class _SimThread(_Held):
     """The same in a simulation: it runs while the loop waits for it, see ``actors.baton``."""
 
-    def __init__(self, stop: Callable[[], None], work: Work) -> None:
-        super().__init__(stop)
+    def __init__(self, actor: ActorRef, work: Work) -> None:
+        super().__init__(actor)
         #: The call that is under way, or that the thread never came back from.
         self._turn: Turn | None = None
         work.at_end(self._stop)
@@ -320,12 +322,23 @@ class _SimThread(_Held):
 
 
 class _UnderConstruction(threading.local):
-    """What the instance that this thread constructs calls to stop its actor."""
+    """The actor whose instance this thread constructs."""
 
-    stop: Callable[[], None]
+    actor: ActorRef
 
 
 _under_construction = _UnderConstruction()
+
+
+def _astray(actor: ActorRef, message: Any) -> None:
+    """Somebody used pykka's own reference (``self.actor_ref``): its thread is not our mailbox."""
+    if isinstance(message, Message):
+        actor.tell(message)
+        return
+    system, name = actor.system, type(message).__name__
+    reason = "pykka's own reference takes only a Message; use the ActorRef that spawn returned"
+    _log.error("%s got a %s through actor_ref: %s", actor.path, name, reason)
+    system.sender.on_loop(partial(system.dead_letter, actor.path, message, reason))
 
 
 def _hook(name: str, original: Callable[..., None]) -> Callable[..., None]:
@@ -345,14 +358,17 @@ def _threaded(blocking: type[Any]) -> type[Any]:
 
         def construct(self: Any, *arguments: Any, **options: Any) -> None:
             self._at_work = False
-            self._stop_actor = _under_construction.stop
+            self._actors_ref = _under_construction.actor
             blocking.__init__(self, *arguments, **options)
             if not hasattr(self, "actor_urn"):  # which the constructor of pykka sets
                 owner = next(cls for cls in blocking.__mro__ if "__init__" in vars(cls))
                 msg = f"{owner.__name__}.__init__ does not call super().__init__(); add it"
                 raise UsageError(msg)
 
-        def on_receive(self: Any, message: _Job | Turn) -> None:
+        def on_receive(self: Any, message: Any) -> None:
+            if not isinstance(message, _Job | Turn):
+                _astray(self._actors_ref, message)
+                return
             self._at_work = True
             try:
                 message.run(self)
@@ -361,7 +377,7 @@ def _threaded(blocking: type[Any]) -> type[Any]:
 
         def stop(self: Any) -> None:
             """The actor, not its thread alone."""
-            self._stop_actor()
+            self._actors_ref.stop()
 
         made = _threads[blocking] = type(
             blocking.__name__,

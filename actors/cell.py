@@ -404,8 +404,7 @@ class Cell:
         if self._stop_wanted:
             return
         self._stop_wanted = True
-        self._wake()
-        self._be_patient()
+        self._hurry()
 
     def _want_halt(self) -> None:
         if self._halt_wanted or self.state in (State.HALTING, State.HALTED):
@@ -413,13 +412,18 @@ class Cell:
         self._halt_wanted = True
         if self.state in (State.RUNNING, State.SUSPENDED):
             self.state = State.HALTING
-        self._wake()
-        self._be_patient()
+        self._hurry()
 
-    def _be_patient(self) -> None:
-        """What it does is given its time."""
+    def _hurry(self) -> None:
+        """What it does is given its time, and the instance is told."""
+        self._wake()
         if self.busy:
             self.patience.begin(self.stop_timeout)
+        if self.actor is not None:
+            try:
+                self.actor.stop_wanted()
+            except Exception:  # noqa: BLE001  (it is user code; it stops all the same)
+                _log.exception("%s: stop_wanted raised", self.path)
 
     def abandon(self, why: str) -> None:
         """It does not end: whoever waits for it learns so, and its task is left."""

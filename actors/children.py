@@ -12,7 +12,7 @@ from actors.code import reference
 from actors.errors import SpawnFailed, UsageError
 from actors.message import Message
 from actors.ref import ActorRef
-from actors.signals import ActorSpec
+from actors.signals import ActorSpec, Overflow
 from actors.supervision import RestartType
 
 MAX_CHILDREN: Final = 100_000
@@ -91,6 +91,7 @@ class Children:
         node: str | None = None,
         restart: RestartType = "permanent",
         mailbox: int = 10_000,
+        overflow: Overflow = "reject",
         stop_timeout: float = 5.0,
         **arguments: Any,
     ) -> ActorRef:
@@ -105,6 +106,7 @@ class Children:
             node: the process that it lives in; the supervisor's own where not given.
             restart: permanent, transient or temporary.
             mailbox: bound of its mailbox, messages.
+            overflow: what a full mailbox does with one more: "reject", "drop_oldest", "drop_new".
             stop_timeout: seconds that it is given at stop.
             **arguments: of its constructor.
 
@@ -119,6 +121,7 @@ class Children:
             sha256=code.sha256,
             args=arguments_of.encode(self.supervisor.system.codec, cls, arguments),
             mailbox=mailbox,
+            overflow=overflow,
             stop_timeout=stop_timeout,
         )
         answer = await self.supervisor.ask(StartChild(spec, node, restart), timeout=self._timeout)

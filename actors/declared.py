@@ -12,6 +12,7 @@ import msgspec
 from actors.deploy import Process
 from actors.errors import GraphError
 from actors.ref import ActorRef
+from actors.signals import Overflow
 from actors.supervision import RestartType, Strategy
 
 if TYPE_CHECKING:
@@ -59,6 +60,7 @@ class ActorNode:
     place: Process | None
     restart: RestartType
     mailbox: int
+    overflow: Overflow
     stop_timeout: float
     above: str
 

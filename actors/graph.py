@@ -19,6 +19,7 @@ from actors.live import Live
 from actors.names import check_name
 from actors.outline import outline
 from actors.peers import UNREACHABLE_AFTER
+from actors.signals import Overflow
 from actors.supervision import RestartType, Strategy, one_for_one
 from actors.system import ActorSystem
 from actors.world import World
@@ -103,6 +104,7 @@ class ActorGraph:
         place: Process | None = None,
         restart: RestartType = "permanent",
         mailbox: int = 10_000,
+        overflow: Overflow = "reject",
         stop_timeout: float = 5.0,
         **arguments: Any,
     ) -> Handle[A]:
@@ -114,6 +116,7 @@ class ActorGraph:
             place: where it lives; the supervisor's placement where not given.
             restart: permanent, transient or temporary.
             mailbox: bound of its mailbox, messages, at least 1.
+            overflow: what a full mailbox does with one more: "reject", "drop_oldest", "drop_new".
             stop_timeout: seconds that a running handler is given at stop, above 0.
             **arguments: of its constructor; a ``Handle`` arrives as ``ActorRef``, and so do
                 those in a list, tuple, set or dict.
@@ -127,7 +130,7 @@ class ActorGraph:
             raise GraphError(msg)
         self._take(name, "actor")
         _check_place("actor", name, place)
-        _check_options(name, restart, mailbox, stop_timeout)
+        _check_options(name, restart, mailbox, overflow, stop_timeout)
         handle = Handle(name, cls, self)
         node = ActorNode(
             handle,
@@ -136,6 +139,7 @@ class ActorGraph:
             place or self._stack[-1].place,
             restart,
             mailbox,
+            overflow,
             stop_timeout,
             self._path(),
         )
@@ -336,10 +340,13 @@ def _check_place(kind: str, name: str, place: Any) -> None:
         raise GraphError(msg)
 
 
-def _check_options(name: str, restart: Any, mailbox: Any, stop_timeout: Any) -> None:
+def _check_options(name: str, restart: Any, mailbox: Any, overflow: Any, stop_timeout: Any) -> None:
     kinds = get_args(RestartType)
     if restart not in kinds:
         msg = f"actor {name!r} has restart={restart!r}; there are {', '.join(kinds)}"
+        raise GraphError(msg)
+    if overflow not in get_args(Overflow):
+        msg = f"actor {name!r} has overflow={overflow!r}; there are {', '.join(get_args(Overflow))}"
         raise GraphError(msg)
     if type(mailbox) is not int or mailbox < 1:
         msg = f"actor {name!r} has mailbox={mailbox!r}; give a number of messages, at least 1"

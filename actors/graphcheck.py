@@ -10,7 +10,7 @@ from actors import arguments as arguments_of
 from actors.blocking import actor_class
 from actors.code import reference
 from actors.codec import Codec
-from actors.declared import ActorNode, Handle, SupervisorNode, linked
+from actors.declared import ActorNode, Handle, linked
 from actors.deploy import Deployment, Simulated
 from actors.errors import (
     CannotEncode,
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 _AROUND = 32 << 10
 
 #: Keywords of ``ActorGraph.actor`` that a constructor's own parameter cannot have.
-_TAKEN = ("place", "restart", "mailbox", "stop_timeout")
+_TAKEN = ("place", "restart", "mailbox", "overflow", "stop_timeout")
 
 
 def check(graph: ActorGraph, on: Deployment, limits: Limits | None = None) -> dict[str, str]:
@@ -51,9 +51,6 @@ def check(graph: ActorGraph, on: Deployment, limits: Limits | None = None) -> di
     if not graph.declared:
         msg = f"graph {graph.name!r} has no actors; declare at least one"
         raise GraphError(msg)
-    for root in graph.roots:
-        for supervisor in root.supervisors():
-            _check_supervisor(supervisor)
     nodes = placed(graph.name, graph.declared, on)
     check_links(graph)
     check_cycles(graph)
@@ -67,15 +64,6 @@ def check(graph: ActorGraph, on: Deployment, limits: Limits | None = None) -> di
         on.running_loop()
     check_names(graph.name, nodes, on)
     return nodes
-
-
-def _check_supervisor(supervisor: SupervisorNode) -> None:
-    if not supervisor.children:
-        msg = (
-            f"supervisor {supervisor.name!r} has no children; declare some inside its block, or "
-            "leave it out"
-        )
-        raise GraphError(msg)
 
 
 def check_links(graph: ActorGraph) -> None:

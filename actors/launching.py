@@ -91,8 +91,7 @@ async def launched(
         if before is not None:
             before(system)
         places = sorted(set(nodes.values()) - {graph.name})
-        if places:
-            assert not isinstance(on, Inline)
+        if not isinstance(on, Inline):
             manager = ProcessManager(
                 system, storage=storage, durability=durability, pass_fds=pass_fds,
                 generation=generation, on_line=on_line, cwd=cwd, debug=debug,
@@ -101,7 +100,8 @@ async def launched(
             )  # fmt: skip
             system.shutdown.add_task("stop_processes", "processes", manager.close)
             await manager.open()
-            for place in places:
+            # Those that nobody is placed in yet start when a child is placed there later.
+            for place in sorted({*places, *(f"p{n}" for n in range(on.n))}):
                 manager.declare(place, _environment(on, place, nodes))
         launch = _Launch(graph, system, nodes)
         if manager is not None:
@@ -216,6 +216,7 @@ class _Launch:
                 node.cls,
                 arguments,
                 mailbox=node.mailbox,
+                overflow=node.overflow,
                 stop_timeout=node.stop_timeout,
             )
             return Child(
@@ -232,6 +233,7 @@ class _Launch:
             sha256=code.sha256,
             args=arguments_of.encode(system.codec, node.cls, arguments),
             mailbox=node.mailbox,
+            overflow=node.overflow,
             stop_timeout=node.stop_timeout,
         )
         return Child(

@@ -15,6 +15,10 @@ RefParts = tuple[str, str, int]
 NODE_UID = 0
 GUARDIAN_UID = 1
 
+Overflow = Literal["reject", "drop_oldest", "drop_new"]
+"""What a full mailbox does with one more message: refuse it, and its asker learns so; drop the one
+that has waited longest for it; or drop it as ``reject`` does. What is dropped is a dead letter."""
+
 Cause = Literal[
     "stopped",
     "failed",
@@ -101,7 +105,7 @@ class ActorSpec(msgspec.Struct, frozen=True, array_like=True):
     sha256: str | None
     args: dict[str, bytes]
     mailbox: int = 10_000
-    overflow: str = "reject"
+    overflow: Overflow = "reject"
     stop_timeout: float = 5.0
 
 

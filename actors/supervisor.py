@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -28,6 +29,14 @@ from actors.supervision import RestartType, Strategy
 #: Seconds beyond its own limit that a child on another node is given to end, for the way there and
 #: back, before its process is killed.
 GRACE = 2.0
+
+
+#: Seconds after which a start that is not through is told of, again and again; importing torch on a
+#: busy machine takes longer.
+_STARTING = 30.0
+#: Of those that have not started, how many are named.
+_NAMED = 10
+_log = logging.getLogger("actors.supervisor")
 
 
 @dataclass(frozen=True)
@@ -99,7 +108,29 @@ class Supervisor(Actor):
                 await self._make(self._known[effect.child])
         if not self._family.settled:
             self._settled = asyncio.get_running_loop().create_future()
-            await self._settled
+            while not self._settled.done():
+                await asyncio.wait({self._settled}, timeout=_STARTING)
+                self._say_who_is_missing()
+            self._settled.result()
+
+    def _say_who_is_missing(self) -> None:
+        missing = [uid for uid in self._family if self._family.stage(uid) is not Stage.UP]
+        if missing and self._settled is not None and not self._settled.done():
+            names = ", ".join(self._known[uid].ref.path for uid in missing[:_NAMED])
+            more = f" and {len(missing) - _NAMED} more" if len(missing) > _NAMED else ""
+            _log.warning("%s still waits for %s%s to start", self.ref.path, names, more)
+
+    def stop_wanted(self) -> None:
+        """Nobody is waited for any more."""
+        if self._settled is not None and not self._settled.done():
+            self._settled.set_result(None)
+        for up in self._first.values():
+            if not up.done():
+                up.set_result("its supervisor stops")
+        for waiting in self._gone.values():
+            for gone in waiting:
+                if not gone.done():
+                    gone.set_result(None)
 
     def _know(self, child: Child) -> None:
         self._known[child.ref.uid] = child

@@ -48,6 +48,7 @@ from actors.signals import (
     NodeDown,
     NodeReady,
     NodeUp,
+    Overflow,
     Quarantine,
     RefParts,
     Reported,
@@ -283,7 +284,7 @@ class ActorSystem:
         parent: ActorRef | None = None,
         ref: ActorRef | None = None,
         mailbox: int = 10_000,
-        overflow: str = "reject",
+        overflow: Overflow = "reject",
         stop_timeout: float = 5.0,
     ) -> Cell:
         """Make an actor on this node, without waiting for it to start; see ``ActorSpec``."""

@@ -28,7 +28,7 @@ from actors import (
 )
 from actors.cell import Cell
 from actors.live import Live
-from actors.signals import Watch
+from actors.signals import Overflow, Watch
 from actors.sim import Simulation
 from actors.watching import Watching
 from transports import NodeId, Weights
@@ -263,7 +263,7 @@ async def test_nothing_is_told_of_one_that_is_no_longer_watched(system: ActorSys
 
 @pytest.mark.parametrize("overflow", ["reject", "drop_oldest", "drop_new"])
 async def test_a_full_mailbox_loses_no_end_of_a_watched_actor(
-    system: ActorSystem, overflow: str
+    system: ActorSystem, overflow: Overflow
 ) -> None:
     watched = await system.spawn("watched", Worker)
     cell: Cell = system.make("watcher", Worker, {}, mailbox=3, overflow=overflow)

@@ -6,6 +6,7 @@ import asyncio
 import os
 import threading
 from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pykka
@@ -22,6 +23,7 @@ from actors import (
     AskTimeout,
     DeadLetter,
     FaultPlan,
+    Inline,
     Kill,
     NodeDied,
     Process,
@@ -42,6 +44,7 @@ from tests.actors.threads import (
     Double,
     Doubler,
     Hang,
+    Heard,
     History,
     NeverMade,
     NoInit,
@@ -50,6 +53,9 @@ from tests.actors.threads import (
     Receiver,
     Relay,
     Say,
+    Selfish,
+    StopYourself,
+    TellYourself,
     WhatThread,
 )
 
@@ -216,16 +222,33 @@ def unmade(place: Process | None, path: Path, count: int = 1, once: str = "") ->
     return made
 
 
+@asynccontextmanager
+async def starting(graph: ActorGraph, on: actors.Deployment) -> AsyncIterator[ActorSystem]:
+    """The launcher's system of a graph whose start may never be through."""
+    systems: asyncio.Queue[ActorSystem] = asyncio.Queue()
+
+    async def run() -> None:
+        async with graph.start(on, before=systems.put_nowait):
+            await asyncio.Event().wait()
+
+    task = asyncio.ensure_future(run())
+    try:
+        yield await systems.get()
+    finally:
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+
 async def test_constructors_that_hang_are_abandoned_and_starve_no_other(tmp_path: Path) -> None:
     abandoned: list[ThreadAbandoned] = []
     # More than the loop's own pool of threads has workers.
     many = 5 + (os.cpu_count() or 1)
-    async with unmade(None, tmp_path / "now", many).start(
-        before=lambda system: system.events.subscribe(ThreadAbandoned, abandoned.append)
-    ) as live:
+    async with starting(unmade(None, tmp_path / "now", many), Inline()) as system:
+        system.events.subscribe(ThreadAbandoned, abandoned.append)
         while Doubler.log.count("constructing") < many:
             await asyncio.sleep(0)
-        doubler = await live.system.spawn("doubler", Doubler)
+        doubler = await system.spawn("doubler", Doubler)
         assert await doubler.ask(Double(2), timeout=5) == 4
     assert {event.path for event in abandoned} == {f"/root/a{n}" for n in range(many)}
     assert asyncio.get_running_loop()._default_executor is None  # type: ignore[attr-defined]  # whose end a program waits for
@@ -241,13 +264,14 @@ async def test_a_constructor_that_hangs_fails_its_process_and_is_started_again(
 ) -> None:
     events: list[NodeDied] = []
     graph = unmade(Process(), tmp_path / "never", once=str(tmp_path / "once"))
-    async with graph.start(
-        Processes(1), before=lambda system: system.events.subscribe(NodeDied, events.append)
-    ) as live:
+    async with starting(graph, Processes(1)) as system:
+        system.events.subscribe(NodeDied, events.append)
         while not (tmp_path / "once").exists():
             await asyncio.sleep(0)
-        live["a0"].stop()
-        assert await eventually(live["a0"]) == 4
+        (supervisor,) = system.cells.values()
+        (ref,) = supervisor.children
+        ref.stop()
+        assert await eventually(ref) == 4
     assert [event.reason for event in events] == [f"exit code {EXIT_HUNG}"]
 
 
@@ -443,3 +467,19 @@ def test_an_error_amid_an_ask_leaves_a_simulation_and_no_thread() -> None:
     with pytest.raises(OSError, match="as told"):
         actors.run(main(), on=on)
     assert threading.active_count() == before
+
+
+async def test_one_stops_itself_calls_its_own_hooks_and_is_told_by_its_own_reference() -> None:
+    async with asyncio.timeout(20), ActorSystem("here") as system:
+        letters: list[DeadLetter] = []
+        system.events.subscribe(DeadLetter, letters.append)
+        ref = await system.spawn("selfish", Selfish)
+        await ref.ask(TellYourself(), timeout=5)
+        assert await ref.ask(Heard(), timeout=5) == ["told by itself"]
+        while not letters:
+            await asyncio.sleep(0)
+        assert letters[0].message == "str"
+        assert "use the ActorRef that spawn returned" in letters[0].reason
+        assert await ref.ask(StopYourself(), timeout=5) == "stopping"
+        assert await system.stop(ref) == "stopped"
+        assert Selfish.log == ["told by itself", "cleaned up", "stopped"]

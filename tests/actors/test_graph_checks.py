@@ -152,13 +152,6 @@ def test_braces_in_a_pattern_mean_nothing_else() -> None:
             g.actors("{}{x}", 2, Cat)
 
 
-def test_an_empty_supervisor_is_refused() -> None:
-    g = one(Cat)
-    with g.supervisor("second"), g.supervisor("pool"):
-        pass
-    refused(g, Inline(), "supervisor 'pool' has no children; declare some inside its block")
-
-
 # -- links -----------------------------------------------------------------------------------------
 
 

@@ -129,14 +129,14 @@ async def heavy(on: Simulated, seconds: float | None) -> tuple[list[Event], floa
     events: list[Event] = []
     loop = asyncio.get_running_loop()
     with Simulation(on).running() as simulation:
+        if seconds is not None:
+            loop.call_later(seconds, simulation.network.thaw, "p0")
         async with graph.start(
             on,
             world=simulation.world("heavy"),
             stuck_after=3.0,
             before=lambda system: system.events.subscribe(Event, events.append),
         ) as live:
-            if seconds is not None:
-                loop.call_later(seconds, simulation.network.thaw, "p0")
             while True:
                 try:
                     await live["heavy"].ask(Count(), timeout=1.0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from typing import Any
+from typing import Any, ClassVar
 
 import pykka
 
@@ -165,3 +165,47 @@ class Putting(pykka.ThreadingActor):
             return f"{type(error).__name__}: {error}"
         values.append(2)
         return "sent"
+
+
+class TellYourself(Message[None]):
+    pass
+
+
+class StopYourself(Message[str]):
+    pass
+
+
+class Heard(Message[list[str]]):
+    pass
+
+
+class Yours(Message[None]):
+    pass
+
+
+class Selfish(pykka.ThreadingActor):
+    """Uses what pykka gave it of itself."""
+
+    log: ClassVar[list[str]] = []
+
+    def __init__(self) -> None:
+        super().__init__()
+        Selfish.log.clear()
+
+    def tell_yourself(self, message: TellYourself) -> None:
+        self.actor_ref.tell(Yours())
+        self.actor_ref.tell("a message of pykka")
+
+    def yours(self, message: Yours) -> None:
+        self.log.append("told by itself")
+
+    def heard(self, message: Heard) -> list[str]:
+        return list(self.log)
+
+    def stop_yourself(self, message: StopYourself) -> str:
+        self.log.append("cleaned up")
+        self.stop()
+        return "stopping"
+
+    def on_stop(self) -> None:
+        self.log.append("stopped")

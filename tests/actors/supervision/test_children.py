@@ -46,6 +46,7 @@ from tests.actors.supervision.family import (
     Name,
     Scribe,
     Story,
+    Told,
     Watcher,
 )
 
@@ -191,6 +192,23 @@ def test_children_are_started_listed_restarted_and_terminated_later(
                     await request
             with pytest.raises(GraphError, match="no supervisor 'pond'; there are"):
                 live.children("pond")
+
+    run(main, on)
+
+
+@pytest.mark.parametrize("on", APART)
+def test_a_pool_that_begins_empty_places_its_children_in_the_workers(on: Any) -> None:
+    async def main(on: Any) -> None:
+        graph = ActorGraph("house")
+        with graph.supervisor("root"):
+            scribe = graph.actor("scribe", Scribe)
+            with graph.supervisor("pool"):
+                pass
+        async with graph.start(on) as live:
+            pool = live.children("pool")
+            ref = await pool.start("m", Member, node="p0", scribe=live[scribe], label="m")
+            assert ref.node == "p0"
+            assert await ref.ask(Name(), timeout=10) == "m"
 
     run(main, on)
 
@@ -384,3 +402,45 @@ def test_a_connection_that_comes_back_in_time_is_no_death() -> None:
 async def test_a_limit_that_cannot_be_is_refused() -> None:
     with pytest.raises(UsageError, match=r"unreachable_after=0 is not above 0 s"):
         ActorSystem("here", unreachable_after=0)
+
+
+class Slow(Member):
+    async def on_start(self) -> None:
+        await asyncio.sleep(100)
+
+
+def test_a_start_that_is_not_through_is_told_of_and_can_be_stopped_at_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def main(on: Any) -> None:
+        graph = ActorGraph("house")
+        with graph.supervisor("root"):
+            scribe = graph.actor("scribe", Scribe)
+            graph.actor("slow", Slow, scribe=scribe, label="slow", stop_timeout=0.5)
+        loop = asyncio.get_running_loop()
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(40), graph.start(on):
+                pass
+        assert 40 <= loop.time() < 43
+
+    actors.run(main(Simulated(1)), on=Simulated(1))
+    assert "/root still waits for /root/slow to start" in caplog.text
+
+
+def test_a_full_mailbox_does_as_the_graph_says() -> None:
+    async def main(on: Any) -> None:
+        graph = ActorGraph("house")
+        with graph.supervisor("root"):
+            graph.actor("scribe", Scribe, mailbox=2, overflow="drop_oldest")
+        refused = pytest.raises(GraphError, match="overflow='drop'; there are reject, drop_oldest")
+        with refused, graph.supervisor("more"):
+            graph.actor("other", Scribe, overflow="drop")  # type: ignore[arg-type]
+        async with graph.start(on) as live:
+            live.system.debug.suspend(live["scribe"])
+            for what in ("one", "two", "three"):
+                live["scribe"].tell(Told(what))
+            await asyncio.sleep(1)
+            live.system.debug.resume(live["scribe"])
+            assert await live["scribe"].ask(Story(), timeout=10) == ["two", "three"]
+
+    actors.run(main(Simulated(1)), on=Simulated(1))

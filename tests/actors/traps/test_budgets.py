@@ -127,7 +127,7 @@ async def kills(on: Deployment, times: int, within: float, outside: int) -> None
             for ref in both:
                 assert await answered(ref, Alive()) == 0
             if not virtual(on):
-                counts.append((descriptors(), len(children())))
+                counts.append(await asyncio.to_thread(lambda: (descriptors(), len(children()))))
             live.processes.kill("child")
             await died.number(number + 1)
             if virtual(on):
