@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from actors.errors import UsageError
 from actors.message import Message
 from actors.ref import ActorRef
-from actors.signals import Failure
+from actors.signals import Cause, Failure
 
 if TYPE_CHECKING:
     from actors.blocking import ActorClass
@@ -176,8 +176,8 @@ class Actor:
         """Called when a child failed: it is stopped. Supervisors decide otherwise."""
         child.stop()
 
-    def child_stopped(self, child: ActorRef, reason: str) -> None:
-        """Called when a child is gone."""
+    def child_stopped(self, child: ActorRef, reason: str, cause: Cause) -> None:
+        """Called when a child is gone: why, in words and in one word."""
 
     def child_halted(self, child: ActorRef) -> None:
         """Called when a child has ended its instance, as its supervisor had told it."""

@@ -83,7 +83,7 @@ class Cell:
 
     __slots__ = (
         "__weakref__", "_factory", "_failure", "_halt_wanted", "_handling",
-        "_mailbox", "_marks", "_restart_wanted", "_since", "_stash", "_stop_wanted",
+        "_mailbox", "_marks", "_restart_wanted", "_since", "_stash", "_stop_wanted", "_suspended",
         "_wakeup", "_watchers", "_watching", "actor", "bound", "busy", "children", "cls",
         "failures", "handled", "overflow", "parent", "path", "patience", "pipes", "reason",
         "ref", "restarts", "skipped", "started", "state", "stop_timeout", "stopped", "system",
@@ -136,6 +136,8 @@ class Cell:
         self._stop_wanted = False
         self._halt_wanted = False
         self._restart_wanted = False
+        #: Somebody looks for a fault; instances that come meanwhile wait, too.
+        self._suspended = False
         #: What it failed of, while it waits for the verdict.
         self._failure: Failure | None = None
         #: With what it is at, once it is to stop.
@@ -263,11 +265,16 @@ class Cell:
                     began = now()
                     if empty:
                         self._since = began
-            await self._shut_down()
+            if not self.stopped.done():
+                await self._shut_down()
             reason = self.reason
         except asyncio.CancelledError:
             reason = "the node's loop was ended"
             raise
+        except Exception as error:  # noqa: BLE001  (ours: what users raise never gets so far)
+            _log.exception("%s: the runtime failed", self.path)
+            self._failure = Failure.of(error, "runtime")
+            self._publish(self._failure)
         finally:
             self._finish(reason)
 
@@ -291,7 +298,9 @@ class Cell:
         if self._stop_wanted or self.state is not State.STARTING:
             return
         self._failure = None
-        self.state = State.HALTING if self._halt_wanted else State.RUNNING
+        self.state = State.SUSPENDED if self._suspended else State.RUNNING
+        if self._halt_wanted:
+            self.state = State.HALTING
         if not self.started.done():
             self.started.set_result(None)
         self.system.signal(self.parent, Started(self.ref.parts))
@@ -319,14 +328,25 @@ class Cell:
 
     def fail(self, failure: Failure) -> None:
         """The actor failed: suspended until its supervisor's verdict."""
-        if self.state is State.FAILED or self._stop_wanted:
+        if self.state is State.FAILED:
             return
         self.failures += 1
+        if self._stop_wanted:  # nothing is decided about it any more
+            self._publish(failure)
+            return
         halting = self.state is State.HALTING  # which is to be renewed as it is
         if not halting:
             self.state, self._failure = State.FAILED, failure
         self.timers.cancel_all()
         self.pipes.cancel_all()
+        self._publish(failure)
+        if not self.started.done():
+            text = f"{self.path} did not start: {failure}"
+            self.started.set_exception(SpawnFailed(text, failure.traceback))
+        if not halting:
+            self.system.signal(self.parent, Failed(self.ref.parts, failure))
+
+    def _publish(self, failure: Failure) -> None:
         self.system.events.publish(
             ActorFailure(
                 path=self.path,
@@ -336,11 +356,6 @@ class Cell:
                 kinds=failure.kinds,
             )
         )
-        if not self.started.done():
-            text = f"{self.path} did not start: {failure}"
-            self.started.set_exception(SpawnFailed(text, failure.traceback))
-        if not halting:
-            self.system.signal(self.parent, Failed(self.ref.parts, failure))
 
     def _work_failed(self, failure: Failure) -> None:
         if self.state in (State.RUNNING, State.SUSPENDED, State.STARTING):
@@ -352,7 +367,8 @@ class Cell:
         self.timers.cancel_all()
         self.pipes.cancel_all()
         await self.children.stop()
-        await self._stop_hook()
+        if not self._stop_wanted:
+            await self._stop_hook()
         if self._stop_wanted:
             return
         self.patience.forget()
@@ -427,8 +443,10 @@ class Cell:
 
     def abandon(self, why: str) -> None:
         """It does not end: whoever waits for it learns so, and its task is left."""
+        self._stop_wanted = True  # whatever it comes back from, it does nothing more
         self._handling.given_up(f"{why} and is left")
-        self._finish(f"abandoned: {why}")
+        self.reason = f"abandoned: {why}"
+        self._finish(self.reason)
 
     def _wake(self) -> None:
         waiter, self._wakeup = self._wakeup, None
@@ -440,7 +458,8 @@ class Cell:
         self.timers.cancel_all()
         self.pipes.cancel_all()
         await self.children.stop()
-        await self._stop_hook()
+        if not self.stopped.done():
+            await self._stop_hook()
 
     def _finish(self, reason: str | None) -> None:
         """It is gone: say so to all whom it concerns.
@@ -512,9 +531,11 @@ class Cell:
             case Stopped(actor, reason, cause):
                 self._stopped(self.system.ref(actor), reason, cause)
             case Suspend():
+                self._suspended = True
                 if self.state is State.RUNNING:
                     self.state = State.SUSPENDED
             case Resume():
+                self._suspended = False
                 if self.state is State.SUSPENDED:
                     self.state = State.RUNNING
                     self._wake()
@@ -541,13 +562,17 @@ class Cell:
     def _stopped(self, actor: ActorRef, reason: str, cause: Cause) -> None:
         child = self.children.gone(actor.uid)
         if child is not None:
-            self._child(lambda a: a.child_stopped(child, reason))
+            self._child(lambda a: a.child_stopped(child, reason, cause))
         self._terminated(actor.uid, reason, cause)
 
     def _terminated(self, uid: int, reason: str, cause: Cause) -> None:
         watched = self._watching.gone(uid)
         if watched is not None:  # whose node may know no more of it than its uid
             self.deliver(Terminated(watched.path, watched.uid, reason, cause))
+
+    def told_again(self, terminated: Terminated) -> None:
+        """It was put aside: it will be told once more."""
+        self._watching.again(terminated.uid)
 
     def takes(self, terminated: Terminated) -> bool:
         """Whether that is still wanted; it is told now."""

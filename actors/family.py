@@ -10,7 +10,7 @@ import enum
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-from actors.signals import Failure
+from actors.signals import Cause, Failure
 from actors.supervision import Budget, GiveUp, RestartType, Strategy
 
 _EARLY = 1e-6
@@ -187,6 +187,14 @@ class Family:
         member = self._members[child]
         if member.stage is Stage.ENDING:
             return self._remove(child) if gone else []
+        verdict = self.strategy.verdict(failure.kinds)
+        if verdict == "escalate":
+            return [Escalate(child, failure, member.restarts, beyond_help=True)]
+        if verdict == "stop" or member.restart == "temporary":
+            if gone:
+                return self._remove(child)
+            member.stage = Stage.ENDING
+            return [End(child), *self._advance_that_of(child)]
         round_ = self._round_of(child)
         if round_ is not None and (round_.halting or round_.waiting):
             # It goes down anyway, or had just gone down when its process went, too.
@@ -196,14 +204,6 @@ class Family:
                 member.stage = Stage.FAILED
             return self._advance(round_)
         member.stage = Stage.DOWN if gone else Stage.FAILED
-        verdict = self.strategy.verdict(failure.kinds)
-        if verdict == "escalate":
-            return [Escalate(child, failure, member.restarts, beyond_help=True)]
-        if verdict == "stop" or member.restart == "temporary":
-            if gone:
-                return self._remove(child)
-            member.stage = Stage.ENDING
-            return [End(child), *self._advance_that_of(child)]
         decided = self._budget.failed(child, self.now(), self.draw(), outside=failure.outside)
         if isinstance(decided, GiveUp):
             return [Escalate(child, failure, decided.restarts)]
@@ -217,14 +217,16 @@ class Family:
         member.stage = Stage.HALTED
         return self._advance_that_of(child)
 
-    def stopped(self, child: int, reason: str) -> list[Effect]:
-        """A child is gone for good: by itself, or because it was told to."""
+    def stopped(self, child: int, reason: str, cause: Cause) -> list[Effect]:
+        """A child is gone for good: by itself, because it was told to, or given up."""
         member = self._members.get(child)
         if member is None:
             return []
-        if member.stage is Stage.ENDING or member.restart != "permanent":
+        ordinary = cause == "stopped" and member.restart == "transient"
+        if member.stage is Stage.ENDING or member.restart == "temporary" or ordinary:
             return self._remove(child)
-        failure = Failure("Stopped", f"it stopped by itself ({reason})", during="make")
+        how = "stopped by itself" if cause == "stopped" else "is gone"
+        failure = Failure("Stopped", f"it {how} ({reason})", during="make")
         return self.failed(child, failure, gone=True)
 
     def due(self, number: int) -> list[Effect]:

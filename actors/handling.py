@@ -209,12 +209,14 @@ class Handling:
                 self._system.answer(envelope, wire.FAILED, Refusal("failed", sentence))
             return
         failure = Failure.of(error, "handler", type(message).__name__)
-        if envelope is not None and envelope.item.kind == ASK:
-            sentence = f"{self._cell.path} failed on {type(message).__name__}: {failure}"
-            self._system.answer(
-                envelope, wire.FAILED, Refusal("failed", sentence, failure.traceback)
-            )
-        self._cell.fail(failure)
+        try:
+            if envelope is not None and envelope.item.kind == ASK:
+                sentence = f"{self._cell.path} failed on {type(message).__name__}: {failure}"
+                self._system.answer(
+                    envelope, wire.FAILED, Refusal("failed", sentence, failure.traceback)
+                )
+        finally:
+            self._cell.fail(failure)
 
     def given_up(self, why: str) -> None:
         """What is being handled will not come to its end: an asker learns it now."""

@@ -24,6 +24,7 @@ from transports import (
     LinkClosed,
     LinkFull,
     Lost,
+    MessageTooLarge,
     NodeId,
     Timer,
     Transfer,
@@ -217,7 +218,11 @@ class Router:
                 )
 
     def signal(self, node: str, to: int, signal: AnySignal) -> None:
-        """Send a system signal to an actor (or, with 0, the node itself) of another node."""
+        """Send a system signal to an actor (or, with 0, the node itself) of another node.
+
+        Raises:
+            MessageTooLarge: it holds more than the control lane takes.
+        """
         link = self.link_to(node)
         if link is None:
             _log.debug("%s: no node %s for %r", self.node, node, signal)
@@ -227,6 +232,13 @@ class Router:
             self._give_up(link.peer)
             return
         body = _signal_encoder.encode(signal)
+        size, most = len(body) + wire.OVERHEAD, self._system.world.limits.max_message
+        if size > most:  # before it is numbered: those behind it would wait for it for ever
+            msg = (
+                f"the signal {type(signal).__name__} to {node} takes {size} bytes and exceeds the "
+                f"{most} of the control lane: keep what it carries small"
+            )
+            raise MessageTooLarge(msg)
         number = channel.send(to, body)
         if channel.wired == number - 1 and self._send_signal(link, number, body, to):
             channel.wired = number

@@ -246,4 +246,11 @@ class CoordinatedShutdown:
 
 
 async def _awaited(task: Task) -> None:
-    await task()
+    try:
+        await task()
+    except (asyncio.CancelledError, Exception):
+        raise
+    except BaseException as error:
+        # A SystemExit would leave the loop, and with it all that is still to be done.
+        msg = f"it raised {type(error).__name__}: {error}"
+        raise RuntimeError(msg) from error

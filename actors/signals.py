@@ -67,7 +67,7 @@ class Failure(msgspec.Struct, frozen=True, array_like=True):
         if len(text) > MAX_TRACEBACK:
             text = text[: MAX_TRACEBACK // 2] + "\n...\n" + text[-MAX_TRACEBACK // 2 :]
         return cls(
-            type(error).__name__, _said(error)[:2000], text, during, handling,
+            type(error).__name__, plain(_said(error)[:2000]), plain(text), during, handling,
             kinds=kinds_of(type(error)),
         )  # fmt: skip
 
@@ -78,6 +78,11 @@ class Failure(msgspec.Struct, frozen=True, array_like=True):
 def kinds_of(cls: type[BaseException]) -> tuple[str, ...]:
     """The names of an exception class and of those it derives from, nearest first."""
     return tuple(f"{c.__module__}:{c.__qualname__}" for c in cls.__mro__[:MAX_KINDS])
+
+
+def plain(text: str) -> str:
+    """The text as it can travel: what is no character (a surrogate of a file's name) escaped."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _said(error: BaseException) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from actors.errors import StashFull, UsageError
 from actors.handling import Envelope
 from actors.message import Message
+from actors.signals import Terminated
 from transports import Link
 
 if TYPE_CHECKING:
@@ -35,6 +36,9 @@ class Stash:
         self.capacity = capacity
         self._cell = cell
         self._entries: list[Any] = []
+        #: What the handler that runs has put aside.
+        self._of_turn: list[Any] = []
+        self._turn = -1
 
     def stash(self, message: Message[R]) -> R:
         """Put the message that is being handled aside.
@@ -50,7 +54,10 @@ class Stash:
         entry: Any = message
         if current is not None and current.message is message:
             entry = current
-        if self._entries and self._entries[-1] is entry:
+        turn = self._cell.handled + self._cell.skipped  # the same until the handler has ended
+        if turn != self._turn:
+            self._turn, self._of_turn = turn, []
+        if any(one is entry for one in self._of_turn):
             name = type(message).__name__
             msg = f"{self._cell.path} has stashed this {name} already; stash a message once"
             raise UsageError(msg)
@@ -63,8 +70,11 @@ class Stash:
             )
             raise StashFull(msg)
         self._entries.append(entry)
+        self._of_turn.append(entry)
         if entry is current:
             current.stashed = True
+        elif isinstance(message, Terminated):
+            self._cell.told_again(message)
         self._cell.handled -= 1  # counted when it is
         self._cell.skipped += 1
         # What is returned goes nowhere: an ask that is in the stash is not answered.

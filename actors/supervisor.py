@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
+from typing import Any, TypeVar, cast
 
 from actors.actor import Actor
 from actors.children import (
@@ -22,9 +24,12 @@ from actors.events import ActorFailure, ActorRestarted, SupervisorGaveUp
 from actors.family import Effect, End, Escalate, Family, Halt, Make, Renew, Stage, Wait
 from actors.message import Message
 from actors.ref import ActorRef
-from actors.signals import ActorSpec, Failure, Restart, kinds_of
+from actors.signals import ActorSpec, Cause, Failure, Restart, kinds_of
 from actors.signals import Halt as HaltSignal
 from actors.supervision import RestartType, Strategy
+from transports import LinkFull
+
+R = TypeVar("R")
 
 #: Seconds beyond its own limit that a child on another node is given to end, for the way there and
 #: back, before its process is killed.
@@ -93,6 +98,8 @@ class Supervisor(Actor):
         #: Those who wait until a child is up, or gone: by its uid.
         self._first: dict[int, asyncio.Future[str]] = {}
         self._gone: dict[int, list[asyncio.Future[None]]] = {}
+        #: The end of each child on another node that has a limit: which, for there may be others.
+        self._ending: dict[int, object] = {}
         #: The latest start of each child that waits for its process.
         self._making: dict[int, object] = {}
         self._settled: asyncio.Future[None] | None = None
@@ -106,7 +113,7 @@ class Supervisor(Actor):
         for effect in self._family.add([_entry(child) for child in children]):
             if isinstance(effect, Make):
                 await self._make(self._known[effect.child])
-        if not self._family.settled:
+        if not self._family.settled and not self._at_end:
             self._settled = asyncio.get_running_loop().create_future()
             while not self._settled.done():
                 await asyncio.wait({self._settled}, timeout=_STARTING)
@@ -145,9 +152,8 @@ class Supervisor(Actor):
 
     def child_started(self, child: ActorRef) -> None:
         """It is up; if this was a restart, say so."""
-        first = self._first.pop(child.uid, None)
-        if first is not None and not first.done():
-            first.set_result("")
+        self._ending.pop(child.uid, None)
+        self._first_is(child.uid, "")
         why, effects = self._family.started(child.uid)
         if why is not None:
             self.system.events.publish(
@@ -168,6 +174,8 @@ class Supervisor(Actor):
             child.stop()
             return
         self._making.pop(child.uid, None)
+        if failure.during in ("process", "make"):
+            self._ending.pop(child.uid, None)
         if child.node != self.system.name:
             self.system.events.publish(
                 ActorFailure(
@@ -182,10 +190,8 @@ class Supervisor(Actor):
         if self._at_end:
             return
         gone = failure.during in ("process", "make")
-        first = self._first.pop(child.uid, None)
-        if first is not None:  # who asked for it is told, and there is nothing to restart
-            if not first.done():
-                first.set_result(str(failure))
+        # Who asked for it is told, and there is nothing to restart.
+        if self._first_is(child.uid, str(failure)):
             self._carry_out(self._family.terminate(child.uid, gone=gone))
             self._forget(child.uid)
             return
@@ -194,19 +200,32 @@ class Supervisor(Actor):
 
     def child_halted(self, child: ActorRef) -> None:
         """Its instance has ended, as it was told to."""
+        self._ending.pop(child.uid, None)
         self._carry_out(self._family.halted(child.uid))
 
-    def child_stopped(self, child: ActorRef, reason: str) -> None:
+    def child_stopped(self, child: ActorRef, reason: str, cause: Cause) -> None:
         """It is gone: a permanent one that stopped by itself is started again."""
+        self._ending.pop(child.uid, None)
+        first = self._first_is(child.uid, f"it is gone ({reason})")
         known = self._known.get(child.uid)
         if known is None or self._at_end:
             return
-        effects = self._family.stopped(child.uid, reason)
+        if first:
+            effects = self._family.terminate(child.uid, gone=True)
+        else:
+            effects = self._family.stopped(child.uid, reason, cause)
         if child.uid in self._family:
             self._cell.children.adopt(child, known.stop_timeout + GRACE)
             self._cell.children.reorder(self._family)
         self._carry_out(effects)
         self._forget(child.uid)
+
+    def _first_is(self, uid: int, trouble: str) -> bool:
+        """A first start is through, or (``trouble``) failed; whether anybody waits for it."""
+        first = self._first.pop(uid, None)
+        if first is not None and not first.done():
+            first.set_result(trouble)
+        return first is not None
 
     def _forget(self, uid: int) -> None:
         """Where the family has lost a member, so does everybody else."""
@@ -272,12 +291,15 @@ class Supervisor(Actor):
         One on this node sees to that itself: what it runs is cancelled.
         """
         if child.ref.node != self.system.name:
-            self._cell.pipes.run(self._overdue(child, stage))
+            self._ending[child.ref.uid] = this = object()
+            self._cell.pipes.run(self._overdue(child, stage, this))
 
-    async def _overdue(self, child: Child, stage: Stage) -> None:
+    async def _overdue(self, child: Child, stage: Stage, this: object) -> None:
         limit = child.stop_timeout + GRACE
         await self.clock.sleep(limit)
         uid = child.ref.uid
+        if self._ending.get(uid) is not this:
+            return
         if uid in self._family and self._family.stage(uid) is stage:
             self.system.peers.kill_node(
                 child.ref.node, f"{child.ref.path} did not end within {limit:g} s"
@@ -317,16 +339,33 @@ class Supervisor(Actor):
     def _escalate(self, failure: Failure) -> None:
         self._at_end = True
         self._cell.fail(failure)
-        if self._settled is not None and not self._settled.done():
-            self._settled.set_exception(GaveUp(failure.message, child="", restarts=0))
+        self.stop_wanted()
 
     # -- dynamic children --------------------------------------------------------------------------
 
     def _named(self, name: str) -> Child | None:
         return next((c for c in self._known.values() if c.ref.name == name), None)
 
-    async def start_child(self, message: StartChild) -> StartAnswer:
-        """Start a child beside the others and wait until it is up."""
+    def _later(self, answer: Coroutine[Any, Any, R]) -> R:
+        """Answer what is being handled later, and handle others meanwhile."""
+        envelope = self._cell.current
+        if envelope is not None:
+            envelope.later = True
+
+        async def wait() -> None:
+            found = await answer
+            if envelope is not None and not envelope.cancelled:
+                with contextlib.suppress(LinkFull):  # then its deadline tells it
+                    self._cell.answer(envelope, found)
+
+        self._cell.pipes.run(wait(), answer.close)
+        return cast("R", None)
+
+    def start_child(self, message: StartChild) -> StartAnswer:
+        """Start a child beside the others; answered when it is up."""
+        return self._later(self._start_child(message))
+
+    async def _start_child(self, message: StartChild) -> StartAnswer:
         spec = message.spec
         if self._named(spec.name) is not None:
             return _refused(
@@ -345,6 +384,8 @@ class Supervisor(Actor):
                 await self.system.ensure_node(node)
         except (UsageError, NodeError) as error:
             return _refused(str(error))
+        if self._named(spec.name) is not None:  # somebody was faster while the process started
+            return _refused(f"{ref.path} exists already; choose another name")
         kind = spec.code.rpartition(":")[2]
         child = Child(ref, None, spec, message.restart, spec.stop_timeout, kind)
         up: asyncio.Future[str] = asyncio.get_running_loop().create_future()
@@ -356,11 +397,15 @@ class Supervisor(Actor):
             await self._until_gone(child)
         return _refused(f"{ref.path} did not start: {trouble}") if trouble else StartAnswer(ref)
 
-    async def terminate_child(self, message: TerminateChild) -> bool:
-        """Stop a child for good, and wait until it is gone; False where there is none."""
+    def terminate_child(self, message: TerminateChild) -> bool:
+        """Stop a child for good; answered when it is gone, False where there is none."""
+        return self._later(self._terminate_child(message))
+
+    async def _terminate_child(self, message: TerminateChild) -> bool:
         child = self._named(message.name)
         if child is None:
             return False
+        self._first_is(child.ref.uid, "it was terminated")
         self._carry_out(self._family.terminate(child.ref.uid))
         self._forget(child.ref.uid)
         await self._until_gone(child)

@@ -65,7 +65,7 @@ from actors.storage import Storage
 from actors.takennames import TakenNames
 from actors.timers import Tick
 from actors.world import World
-from transports import LandingPool, Link, LinkClosed, LinkFull, NodeId, Weights
+from transports import LandingPool, Link, LinkClosed, LinkFull, MessageTooLarge, NodeId, Weights
 
 R = TypeVar("R")
 _log = logging.getLogger("actors.system")
@@ -319,7 +319,10 @@ class ActorSystem:
         else:
             if self.watch_signals is not None:
                 self.watch_signals(ref.node, ref.uid, signal)
-            self.router.signal(ref.node, NODE_UID, signal)
+            try:
+                self.router.signal(ref.node, NODE_UID, signal)
+            except MessageTooLarge as error:
+                self.signal(parent.parts, Failed(ref.parts, Failure.of(error, "make")))
 
     def _spawn(self, order: Spawn) -> None:
         ref = ActorRef(self, self.name, order.path, order.uid)

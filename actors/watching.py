@@ -51,6 +51,10 @@ class Watching:
         self._untold.discard(uid)
         return wanted
 
+    def again(self, uid: int) -> None:
+        """It was put aside, to be told once more."""
+        self._untold.add(uid)
+
     def clear(self) -> None:
         """The watcher itself is gone."""
         self._alive.clear()

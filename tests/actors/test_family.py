@@ -54,7 +54,7 @@ class World:
             case Halt(uid):
                 self.take(self.family.halted(uid))
             case End(uid):
-                self.take(self.family.stopped(uid, "stopped"))
+                self.take(self.family.stopped(uid, "stopped", "stopped"))
             case Wait(number, delay):
                 self.now += delay
                 self.take(self.family.due(number))
@@ -166,10 +166,10 @@ def test_a_temporary_child_is_never_restarted_not_even_with_its_siblings(kind: s
 def test_an_end_by_itself_restarts_the_permanent_and_no_others(kind: str) -> None:
     w = world(kind, "permanent", "transient", "temporary")
     for uid in (2, 3):
-        w.take(w.family.stopped(uid, "stopped"))
+        w.take(w.family.stopped(uid, "stopped", "stopped"))
     assert not w.told()
     assert list(w.family) == [1]
-    w.take(w.family.stopped(1, "stopped"))
+    w.take(w.family.stopped(1, "stopped", "stopped"))
     w.settle()
     assert w.told() == ["make 1"]
 
@@ -270,7 +270,7 @@ def test_whatever_happens_all_that_are_left_are_up_in_the_end(
             w.fail(uid, gone=True)
         elif what == "stop" and stage in lives:
             w.owed = [e for e in w.owed if getattr(e, "child", None) != uid]
-            w.take(w.family.stopped(uid, "stopped"))
+            w.take(w.family.stopped(uid, "stopped", "stopped"))
     w.settle()
     assert w.given_up is None
     assert w.family.settled
