@@ -18,7 +18,14 @@ import msgspec
 
 from actorfl.attaching import Attachable
 from actorfl.compiling import graph_of
-from actorfl.errors import Misfit, MissingExtra, RunDirectoryError, RunFailed, refusal_of
+from actorfl.errors import (
+    ConfigError,
+    Misfit,
+    MissingExtra,
+    RunDirectoryError,
+    RunFailed,
+    refusal_of,
+)
 from actorfl.exitcodes import ExitCode
 from actorfl.outside import Outside
 from actorfl.protocol import Finished
@@ -124,18 +131,7 @@ class Running:
         try:
             finished: Finished = await self.live.until(self._finished)
         except GaveUp as error:
-            gave_up = self.log.gave_up
-            who = gave_up.child.rpartition("/")[2] if gave_up else "the run"
-            if who != "monitor":  # it fails where on_row raises, which would only raise again
-                await self._rows.catch_up()  # the last line may have died with the aggregator
-            reason = gave_up.error if gave_up else str(error)
-            restarts = gave_up.restarts if gave_up else 0
-            # What is refused here says it by itself: its class is in the exit code.
-            refusal = refusal_of(gave_up.kinds, reason.partition(": ")[2]) if gave_up else None
-            if refusal is not None:
-                raise refusal from None
-            log = self.directory.log
-            raise RunFailed(who, reason, restarts, error.remote_traceback, log) from None
+            raise await _failed(error, self.log, self._rows, self.directory) from None
         result = Result(
             finished.accuracy,
             finished.sha256,
@@ -155,6 +151,21 @@ class Running:
 
     def __repr__(self) -> str:
         return f"<Running {self.directory.path.name} restarts={self.log.restarts}>"
+
+
+async def _failed(
+    error: GaveUp, log: RunLog, rows: Rows, directory: RunDirectory
+) -> RunFailed | ConfigError:
+    """What a graph that gave up, at its start or later, means to whoever started the run."""
+    gave_up = log.gave_up
+    who = gave_up.child.rpartition("/")[2] if gave_up else "the run"
+    if who != "monitor":  # it fails where on_row raises, which would only raise again
+        await rows.catch_up()  # the last line may have died with the aggregator
+    reason = gave_up.error if gave_up else str(error)
+    restarts = gave_up.restarts if gave_up else 0
+    # What is refused here says it by itself: its class is in the exit code.
+    refusal = refusal_of(gave_up.kinds, reason.partition(": ")[2]) if gave_up else None
+    return refusal or RunFailed(who, reason, restarts, error.remote_traceback, directory.log)
 
 
 @asynccontextmanager
@@ -247,6 +258,8 @@ async def running(
                         yield Running(directory, live, log, finished, outside=outside, rows=rows)
                     finally:
                         limit = loop.call_later(_STOP_LIMIT, _kill_all, live)
+            except GaveUp as error:  # some actor did not start
+                raise await _failed(error, log, rows, directory) from None
             finally:
                 attachable.close()
                 if limit is not None:

@@ -187,7 +187,7 @@ class Supervisor(Actor):
                     kinds=failure.kinds,
                 )
             )
-        if self._at_end:
+        if self._at_end or self.system.stopping:
             return
         gone = failure.during in ("process", "make")
         # Who asked for it is told, and there is nothing to restart.
@@ -208,7 +208,7 @@ class Supervisor(Actor):
         self._ending.pop(child.uid, None)
         first = self._first_is(child.uid, f"it is gone ({reason})")
         known = self._known.get(child.uid)
-        if known is None or self._at_end:
+        if known is None or self._at_end or self.system.stopping:
             return
         if first:
             effects = self._family.terminate(child.uid, gone=True)

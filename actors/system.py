@@ -148,6 +148,8 @@ class ActorSystem:
         self.stops = Stops()
         self.observing = Observing(self)
         self._started = False
+        #: All actors are being stopped: what fails or dies now is not restarted.
+        self.stopping = False
         #: Nothing is made and nothing arrives any more.
         self.closed = False
         self._linger = 1.0
@@ -176,7 +178,8 @@ class ActorSystem:
             await self.router.endpoint.open()
 
     async def stop_all(self) -> None:
-        """Stop all top-level actors in reverse order of their start."""
+        """Stop all top-level actors in reverse order of their start; nothing is restarted now."""
+        self.stopping = True
         for ref in reversed(list(self._top.values())):
             if ref.node == self.node.name:
                 await self.stop(ref)

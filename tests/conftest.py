@@ -88,6 +88,8 @@ _MAY_BLOCK: tuple[tuple[tuple[str, ...], str, tuple[str, ...]], ...] = (
     ((*_WRITE, "os.replace", "os.unlink"), "actorfl/attaching.py", ("announce", "close")),
     ((*_WRITE, "os.replace"), "actorfl/rundir.py", ("write",)),
     ((*_STAT, *_READ), "actorfl/execute.py", ("_count_start",)),
+    # Once, for the sentence of a run that has failed.
+    ((*_STAT, "os.path.abspath", "os.path.islink"), "actorfl/places.py", ("_folders",)),
     # Its last whole record is looked for before the run starts.
     ((*_STAT, *_READ), "actorfl/eventfile.py", ("__init__", "_end_of_records")),
     # The events of a run, few and bounded: on the disk before the launcher acts on the next one.
