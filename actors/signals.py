@@ -300,6 +300,13 @@ class FollowService(Signal, frozen=True, tag="follow_service"):
     node: str
 
 
+class UnfollowService(Signal, frozen=True, tag="unfollow_service"):
+    """Node to launcher: tell me no more who is registered under that name."""
+
+    name: str
+    node: str
+
+
 class ServiceListing(Signal, frozen=True, tag="service_listing"):
     """Launcher to node: who is registered under that name."""
 
@@ -332,6 +339,7 @@ AnySignal = (
     | Registered
     | Deregister
     | FollowService
+    | UnfollowService
     | ServiceListing
 )
 
