@@ -130,7 +130,9 @@ class Simulated:
 
     def __post_init__(self) -> None:
         if not is_count(self.n, 1):
-            msg = f"Simulated({self.n!r}) is no number of processes for the workers; give at least 1"
+            msg = (
+                f"Simulated({self.n!r}) is no number of processes for the workers; give at least 1"
+            )
             raise UsageError(msg)
         for name, seconds in (("start", self.start), ("compute", self.compute)):
             if not is_finite(seconds) or seconds < 0:

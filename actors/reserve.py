@@ -113,6 +113,10 @@ class Reserve:
             spare = await self._system.world.spawner.reserve(self._spec, self._preload)
         except NodeStartFailed as error:
             return None, str(error), []
+        except Exception as error:
+            # A keeper that ended here would do so in silence: nobody awaits it.
+            _log.exception("a spare process could not be started")
+            return None, f"{type(error).__name__}: {error}", []
         loop = asyncio.get_running_loop()
         ended = loop.create_task(spare.wait(), name=f"spare {spare.pid} ends")
         loaded = loop.create_task(spare.loaded.wait(), name=f"spare {spare.pid} loads")
