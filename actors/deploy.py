@@ -74,8 +74,8 @@ class Processes:
             raise UsageError(msg)
         if not is_count(self.n, 1):
             msg = (
-                f"Processes({self.n!r}) is no number of processes for the workers; give at least 1, or "
-                "Inline()"
+                f"Processes({self.n!r}) is no number of processes for the workers; give at "
+                "least 1, or Inline()"
             )
             raise UsageError(msg)
         _check_spare(self, self.n, self.spare)

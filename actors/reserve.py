@@ -113,8 +113,7 @@ class Reserve:
             spare = await self._system.world.spawner.reserve(self._spec, self._preload)
         except NodeStartFailed as error:
             return None, str(error), []
-        except Exception as error:
-            # A keeper that ended here would do so in silence: nobody awaits it.
+        except Exception as error:  # noqa: BLE001  (nobody awaits a keeper: it would end in silence)
             _log.exception("a spare process could not be started")
             return None, f"{type(error).__name__}: {error}", []
         loop = asyncio.get_running_loop()

@@ -147,7 +147,9 @@ def one_for_one(
     decide: Decider | None = None,
 ) -> Strategy:
     """Only the child that failed is restarted; arguments as in ``Strategy``."""
-    return _strategy("one_for_one", intensity, per, outside, backoff, decide)
+    return Strategy(
+        "one_for_one", intensity, per, outside, _given(backoff), {} if decide is None else decide
+    )
 
 
 def one_for_all(
@@ -159,7 +161,9 @@ def one_for_all(
     decide: Decider | None = None,
 ) -> Strategy:
     """All children are restarted with the one that failed; arguments as in ``Strategy``."""
-    return _strategy("one_for_all", intensity, per, outside, backoff, decide)
+    return Strategy(
+        "one_for_all", intensity, per, outside, _given(backoff), {} if decide is None else decide
+    )
 
 
 def rest_for_one(
@@ -171,19 +175,13 @@ def rest_for_one(
     decide: Decider | None = None,
 ) -> Strategy:
     """The child that failed and those declared after it are restarted; see ``Strategy``."""
-    return _strategy("rest_for_one", intensity, per, outside, backoff, decide)
+    return Strategy(
+        "rest_for_one", intensity, per, outside, _given(backoff), {} if decide is None else decide
+    )
 
 
-def _strategy(
-    kind: StrategyKind,
-    intensity: int,
-    per: float,
-    outside: int,
-    backoff: Backoff | None,
-    decide: Decider | None,
-) -> Strategy:
-    backoff = Backoff() if backoff is None else backoff  # a 0 is to be refused, not replaced
-    return Strategy(kind, intensity, per, outside, backoff, {} if decide is None else decide)
+def _given(backoff: Backoff | None) -> Backoff:
+    return Backoff() if backoff is None else backoff  # a 0 is to be refused, not replaced
 
 
 @dataclass(frozen=True)

@@ -306,8 +306,8 @@ async def test_a_spare_that_cannot_be_started_is_told_of_and_tried_again(
             raise errors.pop()
         return pair()
 
+    monkeypatch.setattr("actors.spawner.socket.socketpair", scarce)
     async with counting(Processes(2, spare=1)) as watched:
-        monkeypatch.setattr("actors.spawner.socket.socketpair", scarce)
         await watched.ready(1)
         (died,) = watched.of(SpareDied)
         assert isinstance(died, SpareDied)
