@@ -41,6 +41,7 @@ class Attachable:
     def __init__(self, directory: Path, on: Deployment) -> None:
         self._file = directory / "observe.json"
         self._addresses = IpcAddresses()
+        self._remove_old()
         #: To be given to ``ActorGraph.start``; None where there is none.
         self.address = None if isinstance(on, Simulated) else _address(self._addresses)
 
@@ -48,11 +49,20 @@ class Attachable:
         """Leave the notice; the run goes on without where the disk refuses."""
         notice = msgspec.json.encode(_Notice(os.getpid(), self.address or ""))
         beside = self._file.with_name(f".{self._file.name}.{os.getpid()}")
-        with contextlib.suppress(OSError):
+        try:
             fd = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
             with open(fd, "wb") as file:  # noqa: PTH123  (a descriptor, not a path)
                 file.write(notice)
             beside.replace(self._file)
+        except OSError:
+            with contextlib.suppress(OSError):
+                beside.unlink(missing_ok=True)
+
+    def _remove_old(self) -> None:
+        """Remove what a run left that was killed: its process id may be another's by now."""
+        with contextlib.suppress(OSError):
+            for file in (self._file, *self._file.parent.glob(f".{self._file.name}.*")):
+                file.unlink(missing_ok=True)
 
     def close(self) -> None:
         """Take the notice back, and the private directory."""

@@ -11,6 +11,7 @@ from actors.blocking import ActorClass
 from actors.code import reference
 from actors.errors import SpawnFailed, UsageError
 from actors.message import Message
+from actors.options import check_options
 from actors.ref import ActorRef
 from actors.signals import ActorSpec, Overflow
 from actors.supervision import RestartType
@@ -105,15 +106,19 @@ class Children:
             cls: its class; it travels, as do its arguments, so it is defined in a file.
             node: the process that it lives in; the supervisor's own where not given.
             restart: permanent, transient or temporary.
-            mailbox: bound of its mailbox, messages.
+            mailbox: bound of its mailbox, messages, at least 1.
             overflow: what a full mailbox does with one more: "reject", "drop_oldest", "drop_new".
-            stop_timeout: seconds that it is given at stop.
+            stop_timeout: seconds that it is given at stop, above 0.
             **arguments: of its constructor.
 
         Raises:
             SpawnFailed: the name is taken, there is no such process, or its start failed.
+            UsageError: an option is none of those that exist.
             CodeTravelError: its class or an argument does not travel.
         """
+        check_options(
+            name, restart=restart, mailbox=mailbox, overflow=overflow, stop_timeout=stop_timeout
+        )
         code = reference(cls)
         spec = ActorSpec(
             name=name,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import reprlib
 from collections.abc import Iterable
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -12,6 +11,7 @@ from actors.errors import NoSuchActor, Unreachable
 from actors.handling import Envelope
 from actors.item import Item, tag_of
 from actors.ref import ActorRef
+from actors.shortened import encodable, shortened
 from actors.signals import ActorState, Inspect, Resume, Suspend
 from actors.timers import Tick
 
@@ -19,38 +19,21 @@ if TYPE_CHECKING:
     from actors.cell import Cell
     from actors.system import ActorSystem
 
-#: Messages that are named, attributes that are shown and characters of each: enough for a screen,
-#: little enough for a signal.
+#: Messages that are named, attributes that are shown and characters of each and of its name:
+#: enough for a screen, little enough for a signal.
 _MESSAGES = 100
 _ATTRIBUTES = 100
 _CHARACTERS = 500
-
-
-class _Short(reprlib.Repr):
-    """Shortens containers rather than writing out a million items first."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.maxdict = self.maxlist = self.maxtuple = self.maxset = self.maxfrozenset = 20
-        self.maxdeque = self.maxarray = 20
-        self.maxstring = self.maxother = self.maxlong = _CHARACTERS
-
-    def repr_instance(self, x: Any, level: int) -> str:
-        try:
-            return super().repr_instance(x, level)
-        except Exception as error:  # noqa: BLE001  (a repr is user code)
-            return f"<its repr() raised {type(error).__name__}>"
-
-
-_short = _Short()
+_NAME = 200
 
 
 def state_of(cell: Cell, mailbox: Iterable[Any], handling: str) -> ActorState:
     """What this cell's actor is made of now."""
-    private = vars(cell.actor) if cell.actor is not None else {}
+    # A copy, since an actor's thread may set attributes meanwhile.
+    private = tuple(vars(cell.actor).items()) if cell.actor is not None else ()
     attributes = {
-        name: _repr(value)
-        for name, value in islice(private.items(), _ATTRIBUTES)
+        encodable(str(name), _NAME): shortened(value, _CHARACTERS)
+        for name, value in private[:_ATTRIBUTES]
         if name != "_cell"
     }
     return ActorState(
@@ -61,13 +44,6 @@ def state_of(cell: Cell, mailbox: Iterable[Any], handling: str) -> ActorState:
         tuple(_name(entry) for entry in islice(mailbox, _MESSAGES)),
         attributes,
     )
-
-
-def _repr(value: Any) -> str:
-    try:
-        return _short.repr(value)[:_CHARACTERS]
-    except Exception as error:  # noqa: BLE001  (a repr is user code)
-        return f"<its repr() raised {type(error).__name__}>"
 
 
 def _name(entry: Any) -> str:

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
-
-import msgspec
 
 from actors.deploy import Process
 from actors.errors import GraphError
 from actors.ref import ActorRef
 from actors.signals import Overflow
+from actors.stray import stray
 from actors.supervision import RestartType, Strategy
 
 if TYPE_CHECKING:
@@ -128,28 +126,26 @@ def handles_in(value: Any, actor: str, parameter: str, depth: int = 0) -> Iterat
                 "flatten it"
             )
             raise GraphError(msg)
+        if isinstance(value, dict):
+            for key in value:
+                if isinstance(key, Handle) or stray(key, Handle):
+                    raise _stays(actor, parameter, f"a key of a {type(value).__name__}")
         inner = value.values() if isinstance(value, dict) else value
         for one in _in_order(inner) if isinstance(value, set | frozenset) else inner:
             yield from handles_in(one, actor, parameter, depth + 1)
     else:
-        for attribute in _fields(value):
-            if isinstance(getattr(value, attribute, None), Handle):
-                msg = (
-                    f"{parameter!r} of {actor!r} holds a handle in {attribute!r} of a "
-                    f"{type(value).__name__}, where it would not become a reference; give it as "
-                    "an argument, or in a list, tuple, set or dict"
-                )
-                raise GraphError(msg)
+        where = stray(value, Handle)
+        if where:
+            raise _stays(actor, parameter, where)
+
+
+def _stays(actor: str, parameter: str, where: str) -> GraphError:
+    return GraphError(
+        f"{parameter!r} of {actor!r} holds a handle in {where}, where it would not become a "
+        "reference; give it as an argument, or in a list, tuple, set or dict"
+    )
 
 
 def _in_order(values: Any) -> list[Any]:
     # A set's own order changes from one process to the next, and drawings must not.
     return sorted(values, key=lambda one: one.name if isinstance(one, Handle) else "")
-
-
-def _fields(value: Any) -> tuple[str, ...]:
-    if isinstance(value, msgspec.Struct):
-        return value.__struct_fields__
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return tuple(one.name for one in dataclasses.fields(value))
-    return ()

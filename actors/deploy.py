@@ -10,6 +10,7 @@ from typing import Literal
 from actors.errors import UsageError
 from actors.faults import FaultPlan
 from actors.names import check_name
+from actors.quantities import is_count, is_finite
 from transports.sim import Net, SimLoop
 
 LAN = Net(delay=2e-4, jitter=1e-3, bandwidth=1.25e8)
@@ -71,9 +72,10 @@ class Processes:
         if self.over not in {"ipc", "tcp"}:
             msg = f"Processes(over={self.over!r}) is neither 'ipc' nor 'tcp'"
             raise UsageError(msg)
-        if self.n < 1:
+        if not is_count(self.n, 1):
             msg = (
-                f"Processes({self.n}) has no process for the workers; give at least 1, or Inline()"
+                f"Processes({self.n!r}) is no number of processes for the workers; give at "
+                "least 1, or Inline()"
             )
             raise UsageError(msg)
         _check_spare(self, self.n, self.spare)
@@ -127,9 +129,15 @@ class Simulated:
     spare: int = 0
 
     def __post_init__(self) -> None:
-        if self.n < 1:
-            msg = f"Simulated({self.n}) has no process for the workers; give at least 1"
+        if not is_count(self.n, 1):
+            msg = (
+                f"Simulated({self.n!r}) is no number of processes for the workers; give at least 1"
+            )
             raise UsageError(msg)
+        for name, seconds in (("start", self.start), ("compute", self.compute)):
+            if not is_finite(seconds) or seconds < 0:
+                msg = f"Simulated({name}={seconds!r}) is no time; give seconds, at least 0"
+                raise UsageError(msg)
         _check_spare(self, self.n, self.spare)
         for point in self.faults.points:
             if point.action == "hang":
@@ -164,9 +172,9 @@ class Simulated:
 
 
 def _check_spare(deployment: Processes | Simulated, n: int, spare: int) -> None:
-    if not 0 <= spare <= n:
+    if not is_count(spare) or spare > n:
         name = type(deployment).__name__
-        msg = f"{name}({n}, spare={spare}) cannot be; give from 0 to {n}, 1 is usually enough"
+        msg = f"{name}({n}, spare={spare!r}) cannot be; give from 0 to {n}, 1 is usually enough"
         raise UsageError(msg)
 
 

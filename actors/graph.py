@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any
 
 from actors.declared import ActorNode, Handle, SupervisorNode
 from actors.deploy import Deployment, Inline, Process
@@ -17,6 +16,7 @@ from actors.graphcheck import check
 from actors.launching import launched
 from actors.live import Live
 from actors.names import check_name
+from actors.options import check_options
 from actors.outline import outline
 from actors.peers import UNREACHABLE_AFTER
 from actors.signals import Overflow
@@ -130,7 +130,10 @@ class ActorGraph:
             raise GraphError(msg)
         self._take(name, "actor")
         _check_place("actor", name, place)
-        _check_options(name, restart, mailbox, overflow, stop_timeout)
+        check_options(
+            name, restart=restart, mailbox=mailbox, overflow=overflow, stop_timeout=stop_timeout,
+            error=GraphError,
+        )  # fmt: skip
         handle = Handle(name, cls, self)
         node = ActorNode(
             handle,
@@ -292,11 +295,12 @@ class ActorGraph:
             storage: root of the storage of the processes.
             durability: "process" or "machine".
             pass_fds: descriptors that every process keeps open.
-            generation: of this start, see ``actors.processes``.
+            generation: of this start, at least 0, see ``actors.processes``.
             on_line: called with (node, line) of the processes' standard output.
             cwd: working directory of the processes.
             debug: have the processes log at debug level.
-            stuck_after: seconds after which a process that lives and answers nothing is killed.
+            stuck_after: seconds after which a process that lives and answers nothing is killed;
+                None for never.
             unreachable_after: seconds without a connection to a process after which it is killed;
                 None for never.
             before: called with the launcher's system before any actor is made.
@@ -304,7 +308,7 @@ class ActorGraph:
                 ``actorfl top ADDRESS`` or ``observe``; see ``ActorSystem.listen_for_observers``.
 
         Raises:
-            UsageError: as :meth:`validate`.
+            UsageError: as :meth:`validate`, or an argument that cannot be.
             NodeStartFailed: a process did not come up.
             GaveUp: some actor did not start, and its supervisors could not help it.
         """
@@ -337,27 +341,4 @@ def _check_place(kind: str, name: str, place: Any) -> None:
     if place is not None and not isinstance(place, Process):
         proposed = f"Process({place!r})" if isinstance(place, str) else "Process()"
         msg = f"{kind} {name!r} has place={place!r}, which is no placement; write {proposed}"
-        raise GraphError(msg)
-
-
-def _check_options(name: str, restart: Any, mailbox: Any, overflow: Any, stop_timeout: Any) -> None:
-    kinds = get_args(RestartType)
-    if restart not in kinds:
-        msg = f"actor {name!r} has restart={restart!r}; there are {', '.join(kinds)}"
-        raise GraphError(msg)
-    if overflow not in get_args(Overflow):
-        msg = f"actor {name!r} has overflow={overflow!r}; there are {', '.join(get_args(Overflow))}"
-        raise GraphError(msg)
-    if type(mailbox) is not int or mailbox < 1:
-        msg = f"actor {name!r} has mailbox={mailbox!r}; give a number of messages, at least 1"
-        raise GraphError(msg)
-    if (
-        isinstance(stop_timeout, bool)
-        or not isinstance(stop_timeout, int | float)
-        or not 0 < stop_timeout < math.inf
-    ):
-        msg = (
-            f"actor {name!r} has stop_timeout={stop_timeout!r}; give a number of seconds above 0 "
-            "that is finite"
-        )
         raise GraphError(msg)

@@ -8,7 +8,7 @@ from contextlib import ExitStack, asynccontextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from actors import arguments as arguments_of
 from actors.addresses import TcpAddresses
@@ -16,13 +16,15 @@ from actors.blocking import ActorClass
 from actors.code import reference
 from actors.declared import ActorNode, Handle, SupervisorNode, linked
 from actors.deploy import Deployment, Inline, Processes, Simulated
-from actors.errors import GaveUp, GraphError, NodeStartFailed, SpawnFailed
+from actors.errors import GaveUp, GraphError, NodeStartFailed, SpawnFailed, UsageError
 from actors.faultylinks import FaultyLinks
 from actors.graphcheck import check
 from actors.live import Live
 from actors.processes import Processes as ProcessManager
+from actors.quantities import is_count, is_seconds
 from actors.ref import ActorRef
 from actors.signals import ActorSpec
+from actors.storage import Durability
 from actors.supervisor import Child, Supervisor
 from actors.system import ActorSystem
 from actors.world import World
@@ -52,6 +54,7 @@ async def launched(
     observe: str | None,
 ) -> AsyncIterator[Live]:
     """The graph while it runs; arguments and errors as those of ``ActorGraph.start``."""
+    _check_arguments(durability, generation, stuck_after, unreachable_after)
     nodes = check(graph, on, world.limits if world else None)
     simulation: Simulation | None = None
     if isinstance(on, Simulated) and world is None:
@@ -116,6 +119,22 @@ async def launched(
     finally:
         await system.close()
         within.close()
+
+
+def _check_arguments(
+    durability: Any, generation: Any, stuck_after: Any, unreachable_after: Any
+) -> None:
+    if durability not in get_args(Durability):
+        choices = " or ".join(map(repr, get_args(Durability)))
+        msg = f"start(durability={durability!r}) does not exist; use {choices}"
+        raise UsageError(msg)
+    if not is_count(generation):
+        msg = f"start(generation={generation!r}) counts no starts; give a whole number, at least 0"
+        raise UsageError(msg)
+    for name, after in (("stuck_after", stuck_after), ("unreachable_after", unreachable_after)):
+        if after is not None and not is_seconds(after):
+            msg = f"start({name}={after!r}) is no time; give seconds above 0, or None for never"
+            raise UsageError(msg)
 
 
 def _environment(on: Processes | Simulated, place: str, nodes: dict[str, str]) -> dict[str, str]:

@@ -17,15 +17,15 @@ from transports import Weights
 R_co = TypeVar("R_co", covariant=True)
 Lane = Literal["control", "bulk"]
 
-#: Modules that ``actors.code`` loads from a file carry this prefix; see ``_home``.
+#: Modules that ``actors.code`` loads from a file carry this prefix; see ``home_of``.
 FILE_MODULE_PREFIX = "_actorfl_file_"
 
 
-def _home(module: str) -> str:
-    """The name under which every process knows this module's messages.
+def home_of(module: str) -> str:
+    """The name under which every process knows this module's messages and exceptions.
 
     A script is ``__main__`` where it was started and a privately named module where a node loaded
-    it from its file, so messages defined in one are tagged by the file's name. What was started by
+    it from its file, so classes defined in one go by the file's name. What was started by
     ``python -m`` other processes import by its name.
     """
     spec = getattr(sys.modules.get(module), "__spec__", None)
@@ -47,7 +47,7 @@ class _MessageMeta(msgspec.StructMeta):
     ) -> Any:
         options.setdefault("frozen", True)
         options.setdefault("array_like", True)
-        options.setdefault("tag", f"{_home(namespace['__module__'])}:{namespace['__qualname__']}")
+        options.setdefault("tag", f"{home_of(namespace['__module__'])}:{namespace['__qualname__']}")
         return super().__new__(mcls, name, bases, namespace, **options)
 
 

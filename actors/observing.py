@@ -6,6 +6,7 @@ import asyncio
 import logging
 import os
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -114,14 +115,15 @@ class Observing:
         They may look and nothing else; see ``Guests``.
 
         Args:
-            address: "ipc:///directory/base", where the directory is this user's alone, or
+            address: "ipc:///directory/base", where the directory is there and this user's alone, or
                 "tcp://127.0.0.1:port", where all users of the machine can look on.
 
         Returns:
             The address.
 
         Raises:
-            UsageError: there is such an address already, or the system does not run.
+            UsageError: there is such an address already, the directory does not exist, or the
+                system does not run.
             transports.AddressError: it cannot be listened at.
             transports.AddressInUse: somebody listens there.
         """
@@ -131,6 +133,7 @@ class Observing:
                 "is enough for all"
             )
         self._check_running()
+        _check_directory(address)
         guests = Guests(self._system.node, self._system.world, self.look, address)
         await guests.open()
         self._guests = guests
@@ -277,3 +280,15 @@ class Observing:
 
     def __repr__(self) -> str:
         return f"<Observing {self._system.name} asks={len(self._open)} {self._guests!r}>"
+
+
+def _check_directory(address: str) -> None:
+    # Whoever links makes its directory; one that is mistyped here would be made, and looked for.
+    scheme, _, path = address.partition("://")
+    directory = Path(path).parent
+    if scheme == "ipc" and directory.is_absolute() and not directory.is_dir():
+        msg = (
+            f"directory {str(directory)!r} of {address!r} does not exist; make it, for this user "
+            "alone (mode 700), or name another"
+        )
+        raise UsageError(msg)

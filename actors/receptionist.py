@@ -26,6 +26,7 @@ from actors.signals import (
     Registered,
     ServiceListing,
     Stopped,
+    UnfollowService,
     Unwatch,
     Watch,
 )
@@ -80,16 +81,17 @@ class Receptionist:
     when it has stopped or its process has died; one that is made anew in another process registers
     again, best in its ``on_start``.
 
-    At most 1,000 keys, 1,000 actors under each, and 1,000 subscriptions on each node.
+    At most 1,000 keys, 1,000 actors under each, and 1,000 subscriptions on each node. A node that
+    looks for more keys forgets those under which nobody is, the least recently used first.
     """
 
     def __init__(self, system: ActorSystem) -> None:
         self._system = system
         #: On the launcher: the truth.
         self._services = Services()
-        #: What was last heard of the keys that this node follows.
+        #: What was last heard of the keys that this node follows, the least recently used first.
         self._listings: dict[str, Listing] = {}
-        self._unheard: dict[str, asyncio.Future[None]] = {}
+        self._unheard: dict[str, asyncio.Future[Listing]] = {}
         self._subscribers: dict[str, dict[int, None]] = {}
         self._asked: dict[int, asyncio.Future[str]] = {}
         self._next = 0
@@ -137,16 +139,17 @@ class Receptionist:
 
         Raises:
             AskTimeout: the launcher has not answered in time.
-            UsageError: this node looks for too many keys.
+            UsageError: this node looks for too many keys under which somebody is.
         """
         self._follow(key.name)
-        if key.name not in self._listings:
+        listing = self._listings.get(key.name)
+        if listing is None:
             try:
                 async with asyncio.timeout(timeout):
-                    await asyncio.shield(self._unheard[key.name])
+                    listing = await asyncio.shield(self._unheard[key.name])
             except TimeoutError:
                 raise AskTimeout(self._silent(f"listing of {key.name!r}", timeout)) from None
-        return self._listings[key.name]
+        return listing
 
     def subscribe(self, key: ServiceKey, subscriber: ActorRef) -> None:
         """Have a ``Listing`` delivered now, and on each change, until that actor has stopped.
@@ -203,7 +206,11 @@ class Receptionist:
     # -- on each node ----------------------------------------------------------------------------
 
     def _follow(self, name: str) -> None:
-        if name not in self._listings and name not in self._unheard:
+        if name in self._listings:
+            self._listings[name] = self._listings.pop(name)
+        elif name not in self._unheard:
+            if len(self._listings) + len(self._unheard) >= MAX_KEYS:
+                self._unfollow_one()
             followed = len(self._listings) + len(self._unheard)
             if followed >= MAX_KEYS:
                 msg = (
@@ -213,6 +220,14 @@ class Receptionist:
                 raise UsageError(msg)
             self._unheard[name] = asyncio.get_running_loop().create_future()
             self._to_launcher(FollowService(name, self._system.name))
+
+    def _unfollow_one(self) -> None:
+        """Make room by the key that was not used for longest, of those that matter to nobody."""
+        for name, listing in self._listings.items():
+            if not listing.refs and name not in self._subscribers:
+                del self._listings[name]
+                self._to_launcher(UnfollowService(name, self._system.name))
+                return
 
     def _to_launcher(self, signal: AnySignal) -> None:
         self._send(self._system.router.launcher or self._system.name, signal)
@@ -240,17 +255,21 @@ class Receptionist:
                     self._system.signal(actor, Unwatch(self._parts))
             case FollowService(name, node):
                 self._send(node, ServiceListing(name, self._services.follow(name, node)))
+            case UnfollowService(name, node):
+                self._services.unfollow(name, node)
             case Stopped(actor):
                 self._tell(self._services.gone(actor[2]))
             case _:
                 _log.warning("signal %r is not for a receptionist", signal)
 
     def _heard(self, name: str, actors: list[RefParts]) -> None:
+        if name not in self._listings and name not in self._unheard:
+            return  # it was on its way when the key was given up
         refs = tuple(self._system.ref(parts) for parts in actors)
         listing = self._listings[name] = Listing(ServiceKey(name), refs)
         waiting = self._unheard.pop(name, None)
         if waiting is not None:
-            waiting.set_result(None)
+            waiting.set_result(listing)
         for uid in tuple(self._subscribers.get(name, ())):
             cell = self._system.cells.get(uid)
             if cell is not None:

@@ -113,6 +113,9 @@ class Reserve:
             spare = await self._system.world.spawner.reserve(self._spec, self._preload)
         except NodeStartFailed as error:
             return None, str(error), []
+        except Exception as error:  # noqa: BLE001  (nobody awaits a keeper: it would end in silence)
+            _log.exception("a spare process could not be started")
+            return None, f"{type(error).__name__}: {error}", []
         loop = asyncio.get_running_loop()
         ended = loop.create_task(spare.wait(), name=f"spare {spare.pid} ends")
         loaded = loop.create_task(spare.loaded.wait(), name=f"spare {spare.pid} loads")

@@ -74,6 +74,13 @@ class Services:
         self._followers.setdefault(name, {})[node] = None
         return self.listing(name)
 
+    def unfollow(self, name: str, node: str) -> None:
+        """A node does not want to hear of that key any more."""
+        followers = self._followers.get(name, {})
+        followers.pop(node, None)
+        if not followers:
+            self._followers.pop(name, None)
+
     def followers(self, name: str) -> tuple[str, ...]:
         """The nodes that hear of that key."""
         return tuple(self._followers.get(name, ()))

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from actors.message import Message
+from actors.message import Message, home_of
 
 RefParts = tuple[str, str, int]
 
@@ -49,7 +49,8 @@ class Failure(msgspec.Struct, frozen=True, array_like=True):
         during: "make" (there is no actor yet), "start", "handler", "stop" or "process".
         handling: name of the message type that was being handled, if any.
         outside: the death came from outside (process killed, node cut off), not from the code.
-        kinds: the exception's class and those it derives from, as ``module:Class``.
+        kinds: the exception's class and those it derives from, as ``module:Class``; of a
+            script, as ``file.py:Class``.
     """
 
     kind: str
@@ -76,8 +77,12 @@ class Failure(msgspec.Struct, frozen=True, array_like=True):
 
 
 def kinds_of(cls: type[BaseException]) -> tuple[str, ...]:
-    """The names of an exception class and of those it derives from, nearest first."""
-    return tuple(f"{c.__module__}:{c.__qualname__}" for c in cls.__mro__[:MAX_KINDS])
+    """The names of an exception class and of those it derives from, nearest first.
+
+    Every process gives the same: a script's module has another name in each, and its classes go by
+    its file, as its messages do.
+    """
+    return tuple(f"{home_of(str(c.__module__))}:{c.__qualname__}" for c in cls.__mro__[:MAX_KINDS])
 
 
 def plain(text: str) -> str:
@@ -295,6 +300,13 @@ class FollowService(Signal, frozen=True, tag="follow_service"):
     node: str
 
 
+class UnfollowService(Signal, frozen=True, tag="unfollow_service"):
+    """Node to launcher: tell me no more who is registered under that name."""
+
+    name: str
+    node: str
+
+
 class ServiceListing(Signal, frozen=True, tag="service_listing"):
     """Launcher to node: who is registered under that name."""
 
@@ -327,6 +339,7 @@ AnySignal = (
     | Registered
     | Deregister
     | FollowService
+    | UnfollowService
     | ServiceListing
 )
 

@@ -178,7 +178,12 @@ class PopenSpawner:
         Raises:
             NodeStartFailed: as for `spawn`.
         """
-        ours, theirs = socket.socketpair()
+        try:
+            ours, theirs = socket.socketpair()
+        except OSError as error:  # no descriptor is left
+            raise NodeStartFailed(
+                f"cannot start process {spec.name!r} in reserve: {error.strerror}"
+            ) from error
         with theirs:
             channel = theirs.fileno()
             config = msgspec.msgpack.encode(SpareConfig(channel=channel, preload=tuple(preload)))

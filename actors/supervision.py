@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
 from actors.errors import GaveUp, UsageError
+from actors.quantities import is_count, is_finite
 from actors.signals import kinds_of
 
 RestartType = Literal["permanent", "transient", "temporary"]
@@ -38,10 +39,14 @@ class Backoff:
     jitter: float = 0.2
 
     def __post_init__(self) -> None:
-        if self.initial < 0 or self.factor < 1 or self.maximum < 0 or not 0 <= self.jitter <= 1:
+        numbers = (self.initial, self.factor, self.maximum, self.jitter)
+        if (
+            not all(map(is_finite, numbers))
+            or self.initial < 0 or self.factor < 1 or self.maximum < 0 or not 0 <= self.jitter <= 1
+        ):  # fmt: skip
             msg = (
                 f"{self!r} cannot be: initial and maximum are at least 0 s, factor at least "
-                "1, jitter from 0 to 1"
+                "1, jitter from 0 to 1, and all of them finite numbers"
             )
             raise UsageError(msg)
 
@@ -53,7 +58,10 @@ class Backoff:
             draw: uniform in [0, 1].
         """
         # 2**64 overflows no float but 2**2000 does; beyond 64 doublings the maximum holds anyway.
-        base = min(self.initial * self.factor ** min(attempt, 64), self.maximum)
+        try:
+            base = min(self.initial * float(self.factor) ** min(attempt, 64), self.maximum)
+        except OverflowError:
+            base = self.maximum if self.initial else 0.0
         return base * (1 - self.jitter * draw)
 
 
@@ -88,10 +96,25 @@ class Strategy:
         if self.kind not in get_args(StrategyKind):
             msg = f"{self.kind!r} is no strategy; use {', '.join(get_args(StrategyKind))}"
             raise UsageError(msg)
-        if self.intensity < 0 or self.outside < 0 or not self.per > 0:
-            msg = f"{self!r} cannot be: intensity and outside are at least 0, per is above 0 s"
+        per: object = self.per
+        if (
+            not (is_count(self.intensity) and is_count(self.outside))
+            or not isinstance(per, int | float) or type(per) is bool or not per > 0
+        ):  # fmt: skip
+            msg = (
+                f"{self!r} cannot be: intensity and outside are whole numbers, at least 0, and "
+                "per is above 0 s"
+            )
             raise UsageError(msg)
-        given: Mapping[Any, Any] = self.decide
+        backoff: object = self.backoff
+        if not isinstance(backoff, Backoff):
+            msg = f"backoff={backoff!r} is no Backoff; write backoff=Backoff(…) with its seconds"
+            raise UsageError(msg)
+        decide: object = self.decide
+        if not isinstance(decide, Mapping):
+            msg = f"decide={decide!r} is no mapping; write decide={{ValueError: 'stop'}}"
+            raise UsageError(msg)
+        given: Mapping[Any, Any] = decide
         for kind, verdict in given.items():
             if not (isinstance(kind, type) and issubclass(kind, BaseException)):
                 msg = f"decide={{{kind!r}: …}} does not name an exception class"
@@ -124,7 +147,9 @@ def one_for_one(
     decide: Decider | None = None,
 ) -> Strategy:
     """Only the child that failed is restarted; arguments as in ``Strategy``."""
-    return Strategy("one_for_one", intensity, per, outside, backoff or Backoff(), decide or {})
+    return Strategy(
+        "one_for_one", intensity, per, outside, _given(backoff), {} if decide is None else decide
+    )
 
 
 def one_for_all(
@@ -136,7 +161,9 @@ def one_for_all(
     decide: Decider | None = None,
 ) -> Strategy:
     """All children are restarted with the one that failed; arguments as in ``Strategy``."""
-    return Strategy("one_for_all", intensity, per, outside, backoff or Backoff(), decide or {})
+    return Strategy(
+        "one_for_all", intensity, per, outside, _given(backoff), {} if decide is None else decide
+    )
 
 
 def rest_for_one(
@@ -148,7 +175,13 @@ def rest_for_one(
     decide: Decider | None = None,
 ) -> Strategy:
     """The child that failed and those declared after it are restarted; see ``Strategy``."""
-    return Strategy("rest_for_one", intensity, per, outside, backoff or Backoff(), decide or {})
+    return Strategy(
+        "rest_for_one", intensity, per, outside, _given(backoff), {} if decide is None else decide
+    )
+
+
+def _given(backoff: Backoff | None) -> Backoff:
+    return Backoff() if backoff is None else backoff  # a 0 is to be refused, not replaced
 
 
 @dataclass(frozen=True)

@@ -47,6 +47,8 @@ _MAY_BLOCK: tuple[tuple[tuple[str, ...], str, tuple[str, ...]], ...] = (
     # Before an endpoint listens and after it has closed; a connect to a stale socket never waits.
     ((*_STAT, "os.mkdir"), "transports/address.py", ("prepare",)),
     (("os.unlink",), "transports/address.py", ("prepare", "clear")),
+    # Once, before a launcher listens for observers.
+    (_STAT, "actors/observing.py", ("_check_directory",)),
     # Before the first node of a launcher, and after the last.
     (("os.mkdir",), "actors/addresses.py", ("_made",)),
     (_REMOVE, "actors/addresses.py", ("close",)),

@@ -29,6 +29,7 @@ from actors.code import (
 )
 from actors.errors import CodeTravelError, UsageError
 from actors.exits import Exit
+from actors.signals import kinds_of
 from actors.spawner import PopenSpawner, ProcessSpec
 
 ROOT = Path(__file__).parents[2]
@@ -389,6 +390,30 @@ def test_a_class_of_a_script_travels_by_its_file_and_stays_itself_at_home(tmp_pa
     ref = CodeRef(f"{file}:Task", digest)
     assert load(ref).__module__.startswith("_actorfl_file_script_")
     assert reference(load(ref)) == ref
+
+
+def test_a_decider_knows_a_scripts_own_exception_from_the_process_that_loaded_the_script(
+    tmp_path: Path,
+) -> None:
+    source = """
+import json
+from actors import one_for_one
+from actors.signals import kinds_of
+
+class Wrong(Exception): pass
+class Fatal(Wrong): pass
+
+if __name__ == "__main__":
+    told = json.loads(input())
+    deciding = [one_for_one(decide={kind: "stop"}) for kind in (Fatal, Wrong, KeyError)]
+    print(json.dumps([kinds_of(Fatal), [one.verdict(told) for one in deciding]]))
+"""
+    file = write(tmp_path / "script.py", source)
+    # As the process of an actor loads it.
+    told = kinds_of(load(CodeRef(f"{file}:Fatal")))
+    assert told[:2] == ("script.py:Fatal", "script.py:Wrong")
+    output = run_python("script.py", cwd=tmp_path, stdin=json.dumps(told))
+    assert json.loads(output) == [list(told), ["stop", "stop", "restart"]]
 
 
 def test_a_class_of_a_module_run_with_m_travels_by_the_modules_name(tmp_path: Path) -> None:

@@ -195,7 +195,7 @@ def test_an_environment_for_nobody_is_refused() -> None:
 def test_an_empty_graph_and_no_processes_are_refused() -> None:
     with pytest.raises(GraphError, match="has no actors"):
         ActorGraph("g").validate(Inline())
-    with pytest.raises(UsageError, match="no process"):
+    with pytest.raises(UsageError, match="no number of processes"):
         Processes(0)
 
 

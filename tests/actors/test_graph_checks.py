@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 import re
-from collections import namedtuple
+from collections import deque, namedtuple
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, assert_type
 
@@ -278,6 +280,44 @@ def test_a_handle_where_it_would_stay_one_is_refused() -> None:
     refused(g, Inline(), "'anything' of 'keeper' holds a handle in 'inside' of a Basket, where it")
     h = one(Keeper, anything=endless)
     refused(h, Inline(), "'anything' of 'mia' holds containers more than 32 deep, or itself")
+
+
+class Holder:
+    def __init__(self, held: Any) -> None:
+        self.held = held
+
+
+@pytest.mark.parametrize(
+    ("hide", "where"),
+    [
+        (lambda handle: deque([handle]), "a deque"),
+        (lambda handle: {handle: 1}, "a key of a dict"),
+        (lambda handle: {"a": [{(1, handle): 1}]}, "a key of a dict"),
+        (lambda handle: partial(print, handle), "a partial"),
+        (lambda handle: partial(print, end=[handle]), "a list"),
+        (lambda handle: Basket([{"a": handle}]), "a dict"),
+        (lambda handle: Basket(Basket(handle)), "'inside' of a Basket"),
+        (lambda handle: [Holder(handle)], "'held' of a Holder"),
+        (lambda handle: Holder({handle}), "a set"),
+    ],
+)
+def test_a_handle_is_found_wherever_it_would_stay_one(
+    hide: Callable[[Any], Any], where: str
+) -> None:
+    g = ActorGraph("house")
+    with g.supervisor("root"):
+        mia = g.actor("mia", Cat)
+        g.actor("keeper", Keeper, anything=hide(mia))
+    refused(g, Inline(), f"'anything' of 'keeper' holds a handle in {where}, where it would not")
+
+
+def test_another_graph_and_objects_that_hold_themselves_are_fine_arguments() -> None:
+    other = one(Cat)
+    other.link("mia")
+    holder = Holder([other, range(3), Cat, len])
+    holder.held.append(holder)
+    for anything in (other, holder, Basket(holder), {"a": list(range(200_000))}):
+        one(Keeper, anything=anything).validate(Inline())
 
 
 # -- placement -------------------------------------------------------------------------------------

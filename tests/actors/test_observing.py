@@ -556,6 +556,14 @@ async def test_an_observer_whose_host_ends_says_so(private: Path) -> None:
         await looking.__aexit__(None, None, None)
 
 
+async def test_a_directory_that_does_not_exist_is_refused_and_not_made(private: Path) -> None:
+    missing = private / "mistyped" / "deeper"
+    with pytest.raises(UsageError, match=r"mistyped/deeper' of .* does not exist; make it"):
+        async with sums().start(observe=f"ipc://{missing}/look"):
+            pass
+    assert os.listdir(private) == []  # noqa: PTH208  (in a coroutine)
+
+
 async def test_addresses_where_nobody_can_look_on_are_refused(private: Path) -> None:
     async with ActorSystem("one") as one, ActorSystem("two") as two:
         await one.listen_for_observers(f"ipc://{private}/look")

@@ -259,6 +259,48 @@ async def test_keys_and_subscriptions_are_bounded() -> None:
             await receptionist.register(ServiceKey("more"), office)
 
 
+class Look(Message[list[str]]):
+    first: int
+    last: int
+
+
+class Looking(Actor):
+    async def look(self, message: Look) -> list[str]:
+        found = []
+        for number in range(message.first, message.last):
+            listing = await self.system.receptionist.find(ServiceKey(f"k{number}"))
+            found += [ref.name for ref in listing.refs]
+        return found
+
+
+def test_a_node_can_look_for_other_keys_for_ever() -> None:
+    """Also from another node than the launcher's, and a key that it gave up is heard of anew."""
+
+    async def main() -> None:
+        graph = ActorGraph("lookers")
+        with graph.supervisor("root"):
+            graph.actor("looking", Looking, place=Process("pa"))
+            graph.actor("known", Hearing)
+        async with graph.start(Simulated(1)) as live:
+            receptionist = live.system.receptionist
+            looking = live["looking"]
+            await receptionist.register(ServiceKey("k1"), live["known"])
+            many = 2 * MAX_KEYS + 50
+            assert await looking.ask(Look(0, many), timeout=900) == ["known"]
+            followed = receptionist._services._followers
+            assert len(followed) == MAX_KEYS
+            # Empty at first, and given up since.
+            await receptionist.register(ServiceKey("k2"), live["known"])
+            assert await looking.ask(Look(0, 4), timeout=900) == ["known"] * 2
+            assert len(followed) == MAX_KEYS
+            # The one in which somebody is was kept all the time.
+            assert "k1" in followed
+            assert f"k{many - MAX_KEYS + 1}" not in followed
+            assert f"k{many - 1}" in followed
+
+    actors.run(main(), on=Simulated(1))
+
+
 class Hearing(Actor):
     def listed(self, message: Listing) -> None:
         pass

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import re
 import signal
+import socket
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -284,6 +286,32 @@ async def test_a_spare_that_dies_counts_against_nobody_and_is_replaced() -> None
         )
         assert watched.of(NodeDied) == watched.of(ActorFailure) == []
         assert (await watched.killed("p0")).pid == second
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (OSError(errno.EMFILE, "Too many open files"), "in reserve: Too many open files"),
+        (ValueError("odd"), "ValueError: odd"),
+    ],
+)
+async def test_a_spare_that_cannot_be_started_is_told_of_and_tried_again(
+    monkeypatch: pytest.MonkeyPatch, error: Exception, reason: str
+) -> None:
+    pair = socket.socketpair
+    errors = [error]
+
+    def scarce() -> tuple[socket.socket, socket.socket]:
+        if errors:
+            raise errors.pop()
+        return pair()
+
+    monkeypatch.setattr("actors.spawner.socket.socketpair", scarce)
+    async with counting(Processes(2, spare=1)) as watched:
+        await watched.ready(1)
+        (died,) = watched.of(SpareDied)
+        assert isinstance(died, SpareDied)
+        assert died.reason.endswith(reason)
 
 
 async def test_spares_that_cannot_load_are_given_up_and_processes_go_on_without() -> None:

@@ -1,0 +1,21 @@
+"""Which numbers can be a count, a share or a time; what a user wrote may be anything."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+
+def is_count(value: Any, least: int = 0) -> bool:
+    """Whether it is a whole number, at least so much; True and False are none."""
+    return type(value) is int and value >= least
+
+
+def is_finite(value: Any) -> bool:
+    """Whether it is a number, neither infinite nor nan; True and False are none."""
+    return isinstance(value, int | float) and type(value) is not bool and math.isfinite(value)
+
+
+def is_seconds(value: Any) -> bool:
+    """Whether it is a finite time above 0."""
+    return is_finite(value) and value > 0
