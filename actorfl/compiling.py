@@ -81,7 +81,9 @@ def graph_of(
     strategy = strategy_of(run.supervision)
     graph = ActorGraph(run.name)
     with graph.supervisor("root", strategy):
-        monitor = graph.actor("monitor", Monitor, on_row=on_row, on_finished=on_finished)
+        monitor = graph.actor(
+            "monitor", Monitor, stop_timeout=_STOP, on_row=on_row, on_finished=on_finished
+        )
         with graph.supervisor("aggregators", strategy):
             aggregator = graph.actor(
                 "aggregator", Aggregator, place=Process("aggregator"), stop_timeout=_STOP,

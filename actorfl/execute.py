@@ -254,6 +254,7 @@ async def running(
                     observe=attachable.address,
                 ) as live:
                     log.on_progress = live.progressed
+                    loop.call_soon(rows.begin)  # when the caller's block has been entered
                     try:
                         yield Running(directory, live, log, finished, outside=outside, rows=rows)
                     finally:

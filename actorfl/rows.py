@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Callable
 from typing import Any
@@ -29,6 +30,14 @@ class Rows:
         self._storage = storage
         self._give = give
         self.given = 0
+        self._begun = asyncio.Event()
+
+    def begin(self) -> None:
+        """Whoever started the run has it in hand: from now on lines are given.
+
+        The first workers may be through with a round before the last actor is up.
+        """
+        self._begun.set()
 
     async def resume(self, clock: int) -> None:
         """Take what the metrics hold as given by an earlier start.
@@ -44,6 +53,7 @@ class Rows:
 
     async def told(self, number: int, text: str) -> None:
         """The aggregator told the line of a round; those missed before it are given first."""
+        await self._begun.wait()
         if number > self.given + 1 and not await self.catch_up():
             return  # it is given with a later one, or at the end
         self._next(number, text)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Any
 
@@ -38,6 +39,7 @@ class World:
         self.storage = Refusing()
         self.given: list[int] = []
         self.rows = Rows(self.storage, self.give)
+        self.rows.begin()
 
     def give(self, row: dict[str, Any]) -> None:
         self.given.append(row["round"])
@@ -100,6 +102,7 @@ async def test_a_callback_that_raises_is_not_called_again_with_the_same_line() -
             raise ValueError("no")
 
     rows = Rows(world.storage, give)
+    rows.begin()
     with pytest.raises(ValueError, match="no"):
         await rows.told(3, text(3))
     await rows.told(3, text(3))
@@ -120,3 +123,14 @@ async def test_a_resumed_start_gives_what_it_adds(world: World, clock: int, firs
 )
 def test_lines_are_read_as_far_as_they_are_whole(tail: bytes) -> None:
     assert [row["round"] for row in whole_rows(line(1) + tail)] == [1]
+
+
+async def test_no_line_is_given_before_whoever_started_the_run_has_it_in_hand() -> None:
+    given: list[int] = []
+    rows = Rows(MemoryStorage(), lambda row: given.append(row["round"]))
+    told = [asyncio.ensure_future(rows.told(n, f'{{"round": {n}}}')) for n in (1, 2)]
+    await asyncio.sleep(0)
+    assert not given
+    rows.begin()
+    await asyncio.gather(*told)
+    assert given == [1, 2]
