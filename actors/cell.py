@@ -287,7 +287,9 @@ class Cell:
             self._factory(actor)
             self.actor = actor
             self.busy = True
-            await actor.on_start()
+            starting: Any = actor.on_start()
+            if starting is not None:  # a plain def is as good as an async one
+                await starting
         except BaseException as error:  # noqa: BLE001  (whatever user code raises fails the actor)
             self.busy = False
             if self.ended_by(error):
@@ -391,7 +393,9 @@ class Cell:
         self.busy = True
         try:
             async with asyncio.timeout(self.stop_timeout):
-                await actor.on_stop()
+                stopping: Any = actor.on_stop()
+                if stopping is not None:
+                    await stopping
         except TimeoutError:
             _log.warning("%s hung in on_stop for %.3g s; left", self.path, self.stop_timeout)
         except BaseException as error:  # noqa: BLE001  (whatever user code raises fails the actor)

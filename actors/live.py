@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, overload
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from actors.children import Children
 from actors.declared import Handle
@@ -21,6 +21,8 @@ from actors.system import ActorSystem
 if TYPE_CHECKING:
     from actors.declared import A
     from actors.graph import ActorGraph
+
+T = TypeVar("T")
 
 
 class Live:
@@ -100,16 +102,22 @@ class Live:
         """Wait until a root supervisor gives up; why."""
         return await asyncio.shield(self.system.failure)
 
-    async def until(self, done: asyncio.Future[Any]) -> Any:
-        """Wait for ``done``, or for the graph to fail.
+    async def until(self, done: Awaitable[T]) -> T:
+        """Wait for ``done``, or for the graph to fail, which ends ``done`` where it is no future.
 
         Raises:
             GaveUp: a root supervisor gave up first.
         """
         failed = self.system.failure
-        await asyncio.wait({done, failed}, return_when=asyncio.FIRST_COMPLETED)
-        if done.done():
-            return done.result()
+        waited: asyncio.Future[T] = asyncio.ensure_future(done)
+        either: set[asyncio.Future[Any]] = {waited, failed}
+        try:
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+            if waited.done():
+                return waited.result()
+        finally:
+            if waited is not done:
+                waited.cancel()
         failure = failed.result()
         raise GaveUp(failure.message, child="", restarts=0, remote_traceback=failure.traceback)
 

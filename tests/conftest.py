@@ -87,7 +87,11 @@ _MAY_BLOCK: tuple[tuple[tuple[str, ...], str, tuple[str, ...]], ...] = (
     ),
     (("os.getcwd",), "actorfl/rundir.py", ("shown",)),
     # The notice of where a run can be observed: before its first actor, and after the last.
-    ((*_WRITE, "os.replace", "os.unlink"), "actorfl/attaching.py", ("announce", "close")),
+    (
+        (*_WRITE, *_STAT, "os.replace", "os.unlink", "os.listdir", "os.scandir"),
+        "actorfl/attaching.py",
+        ("announce", "close", "_remove_old"),
+    ),
     ((*_WRITE, "os.replace"), "actorfl/rundir.py", ("write",)),
     ((*_STAT, *_READ), "actorfl/execute.py", ("_count_start",)),
     # Once, for the sentence of a run that has failed.

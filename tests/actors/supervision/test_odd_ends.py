@@ -327,3 +327,41 @@ def test_a_task_of_the_shutdown_that_exits_skips_nothing_of_what_follows() -> No
     with contextlib.suppress(SystemExit):
         actors.run(main())
     assert Strange.stops == ["strange"]
+
+
+class Plain(Actor):
+    """Its hooks are no coroutines."""
+
+    told: ClassVar[list[str]] = []
+
+    def on_start(self) -> None:  # type: ignore[override]  # as many write it
+        self.told.append("started")
+
+    def on_stop(self) -> None:  # type: ignore[override]
+        self.told.append("stopped")
+
+
+def test_hooks_may_be_plain_functions_like_handlers() -> None:
+    Plain.told.clear()
+
+    async def main(system: ActorSystem) -> None:
+        await system.stop(await system.spawn("plain", Plain))
+
+    in_virtual_time(main)
+    assert Plain.told == ["started", "stopped"]
+
+
+def test_waiting_beside_a_graph_takes_a_coroutine_and_ends_it_when_the_graph_fails() -> None:
+    on = Simulated(1)
+
+    async def main() -> None:
+        graph = ActorGraph("odd")
+        with graph.supervisor("root", one_for_one(0)):
+            graph.actor("strange", Strange)
+        async with graph.start(on) as live:
+            assert await live.until(asyncio.sleep(1, "slept")) == "slept"
+            live["strange"].tell(Odd())
+            with pytest.raises(actors.GaveUp, match="strange failed again"):
+                await live.until(asyncio.sleep(1000))
+
+    actors.run(main(), on=on)
