@@ -50,7 +50,10 @@ class Peers:
         """Wait until there is a connection to that incarnation, which is known here."""
         link = self._system.router.link_to(peer.name)
         if link is None or link.state != "up":
-            await self._awaited.setdefault(peer, asyncio.Event()).wait()
+            try:
+                await self._awaited.setdefault(peer, asyncio.Event()).wait()
+            finally:
+                self._awaited.pop(peer, None)
 
     def why_dead(self, node: str) -> tuple[str, Cause] | None:
         """Why the last incarnation of a node that died did so; None where none has."""

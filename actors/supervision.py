@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, Literal, get_args
 
 from actors.errors import GaveUp, UsageError
@@ -138,18 +139,21 @@ class Strategy:
         return next((named[kind] for kind in kinds if kind in named), "restart")
 
 
+#: What the strategies take where nothing is given; neither can be altered.
+_BACKOFF = Backoff()
+_RESTART_ALL: Decider = MappingProxyType({})
+
+
 def one_for_one(
     intensity: int = 3,
     *,
     per: float = 60.0,
     outside: int = 10,
-    backoff: Backoff | None = None,
-    decide: Decider | None = None,
+    backoff: Backoff = _BACKOFF,
+    decide: Decider = _RESTART_ALL,
 ) -> Strategy:
     """Only the child that failed is restarted; arguments as in ``Strategy``."""
-    return Strategy(
-        "one_for_one", intensity, per, outside, _given(backoff), {} if decide is None else decide
-    )
+    return Strategy("one_for_one", intensity, per, outside, backoff, decide)
 
 
 def one_for_all(
@@ -157,13 +161,11 @@ def one_for_all(
     *,
     per: float = 60.0,
     outside: int = 10,
-    backoff: Backoff | None = None,
-    decide: Decider | None = None,
+    backoff: Backoff = _BACKOFF,
+    decide: Decider = _RESTART_ALL,
 ) -> Strategy:
     """All children are restarted with the one that failed; arguments as in ``Strategy``."""
-    return Strategy(
-        "one_for_all", intensity, per, outside, _given(backoff), {} if decide is None else decide
-    )
+    return Strategy("one_for_all", intensity, per, outside, backoff, decide)
 
 
 def rest_for_one(
@@ -171,17 +173,11 @@ def rest_for_one(
     *,
     per: float = 60.0,
     outside: int = 10,
-    backoff: Backoff | None = None,
-    decide: Decider | None = None,
+    backoff: Backoff = _BACKOFF,
+    decide: Decider = _RESTART_ALL,
 ) -> Strategy:
     """The child that failed and those declared after it are restarted; see ``Strategy``."""
-    return Strategy(
-        "rest_for_one", intensity, per, outside, _given(backoff), {} if decide is None else decide
-    )
-
-
-def _given(backoff: Backoff | None) -> Backoff:
-    return Backoff() if backoff is None else backoff  # a 0 is to be refused, not replaced
+    return Strategy("rest_for_one", intensity, per, outside, backoff, decide)
 
 
 @dataclass(frozen=True)

@@ -180,11 +180,14 @@ class ActorSystem:
     async def stop_all(self) -> None:
         """Stop all top-level actors in reverse order of their start; nothing is restarted now."""
         self.stopping = True
-        for ref in reversed(list(self._top.values())):
-            if ref.node == self.node.name:
-                await self.stop(ref)
-            else:
-                ref.stop()
+        try:
+            for ref in reversed(list(self._top.values())):
+                if ref.node == self.node.name:
+                    await self.stop(ref)
+                else:
+                    ref.stop()
+        finally:
+            self.stopping = False
 
     async def close(self, linger: float = 1.0, *, reason: str = "closed") -> None:
         """Carry out the coordinated shutdown: stop all actors in reverse order, close the endpoint.

@@ -365,3 +365,27 @@ def test_waiting_beside_a_graph_takes_a_coroutine_and_ends_it_when_the_graph_fai
                 await live.until(asyncio.sleep(1000))
 
     actors.run(main(), on=on)
+
+
+def test_nothing_is_restarted_while_all_is_stopped_and_what_comes_later_is() -> None:
+    restarts: list[ActorRestarted] = []
+
+    async def main(system: ActorSystem) -> None:
+        system.events.subscribe(ActorRestarted, restarts.append)
+        rule = one_for_one(3, backoff=Backoff(0.0))
+        pool = Children(await system.spawn("pool", Supervisor, strategy=rule))
+        first = await pool.start("first", Strange)
+        await system.spawn("slow", Strange, ending=2.0)
+        stop = asyncio.ensure_future(system.stop_all())
+        await asyncio.sleep(1)  # the last is being stopped, and the pool is not yet
+        with pytest.raises(ActorFailed):
+            await first.ask(Odd(), timeout=10)
+        await stop
+        assert not restarts
+        later = Children(await system.spawn("later", Supervisor, strategy=rule))
+        again = await later.start("again", Strange)
+        with pytest.raises(ActorFailed):
+            await again.ask(Odd(), timeout=10)
+        assert await again.ask(Name(), timeout=10) == "restarts 1"
+
+    in_virtual_time(main)
