@@ -25,6 +25,7 @@ from actors import (
     Processes,
     ServiceKey,
     Simulated,
+    Unreachable,
     UsageError,
     one_for_one,
 )
@@ -112,7 +113,7 @@ async def seen(ref: ActorRef, wanted: Callable[[list[list[str]]], bool]) -> list
     while True:
         try:
             listings = await ref.ask(Seen(), timeout=1)
-        except (actors.AskTimeout, NoSuchActor):
+        except (actors.AskTimeout, NoSuchActor, Unreachable):  # its process comes back
             listings = []
         if wanted(listings):
             return listings
