@@ -122,6 +122,8 @@ class Guests:
         )  # fmt: skip
         self._pool = LandingPool(1, 1)
         self._showing: dict[NodeId, asyncio.Task[None]] = {}
+        #: The number of the question that each asked while it was shown a picture.
+        self._next: dict[NodeId, int] = {}
         self._picture: asyncio.Task[list[bytes]] | None = None
         self._taken = 0.0
         self._refused: Counter[str] = Counter()
@@ -143,6 +145,7 @@ class Guests:
 
     async def close(self) -> None:
         """Say goodbye to all guests."""
+        self._next.clear()
         tasks: list[asyncio.Task[None] | asyncio.Task[list[bytes]]] = [*self._showing.values()]
         if self._picture is not None:
             tasks.append(self._picture)
@@ -180,14 +183,13 @@ class Guests:
         for item in items:
             if item.what != "look":
                 self._refused["no question"] += 1
-            elif link.peer in self._showing:
-                self._refused["too early"] += 1  # it gets the picture that is on its way
+            elif link.peer not in self._showing:
+                self._begin(link, item.number)
+            elif link.peer not in self._next:
+                # It may have its picture already, whose task has not ended yet.
+                self._next[link.peer] = item.number
             else:
-                task = asyncio.get_running_loop().create_task(
-                    self._show(link, item.number), name=f"show {link.peer}"
-                )
-                self._showing[link.peer] = task
-                task.add_done_callback(lambda done: self._shown(link.peer, done))
+                self._refused["too early"] += 1
 
     def landing(self, link: Link[Glance], item: Glance, nbytes: int) -> LandingPool:
         """No arrays land here."""
@@ -201,6 +203,13 @@ class Guests:
 
     # -- showing ---------------------------------------------------------------------------------
 
+    def _begin(self, link: Link[Glance], number: int) -> None:
+        task = asyncio.get_running_loop().create_task(
+            self._show(link, number), name=f"show {link.peer}"
+        )
+        self._showing[link.peer] = task
+        task.add_done_callback(lambda done: self._shown(link, done))
+
     async def _show(self, link: Link[Glance], number: int) -> None:
         try:
             picture = await self._taking()
@@ -209,10 +218,15 @@ class Guests:
         except (LinkClosed, LinkFull, UsageError) as error:
             _log.debug("%s is not shown %s: %s", link.peer, self._node, error)
 
-    def _shown(self, peer: NodeId, task: asyncio.Task[None]) -> None:
-        del self._showing[peer]
-        if not task.cancelled() and (error := task.exception()) is not None:
-            _log.error("%s could not be shown the live state", peer, exc_info=error)
+    def _shown(self, link: Link[Glance], task: asyncio.Task[None]) -> None:
+        del self._showing[link.peer]
+        number = self._next.pop(link.peer, None)
+        if task.cancelled():
+            return
+        if (error := task.exception()) is not None:
+            _log.error("%s could not be shown the live state", link.peer, exc_info=error)
+        if number is not None and link.state == "up":
+            self._begin(link, number)
 
     async def _taking(self) -> list[bytes]:
         """A picture that is fresh; one is taken at a time, for all."""

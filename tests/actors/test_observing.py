@@ -482,6 +482,26 @@ def test_a_guest_may_not_signal_and_what_it_tries_is_refused_and_counted(
     on_its_loop(on, main)
 
 
+@pytest.mark.parametrize("on", [EVERYWHERE[0], EVERYWHERE[2]], ids=str)
+def test_a_question_that_comes_while_the_one_before_is_answered_is_answered_next(
+    on: Deployment, private: Path
+) -> None:
+    async def main() -> None:
+        place = Place(on, private)
+        async with place.running() as live:
+            await until(live.state, all_run)
+            eager = Intruder(place.address, place.world("eager"), Glance)
+            link = await eager.dial()
+            for number in (1, 2):
+                link.send(Glance("look", number), 100)
+            async with asyncio.timeout(20):
+                while {glance.number for glance in eager.heard} != {1, 2}:
+                    await asyncio.sleep(0.01)
+            await eager.endpoint.close(0.0)
+
+    on_its_loop(on, main)
+
+
 _GUEST = """
 import asyncio, sys
 from actors import observe, run
