@@ -1,7 +1,7 @@
 """A process that is started ahead: all is loaded in it, and it waits to be told who it is.
 
 Its lifeline stands from the start, as in any child. Who it is comes over a pair of sockets of its
-own: the lifeline's pipe kills at any event once it is armed, so nothing more can go through it.
+own: standard input is closed when the configuration has been read.
 
     spare                                launcher
     imports, then "L"            ->      it may be taken

@@ -264,13 +264,9 @@ class PopenChild:
         self._on_line = spec.on_line
         self._tail = LineTail(spawner._kept_lines)  # noqa: SLF001  (the two are one unit)
         try:
-            unsent = lifeline.encode(
-                spec.config, parent=os.getpid(), path=import_path(spec.env.get("PYTHONPATH"))
-            )
-        except ValueError as error:
+            self._start()
+        except (OSError, ValueError) as error:
             raise NodeStartFailed(f"cannot start process {spec.name!r}: {error}") from error
-        self._unsent = memoryview(unsent)
-        self._popen, self._stdin, self._stdout = _start(spec)
         self._pidfd = _open_pidfd(self.pid)
         self._loop.add_reader(self._stdout, self._on_output)
         self._send()
@@ -325,6 +321,40 @@ class PopenChild:
         state = "alive" if self.alive else self._exited.result().describe()
         return f"<PopenChild {self.name} pid={self.pid} {state}>"
 
+    def _start(self) -> None:
+        spec = self._spec
+        if not sys.executable:
+            raise ValueError("sys.executable is empty; run a Python that knows its own program")
+        # -P: a file in the working directory must not shadow a module in the child only.
+        command = [sys.executable, "-P", "-m", spec.module, *spec.args]
+        with contextlib.ExitStack() as ours, contextlib.ExitStack() as theirs:
+            their_stdin, stdin = _pipe(theirs, ours)
+            stdout, their_stdout = _pipe(ours, theirs)
+            their_lifeline, self._lifeline = _pipe(theirs, ours)  # see `actors.lifeline`
+            unsent = lifeline.encode(
+                spec.config,
+                parent=os.getpid(),
+                pipe=their_lifeline,
+                path=import_path(spec.env.get("PYTHONPATH")),
+            )
+            # From the loop's own thread, never an executor's: until the child is attached, the
+            # end of the thread would kill it (PR_SET_PDEATHSIG). It takes about 2 ms.
+            self._popen = subprocess.Popen(  # noqa: S603  (our interpreter, no shell)
+                command,
+                stdin=their_stdin,
+                stdout=their_stdout,
+                stderr=subprocess.STDOUT,
+                env=environment(spec.env),
+                cwd=spec.cwd,
+                pass_fds=(*spec.pass_fds, their_lifeline),
+                start_new_session=True,
+            )
+            ours.pop_all()
+        os.set_blocking(stdin, False)
+        os.set_blocking(stdout, False)
+        self._stdin, self._stdout = stdin, stdout
+        self._unsent = memoryview(unsent)
+
     def _send(self) -> None:
         # The configuration may exceed the pipe's capacity, and a child that dies early never
         # reads it: its end is then told by wait(), not here.
@@ -335,8 +365,15 @@ class PopenChild:
             self._loop.add_writer(self._stdin, self._send)
             return
         except OSError:
-            self._unsent = memoryview(b"")
-        self._loop.remove_writer(self._stdin)
+            pass
+        self._unsent = memoryview(b"")
+        self._close_input()
+
+    def _close_input(self) -> None:
+        if self._stdin >= 0:
+            self._loop.remove_writer(self._stdin)
+            os.close(self._stdin)
+            self._stdin = -1
 
     def _on_output(self) -> None:
         self._read_output(_READ_SIZE)
@@ -398,8 +435,8 @@ class PopenChild:
             left -= count
         self._close_output()
         self._report(self._tail.finish())
-        self._loop.remove_writer(self._stdin)
-        os.close(self._stdin)
+        self._close_input()
+        os.close(self._lifeline)
         _kill_group(self.pid)  # before reaping: the group's id cannot be a stranger's yet
         if status is None:
             with contextlib.suppress(ChildProcessError):
@@ -466,42 +503,12 @@ def _pieces(line: bytes) -> list[bytes]:
     return [line[start : start + MAX_LINE] for start in range(0, len(line), MAX_LINE)]
 
 
-def _start(spec: ProcessSpec) -> tuple[subprocess.Popen[bytes], int, int]:
-    """Start the process; returns it with our ends of its input and output, non-blocking."""
-    if not sys.executable:
-        raise NodeStartFailed(
-            f"cannot start process {spec.name!r}: this interpreter does not know its own program "
-            "(sys.executable is empty)"
-        )
-    # -P: a file in the working directory must not shadow a module in the child only.
-    command = [sys.executable, "-P", "-m", spec.module, *spec.args]
-    their_stdin, stdin = os.pipe()
-    stdout, their_stdout = os.pipe()
-    try:
-        # From the loop's own thread, never an executor's: until the child is attached, the end of
-        # the thread would kill it (PR_SET_PDEATHSIG). It takes about 2 ms.
-        popen = subprocess.Popen(  # noqa: S603  (our interpreter, no shell)
-            command,
-            stdin=their_stdin,
-            stdout=their_stdout,
-            stderr=subprocess.STDOUT,
-            env=environment(spec.env),
-            cwd=spec.cwd,
-            pass_fds=spec.pass_fds,
-            start_new_session=True,
-        )
-    except (OSError, ValueError) as error:
-        os.close(stdin)
-        os.close(stdout)
-        raise NodeStartFailed(
-            f"cannot start process {spec.name!r} ({' '.join(command)}): {error}"
-        ) from error
-    finally:
-        os.close(their_stdin)
-        os.close(their_stdout)
-    os.set_blocking(stdin, False)
-    os.set_blocking(stdout, False)
-    return popen, stdin, stdout
+def _pipe(reader: contextlib.ExitStack, writer: contextlib.ExitStack) -> tuple[int, int]:
+    # Each end is closed by its stack, also when the next thing fails.
+    reading, writing = os.pipe()
+    reader.callback(os.close, reading)
+    writer.callback(os.close, writing)
+    return reading, writing
 
 
 def _open_pidfd(pid: int) -> int | None:

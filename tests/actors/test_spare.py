@@ -48,7 +48,7 @@ from actors import (
 from actors.crashpoints import crash_point
 from actors.sim import Simulation
 from actors.spare import SpareLost
-from tests.actors.test_spawner import LIMIT, running, until_gone
+from tests.actors.launched import LIMIT, running, until_gone
 
 pytestmark = pytest.mark.timeout(90)
 
@@ -425,7 +425,7 @@ async def test_who_it_is_may_be_larger_than_a_sockets_buffer(
 async def test_its_channel_is_closed_once_it_is_somebody(spawner: PopenSpawner) -> None:
     body = """
 import os
-paths = [f"/proc/self/fd/{number}" for number in range(3, 20)]
+paths = [f"/proc/self/fd/{number}" for number in range(3, 1000)]
 print([os.readlink(path) for path in paths if os.path.lexists(path)])
 """
     waiting = await spawner.reserve(ProcessSpec(name="spare", module="waiting"))

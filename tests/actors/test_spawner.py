@@ -5,12 +5,11 @@ import itertools
 import json
 import logging
 import os
+import resource
 import signal
 import sys
 import threading
-import time
 import tracemalloc
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -24,80 +23,26 @@ from actors.exits import Exit, OomCounter
 from actors.spawner import (
     KEPT_LINES,
     MAX_LINE,
-    Child,
     LineTail,
     PopenSpawner,
     ProcessSpec,
     Spawner,
 )
+from tests.actors.launched import (
+    LIMIT,
+    ended,
+    open_descriptors,
+    running,
+    spec,
+    start_and_await_line,
+    until_gone,
+)
 
-# What a node's main does, with a body that the test sends along as configuration.
-ATTACHED = """
-from actors import lifeline
-if __name__ == "__main__":  # a process that multiprocessing spawns loads this, too
-    exec(lifeline.attach().decode())
-"""
-
-LIMIT = 30.0  # seconds: what takes 0.1 s on an idle machine, on one shared by many
-
-
-@pytest.fixture(autouse=True)
-def attached_program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A module that exists on this process's sys.path only, so children need it handed over."""
-    (tmp_path / "attached.py").write_text(ATTACHED)
-    monkeypatch.syspath_prepend(str(tmp_path))
-
-
-@pytest.fixture
-async def spawner() -> AsyncIterator[PopenSpawner]:
-    spawner = PopenSpawner()
-    yield spawner
-    await spawner.close()
-
-
-def spec(body: str, **more: object) -> ProcessSpec:
-    return ProcessSpec(name="child", module="attached", config=body.encode(), **more)  # type: ignore[arg-type]  # whatever field the test needs
-
-
-async def ended(child: Child) -> Exit:
-    async with asyncio.timeout(LIMIT):
-        return await child.wait()
-
-
-async def start_and_await_line(spawner: PopenSpawner, body: str) -> Child:
-    """Start a child and wait until its body has printed something."""
-    printed = asyncio.Event()
-    child = await spawner.spawn(spec(body, on_line=lambda _: printed.set()))
-    async with asyncio.timeout(LIMIT):
-        await printed.wait()
-    return child
-
-
-async def until_gone(pids: list[int], limit: float) -> list[int]:
-    """Wait until none of the processes runs any more; returns those that still do."""
-    deadline = time.monotonic() + limit
-    left = pids
-    while left := [pid for pid in left if running(pid)]:
-        if time.monotonic() > deadline:
-            break
-        await asyncio.sleep(0.01)  # other processes' children: nobody can tell us
-    return left
-
-
-def running(pid: int) -> bool:
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-    return state not in "ZX"  # an orphan's zombie waits for init only
+pytestmark = pytest.mark.usefixtures("attached_program")
 
 
 def absolute(entries: list[str]) -> list[str]:
     return [os.path.abspath(entry) for entry in entries]  # noqa: PTH100  (links stay links)
-
-
-def open_descriptors() -> set[str]:
-    return set(os.listdir("/proc/self/fd"))  # noqa: PTH208  (the names alone)
 
 
 def zombies_of(pid: int) -> list[int]:
@@ -412,12 +357,31 @@ async def test_the_childs_standard_input_is_empty_for_user_code(spawner: PopenSp
 
 async def test_a_process_that_cannot_start_is_one_sentence(spawner: PopenSpawner) -> None:
     before = open_descriptors()
-    with pytest.raises(NodeStartFailed, match=r"cannot start process 'child' .*nowhere"):
+    with pytest.raises(NodeStartFailed, match=r"cannot start process 'child': .*nowhere"):
         await spawner.spawn(spec("pass", cwd="/nowhere"))
     with pytest.raises(NodeStartFailed, match="exceeds the"):
         await spawner.spawn(spec("x" * (lifeline.MAX_CONFIG + 1)))
     assert open_descriptors() == before
     assert spawner.statistics().started == 0
+
+
+async def test_without_descriptors_nothing_starts_and_nothing_is_left_open(
+    spawner: PopenSpawner,
+) -> None:
+    before = open_descriptors()
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    for room in range(8):  # so that each of those that a process needs is the one too many
+        taken = max(map(int, before)) + 1 + room
+        resource.setrlimit(resource.RLIMIT_NOFILE, (taken, hard))
+        try:
+            child = await spawner.spawn(spec("pass"))
+        except NodeStartFailed as error:
+            assert "cannot start process 'child': " in str(error)  # noqa: PT017  (either may be)
+        else:
+            await ended(child)
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert open_descriptors() == before
 
 
 async def test_a_module_that_does_not_exist_is_told_by_its_last_lines(
@@ -480,193 +444,6 @@ async def test_thirty_children_leave_no_descriptor_thread_or_zombie(
     assert zombies_of(os.getpid()) == []
 
 
-LAUNCHER = """
-import asyncio, os, time
-from actors.spawner import PopenSpawner, ProcessSpec
-
-async def main():
-    spawner = PopenSpawner()
-    for name, body in {bodies!r}.items():
-        await spawner.spawn(ProcessSpec(
-            name=name, module="attached", config=body.encode(),
-            on_line=lambda line, name=name: print(name, line),
-        ))
-    if {forks}:
-        if (stranger := os.fork()) == 0:
-            time.sleep(60)
-            os._exit(0)
-        print("stranger", stranger)
-    await asyncio.sleep(1000)
-
-asyncio.run(main())
-"""
-
-HELPER = "import os, subprocess\nprint(os.getpid(), subprocess.Popen(['sleep', '60']).pid)\n"
-# Undoes the kernel's signal on end-of-file, as where there is none.
-NO_KERNEL = """
-import fcntl
-for fd in range(3, 20):
-    try:
-        fcntl.fcntl(fd, fcntl.F_SETFL, fcntl.fcntl(fd, fcntl.F_GETFL) & ~os.O_ASYNC)
-    except OSError:
-        pass
-"""
-SLEEP = "import time; time.sleep(60)"
-HOLD_GIL = "import re; re.match('(a+)+$', 'a' * 60 + 'b')"
-
-
-async def kill_launcher(
-    spawner: PopenSpawner, bodies: dict[str, str], *, forks: bool = False, freeze: bool = False
-) -> list[str]:
-    """SIGKILL a launcher; returns those of its descendants that are there 2 s later."""
-    lines: list[str] = []
-    all_there = asyncio.Event()
-
-    def on_line(line: str) -> None:
-        lines.append(line)
-        if len(lines) == len(bodies) + forks:
-            all_there.set()
-
-    body = LAUNCHER.format(bodies=bodies, forks=forks)
-    launcher = await spawner.spawn(spec(body, on_line=on_line))
-    async with asyncio.timeout(LIMIT):
-        await all_there.wait()
-    pids = {int(pid): line for line in lines for pid in line.split() if pid.isdigit()}
-    assert len(pids) == 2 * len(bodies) + forks
-    assert all(running(pid) for pid in pids)
-    watched = [pid for pid, line in pids.items() if not line.startswith("stranger")]
-    # Not by the spawner: it would kill the group, and with it the stranger.
-    if freeze:
-        os.kill(launcher.pid, signal.SIGSTOP)
-    os.kill(launcher.pid, signal.SIGKILL)
-    left = await until_gone(watched, 2.0)
-    for pid in pids:
-        if running(pid):
-            os.kill(pid, signal.SIGKILL)
-    return [pids[pid] for pid in left]
-
-
-async def test_no_descendant_outlives_a_launcher_that_was_killed(spawner: PopenSpawner) -> None:
-    bodies = {
-        "plain": HELPER + SLEEP,
-        "holds-the-GIL": HELPER + HOLD_GIL,
-        "only-the-thread": HELPER + NO_KERNEL + SLEEP,
-        "ignores-SIGTERM": "import signal; signal.signal(15, signal.SIG_IGN)\n" + HELPER + SLEEP,
-        "has-no-output": HELPER + "os.close(1); os.close(2)\n" + SLEEP,
-    }
-    assert await kill_launcher(spawner, bodies) == []
-
-
-async def test_a_forked_stranger_with_a_copy_of_the_pipe_keeps_no_child_alive(
-    spawner: PopenSpawner,
-) -> None:
-    assert await kill_launcher(spawner, {"plain": HELPER + SLEEP}, forks=True) == []
-
-
-@pytest.mark.parametrize("first", ["child", "launcher"])
-async def test_no_descendant_that_is_frozen_outlives_a_launcher(
-    spawner: PopenSpawner, first: str
-) -> None:
-    freeze = "os.kill(os.getpid(), 19)\n" if first == "child" else ""
-    bodies = {"plain": HELPER + freeze + SLEEP}
-    assert await kill_launcher(spawner, bodies, freeze=first == "launcher") == []
-
-
-async def test_workers_of_a_data_loader_go_with_the_process_that_started_them(
-    spawner: PopenSpawner,
-) -> None:
-    # As torch's DataLoader does, and as it should not: forked.
-    body = """
-import multiprocessing
-work = "import os, time; print(os.getppid(), os.getpid(), flush=True); time.sleep(60)"
-multiprocessing.get_context({method!r}).Process(target=exec, args=(work,)).start()
-"""
-    methods = ("spawn", "fork", "forkserver")
-    bodies = {method: body.format(method=method) + SLEEP for method in methods}
-    assert await kill_launcher(spawner, bodies) == []
-    both = await start_and_await_line(spawner, body.format(method="spawn") + SLEEP)
-    (line,) = both.last_lines()
-    os.kill(both.pid, signal.SIGKILL)
-    await ended(both)
-    assert await until_gone([int(pid) for pid in line.split()], 5.0) == []
-
-
-async def test_no_grandchild_outlives_the_process_above_its_launcher(
-    spawner: PopenSpawner,
-) -> None:
-    inner = LAUNCHER.format(bodies={"plain": HELPER + SLEEP}, forks=False)
-    assert await kill_launcher(spawner, {"launcher": inner}) == []
-
-
-STAGES = """
-import os, sys, time
-sys.stdout.write("here\\n"); sys.stdout.flush()
-{before}
-from actors import lifeline
-lifeline.attach()
-print("went on")
-{after}
-time.sleep(60)
-"""
-
-
-@pytest.mark.parametrize(
-    ("before", "after"),
-    [("while os.getppid() == parent: time.sleep(0.01)", ""), ("", "import heavy")],
-    ids=["before it is attached", "while it imports"],
-)
-async def test_no_child_outlives_a_launcher_killed_during_its_start(
-    spawner: PopenSpawner, tmp_path: Path, before: str, after: str
-) -> None:
-    (tmp_path / "heavy.py").write_text(HOLD_GIL)
-    text = "import os; parent = os.getppid()" + STAGES.format(before=before, after=after)
-    (tmp_path / "attached_late.py").write_text(text)
-    body = LAUNCHER.format(bodies={"child": ""}, forks=False)
-    body = body.replace('module="attached"', 'module="attached_late"')
-    body = body.replace("await spawner.spawn(", "child = await spawner.spawn(")
-    body = body.replace("    if False:", "    print('pid', child.pid)\n    if False:")
-    lines: list[str] = []
-    there = asyncio.Event()
-    last = "child here" if before else "child went on"
-
-    def on_line(line: str) -> None:
-        lines.append(line)
-        if last in lines and any(line.startswith("pid") for line in lines):
-            there.set()
-
-    launcher = await spawner.spawn(spec(body, on_line=on_line))
-    async with asyncio.timeout(LIMIT):
-        await there.wait()
-    (pid,) = [int(line.split()[1]) for line in lines if line.startswith("pid")]
-    assert running(pid)
-    os.kill(launcher.pid, signal.SIGKILL)
-    left = await until_gone([pid], 5.0)
-    for pid in left:
-        os.kill(pid, signal.SIGKILL)
-    assert left == []
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux lets a process say so")
-async def test_when_memory_runs_out_a_child_is_taken_before_its_launcher(
-    spawner: PopenSpawner,
-) -> None:
-    def score(pid: int | str) -> int:
-        return int(Path(f"/proc/{pid}/oom_score_adj").read_text())
-
-    own = score("self")
-    body = """
-import subprocess
-helper = subprocess.Popen(["sleep", "60"])
-print(helper.pid)
-import time; time.sleep(60)
-"""
-    child = await start_and_await_line(spawner, body)
-    expected = min(1000, own + lifeline.OOM_SCORE_RISE)
-    assert score(child.pid) == expected
-    assert score(int(child.last_lines()[0])) == expected
-    assert score("self") == own
-
-
 def test_the_counter_of_kills_for_lack_of_memory_is_read_from_its_line(tmp_path: Path) -> None:
     file = tmp_path / "memory.events"
     file.write_text("low 0\nhigh 0\nmax 12\noom 3\noom_kill 5\noom_group_kill 0\n")
@@ -693,44 +470,6 @@ async def test_a_sigkill_with_a_rise_of_the_counter_was_for_lack_of_memory(tmp_p
     assert await ended(other) == Exit(signal=9)
     assert spawner.statistics().out_of_memory == 1
     await spawner.close()
-
-
-async def test_a_module_started_by_hand_says_so() -> None:
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-c",
-        "from actors import lifeline; lifeline.attach()",
-        stdin=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    _, errors = await process.communicate(b"something that a person typed here\n")
-    assert process.returncode == 1
-    assert b"started by a spawner, not by hand" in errors
-
-
-async def test_a_launcher_that_died_before_the_configuration_leaves_no_child() -> None:
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-c",
-        "from actors import lifeline; lifeline.attach(); print('went on')",
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-    )
-    sent = lifeline.encode(b"config", parent=os.getpid(), path=[])
-    output, _ = await process.communicate(sent[:-1])
-    assert (process.returncode, output) == (lifeline.ORPHANED, b"")
-
-
-async def test_a_child_of_another_parent_than_it_was_told_leaves() -> None:
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-c",
-        "from actors import lifeline; lifeline.attach(); print('went on')",
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-    )
-    output, _ = await process.communicate(lifeline.encode(b"", parent=1, path=[]))
-    assert (process.returncode, output) == (lifeline.ORPHANED, b"")
 
 
 def test_the_real_spawner_is_a_spawner() -> None:
