@@ -132,6 +132,10 @@ class Actor:
     def watch(self, ref: ActorRef) -> None:
         """Have one ``Terminated`` delivered when that actor is gone, at once if it already is.
 
+        Who watches again at once, whenever he is told, turns in no circle: from the third time
+        within a tenth of a second on, a watch is answered when that time is over. One that never
+        was there has a second to be made.
+
         Raises:
             UsageError: this class has no handler for ``Terminated``.
         """

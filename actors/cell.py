@@ -580,7 +580,7 @@ class Cell:
 
     def takes(self, terminated: Terminated) -> bool:
         """Whether that is still wanted; it is told now."""
-        return self._watching.told(terminated.uid)
+        return self._watching.told(terminated.uid, self.system.world.clock.now())
 
     def node_died(self, node: str, reason: str, cause: Cause, *, outside: bool, lines: str) -> None:
         """The process of some children, watched actors or watchers is gone."""
@@ -605,7 +605,17 @@ class Cell:
                 "add `async def gone(self, message: Terminated) -> None`"
             )
             raise UsageError(msg)
-        if self._watching.watch(ref):
+        clock = self.system.world.clock
+        delay = self._watching.watch(ref, clock.now())
+        if delay is None:
+            return
+        if delay > 0:
+            clock.call_later(delay, self._ask_after, ref)
+        else:
+            self._ask_after(ref)
+
+    def _ask_after(self, ref: ActorRef) -> None:
+        if ref.uid in self._watching:
             self.system.signal(ref.parts, Watch(self.ref.parts))
 
     def unwatch(self, ref: ActorRef) -> None:

@@ -72,6 +72,9 @@ _log = logging.getLogger("actors.system")
 
 #: Actors that are gone of which a node remembers why, for those who watch them too late.
 _REMEMBERED = 10_000
+#: Seconds that a watched actor of which this node knows nothing has to be made: actors of a graph
+#: have references before they are, and some start before others.
+MADE_WITHIN = 1.0
 #: Asks whose cancellation may overtake them; the oldest is forgotten, and then handled in vain.
 _MAX_GAVE_UP = 1_000
 
@@ -526,8 +529,18 @@ class ActorSystem:
         cell = self.cells.get(uid)
         if cell is not None:
             cell.signal(signal)
+        elif isinstance(signal, Watch) and uid not in self._ended and not self.closed:
+            # A supervisor may be about to make it.
+            self.world.clock.call_later(MADE_WITHIN, self._watched_late, to, signal)
         else:
             self._answer_for_dead(to, signal, "no such actor", peer)
+
+    def _watched_late(self, to: RefParts, signal: Watch) -> None:
+        cell = self.cells.get(to[2])
+        if cell is not None:
+            cell.signal(signal)
+        elif not self.closed:
+            self._answer_for_dead(to, signal, "no such actor")
 
     def _answer_for_dead(
         self, to: RefParts, signal: AnySignal, why: str, peer: NodeId | None = None

@@ -6,15 +6,23 @@ from collections.abc import Iterator
 
 from actors.ref import ActorRef
 
+AGAIN_AFTER = 0.1
+"""Seconds within which an actor is told twice at most that the same one is gone: a handler that
+watches again at once would otherwise turn in a circle until that one is back."""
+
+_TWICE = 2
+
 
 class Watching:
     """What is watched, by uid; an end waits in the mailbox between ``gone`` and ``told``."""
 
-    __slots__ = ("_alive", "_untold")
+    __slots__ = ("_alive", "_lately", "_untold")
 
     def __init__(self) -> None:
         self._alive: dict[int, ActorRef] = {}
         self._untold: set[int] = set()
+        #: Of the latest ends: when each was told first, and how often since; the earliest first.
+        self._lately: dict[int, tuple[float, int]] = {}
 
     def __iter__(self) -> Iterator[ActorRef]:
         return iter(list(self._alive.values()))
@@ -22,16 +30,18 @@ class Watching:
     def __contains__(self, uid: int) -> bool:
         return uid in self._alive
 
-    def watch(self, ref: ActorRef) -> bool:
-        """Watch one; whether it has to be told so.
+    def watch(self, ref: ActorRef, now: float) -> float | None:
+        """Watch one; in how many seconds it has to be told so, None for never.
 
         It has not where it was told before, or the news of its end waits already: that answers
         this watch, too. A second one might reach what its supervisor has put in its place.
         """
         if ref.uid in self._untold or ref.uid in self._alive:
-            return False
+            return None
         self._alive[ref.uid] = ref
-        return True
+        self._forget(now)
+        first, times = self._lately.get(ref.uid, (now, 0))
+        return 0.0 if times < _TWICE else first + AGAIN_AFTER - now
 
     def unwatch(self, uid: int) -> bool:
         """No longer; whether it has to be told so. What waits to be told is not told any more."""
@@ -45,11 +55,21 @@ class Watching:
             self._untold.add(uid)
         return ref
 
-    def told(self, uid: int) -> bool:
+    def told(self, uid: int, now: float) -> bool:
         """The news of an end is next; whether it is still wanted."""
-        wanted = uid in self._untold
+        if uid not in self._untold:
+            return False
         self._untold.discard(uid)
-        return wanted
+        self._forget(now)
+        first, times = self._lately.get(uid, (now, 0))
+        self._lately[uid] = first, times + 1
+        return True
+
+    def _forget(self, now: float) -> None:
+        for uid, (first, _) in tuple(self._lately.items()):
+            if first + AGAIN_AFTER > now:
+                break
+            del self._lately[uid]
 
     def again(self, uid: int) -> None:
         """It was put aside, to be told once more."""
@@ -59,6 +79,7 @@ class Watching:
         """The watcher itself is gone."""
         self._alive.clear()
         self._untold.clear()
+        self._lately.clear()
 
     def __repr__(self) -> str:
         return f"<Watching {len(self._alive)}, {len(self._untold)} ends to be told>"

@@ -243,14 +243,14 @@ async def test_one_that_is_watched_twice_before_its_end_is_told_is_told_once(
 
 async def test_news_that_waits_answers_every_watch_until_it_is_told(system: ActorSystem) -> None:
     watching, ref = Watching(), await stopped(system, "dead")
-    assert watching.watch(ref)
-    assert not watching.watch(ref)
+    assert watching.watch(ref, 0.0) == 0.0
+    assert watching.watch(ref, 0.0) is None
     assert watching.gone(ref.uid) is ref
-    assert not watching.watch(ref)
+    assert watching.watch(ref, 0.0) is None
     assert watching.gone(ref.uid) is None
-    assert watching.told(ref.uid)
-    assert not watching.told(ref.uid)
-    assert watching.watch(ref)
+    assert watching.told(ref.uid, 0.0)
+    assert not watching.told(ref.uid, 0.0)
+    assert watching.watch(ref, 0.0) == 0.0
 
 
 async def test_nothing_is_told_of_one_that_is_no_longer_watched(system: ActorSystem) -> None:

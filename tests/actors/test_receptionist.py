@@ -211,9 +211,14 @@ def test_all_of_a_dead_process_vanish_at_once_and_come_back_with_the_next(on: De
 async def test_nobody_is_an_empty_listing_and_who_is_gone_vanishes_at_once() -> None:
     async with ActorSystem("node") as system:
         assert (await system.receptionist.find(PRINTERS)).refs == ()
-        gone = system.new_ref("gone")
+        gone = await system.spawn("gone", Printer)
+        await system.stop(gone)
         await system.receptionist.register(PRINTERS, gone)
         assert (await system.receptionist.find(PRINTERS)).refs == ()
+        await system.receptionist.register(PRINTERS, system.new_ref("nobody"))
+        async with asyncio.timeout(10):  # after the time in which it might have been made
+            while (await system.receptionist.find(PRINTERS)).refs:
+                await asyncio.sleep(0.01)
         printer = await system.spawn("printer", Printer)
         assert (await system.receptionist.find(PRINTERS)).refs == (printer,)
         await system.stop(printer)

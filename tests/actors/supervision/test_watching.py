@@ -1,0 +1,141 @@
+"""Watching what is not there yet, and watching again what is not back yet."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+import actors
+from actors import (
+    Actor,
+    ActorGraph,
+    ActorRef,
+    ActorSystem,
+    Backoff,
+    Inline,
+    Message,
+    Process,
+    Processes,
+    Simulated,
+    Terminated,
+    one_for_one,
+)
+from actors.watching import AGAIN_AFTER, Watching
+from tests.actors.supervision.family import Name
+
+APART = [pytest.param(Simulated(2), id="simulated"), pytest.param(Processes(2), id="processes")]
+
+
+class Heard(Message[list[str]]):
+    pass
+
+
+class Until(Message[None]):
+    """Answered once so many ends were heard."""
+
+    count: int
+
+
+class Away(Message[None]):
+    ref: ActorRef
+
+
+class Worker(Actor):
+    def name(self, message: Name) -> str:
+        return "here"
+
+
+class Watcher(Actor):
+    """Watches from its constructor; and again, at once, whenever it is told of an end."""
+
+    def __init__(self, whom: ActorRef, again: bool) -> None:
+        self._whom = whom
+        self._again = again
+        self._heard: list[str] = []
+        self._more = asyncio.Event()
+        self.watch(whom)
+
+    def gone(self, message: Terminated) -> None:
+        self._heard.append(message.cause)
+        self._more.set()
+        if self._again:
+            self.watch(self._whom)
+
+    def heard(self, message: Heard) -> list[str]:
+        return self._heard
+
+    def away(self, message: Away) -> None:
+        self.unwatch(message.ref)
+
+
+def deep(*, again: bool = False, restart: Any = "permanent") -> ActorGraph:
+    """The watcher is made before the worker, which stands two supervisors deeper."""
+    graph = ActorGraph("deep")
+    with graph.supervisor("root", one_for_one(3, backoff=Backoff(2.0, jitter=0.0))):
+        with graph.supervisor("upper"), graph.supervisor("lower", one_for_one(1)):
+            worker = graph.actor("worker", Worker, place=Process("p0"), restart=restart)
+        graph.actor("watcher", Watcher, place=Process("p1"), whom=worker, again=again)
+    return graph
+
+
+@pytest.mark.parametrize("on", [*APART, pytest.param(Inline(), id="inline")])
+def test_one_that_is_watched_before_it_is_made_is_watched(on: Any) -> None:
+    async def main() -> None:
+        async with asyncio.timeout(60), deep(restart="temporary").start(on) as live:
+            assert await live["watcher"].ask(Heard(), timeout=10) == []
+            live["worker"].stop()
+            async with asyncio.timeout(10):
+                while not (heard := await live["watcher"].ask(Heard(), timeout=10)):
+                    await asyncio.sleep(0.01)
+            assert heard == ["stopped"]
+
+    actors.run(main(), on=on)
+
+
+@pytest.mark.parametrize("on", APART)
+def test_watching_again_at_once_waits_for_the_process_and_turns_in_no_circle(on: Any) -> None:
+    async def main() -> None:
+        graph = deep(again=True)
+        loop = asyncio.get_running_loop()
+        async with asyncio.timeout(120), graph.start(on) as live:
+            assert live.processes is not None
+            before = loop.time()
+            live.processes.kill("p0")
+            async with asyncio.timeout(60):
+                await live.until(back(live["worker"]))
+                took = loop.time() - before
+                heard = await live["watcher"].ask(Heard(), timeout=10)
+                assert heard[0] == "killed"
+                # Each answer took its time; and the last watch stands.
+                assert len(heard) <= 2 * (took / AGAIN_AFTER + 1)
+                live.processes.kill("p0")
+                while len(await live["watcher"].ask(Heard(), timeout=10)) == len(heard):
+                    await asyncio.sleep(0.01)
+
+    actors.run(main(), on=on)
+
+
+async def back(worker: ActorRef) -> None:
+    while True:
+        try:
+            await worker.ask(Name(), timeout=10)
+        except actors.AskError:
+            await asyncio.sleep(0.01)
+        else:
+            return
+
+
+async def test_the_third_watch_of_one_that_is_gone_waits_a_moment() -> None:
+    async with ActorSystem("alone") as system:
+        ref, watching = system.new_ref("somebody"), Watching()
+    for _ in range(2):
+        assert watching.watch(ref, 10.0) == 0.0
+        assert watching.gone(ref.uid) is ref
+        assert watching.told(ref.uid, 10.0)
+    assert watching.watch(ref, 10.0) == pytest.approx(AGAIN_AFTER)
+    assert watching.unwatch(ref.uid)
+    assert watching.watch(ref, 10.0 + AGAIN_AFTER / 4) == pytest.approx(AGAIN_AFTER * 3 / 4)
+    assert watching.unwatch(ref.uid)
+    assert watching.watch(ref, 10.0 + AGAIN_AFTER) == 0.0
