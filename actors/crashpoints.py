@@ -50,7 +50,9 @@ class AtClock(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     clock: Annotated[int, Meta(ge=0)]
 
 
-class CrashPoint(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class CrashPoint(
+    msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="crash", tag_field="kind"
+):
     """What shall happen where, once.
 
     It holds for one start of a process: the successor that a supervisor starts counts one start

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from actors.errors import UsageError
-from actors.faults import FaultPlan
+from actors.faults.kinds import Torn
+from actors.faults.plan import FaultPlan
 from actors.names import check_name
 from actors.quantities import is_count, is_finite
 from transports.sim import Net, SimLoop
@@ -89,10 +90,10 @@ class Processes:
                 "give spare=1 with it"
             )
             raise UsageError(msg)
-        if self.faults is not None and (self.faults.torn or self.faults.full):
+        for fault in self.faults.of(Torn) if self.faults is not None else ():
             msg = (
-                "the faults torn and full happen to simulated disks alone; leave them out of "
-                "Processes(faults=…), or use Simulated(faults=…)"
+                f"{fault} happens to simulated disks alone; leave it out of Processes(faults=…), or "
+                "use Simulated(faults=…)"
             )
             raise UsageError(msg)
 

@@ -17,7 +17,7 @@ from actors.code import reference
 from actors.declared import ActorNode, Handle, SupervisorNode, linked
 from actors.deploy import Deployment, Inline, Processes, Simulated
 from actors.errors import GaveUp, GraphError, NodeStartFailed, SpawnFailed, UsageError
-from actors.faultylinks import FaultyLinks
+from actors.faults.links import FaultyLinks
 from actors.graphcheck import check
 from actors.live import Live
 from actors.processes import Processes as ProcessManager
@@ -74,7 +74,9 @@ async def launched(
     if isinstance(on, Processes) and on.over == "tcp":
         world = replace(world, addresses=TcpAddresses())
     if isinstance(on, Processes) and on.faults is not None and on.faults.disturbs_messages:
-        links = FaultyLinks(on.faults, graph.name, 0, world.clock)
+        links = FaultyLinks(
+            on.faults, graph.name, 0, world.clock, world.clock.now(), world.fault_counts
+        )
         world = replace(world, faults=links)
     system = ActorSystem(
         graph.name,
@@ -106,6 +108,7 @@ async def launched(
             # Those that nobody is placed in yet start when a child is placed there later.
             for place in sorted({*places, *(f"p{n}" for n in range(on.n))}):
                 manager.declare(place, _environment(on, place, nodes))
+            manager.go_wrong()
         launch = _Launch(graph, system, nodes)
         if manager is not None:
             async with asyncio.TaskGroup() as group:

@@ -23,7 +23,7 @@ def _serve(raw: bytes) -> None:
 
     from actors import crashpoints
     from actors.errors import ActorError
-    from actors.faultylinks import FaultyLinks
+    from actors.faults.links import FaultyLinks
     from actors.runner import loop_factory, run
     from actors.serving import EXIT_CUT_OFF, NodeConfig, serve
     from actors.spare import SpareConfig, await_identity
@@ -51,7 +51,14 @@ def _serve(raw: bytes) -> None:
             tell=crashpoints.announce,
         )
         if config.faults.disturbs_messages:
-            world.faults = FaultyLinks(config.faults, config.name, config.start, world.clock)
+            world.faults = FaultyLinks(
+                config.faults,
+                config.name,
+                config.start,
+                world.clock,
+                world.clock.now() - config.elapsed,
+                world.fault_counts,
+            )
 
     async def be_that_node() -> None:
         reason = await serve(config, world)

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
+from actors.crashpoints import CrashPoint
 from actors.deploy import Deployment, Inline, Processes
 from actors.errors import GraphError
+from actors.faults.kinds import Churn, Freeze, Full, Kill, Skew, Slow, Torn
 from actors.suggest import among
 
 if TYPE_CHECKING:
     from actors.declared import ActorNode
 
+_ON_PROCESSES = (Churn, CrashPoint, Freeze, Full, Kill, Skew, Slow, Torn)
 _WORKER = re.compile(r"p(0|[1-9][0-9]*)\Z")
 
 
@@ -75,12 +79,13 @@ def check_names(graph: str, nodes: Mapping[str, str], on: Deployment) -> None:
     places = sorted(set(nodes.values()) - {graph})
     faults = None if isinstance(on, Inline) else on.faults
     if faults is not None:
-        named = [kill.node for kill in faults.kills] + [point.node for point in faults.points]
-        for name in named:
-            if name is not None and name not in places:
+        for fault, name in faults.nodes():
+            # The launcher is a node, but no process that anything could be done to.
+            there = places if isinstance(fault, _ON_PROCESSES) else [graph, *places]
+            if not any(fnmatchcase(place, name) for place in there):
                 msg = (
                     f"the fault plan names process {name!r}, which does not exist; "
-                    f"{among(name, places)}"
+                    f"{among(name, there)}"
                 )
                 raise GraphError(msg)
     if isinstance(on, Processes):

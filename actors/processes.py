@@ -15,7 +15,8 @@ import msgspec
 from actors.crashpoints import announced
 from actors.errors import NodeStartFailed, UsageError
 from actors.events import CrashPointMissed, NodeAnswers, NodeDied, NodeStarted, NodeStuck
-from actors.faults import FaultPlan
+from actors.faults.plan import FaultPlan
+from actors.faults.timeline import Timeline
 from actors.liveness import INTERVAL, STUCK, Liveness
 from actors.reserve import Reserve
 from actors.serving import NodeConfig
@@ -69,6 +70,9 @@ class _Process:
     awaited: dict[int, float] = field(default_factory=dict)
     #: Why this manager killed the child, where it did so by itself.
     verdict: tuple[str, Cause] | None = None
+    #: When its next start may begin, and how many times slower it computes, as a fault plan says.
+    not_before: float = 0.0
+    slow: float = 1.0
 
     def started(self, task: asyncio.Task[None]) -> None:
         """A start is through, or failed; nobody may be waiting for it any more."""
@@ -128,7 +132,8 @@ class Processes:
         self._next_beat = 0.0
         self._faults = faults
         self._missed = list(faults.points) if faults is not None else []
-        self._kills: list[Timer] = []
+        self._began = system.world.clock.now()
+        self._timeline: Timeline | None = None
         self._system = system
         self._storage = storage
         self._durability = durability
@@ -155,8 +160,15 @@ class Processes:
         address = system.world.addresses.launcher(system.name)
         self._address = await system.router.endpoint.listen(address)
         self._beat_later()
-        for kill in self._faults.kills if self._faults is not None else ():
-            self._kills.append(system.world.clock.call_later(kill.at, self.kill, kill.node))
+
+    def go_wrong(self) -> None:
+        """From now on processes suffer what the plan says; all of them are declared."""
+        world = self._system.world
+        self._began = world.clock.now()
+        if self._faults:
+            self._timeline = Timeline(
+                self._faults, tuple(self._processes), self, world.clock, world.fault_counts
+            )
 
     def declare(self, name: str, env: Mapping[str, str] | None = None) -> None:
         """Name a process that may be started, with what is laid over its environment."""
@@ -199,6 +211,9 @@ class Processes:
             if self._closing:
                 raise NodeStartFailed(f"{process.name} is not started: the system is closing")
         system = self._system
+        away = process.not_before - system.world.clock.now()
+        if away > 0:
+            await system.world.clock.sleep(away)
         node = NodeId(process.name, system.world.rng.bits(48))
         generation = self._generation + process.starts
         config = NodeConfig(
@@ -215,6 +230,7 @@ class Processes:
             debug=self._debug,
             start=process.starts,
             faults=self._faults,
+            elapsed=system.world.clock.now() - self._began,
         )
         process.node = node
         process.liveness = None
@@ -229,6 +245,8 @@ class Processes:
             child = await system.world.spawner.spawn(spec)
         process.child = child
         process.starts += 1
+        if process.slow > 1.0:
+            child.slow(process.slow)
         watcher = asyncio.get_running_loop().create_task(
             self._watch(process, child, node), name=f"watch {process.name}"
         )
@@ -441,11 +459,40 @@ class Processes:
         child = self._processes[name].child
         return child.pid if child is not None and child.alive else None
 
-    def kill(self, name: str) -> None:
-        """SIGKILL a node's process, as a crash would end it."""
+    def kill(self, name: str, down: float = 0.0) -> bool:
+        """SIGKILL a node's process, as a crash would end it.
+
+        Args:
+            name: of the node.
+            down: seconds that pass before its successor may start.
+
+        Returns:
+            Whether there was one.
+        """
+        process = self._processes[name]
+        if down > 0:
+            process.not_before = self._system.world.clock.now() + down
+        child = process.child
+        if child is None or not child.alive:
+            return False
+        child.kill()
+        return True
+
+    def freeze(self, name: str) -> bool:
+        """Stop a node's process as SIGSTOP does; whether there was one."""
         child = self._processes[name].child
-        if child is not None:
-            child.kill()
+        return child is not None and child.freeze()
+
+    def thaw(self, name: str) -> bool:
+        """Let a frozen process go on; whether there was one."""
+        child = self._processes[name].child
+        return child is not None and child.thaw()
+
+    def slow(self, name: str, factor: float) -> bool:
+        """Have a node compute so many times slower, its successors, too; whether it runs."""
+        process = self._processes[name]
+        process.slow = factor
+        return process.child is not None and process.child.slow(factor)
 
     def statistics(self) -> tuple[ProcessStatistics, ...]:
         """One frozen record per declared process."""
@@ -472,8 +519,8 @@ class Processes:
         self._closing = True
         if self._beat is not None:
             self._beat.cancel()
-        for timer in self._kills:
-            timer.cancel()
+        if self._timeline is not None:
+            self._timeline.stop()
         if self._reserve is not None:
             await self._reserve.close()
         children = [p.child for p in self._processes.values() if p.child is not None]

@@ -12,6 +12,7 @@ import msgspec
 
 from actors import item as wire
 from actors.events import Unacknowledged
+from actors.faults.parcel import Parcel
 from actors.handling import Envelope
 from actors.item import ASK, REPLY, TELL, Item, Refusal, tag_of
 from actors.message import Lane
@@ -399,9 +400,14 @@ class Router:
         faults = self._system.world.faults
         if faults is not None and link is not self.endpoint.local:
             for item in items:
-                faults.deliver(link.peer.name, self._take, link, [item])
+                parcel = Parcel(item, (), self._path)
+                faults.deliver(link.peer.name, parcel, self._take, link, [item])
         else:
             self._take(link, items)
+
+    def _path(self, uid: int) -> str:
+        cell = self._system.cells.get(uid)
+        return cell.path if cell is not None else ""
 
     def _take(self, link: Link[Item], items: list[Item]) -> None:
         cells = self._system.cells
@@ -433,6 +439,7 @@ class Router:
             # Each arrival has weights of its own to release, as two transfers would have.
             faults.deliver(
                 link.peer.name,
+                Parcel(item, weights, self._path),
                 lambda: self._transferred_in(link, item, [one.share() for one in weights]),
             )
             return

@@ -7,7 +7,7 @@ from typing import Final
 
 import msgspec
 
-from actors.faults import FaultPlan
+from actors.faults.plan import FaultPlan
 from actors.signals import NODE_UID, NodeReady
 from actors.system import ActorSystem
 from actors.world import World
@@ -31,6 +31,7 @@ class NodeConfig(msgspec.Struct, frozen=True, tag="node"):
         debug: log at debug level.
         start: of this process under its launcher, 0 for the first.
         faults: what shall go wrong, if anything.
+        elapsed: seconds since the launcher started, from where the times of faults count.
         reach: seconds within which the launcher has to be reached.
     """
 
@@ -47,6 +48,7 @@ class NodeConfig(msgspec.Struct, frozen=True, tag="node"):
     debug: bool = False
     start: int = 0
     faults: FaultPlan | None = None
+    elapsed: float = 0.0
     reach: float = 60.0
 
 

@@ -18,6 +18,7 @@ from typing import Protocol
 import msgspec
 
 from actors import lifeline
+from actors.dutycycle import DutyCycle
 from actors.errors import NodeError, NodeStartFailed
 from actors.exits import Exit, OomCounter
 from actors.spare import PopenSpare, Spare, SpareConfig
@@ -84,6 +85,17 @@ class Child(Protocol):
 
     def terminate(self) -> None:
         """SIGTERM the process; nothing if it has ended."""
+
+    def freeze(self) -> bool:
+        """Stop it and its helpers as SIGSTOP does; whether it had not ended."""
+
+    def thaw(self) -> bool:
+        """Let it go on as SIGCONT does; whether it had not ended."""
+
+    def slow(self, factor: float) -> bool:
+        """Have it compute so many times slower, 1 for as fast as it can; whether it had not
+        ended.
+        """
 
     def last_lines(self, n: int = 20) -> list[str]:
         """The last lines of standard output and error, oldest first."""
@@ -261,6 +273,8 @@ class PopenChild:
         self._loop = asyncio.get_running_loop()
         self._exited: asyncio.Future[Exit] = self._loop.create_future()
         self._killed = False
+        self._frozen = False
+        self._cycle: DutyCycle | None = None
         self._on_line = spec.on_line
         self._tail = LineTail(spawner._kept_lines)  # noqa: SLF001  (the two are one unit)
         try:
@@ -312,6 +326,36 @@ class PopenChild:
         if self.alive:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self.pid, signal.SIGTERM)
+
+    def freeze(self) -> bool:
+        """SIGSTOP the process and its helpers; whether it had not been seen to end."""
+        self._frozen = self.alive
+        return self._signal_group(signal.SIGSTOP)
+
+    def thaw(self) -> bool:
+        """SIGCONT the process and its helpers; whether it had not been seen to end."""
+        self._frozen = False
+        return self._signal_group(signal.SIGCONT)
+
+    def slow(self, factor: float) -> bool:
+        """Stop it for a part of the time, so that it computes so many times slower."""
+        if self.alive:
+            if self._cycle is None:
+                self._cycle = DutyCycle(self._rest, self._work)
+            self._cycle.set(factor)
+        return self.alive
+
+    def _rest(self) -> bool:
+        return self._signal_group(signal.SIGSTOP)
+
+    def _work(self) -> bool:
+        return self._frozen or self._signal_group(signal.SIGCONT)
+
+    def _signal_group(self, number: int) -> bool:
+        if self.alive:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self.pid, number)
+        return self.alive
 
     def last_lines(self, n: int = 20) -> list[str]:
         """The last n lines of standard output and error merged, oldest first."""
@@ -435,6 +479,8 @@ class PopenChild:
             left -= count
         self._close_output()
         self._report(self._tail.finish())
+        if self._cycle is not None:
+            self._cycle.end()
         self._close_input()
         os.close(self._lifeline)
         _kill_group(self.pid)  # before reaping: the group's id cannot be a stranger's yet

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 
 from actors.addresses import Addresses, IpcAddresses
-from actors.faultylinks import FaultyLinks
+from actors.faults.links import FaultyLinks
 from actors.spawner import PopenSpawner, Spawner
 from actors.storage import Storage
 from actors.work import Work
@@ -26,6 +27,7 @@ class World:
         addresses: where a launcher and its processes listen.
         work: carries out long computations; None where threads do.
         faults: what happens to messages from other nodes; None where nothing does.
+        fault_counts: how often each kind of fault took effect here; in a simulation, anywhere.
     """
 
     clock: Clock = field(default_factory=LoopClock)
@@ -37,3 +39,4 @@ class World:
     addresses: Addresses = field(default_factory=IpcAddresses)
     work: Work | None = None
     faults: FaultyLinks | None = None
+    fault_counts: Counter[str] = field(default_factory=Counter)

@@ -10,25 +10,12 @@ from typing import TYPE_CHECKING
 
 from actors.crashpoints import crash_point
 from actors.errors import StorageError
-from actors.faults import FaultPlan
+from actors.faults.disks import DiskFaults
 from actors.storage import MemoryStorage
-from transports import Clock, Rng
+from transports import Clock
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
-
-
-@dataclass
-class DiskStatistics:
-    """What happened to a disk.
-
-    Attributes:
-        torn: writes and appends that a crash interrupted and that left a part behind.
-        full: writes and appends that were refused for want of space.
-    """
-
-    torn: int = 0
-    full: int = 0
 
 
 @dataclass
@@ -40,14 +27,12 @@ class Disk:
         seconds: of virtual time that each operation takes.
         owners: of names that are appended to.
         touched: names that a node wrote or removed.
-        statistics: what happened to it.
     """
 
     contents: dict[str, bytes] = field(default_factory=dict)
     seconds: float = 1e-3
     owners: dict[str, MemoryStorage] = field(default_factory=dict)
     touched: set[str] = field(default_factory=set)
-    statistics: DiskStatistics = field(default_factory=DiskStatistics)
 
     @classmethod
     def of(cls, root: Path, *names: str) -> Disk:
@@ -95,17 +80,14 @@ class SimStorage(MemoryStorage):
     Args:
         disk: where everything goes.
         clock: of the node.
-        rng: decides about faults.
-        plan: how likely they are.
+        faults: decides which writes go wrong; None where none does.
     """
 
-    def __init__(self, disk: Disk, clock: Clock, rng: Rng, plan: FaultPlan) -> None:
+    def __init__(self, disk: Disk, clock: Clock, faults: DiskFaults | None = None) -> None:
         super().__init__(disk.contents, owners=disk.owners)
         self._disk_of_all = disk
         self._clock = clock
-        self._began = clock.now()
-        self._rng = rng
-        self._plan = plan
+        self._faults = faults
         self._unplugged = False
 
     def unplug(self) -> None:
@@ -125,8 +107,10 @@ class SimStorage(MemoryStorage):
             crash_point("storage.write")
             await self._turn("write", name)
         except asyncio.CancelledError:
-            if self._unplugged and self._chance(self._plan.torn):
-                self._tear(name, b"", content)
+            if self._unplugged and self._faults is not None:
+                left = self._faults.tears(len(content))
+                if left is not None:
+                    self._leave(name, content[:left])
             raise
         self._disk_of_all.touched.add(name)
         await super().write(name, [content])
@@ -139,8 +123,10 @@ class SimStorage(MemoryStorage):
         try:
             await self._turn("append to", name)
         except asyncio.CancelledError:
+            # The end of a file that is appended to is torn by any crash; the draw says where.
             if self._unplugged and len(old) == at:
-                self._tear(name, old, added)
+                left = self._faults.tears(len(added)) if self._faults is not None else None
+                self._leave(name, old + added[: len(added) // 2 if left is None else left])
             raise
         self._disk_of_all.touched.add(name)
         await super().append(name, added, at)
@@ -157,16 +143,9 @@ class SimStorage(MemoryStorage):
             raise StorageError(f"cannot {verb} {name}: the node has crashed")
 
     def _refuse_if_full(self, verb: str, name: str) -> None:
-        if self._chance(self._plan.full):
-            self._disk_of_all.statistics.full += 1
+        if self._faults is not None and self._faults.refuses():
             raise StorageError(f"cannot {verb} {name}: no space left on device")
 
-    def _tear(self, name: str, old: bytes, new: bytes) -> None:
-        self._disk_of_all.statistics.torn += 1
+    def _leave(self, name: str, content: bytes) -> None:
         self._disk_of_all.touched.add(name)
-        self.disk[name] = old + new[: int(self._rng.uniform(0, len(new)))]
-
-    def _chance(self, probability: float) -> bool:
-        if not probability or self._clock.now() - self._began > self._plan.until:
-            return False
-        return self._rng.uniform(0.0, 1.0) < probability
+        self.disk[name] = content

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from typing import Final
 
 import msgspec
@@ -16,9 +18,12 @@ from actors.crashpoints import CrashPoint, CrashPoints, announcement
 from actors.deploy import Simulated
 from actors.errors import NodeStartFailed, UsageError
 from actors.exits import Exit
-from actors.faultylinks import FaultyLinks, LinkFaults
+from actors.faults.disks import DiskFaults
+from actors.faults.kinds import Partition, Skew
+from actors.faults.links import FaultyLinks
 from actors.serving import EXIT_CUT_OFF, NodeConfig, serve
 from actors.sim.disk import Disk, SimStorage
+from actors.sim.islands import Islands
 from actors.sim.spare import SimSpare
 from actors.sim.work import SimWork
 from actors.spare import Spare
@@ -40,10 +45,8 @@ class SimulationStatistics:
         steps: callbacks that ran.
         started: processes started.
         killed: of these, ended by a kill.
-        dropped, duplicated, delayed: messages to which that happened.
-        reordered: messages that came after one which the same node had sent later.
-        torn, full: writes to which that happened.
-        points: crash points that came up.
+        faults: how often each kind of the plan took effect; ``out_of_order`` counts messages that
+            came after one which the same node had sent later.
         network: of the simulated network.
         digest: SHA-256 over everything that went over the network and when, in hexadecimal.
     """
@@ -52,13 +55,7 @@ class SimulationStatistics:
     steps: int
     started: int
     killed: int
-    dropped: int
-    duplicated: int
-    delayed: int
-    reordered: int
-    torn: int
-    full: int
-    points: int
+    faults: Mapping[str, int]
     network: NetworkStatistics
     digest: str
 
@@ -84,8 +81,12 @@ class Simulation:
         self.trace = Trace()
         self.network = SimNetwork(loop, seed=on.seed, net=on.net, trace=self.trace)
         self.rng = SeededRng(on.seed)
-        self.links = LinkFaults()
-        self.started = self.killed = self.points = 0
+        self.counts: Counter[str] = Counter()
+        self.started = self.killed = 0
+        self.began = loop.time()
+        self.islands = Islands(
+            on.faults.of(Partition), on.faults.until, self.network, loop, self.counts
+        )
         self._children: dict[str, SimChild] = {}
         self._works: list[SimWork] = []
 
@@ -99,23 +100,30 @@ class Simulation:
         return self._world(self.network.node(name), name, generation, SimSpawner(self))
 
     def _world(self, node: SimNode, name: str, generation: int, spawner: SimSpawner) -> World:
-        clock = node.clock()
-        rng = self.rng.derive("node", name, generation)
         plan = self.on.faults
-        faults = None
+        skew = sum(fault.seconds for fault in plan.of(Skew) if fnmatchcase(name, fault.node))
+        self.counts["skew"] += skew != 0
+        clock = node.clock(skew=skew)
+        began = self.began + skew
+        rng = self.rng.derive("node", name, generation)
+        links = disks = None
         if plan.disturbs_messages:
-            faults = FaultyLinks(plan, name, generation, clock, self.links)
+            links = FaultyLinks(plan, name, generation, clock, began, self.counts)
+        if plan.disturbs_disks:
+            disks = DiskFaults(plan, name, generation, clock, began, self.counts)
         work = SimWork(self.on.compute)
         self._works.append(work)
+        self.islands.there(name)
         return World(
             clock=clock,
             rng=rng,
             spawner=spawner,
-            storage=SimStorage(self.disk, clock, rng.derive("disk"), plan),
+            storage=SimStorage(self.disk, clock, disks),
             context=node,
             addresses=SimAddresses(),
             work=work,
-            faults=faults,
+            faults=links,
+            fault_counts=self.counts,
         )
 
     def next_pid(self) -> int:
@@ -163,7 +171,7 @@ class Simulation:
             if child.owner == owner and child.alive:
                 action = child.points.passed(point, clock)
                 if action is not None:
-                    self.points += 1
+                    self.counts["crash"] += 1
                     child.perform(action, point)
                 return
 
@@ -185,13 +193,7 @@ class Simulation:
             steps=loop.steps,
             started=self.started,
             killed=self.killed,
-            dropped=self.links.dropped,
-            duplicated=self.links.duplicated,
-            delayed=self.links.delayed,
-            reordered=self.links.reordered,
-            torn=self.disk.statistics.torn,
-            full=self.disk.statistics.full,
-            points=self.points,
+            faults=dict(self.counts),
             network=self.network.statistics(),
             digest=self.trace.hexdigest(),
         )
@@ -304,6 +306,25 @@ class SimChild:
     def terminate(self) -> None:
         """See ``Child.terminate``."""
         self._end(Exit(signal=signal.SIGTERM))
+
+    def freeze(self) -> bool:
+        """See ``Child.freeze``."""
+        if self.alive:
+            self._simulation.network.freeze(self.name)
+        return self.alive
+
+    def thaw(self) -> bool:
+        """See ``Child.thaw``."""
+        if self.alive:
+            self._simulation.network.thaw(self.name)
+        return self.alive
+
+    def slow(self, factor: float) -> bool:
+        """See ``Child.slow``."""
+        work = self._world.work
+        assert isinstance(work, SimWork)
+        work.factor = factor
+        return self.alive
 
     def perform(self, action: str, point: str) -> None:
         """What was ordered for a crash point happens to this process."""

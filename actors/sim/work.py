@@ -18,6 +18,8 @@ class SimWork:
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
+        #: How many times longer all takes.
+        self.factor = 1.0
         self._lock = asyncio.Lock()
         self._at_end: list[Callable[[], object]] = []
 
@@ -25,9 +27,9 @@ class SimWork:
         """See ``Work.run``."""
         async with self._lock:
             # Half before and half after, so that a crash can come on either side of the result.
-            await asyncio.sleep(self._seconds / 2)
+            await asyncio.sleep(self._seconds * self.factor / 2)
             result = job()
-            await asyncio.sleep(self._seconds / 2)
+            await asyncio.sleep(self._seconds * self.factor / 2)
             return result
 
     def at_end(self, call: Callable[[], object]) -> None:

@@ -9,8 +9,10 @@ from typing import Any, Final
 
 from actors.addresses import Addresses, IpcAddresses
 from actors.cell import Cell
+from actors.crashpoints import CrashPoint
 from actors.deploy import Deployment, Inline, Simulated
 from actors.errors import UsageError
+from actors.faults.kinds import Churn, Freeze, Kill, Slow
 from actors.signals import Cause
 from actors.sim import Simulation
 from actors.sim.disk import SimStorage
@@ -278,10 +280,10 @@ async def systems(*names: str, on: Deployment | None = None) -> AsyncIterator[No
         on = Simulated() if isinstance(asyncio.get_running_loop(), SimLoop) else Inline()
     with ExitStack() as stack:
         if isinstance(on, Simulated):
-            if on.faults.kills or on.faults.points:
+            for fault in on.faults.of(Churn, CrashPoint, Freeze, Kill, Slow):
                 msg = (
-                    "kills and crash points happen to processes of a graph; take nodes.crash(name) "
-                    "for the nodes of systems(…)"
+                    f"{fault} happens to processes of a graph; take nodes.crash(name) and "
+                    "nodes.freeze(name) for the nodes of systems(…)"
                 )
                 raise UsageError(msg)
             nodes = Nodes(stack.enter_context(Simulation(on).running()), None)

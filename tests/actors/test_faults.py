@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import msgspec
 import pytest
+from actors.faultylinks import LONGEST_HOLD, FaultyLinks
 
 import actors
 from actors import (
@@ -22,7 +23,6 @@ from actors import (
     UsageError,
     one_for_one,
 )
-from actors.faultylinks import LONGEST_HOLD, FaultyLinks
 from tests.actors.echoes import Adder
 from tests.actors.test_simulation import Count, Counter
 from transports.sim import SimClock, SimLoop

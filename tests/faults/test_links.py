@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from actors.faultylinks import FaultyLinks
 
 import actors
 from actorfl import Running
 from actors import FaultPlan, Kill, Processes
-from actors.faultylinks import FaultyLinks
 from tests.faults.runs import ROUNDS, carry_out, rows, small
 
 pytestmark = pytest.mark.timeout(180)

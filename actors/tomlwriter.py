@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from actorfl.errors import ConfigError
+from actors.errors import UsageError
 
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 _SHORT_ESCAPES = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r", "\t": "\\t"}
@@ -19,7 +19,7 @@ def dumps(table: Mapping[str, object]) -> str:
     """Return `table` as TOML.
 
     Raises:
-        ConfigError: a value, named by its dotted key, that TOML has no way to write.
+        UsageError: a value, named by its dotted key, that TOML has no way to write.
     """
     return "".join(f"{_key(key)} = {_value(value, key)}\n" for key, value in table.items())
 
@@ -43,7 +43,7 @@ def _value(value: object, at: str) -> str:
     if isinstance(value, Mapping):
         items = (f"{_key(key)} = {_value(item, f'{at}.{key}')}" for key, item in value.items())
         return f"{{ {', '.join(items)} }}" if value else "{}"
-    raise ConfigError(f"`{at}` cannot be written in TOML: {type(value).__name__} {value!r}")
+    raise UsageError(f"`{at}` cannot be written in TOML: {type(value).__name__} {value!r}")
 
 
 def _string(text: str, at: str) -> str:
@@ -56,5 +56,5 @@ def _character(character: str, at: str) -> str:
     if character < " " or character == "\x7f":
         return f"\\u{ord(character):04X}"
     if "\ud800" <= character <= "\udfff":
-        raise ConfigError(f"`{at}` cannot be written in TOML: it holds half of a surrogate pair")
+        raise UsageError(f"`{at}` cannot be written in TOML: it holds half of a surrogate pair")
     return character

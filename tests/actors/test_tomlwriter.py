@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actorfl.errors import ConfigError
-from actorfl.tomlwriter import dumps
+from actors.errors import UsageError
+from actors.tomlwriter import dumps
 
 text = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 scalars = st.booleans() | st.integers() | st.floats(allow_nan=False) | text
@@ -35,5 +35,5 @@ def test_not_a_number_survives_too() -> None:
     [({"a": [1, None]}, r"`top\.a\[1\]`"), (object(), "`top`"), ("\ud800", "`top`")],
 )
 def test_a_value_without_a_form_in_toml_is_refused_with_its_key(value: object, where: str) -> None:
-    with pytest.raises(ConfigError, match=f"{where} cannot be written in TOML"):
+    with pytest.raises(UsageError, match=f"{where} cannot be written in TOML"):
         dumps({"top": value})

@@ -1,0 +1,56 @@
+"""Slows a process down from outside: it is stopped for a part of each slice of time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Final
+
+SLICE: Final = 0.02
+"""Seconds: short against all that a node is waited for, long against what a signal costs."""
+
+
+class DutyCycle:
+    """Stops and starts, again and again.
+
+    Args:
+        stop: stops the process; whether there still is one.
+        go: lets it go on.
+    """
+
+    def __init__(self, stop: Callable[[], bool], go: Callable[[], bool]) -> None:
+        self._stop = stop
+        self._go = go
+        self._factor = 1.0
+        self._timer: asyncio.TimerHandle | None = None
+
+    def set(self, factor: float) -> None:
+        """Let it have one part in ``factor`` of the time; 1 for all of it."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+            self._go()
+        self._factor = factor
+        if factor > 1.0:
+            self._rest()
+
+    def end(self) -> None:
+        """The process is gone."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _rest(self) -> None:
+        if self._stop():
+            seconds = SLICE * (1.0 - 1.0 / self._factor)
+            self._timer = asyncio.get_running_loop().call_later(seconds, self._work)
+        else:
+            self._timer = None
+
+    def _work(self) -> None:
+        self._go()
+        seconds = SLICE / self._factor
+        self._timer = asyncio.get_running_loop().call_later(seconds, self._rest)
+
+    def __repr__(self) -> str:
+        return f"<DutyCycle 1/{self._factor:g}>"

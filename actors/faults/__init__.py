@@ -1,0 +1,1 @@
+"""Faults: what can be ordered to go wrong, and who carries it out."""

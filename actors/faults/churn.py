@@ -1,0 +1,58 @@
+"""Sessions and absences of nodes that come and go, drawn ahead from the seed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import msgspec
+
+from actors.faults.kinds import Churn, Kill
+from transports import Rng
+
+SHORTEST = 1e-3
+"""Seconds: a session or an absence takes at least this long, so that a table of zeros ends."""
+
+
+def departures(churn: Churn, node: str, until: float, rng: Rng) -> Iterator[Kill]:
+    """When a node leaves, and for how long, in order of time.
+
+    A session that has begun before ``churn.after`` is in its middle there: what is left of it is
+    a part of it drawn uniformly.
+
+    Args:
+        churn: how it comes and goes.
+        node: its name.
+        until: seconds after the start at which the plan ends.
+        rng: of the plan; each node and fault has draws of its own.
+    """
+    rng = rng.derive("churn", msgspec.json.encode(churn).decode(), node)
+    end = until if churn.before is None else min(churn.before, until)
+    mean = _mean(churn.session)
+    away = mean * churn.offline / (1.0 - churn.offline)
+    at = churn.after + _session(churn.session, rng) * rng.uniform(0.0, 1.0)
+    while at < end:
+        down = max(SHORTEST, _exponential(away, rng)) if away else 0.0
+        # Back by the end, so that a run can end.
+        down = min(down, end - at)
+        yield Kill(node, at, down)
+        at += down + max(SHORTEST, _session(churn.session, rng))
+
+
+def _mean(session: float | tuple[float, ...]) -> float:
+    if not isinstance(session, tuple):
+        return session
+    # Linear between the quantiles, so each step's mean is that of its ends.
+    return sum((a + b) / 2 for a, b in zip(session, session[1:], strict=False)) / (len(session) - 1)
+
+
+def _session(session: float | tuple[float, ...], rng: Rng) -> float:
+    if not isinstance(session, tuple):
+        return _exponential(session, rng)
+    place = rng.uniform(0.0, 1.0) * (len(session) - 1)
+    step = min(int(place), len(session) - 2)
+    return session[step] + (session[step + 1] - session[step]) * (place - step)
+
+
+def _exponential(mean: float, rng: Rng) -> float:
+    return -mean * math.log1p(-min(rng.uniform(0.0, 1.0), 1.0 - 1e-12))

@@ -1,0 +1,310 @@
+"""Everything that can be ordered to go wrong, each a value that a TOML table can hold."""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Final
+
+import msgspec
+from msgspec import Meta
+
+from actors.crashpoints import CrashPoint
+
+Probability = Annotated[float, Meta(ge=0.0, le=1.0)]
+Seconds = Annotated[float, Meta(ge=0.0)]
+Pattern = Annotated[str, Meta(min_length=1, max_length=256)]
+
+ALL: Final = "*"
+
+
+def _finite(fault: msgspec.Struct, *names: str) -> None:
+    for name in names:
+        value = getattr(fault, name)
+        if value is not None and not math.isfinite(value):
+            raise ValueError(f"{name} of {fault} must be finite: a run ends when faults end")
+
+
+class Timed(
+    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind"
+):
+    """Holds for a time.
+
+    Attributes:
+        after: seconds after the start of the launcher at which it begins.
+        before: seconds at which it ends; None for the end of the plan, ``FaultPlan.until``.
+    """
+
+    after: Seconds = 0.0
+    before: Seconds | None = None
+
+    def __post_init__(self) -> None:
+        _finite(self, "after", "before")
+        if self.before is not None and self.before <= self.after:
+            raise ValueError(
+                f"{self} ends at {self.before:g} s, before it begins; give a later one"
+            )
+
+    def holds(self, seconds: float, until: float) -> bool:
+        """Whether it holds so many seconds after the start, in a plan that ends at ``until``."""
+        return self.after <= seconds < (until if self.before is None else min(self.before, until))
+
+
+class OnMessages(Timed, frozen=True, kw_only=True):
+    """Happens to messages between nodes; what is within a node cannot get lost.
+
+    Names may be patterns: ``*`` stands for any letters, ``?`` for one, ``[ab]`` for one of these.
+
+    Attributes:
+        source: the node that sends.
+        target: the node that receives.
+        actor: path of the receiving actor; all but ``*`` leaves the runtime's own signals alone.
+        message: name of the message's class; likewise.
+        rounds: first and last clock that the message tells, from 0; one that tells none is left
+            alone. None for all messages.
+    """
+
+    source: Pattern = ALL
+    target: Pattern = ALL
+    actor: Pattern = ALL
+    message: Pattern = ALL
+    rounds: tuple[Annotated[int, Meta(ge=0)], Annotated[int, Meta(ge=0)]] | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.rounds is not None and self.rounds[0] > self.rounds[1]:
+            raise ValueError(f"the rounds of {self} are none; give the first before the last")
+
+    @property
+    def chooses(self) -> bool:
+        """Whether it looks at what a message is, and not only at where it goes."""
+        return self.actor != ALL or self.message != ALL or self.rounds is not None
+
+
+class Drop(OnMessages, frozen=True, tag="drop"):
+    """A message vanishes after it was sent.
+
+    Attributes:
+        p: how likely.
+    """
+
+    p: Probability = 1.0
+
+
+class Duplicate(OnMessages, frozen=True, tag="duplicate"):
+    """A message arrives twice.
+
+    Attributes:
+        p: how likely.
+    """
+
+    p: Probability = 1.0
+
+
+class Delay(OnMessages, frozen=True, tag="delay"):
+    """A message arrives later, and so perhaps after later ones.
+
+    Attributes:
+        seconds: how much.
+        p: how likely.
+    """
+
+    seconds: Seconds
+    p: Probability = 1.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _finite(self, "seconds")
+
+
+class Jitter(OnMessages, frozen=True, tag="jitter"):
+    """A message arrives later by a time drawn uniformly.
+
+    Attributes:
+        seconds: how much at most.
+        p: how likely.
+    """
+
+    seconds: Seconds
+    p: Probability = 1.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _finite(self, "seconds")
+
+
+class Reorder(OnMessages, frozen=True, tag="reorder"):
+    """A message is held back until the next one from the same node has passed.
+
+    Where none comes within a second it arrives even so.
+
+    Attributes:
+        p: how likely.
+    """
+
+    p: Probability = 1.0
+
+
+class Throttle(OnMessages, frozen=True, tag="throttle"):
+    """Messages arrive at a rate; those that wait stay in order.
+
+    Attributes:
+        bandwidth: bytes per second from each node to each, above 0.
+    """
+
+    bandwidth: Annotated[float, Meta(gt=0.0)]
+
+
+class Corrupt(Timed, frozen=True, tag="corrupt"):
+    """Some bits of a frame arrive inverted; the connection then ends, as its checksum is wrong.
+
+    Attributes:
+        p: how likely for each frame.
+        source: the node that sends; a pattern.
+        target: the node that receives; a pattern.
+    """
+
+    p: Probability = 1.0
+    source: Pattern = ALL
+    target: Pattern = ALL
+
+
+class Cut(Timed, frozen=True, tag="cut"):
+    """Nothing of what one node sends reaches the other one; the way back stays open.
+
+    Attributes:
+        source: the node that sends; a pattern.
+        target: the node that receives; a pattern.
+    """
+
+    source: Pattern
+    target: Pattern
+
+
+class Partition(Timed, frozen=True, tag="partition"):
+    """No connection between two groups: a pair, an isolated node, or islands.
+
+    Attributes:
+        groups: patterns of names of nodes; all that are in none are a group of their own.
+    """
+
+    groups: Annotated[tuple[tuple[Pattern, ...], ...], Meta(min_length=1)]
+
+
+class Kill(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="kill", tag_field="kind"):
+    """A process dies, as by SIGKILL.
+
+    Attributes:
+        node: name of its node.
+        at: seconds after the start of the launcher.
+        down: seconds that pass before its successor may start.
+    """
+
+    node: Pattern
+    at: Seconds
+    down: Seconds = 0.0
+
+    def __post_init__(self) -> None:
+        _finite(self, "at", "down")
+
+
+class Freeze(
+    msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="freeze", tag_field="kind"
+):
+    """A process hangs, as by SIGSTOP, and goes on, as by SIGCONT.
+
+    Attributes:
+        node: name of its node.
+        at: seconds after the start of the launcher.
+        seconds: for how long.
+    """
+
+    node: Pattern
+    at: Seconds
+    seconds: Annotated[float, Meta(gt=0.0)]
+
+    def __post_init__(self) -> None:
+        _finite(self, "at", "seconds")
+
+
+class Slow(Timed, frozen=True, tag="slow"):
+    """A node computes slower.
+
+    Attributes:
+        node: a pattern.
+        factor: how much longer everything takes, above 1.
+    """
+
+    node: Pattern
+    factor: Annotated[float, Meta(gt=1.0, le=1000.0)]
+
+
+class Skew(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="skew", tag_field="kind"):
+    """The clock of a node differs from that of the launcher.
+
+    Attributes:
+        node: a pattern.
+        seconds: by how much it is ahead; negative for behind.
+    """
+
+    node: Pattern
+    seconds: float
+
+    def __post_init__(self) -> None:
+        _finite(self, "seconds")
+
+
+class Full(Timed, frozen=True, tag="full"):
+    """A write is refused for want of space.
+
+    Attributes:
+        p: how likely.
+        node: whose; a pattern.
+    """
+
+    p: Probability = 1.0
+    node: Pattern = ALL
+
+
+class Torn(Timed, frozen=True, tag="torn"):
+    """A write that a crash interrupts leaves a part of the new file, as a power cut may.
+
+    Attributes:
+        p: how likely.
+        node: whose; a pattern.
+    """
+
+    p: Probability = 1.0
+    node: Pattern = ALL
+
+
+class Churn(Timed, frozen=True, tag="churn"):
+    """Nodes leave, as by SIGKILL, and come back: each has sessions and absences of its own.
+
+    Attributes:
+        offline: share of its time that a node is away, 0 to below 1.
+        session: mean seconds of a session, exponentially distributed; or the quantiles of its
+            distribution at equal steps, from the shortest to the longest, drawn from between.
+        node: a pattern.
+    """
+
+    offline: Annotated[float, Meta(ge=0.0, lt=1.0)]
+    session: Annotated[float, Meta(gt=0.0)] | tuple[Annotated[float, Meta(ge=0.0)], ...]
+    node: Pattern = ALL
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        table = self.session
+        if not isinstance(table, tuple):
+            _finite(self, "session")
+        elif len(table) < 2 or list(table) != sorted(table) or not 0 < table[-1] < math.inf:
+            raise ValueError(
+                f"the quantiles {table} are none: give at least two finite seconds, in rising order"
+            )
+
+
+Fault = (
+    Drop | Duplicate | Delay | Jitter | Reorder | Throttle | Corrupt | Cut | Partition | Kill
+    | Freeze | Slow | Skew | Full | Torn | Churn | CrashPoint
+)  # fmt: skip
+
+MessageFault = Drop | Duplicate | Delay | Jitter | Reorder | Throttle

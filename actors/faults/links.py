@@ -1,0 +1,221 @@
+"""Messages between nodes that get lost, come twice, late or in another order, as a plan says."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from typing import Any, Final, Protocol
+
+import msgspec
+
+from actors.faults.kinds import (
+    Cut,
+    Delay,
+    Drop,
+    Duplicate,
+    Jitter,
+    MessageFault,
+    Reorder,
+    Throttle,
+)
+from actors.faults.plan import FaultPlan
+from transports import Clock, Rng, SeededRng, Timer
+
+_BITS: Final = 53
+
+LONGEST_HOLD: Final = 1.0
+"""Seconds after which one that is held back arrives even so: the last of a run has none behind it,
+and a message that is never delivered was dropped, not reordered."""
+
+OUT_OF_ORDER: Final = "out_of_order"
+"""Counted beside the faults: messages that came after one which the same node had sent later."""
+
+
+class Parcel(Protocol):
+    """What a fault may ask about a message; see ``actors.faults.parcel``."""
+
+    @property
+    def ordinary(self) -> bool:
+        """Whether it is a message of an actor."""
+
+    @property
+    def actor(self) -> str:
+        """Path of the actor that it is for."""
+
+    @property
+    def message(self) -> str:
+        """Name of its class."""
+
+    @property
+    def clock(self) -> int | None:
+        """Which clock it tells, if any."""
+
+    @property
+    def nbytes(self) -> int:
+        """Its size."""
+
+
+@dataclass
+class _Rule:
+    """One fault on the way from one node to this one."""
+
+    fault: MessageFault | Cut
+    rng: Rng
+    #: When the way is free again, for a throttle.
+    free: float = 0.0
+
+
+@dataclass
+class _Pair:
+    """What comes from one node to this one."""
+
+    rules: list[_Rule]
+    #: Of the last message that was sent, and the highest that was delivered.
+    number: int = 0
+    latest: int = 0
+    held: dict[int, _Held] = field(default_factory=dict)
+
+
+@dataclass
+class _Held:
+    deliver: Callable[..., None]
+    args: tuple[Any, ...]
+    timer: Timer
+
+
+class FaultyLinks:
+    """Decides about each message that comes in from another node.
+
+    Args:
+        plan: what happens to which.
+        node: name of the receiving node.
+        generation: its start; each has draws of its own, or a successor would lose the same.
+        clock: of the node.
+        began: when the launcher started, by that clock.
+        counts: how often each kind took effect, shared by all nodes of a simulation.
+    """
+
+    def __init__(
+        self,
+        plan: FaultPlan,
+        node: str,
+        generation: int,
+        clock: Clock,
+        began: float,
+        counts: Counter[str] | None = None,
+    ) -> None:
+        self._until = plan.until
+        self._clock = clock
+        self._began = began
+        self._faults = [
+            fault for fault in (*plan.on_messages, *plan.of(Cut)) if fnmatchcase(node, fault.target)
+        ]
+        self._rng: Rng = SeededRng(plan.seed).derive("links", node, generation)
+        self._pairs: dict[str, _Pair] = {}
+        self.counts: Counter[str] = counts if counts is not None else Counter()
+
+    def deliver(
+        self, source: str, parcel: Parcel, deliver: Callable[..., None], *args: Any
+    ) -> None:
+        """Call ``deliver(*args)`` once, twice, later or never.
+
+        Args:
+            source: name of the node that the message comes from.
+            parcel: what it is.
+            deliver: takes the message.
+            *args: its arguments.
+        """
+        pair = self._pairs.get(source)
+        if pair is None:
+            pair = self._pairs[source] = _Pair(self._rules(source))
+        pair.number = number = pair.number + 1
+        now = self._clock.now() - self._began
+        late, hold, twice = 0.0, False, False
+        for rule in pair.rules:
+            fault = rule.fault
+            # Drawn for each message, so that what one fault chooses moves no draw of a later one.
+            drawn = rule.rng.bits(_BITS) / (1 << _BITS)
+            if not fault.holds(now, self._until):
+                continue
+            if isinstance(fault, Cut):
+                self.counts["cut"] += 1
+                return
+            if not _chosen(fault, parcel):
+                continue
+            if isinstance(fault, Throttle):
+                rule.free = max(now, rule.free) + parcel.nbytes / fault.bandwidth
+                wait = rule.free - now
+                self.counts["throttle"] += 1
+                late = max(late, wait)
+                continue
+            if drawn >= fault.p:
+                continue
+            match fault:
+                case Drop():
+                    self.counts["drop"] += 1
+                    return
+                case Duplicate():
+                    self.counts["duplicate"] += 1
+                    twice = True
+                case Delay(seconds):
+                    self.counts["delay"] += 1
+                    late += seconds
+                case Jitter(seconds):
+                    self.counts["jitter"] += 1
+                    late += seconds * drawn / fault.p  # uniform, given that it is below p
+                case Reorder():
+                    hold = True
+        if twice:
+            deliver(*args)
+        if late:
+            self._clock.call_later(late, self._passed, pair, number, deliver, args)
+        elif hold:
+            timer = self._clock.call_later(LONGEST_HOLD, self._let_go, pair, number)
+            pair.held[number] = _Held(deliver, args, timer)
+        else:
+            self._passed(pair, number, deliver, args)
+
+    def _rules(self, source: str) -> list[_Rule]:
+        # Of the fault itself, not of its place in the plan: one less moves no draw of the others.
+        return [
+            _Rule(fault, self._rng.derive(source, msgspec.json.encode(fault).decode()))
+            for fault in self._faults
+            if fnmatchcase(source, fault.source)
+        ]
+
+    def _passed(
+        self, pair: _Pair, number: int, deliver: Callable[..., None], args: tuple[Any, ...]
+    ) -> None:
+        if number < pair.latest:
+            self.counts[OUT_OF_ORDER] += 1
+        pair.latest = max(pair.latest, number)
+        deliver(*args)
+        for earlier in [each for each in pair.held if each < number]:
+            self._let_go(pair, earlier)
+
+    def _let_go(self, pair: _Pair, number: int) -> None:
+        held = pair.held.pop(number, None)
+        if held is not None:
+            held.timer.cancel()
+            self.counts["reorder"] += number < pair.latest
+            self._passed(pair, number, held.deliver, held.args)
+
+    def __repr__(self) -> str:
+        return f"<FaultyLinks {dict(self.counts)}>"
+
+
+def _chosen(fault: MessageFault, parcel: Parcel) -> bool:
+    if not fault.chooses:
+        return True
+    if not parcel.ordinary:
+        return False
+    if fault.actor != "*" and not fnmatchcase(parcel.actor, fault.actor):
+        return False
+    if fault.message != "*" and not fnmatchcase(parcel.message, fault.message):
+        return False
+    if fault.rounds is not None:
+        clock = parcel.clock
+        return clock is not None and fault.rounds[0] <= clock <= fault.rounds[1]
+    return True

@@ -1,0 +1,229 @@
+"""What goes wrong, described once: the simulation carries it out, real links and processes too."""
+
+from __future__ import annotations
+
+import math
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import msgspec
+
+from actors import tomlwriter
+from actors.crashpoints import CrashPoint
+from actors.errors import UsageError
+from actors.faults.kinds import (
+    Corrupt,
+    Cut,
+    Delay,
+    Drop,
+    Duplicate,
+    Fault,
+    Full,
+    Jitter,
+    MessageFault,
+    Partition,
+    Reorder,
+    Throttle,
+    Torn,
+)
+
+T = TypeVar("T")
+
+HORIZON: Final = 60.0
+MOST_FAULTS: Final = 10_000
+"""In one plan: each message is held against those that concern messages."""
+
+_TABLE: Final = "fault"
+
+
+@dataclass(frozen=True, init=False, repr=False)
+class FaultPlan:
+    """What goes wrong, and when. The default is that nothing does.
+
+    ``FaultPlan(Drop(0.05), Kill("p0", at=1.5), seed=7, until=20.0)``. What is drawn, is drawn from
+    the seed, the fault itself, the link and the number of the message: one fault less changes
+    nothing about the others.
+
+    Args:
+        *faults: in any order.
+        seed: of all that is drawn.
+        until: seconds after the start of the launcher at which all that holds for a time ends, so
+            that a run can end; finite, above 0.
+
+    Raises:
+        UsageError: something of it cannot be; the sentence says what.
+    """
+
+    faults: tuple[Fault, ...] = ()
+    seed: int = 0
+    until: float = HORIZON
+
+    def __init__(self, *faults: Fault, seed: int = 0, until: float = HORIZON) -> None:
+        object.__setattr__(self, "faults", faults)
+        object.__setattr__(self, "seed", seed)
+        object.__setattr__(self, "until", until)
+        self.__post_init__()
+        for fault in faults:
+            _check(fault)
+
+    def __post_init__(self) -> None:
+        if isinstance(self.seed, bool) or not isinstance(self.seed, int):
+            raise UsageError(f"seed={self.seed!r} of a fault plan is no whole number; give one")
+        until: object = self.until
+        if not isinstance(until, int | float) or not 0 < until < math.inf:
+            raise UsageError(
+                f"until={until!r} of a fault plan must be finite and above 0: a run ends when "
+                "faults end"
+            )
+        if len(self.faults) > MOST_FAULTS:
+            raise UsageError(f"{len(self.faults)} faults are more than the {MOST_FAULTS} of a plan")
+
+    # -- reading and writing -----------------------------------------------------------------------
+
+    @classmethod
+    def from_toml(cls, text: str) -> FaultPlan:
+        """Read what ``to_toml`` writes: ``seed``, ``until``, and a ``[[fault]]`` for each.
+
+        Raises:
+            UsageError: it is no TOML, or no plan; where and why is in the sentence.
+        """
+        try:
+            table = tomllib.loads(text)
+        except tomllib.TOMLDecodeError as error:
+            raise UsageError(f"the fault plan is no TOML: {error}") from None
+        return cls.from_table(table)
+
+    @classmethod
+    def from_table(cls, table: Mapping[str, Any]) -> FaultPlan:
+        """The plan of a table as ``from_toml`` reads it.
+
+        Raises:
+            UsageError: it is no plan; where and why is in the sentence.
+        """
+        unknown = sorted(set(table) - {"seed", "until", _TABLE})
+        if unknown:
+            raise UsageError(
+                f"a fault plan has no key {unknown[0]!r}; it has seed, until and [[{_TABLE}]]"
+            )
+        try:
+            faults = msgspec.convert(table.get(_TABLE, []), tuple[Fault, ...])
+            seed = msgspec.convert(table.get("seed", 0), int)
+            until = msgspec.convert(table.get("until", HORIZON), float)
+        except msgspec.ValidationError as error:
+            raise UsageError(f"the fault plan cannot be: {error}") from None
+        return cls(*faults, seed=seed, until=until)
+
+    @classmethod
+    def from_file(cls, path: str | Path) -> FaultPlan:
+        """Read a plan from a TOML file.
+
+        Raises:
+            UsageError: the file cannot be read, or holds no plan.
+        """
+        try:
+            text = Path(path).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise UsageError(f"cannot read the fault plan {path}: {error}") from None
+        return cls.from_toml(text)
+
+    def to_toml(self) -> str:
+        """As TOML that ``from_toml`` reads; what is as it is by default is left out."""
+        lines = [tomlwriter.dumps({"seed": self.seed, "until": self.until})]
+        for fault in self.faults:
+            lines.append(f"\n[[{_TABLE}]]\n{tomlwriter.dumps(_written(fault))}")
+        return "".join(lines)
+
+    # -- looking -----------------------------------------------------------------------------------
+
+    def __bool__(self) -> bool:
+        """Whether anything goes wrong."""
+        return bool(self.faults)
+
+    def __len__(self) -> int:
+        """How many faults there are."""
+        return len(self.faults)
+
+    def of(self, *kinds: type[T]) -> tuple[T, ...]:
+        """Those of some kinds, in order."""
+        return tuple(fault for fault in self.faults if isinstance(fault, kinds))
+
+    def replace(self, faults: Sequence[Fault]) -> FaultPlan:
+        """The same plan with other faults."""
+        return FaultPlan(*faults, seed=self.seed, until=self.until)
+
+    @property
+    def points(self) -> tuple[CrashPoint, ...]:
+        """Places in the code at which processes die."""
+        return self.of(CrashPoint)
+
+    @property
+    def freezing(self) -> CrashPoint | None:
+        """A crash point after which a process lives and answers nothing."""
+        return next((point for point in self.points if point.action == "sigstop"), None)
+
+    @property
+    def on_messages(self) -> tuple[MessageFault, ...]:
+        """What happens to messages where they arrive."""
+        return self.of(Drop, Duplicate, Delay, Jitter, Reorder, Throttle)
+
+    @property
+    def disturbs_messages(self) -> bool:
+        """Whether a node has to look at each message that arrives."""
+        return bool(self.on_messages or self.of(Cut))
+
+    @property
+    def disturbs_connections(self) -> bool:
+        """Whether connections between nodes are cut, or frames garbled."""
+        return bool(self.of(Partition, Corrupt))
+
+    @property
+    def disturbs_disks(self) -> bool:
+        """Whether writes go wrong."""
+        return bool(self.of(Full, Torn))
+
+    def nodes(self) -> Iterator[tuple[Fault, str]]:
+        """Every pattern that stands for nodes, with its fault."""
+        for fault in self.faults:
+            if isinstance(fault, Partition):
+                yield from ((fault, name) for group in fault.groups for name in group)
+                continue
+            for name in ("node", "source", "target"):
+                pattern = getattr(fault, name, None)
+                if pattern is not None:
+                    yield fault, pattern
+
+    def __repr__(self) -> str:
+        faults = "".join(f"{fault!r}, " for fault in self.faults)
+        return f"FaultPlan({faults}seed={self.seed}, until={self.until:g})"
+
+
+def _check(fault: object) -> None:
+    """Hold a fault that was made by hand against its own rules, which msgspec checks on reading."""
+    if not isinstance(fault, Fault):
+        raise UsageError(
+            f"{fault!r} is no fault; give Drop(0.1), Kill('p0', at=1.0) or another of "
+            f"{', '.join(sorted(kind.__name__ for kind in Fault.__args__))}"
+        )
+    try:
+        msgspec.convert(msgspec.to_builtins(fault), type(fault))
+    except msgspec.ValidationError as error:
+        raise UsageError(f"{fault!r} cannot be: {error}") from None
+
+
+def _written(fault: Fault) -> dict[str, Any]:
+    kind = fault.__struct_config__.tag
+    values = msgspec.to_builtins(fault)
+    defaults = {
+        field.name: field.default
+        for field in msgspec.structs.fields(fault)
+        if field.default is not msgspec.NODEFAULT
+    }
+    written = {
+        name: value
+        for name, value in values.items()
+        if name != "kind" and not (name in defaults and value == defaults[name])
+    }
+    return {"kind": kind, **written}
