@@ -92,8 +92,8 @@ class Processes:
             raise UsageError(msg)
         for fault in self.faults.of(Torn) if self.faults is not None else ():
             msg = (
-                f"{fault} happens to simulated disks alone; leave it out of Processes(faults=…), or "
-                "use Simulated(faults=…)"
+                f"{fault} happens to simulated disks alone; leave it out of Processes(faults=…), "
+                "or use Simulated(faults=…)"
             )
             raise UsageError(msg)
 

@@ -93,9 +93,7 @@ class Child(Protocol):
         """Let it go on as SIGCONT does; whether it had not ended."""
 
     def slow(self, factor: float) -> bool:
-        """Have it compute so many times slower, 1 for as fast as it can; whether it had not
-        ended.
-        """
+        """Have it compute so many times slower, 1 for not at all; whether it had not ended."""
 
     def last_lines(self, n: int = 20) -> list[str]:
         """The last lines of standard output and error, oldest first."""

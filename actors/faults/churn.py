@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator
 
@@ -43,7 +44,7 @@ def _mean(session: float | tuple[float, ...]) -> float:
     if not isinstance(session, tuple):
         return session
     # Linear between the quantiles, so each step's mean is that of its ends.
-    return sum((a + b) / 2 for a, b in zip(session, session[1:], strict=False)) / (len(session) - 1)
+    return sum((a + b) / 2 for a, b in itertools.pairwise(session)) / (len(session) - 1)
 
 
 def _session(session: float | tuple[float, ...], rng: Rng) -> float:

@@ -27,7 +27,7 @@ class DiskFaults:
         counts: how often each kind took effect.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0917  (all of them are what it is made of)
         self,
         plan: FaultPlan,
         node: str,
@@ -43,8 +43,8 @@ class DiskFaults:
         rng = SeededRng(plan.seed).derive("disk", node, generation)
         self._rules: list[tuple[Full | Torn, Rng]] = [
             (fault, rng.derive(msgspec.json.encode(fault).decode()))
-            for fault in plan.of(Full, Torn)
-            if fnmatchcase(node, fault.node)
+            for fault in plan.faults
+            if isinstance(fault, Full | Torn) and fnmatchcase(node, fault.node)
         ]
         self._part = rng.derive("part")
 

@@ -97,7 +97,7 @@ class FaultyLinks:
         counts: how often each kind took effect, shared by all nodes of a simulation.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0917  (all of them are what it is made of)
         self,
         plan: FaultPlan,
         node: str,
@@ -168,8 +168,12 @@ class FaultyLinks:
                 case Reorder():
                     hold = True
         if twice:
+            self._passed(pair, number, deliver, args)
+        if twice and late:
+            self._clock.call_later(late, deliver, *args)
+        elif twice:
             deliver(*args)
-        if late:
+        elif late:
             self._clock.call_later(late, self._passed, pair, number, deliver, args)
         elif hold:
             timer = self._clock.call_later(LONGEST_HOLD, self._let_go, pair, number)

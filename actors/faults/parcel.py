@@ -83,15 +83,13 @@ class Parcel:
 
 def _ways() -> dict[str, tuple[int, ...]]:
     """Where each message class that tells a clock has it, by tag."""
-    classes = tuple(_below(Message))
-    return _ways_of(len(classes))
+    return _ways_of(tuple(_below(Message)))
 
 
 @functools.lru_cache(maxsize=1)
-def _ways_of(count: int) -> dict[str, tuple[int, ...]]:
-    # Anew when there are more classes than before.
+def _ways_of(classes: tuple[type[Any], ...]) -> dict[str, tuple[int, ...]]:
     found = {}
-    for cls in _below(Message):
+    for cls in classes:
         tag = cls.__struct_config__.tag
         way = _way(cls, 1)
         if isinstance(tag, str) and way is not None:

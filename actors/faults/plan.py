@@ -131,10 +131,9 @@ class FaultPlan:
 
     def to_toml(self) -> str:
         """As TOML that ``from_toml`` reads; what is as it is by default is left out."""
-        lines = [tomlwriter.dumps({"seed": self.seed, "until": self.until})]
-        for fault in self.faults:
-            lines.append(f"\n[[{_TABLE}]]\n{tomlwriter.dumps(_written(fault))}")
-        return "".join(lines)
+        head = tomlwriter.dumps({"seed": self.seed, "until": self.until})
+        tables = (f"\n[[{_TABLE}]]\n{tomlwriter.dumps(_written(fault))}" for fault in self.faults)
+        return "".join((head, *tables))
 
     # -- looking -----------------------------------------------------------------------------------
 

@@ -58,7 +58,9 @@ class Timeline:
         self._timers: list[Timer] = []
         self._frozen: Counter[str] = Counter()
         rng = SeededRng(plan.seed)
-        for fault in plan.of(Kill, Freeze, Slow, Churn):
+        for fault in plan.faults:
+            if not isinstance(fault, Kill | Freeze | Slow | Churn):
+                continue
             for name in names:
                 if not fnmatchcase(name, fault.node):
                     continue

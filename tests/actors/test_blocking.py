@@ -24,6 +24,7 @@ from actors import (
     DeadLetter,
     FaultPlan,
     Inline,
+    Jitter,
     Kill,
     NodeDied,
     Process,
@@ -373,7 +374,7 @@ def test_in_a_simulation_its_calls_take_no_time_and_its_asks_their_own() -> None
 
 
 def test_in_a_simulation_the_same_seed_gives_the_same_story() -> None:
-    on = Simulated(2, seed=5, faults=FaultPlan(seed=5, delay=0.3, delay_seconds=0.4))
+    on = Simulated(2, seed=5, faults=FaultPlan(Jitter(0.4, p=0.3), seed=5))
     first = actors.run(relayed(on, [5.0] * 10), on=on)
     again = actors.run(relayed(on, [5.0] * 10), on=on)
     assert first == again
@@ -382,7 +383,7 @@ def test_in_a_simulation_the_same_seed_gives_the_same_story() -> None:
 
 def test_a_node_that_crashes_in_the_middle_of_an_ask_leaves_no_thread() -> None:
     before = threading.active_count()
-    on = Simulated(2, faults=FaultPlan(kills=(Kill("near", 1.5),)))
+    on = Simulated(2, faults=FaultPlan(Kill("near", 1.5)))
     told, statistics = actors.run(relayed(on, [5.0, 5.0, 5.0]), on=on)
     assert statistics.killed >= 1
     assert told[0] == "PeerLost after 1.0 s", told

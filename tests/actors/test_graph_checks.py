@@ -369,7 +369,7 @@ def test_environments_and_faults_for_nobody_are_refused_with_what_there_is() -> 
     g = one(Cat, place=Process("store"))
     refused(g, Processes(1, env={"stroe": {}}), "'stroe', which is neither a process nor an actor")
     refused(g, Processes(1, env={"stroe": {}}), "did you mean 'store'? there are mia, store")
-    faults = FaultPlan(kills=(Kill("p0", 1.0),))
+    faults = FaultPlan(Kill("p0", 1.0))
     refused(g, Processes(1, faults=faults), "process 'p0', which does not exist; there is store")
 
 

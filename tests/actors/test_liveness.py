@@ -95,7 +95,7 @@ async def frozen(on: Simulated, stuck_after: float | None) -> list[Event]:
 
 
 POINT = CrashPoint(point="counted", action="sigstop", at=2, node="p0")
-ON = Simulated(1, faults=FaultPlan(points=(POINT,)))
+ON = Simulated(1, faults=FaultPlan(POINT))
 
 
 def test_a_frozen_process_is_told_of_and_goes_on_when_it_thaws() -> None:
@@ -149,14 +149,14 @@ async def heavy(on: Simulated, seconds: float | None) -> tuple[list[Event], floa
 
 
 def test_a_process_that_is_busy_with_an_actors_start_is_not_stuck() -> None:
-    on = Simulated(1, faults=FaultPlan(points=(CrashPoint("starting", "sigstop"),)))
+    on = Simulated(1, faults=FaultPlan(CrashPoint("starting", "sigstop")))
     events, answered = actors.run(heavy(on, 40.0), on=on)
     assert 40.0 < answered < 43.0
     assert not [event for event in events if isinstance(event, NodeDied | NodeStuck)]
 
 
 def test_one_that_never_comes_back_from_an_actors_start_is_killed_in_the_end() -> None:
-    on = Simulated(1, faults=FaultPlan(points=(CrashPoint("starting", "sigstop"),)))
+    on = Simulated(1, faults=FaultPlan(CrashPoint("starting", "sigstop")))
     events, answered = actors.run(heavy(on, None), on=on)
     assert [event.node for event in events if isinstance(event, NodeDied)] == ["p0"]
     assert STARTING_LIMIT < answered < STARTING_LIMIT + 8.0

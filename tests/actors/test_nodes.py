@@ -15,6 +15,7 @@ from actors import (
     AskTimeout,
     CrashPoint,
     Deployment,
+    Drop,
     FaultPlan,
     Inline,
     Kill,
@@ -150,8 +151,8 @@ async def test_what_cannot_be_is_refused_with_a_sentence(deployment: Deployment)
                 nodes.cut("a", "b")
     else:
         for plan in (
-            FaultPlan(kills=(Kill("a", 1.0),)),
-            FaultPlan(points=(CrashPoint("x", "sigkill"),)),
+            FaultPlan(Kill("a", 1.0)),
+            FaultPlan(CrashPoint("x", "sigkill")),
         ):
             await refused("happen to processes of a graph", "a", on=Simulated(faults=plan))
 
@@ -255,7 +256,7 @@ def test_two_runs_of_one_seed_are_one_and_ways_take_their_time() -> None:
 
 
 def test_lost_messages_of_the_plan_are_lost_between_the_nodes() -> None:
-    on = Simulated(faults=FaultPlan(drop=1.0, until=1000.0))
+    on = Simulated(faults=FaultPlan(Drop(1.0), until=1000.0))
 
     async def main() -> None:
         async with systems("a", "b", on=on) as (a, b):

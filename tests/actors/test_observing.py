@@ -24,6 +24,8 @@ from actors import (
     ActorRestarted,
     ActorSystem,
     Deployment,
+    Drop,
+    Duplicate,
     FaultPlan,
     Inline,
     Live,
@@ -200,7 +202,7 @@ def test_a_frozen_simulated_node_is_asked_until_it_counts_as_stuck_and_no_more()
 
 
 def test_questions_that_get_lost_are_asked_again() -> None:
-    plan = FaultPlan(seed=1, drop=0.2, duplicate=0.2, until=1000.0)
+    plan = FaultPlan(Drop(0.2), Duplicate(0.2), seed=1, until=1000.0)
     on = Simulated(2, seed=1, faults=plan)
 
     async def main() -> None:

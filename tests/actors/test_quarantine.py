@@ -14,6 +14,7 @@ from actors import (
     ActorRestarted,
     AskError,
     CrashPoint,
+    Drop,
     Event,
     FaultPlan,
     Message,
@@ -74,7 +75,7 @@ class Watcher(Actor):
 
 
 POINT = CrashPoint(point="counted", action="sigstop", at=1, node="p0")
-ON = Simulated(2, faults=FaultPlan(points=(POINT,)))
+ON = Simulated(2, faults=FaultPlan(POINT))
 
 
 async def frozen(who: str) -> tuple[list[Event], list[str]]:
@@ -191,7 +192,7 @@ def test_a_signal_that_is_lost_holds_up_the_others_for_one_round_only(
 ) -> None:
     for module in (signalling, actors.router):
         monkeypatch.setattr(module, "MAX_UNACKNOWLEDGED", 1_000_000)
-    on = Simulated(1, faults=FaultPlan(seed=3, drop=0.0005))
+    on = Simulated(1, faults=FaultPlan(Drop(0.0005), seed=3))
 
     async def main() -> tuple[float, int]:
         graph = ActorGraph("lossy")
@@ -209,7 +210,7 @@ def test_a_signal_that_is_lost_holds_up_the_others_for_one_round_only(
                 async with asyncio.timeout(120):
                     while channel.waits:
                         await asyncio.sleep(0.05)
-                return loop.time() - began, simulation.statistics().dropped
+                return loop.time() - began, simulation.statistics().faults["drop"]
 
     took, dropped = actors.run(main(), on=on)
     assert dropped >= 3

@@ -16,8 +16,11 @@ from actors import (
     ActorSystem,
     Backoff,
     Deployment,
+    Drop,
+    Duplicate,
     FaultPlan,
     Inline,
+    Jitter,
     Listing,
     Message,
     NoSuchActor,
@@ -40,7 +43,9 @@ EVERYWHERE = pytest.mark.parametrize(
     [
         Inline(),
         Simulated(1),
-        Simulated(1, faults=FaultPlan(drop=0.2, duplicate=0.2, delay=0.3, until=1000.0)),
+        Simulated(
+            1, faults=FaultPlan(Drop(0.2), Duplicate(0.2), Jitter(0.05, p=0.3), until=1000.0)
+        ),
         Processes(1),
     ],
     ids=["inline", "simulated", "disturbed", "processes"],

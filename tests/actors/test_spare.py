@@ -196,7 +196,7 @@ def test_crash_points_hold_for_the_start_that_the_spare_becomes(
     kind: type[Simulated | Processes],
 ) -> None:
     point = CrashPoint(point="counted", action="exit:9", at=2, start=1, node="p0")
-    on = kind(2, spare=1, faults=FaultPlan(points=(point,)))
+    on = kind(2, spare=1, faults=FaultPlan(point))
 
     async def main() -> None:
         async with counting(on) as watched:

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from actors.faultylinks import FaultyLinks
 
 import actors
 from actorfl import Running
-from actors import FaultPlan, Kill, Processes
+from actors import Drop, Duplicate, FaultPlan, Jitter, Kill, Processes, Reorder
+from actors.faults.links import FaultyLinks
 from tests.faults.runs import ROUNDS, carry_out, rows, small
 
 pytestmark = pytest.mark.timeout(180)
@@ -26,7 +26,9 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> str:
 async def test_lost_doubled_and_late_messages_change_no_bit(
     over: str, undisturbed: str, tmp_path: Path
 ) -> None:
-    plan = FaultPlan(seed=1, drop=0.1, duplicate=0.1, delay=0.2, reorder=0.1, until=60.0)
+    plan = FaultPlan(
+        Drop(0.1), Duplicate(0.1), Jitter(0.05, p=0.2), Reorder(0.1), seed=1, until=60.0
+    )
     on = Processes(2, faults=plan, over=over)  # type: ignore[arg-type]  # one of the two words
     links: list[FaultyLinks] = []
 
@@ -42,11 +44,11 @@ async def test_lost_doubled_and_late_messages_change_no_bit(
     dropped = [row["dropped"] for row in rows(result.directory)]
     assert any(dropped), dropped
     counts = links[0].counts  # of what reached the launcher
-    assert min(counts.dropped, counts.duplicated, counts.delayed, counts.reordered) > 0
+    assert min(counts["drop"], counts["duplicate"], counts["jitter"], counts["reorder"]) > 0
 
 
 async def test_a_kill_at_a_time_on_top_changes_no_bit(undisturbed: str, tmp_path: Path) -> None:
-    plan = FaultPlan(seed=2, drop=0.05, delay=0.1, kills=(Kill("p1", at=1.0),), until=60.0)
+    plan = FaultPlan(Drop(0.05), Jitter(0.05, p=0.1), Kill("p1", at=1.0), seed=2, until=60.0)
     result = await carry_out(small(), tmp_path, Processes(2, faults=plan))
     assert result.sha256 == undisturbed
     assert result.restarts == 1

@@ -37,7 +37,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 async def killed(node: str, phase: str, at: int | AtClock, expected: str, out: Path) -> None:
     point = CrashPoint(point=phase, action="sigkill", at=at, node=node)
-    result = await carry_out(run(), out, Processes(2, faults=FaultPlan(points=(point,))))
+    result = await carry_out(run(), out, Processes(2, faults=FaultPlan(point)))
     assert result.sha256 == expected
     assert result.restarts == 1
     computed = fits(result.directory)

@@ -16,7 +16,20 @@ import actors
 from actorfl import Result, Rounds, Run, Supervision
 from actorfl.errors import Misfit
 from actorfl.execute import running
-from actors import AtClock, CrashPoint, FaultPlan, Inline, Kill, Simulated
+from actors import (
+    AtClock,
+    CrashPoint,
+    Drop,
+    Duplicate,
+    FaultPlan,
+    Full,
+    Inline,
+    Jitter,
+    Kill,
+    Reorder,
+    Simulated,
+    Torn,
+)
 from actors.sim import SimulationStatistics
 from tests.faults.runs import ROUNDS, carry_out, fits, rows, small
 from tests.faults.tasks import Tally
@@ -53,10 +66,11 @@ def schedule(seed: int) -> Simulated:
     write = CrashPoint(
         point="storage.write", action="sigkill", at=draw.randint(1, 6), node="aggregator"
     )
-    plan = FaultPlan(
-        seed=seed, drop=0.05, duplicate=0.05, delay=0.1, reorder=0.05, torn=0.5, kills=kills,
-        full=0.02 if seed % 2 else 0.0, points=(write,) if seed % 4 == 0 else (), until=20.0,
+    faults = (
+        Drop(0.05), Duplicate(0.05), Jitter(0.05, p=0.1), Reorder(0.05), Torn(0.5), *kills,
+        *((Full(0.02),) if seed % 2 else ()), *((write,) if seed % 4 == 0 else ()),
     )  # fmt: skip
+    plan = FaultPlan(*faults, seed=seed, until=20.0)
     return Simulated(2, seed=seed, faults=plan)
 
 
@@ -70,7 +84,7 @@ def test_a_simulated_run_gives_the_bits_of_a_real_one(undisturbed: str, tmp_path
     assert (result.sha256, result.restarts, result.rounds) == (undisturbed, 0, ROUNDS)
     assert set(fits(result.directory).values()) == {1}
     assert [row["round"] for row in rows(result.directory)] == list(range(1, ROUNDS + 1))
-    assert (told.killed, told.dropped, told.started) == (0, 0, 4)
+    assert (told.killed, told.faults, told.started) == (0, {}, 4)
 
 
 def test_no_schedule_of_faults_changes_a_bit(undisturbed: str, tmp_path: Path) -> None:
@@ -81,13 +95,13 @@ def test_no_schedule_of_faults_changes_a_bit(undisturbed: str, tmp_path: Path) -
         assert [row["round"] for row in rows(result.directory)] == list(range(1, ROUNDS + 1))
         told.append(statistics)
     # A fault that never took effect would prove nothing.
-    assert sum(s.dropped for s in told) > SEEDS
-    assert sum(s.duplicated for s in told) > SEEDS
-    assert sum(s.delayed for s in told) > SEEDS
-    assert sum(s.reordered for s in told) > SEEDS
-    assert sum(s.torn for s in told) > SEEDS / 20
-    assert sum(s.full for s in told) > SEEDS / 20
-    assert sum(s.points for s in told) > SEEDS / 8
+    assert sum(s.faults.get("drop", 0) for s in told) > SEEDS
+    assert sum(s.faults.get("duplicate", 0) for s in told) > SEEDS
+    assert sum(s.faults.get("jitter", 0) for s in told) > SEEDS
+    assert sum(s.faults.get("reorder", 0) for s in told) > SEEDS
+    assert sum(s.faults.get("torn", 0) for s in told) > SEEDS / 20
+    assert sum(s.faults.get("full", 0) for s in told) > SEEDS / 20
+    assert sum(s.faults.get("crash", 0) for s in told) > SEEDS / 8
     assert sum(s.started - len(NODES) for s in told) > SEEDS
     assert len({s.digest for s in told}) == SEEDS
 
@@ -109,8 +123,8 @@ def test_a_crash_in_any_phase_costs_one_restart_and_no_bit(
         1 if phase.endswith("start") else 3 if phase == "storage.write" else AtClock(2)
     )
     point = CrashPoint(point=phase, action=action, at=at, node=node)
-    result, told = simulate(run, Simulated(2, faults=FaultPlan(points=(point,))), tmp_path)
-    assert told.points == 1
+    result, told = simulate(run, Simulated(2, faults=FaultPlan(point)), tmp_path)
+    assert told.faults == {"crash": 1}
     assert result.sha256 == expected
     assert result.restarts == 1
     again = {clock for (_, clock), times in fits(result.directory).items() if times > 1}
@@ -164,9 +178,9 @@ async def test_a_simulation_in_real_time_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "faults",
     [
-        FaultPlan(delay=0.5, delay_seconds=3.0),
-        FaultPlan(drop=0.3, duplicate=0.3, delay=0.4),
-        FaultPlan(kills=tuple(Kill("aggregator", at) for at in (1.1, 2.2, 3.3))),
+        FaultPlan(Jitter(3.0, p=0.5)),
+        FaultPlan(Drop(0.3), Duplicate(0.3), Jitter(0.05, p=0.4)),
+        FaultPlan(*(Kill("aggregator", at) for at in (1.1, 2.2, 3.3))),
     ],
     ids=["late", "lost and doubled", "killed"],
 )
@@ -185,18 +199,18 @@ def test_each_row_is_given_once_and_in_order_whatever_becomes_of_messages(
 
 def test_a_point_that_freezes_a_process_for_good_is_refused(tmp_path: Path) -> None:
     point = CrashPoint("worker.fit", "sigstop", node="p0")
-    on = Simulated(2, faults=FaultPlan(points=(point,)))
+    on = Simulated(2, faults=FaultPlan(point))
     with pytest.raises(Misfit, match=r"set supervision\.stuck_after"):
         simulate(small(), on, tmp_path)
     assert not list(tmp_path.iterdir())
     result, told = simulate(small(supervision=Supervision(stuck_after=3.0)), on, tmp_path)
-    assert (told.points, result.restarts) == (1, 1)
+    assert (told.faults["crash"], result.restarts) == (1, 1)
 
 
 def test_a_point_that_is_misspelt_is_told_of_at_the_end(tmp_path: Path) -> None:
     said: list[Mapping[str, Any]] = []
     point = CrashPoint("aggregator.mergd", "sigkill", node="aggregator")
-    on = Simulated(2, faults=FaultPlan(points=(point,)))
+    on = Simulated(2, faults=FaultPlan(point))
     actors.run(carry_out(small(), tmp_path, on, on_row=said.append), on=on)
     (line,) = [line["event"] for line in said if "event" in line]
     assert line.startswith("crash point 'aggregator.mergd' (sigkill) was never reached; look at")

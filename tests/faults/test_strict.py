@@ -54,7 +54,7 @@ async def test_a_worker_that_differs_is_known_though_the_aggregator_died_before_
 ) -> None:
     # The first write of its storage takes over the metrics, the second is the first checkpoint.
     point = CrashPoint(point="storage.write", action="sigkill", at=2, node="aggregator")
-    on = Processes(4, env={"w3": {"ACTORFL_THREADS": "2"}}, faults=FaultPlan(points=(point,)))
+    on = Processes(4, env={"w3": {"ACTORFL_THREADS": "2"}}, faults=FaultPlan(point))
     result = await carry_out(small(until=Rounds(2)), tmp_path, on)
     assert result.restarts == 1
     assert list(result.unpromised) == ["w3"]

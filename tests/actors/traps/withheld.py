@@ -38,6 +38,15 @@ class Withheld:
     def terminate(self) -> None:
         self.child.terminate()
 
+    def freeze(self) -> bool:
+        return self.child.freeze()
+
+    def thaw(self) -> bool:
+        return self.child.thaw()
+
+    def slow(self, factor: float) -> bool:
+        return self.child.slow(factor)
+
     def last_lines(self, n: int = 20) -> list[str]:
         return self.child.last_lines(n)
 
