@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from actorfl import config, registry, tomlwriter
+from actorfl import config, registry
 from actorfl.algorithm import Algorithm
 from actorfl.config import Place, Table
 from actorfl.errors import ConfigError, Misfit, MissingKey, UnknownKey, WrongType, WrongValue
@@ -27,7 +27,7 @@ from actorfl.sync import BSP, Sync
 from actorfl.task import Task
 from actorfl.topology import Topology
 from actorfl.until import Until
-from actors import code
+from actors import UsageError, code, tomlwriter
 
 if TYPE_CHECKING:
     from actorfl.execute import Result
@@ -219,7 +219,10 @@ class Run:
         Raises:
             ConfigError: a value or class that has no form outside this process.
         """
-        return tomlwriter.dumps(self.table())
+        try:
+            return tomlwriter.dumps(self.table())
+        except UsageError as error:
+            raise ConfigError(str(error)) from None
 
     def canonical(self) -> Table:
         """Return what decides the result: no name and no place, a class by its name and source.

@@ -193,7 +193,7 @@ class Simulation:
             steps=loop.steps,
             started=self.started,
             killed=self.killed,
-            faults=dict(self.counts),
+            faults=dict(+self.counts),  # without zeros
             network=self.network.statistics(),
             digest=self.trace.hexdigest(),
         )
