@@ -73,9 +73,19 @@ async def launched(
     world = world or World()
     if isinstance(on, Processes) and on.over == "tcp":
         world = replace(world, addresses=TcpAddresses())
-    if isinstance(on, Processes) and on.faults is not None and on.faults.disturbs_messages:
+    if (
+        isinstance(on, Processes)
+        and on.faults is not None
+        and (on.faults.disturbs_messages or on.faults.separates)
+    ):
         links = FaultyLinks(
-            on.faults, graph.name, 0, world.clock, world.clock.now(), world.fault_counts
+            on.faults,
+            graph.name,
+            0,
+            world.clock,
+            world.clock.now(),
+            world.fault_counts,
+            silent=True,
         )
         world = replace(world, faults=links)
     system = ActorSystem(

@@ -23,6 +23,8 @@ def _serve(raw: bytes) -> None:
 
     from actors import crashpoints
     from actors.errors import ActorError
+    from actors.faults.clock import SkewedClock
+    from actors.faults.disks import DiskFaults, FaultyStorage
     from actors.faults.links import FaultyLinks
     from actors.runner import loop_factory, run
     from actors.serving import EXIT_CUT_OFF, NodeConfig, serve
@@ -44,20 +46,36 @@ def _serve(raw: bytes) -> None:
         storage = FileStorage(config.storage, durability=config.durability)  # type: ignore[arg-type]  # checked by it
     world = World(storage=storage)
     if config.faults is not None:
+        skew = config.faults.skew(config.name)
+        if skew:
+            world.clock = SkewedClock(skew)
+            world.fault_counts["skew"] += 1
+        began = world.clock.now() - config.elapsed
+        if world.storage is not None and config.faults.disturbs_disks:
+            disks = DiskFaults(
+                config.faults,
+                config.name,
+                config.start,
+                world.clock,
+                began,
+                world.fault_counts,
+            )
+            world.storage = FaultyStorage(world.storage, disks)
         crashpoints.install(
             config.faults.points,
             node=config.name,
             generation=config.start,
             tell=crashpoints.announce,
         )
-        if config.faults.disturbs_messages:
+        if config.faults.disturbs_messages or config.faults.separates:
             world.faults = FaultyLinks(
                 config.faults,
                 config.name,
                 config.start,
                 world.clock,
-                world.clock.now() - config.elapsed,
+                began,
                 world.fault_counts,
+                silent=True,
             )
 
     async def be_that_node() -> None:

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from fnmatch import fnmatchcase
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from actors.errors import StorageError
 from actors.faults.kinds import Full, Torn
 from actors.faults.plan import FaultPlan
+from actors.storage import Storage
 from transports import Clock, Rng, SeededRng
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
 
 _BITS: Final = 53
 
@@ -72,3 +78,57 @@ class DiskFaults:
 
     def __repr__(self) -> str:
         return f"<DiskFaults {len(self._rules)} rules>"
+
+
+class FaultyStorage:
+    """A real storage some of whose writes find no space.
+
+    Args:
+        storage: where everything goes.
+        faults: decides about each write.
+    """
+
+    def __init__(self, storage: Storage, faults: DiskFaults) -> None:
+        self._storage = storage
+        self._faults = faults
+
+    async def read(self, name: str, *, limit: int | None = None) -> bytes | None:
+        """See `Storage.read`."""
+        return await self._storage.read(name, limit=limit)
+
+    async def write(self, name: str, parts: Iterable[ReadableBuffer]) -> None:
+        """See `Storage.write`."""
+        self._refuse_if_full("write", name)
+        await self._storage.write(name, parts)
+
+    async def append(self, name: str, data: ReadableBuffer, at: int) -> None:
+        """See `Storage.append`."""
+        self._refuse_if_full("append to", name)
+        await self._storage.append(name, data, at)
+
+    async def claim(self, name: str) -> None:
+        """See `Storage.claim`."""
+        await self._storage.claim(name)
+
+    async def size(self, name: str) -> int | None:
+        """See `Storage.size`."""
+        return await self._storage.size(name)
+
+    async def list(self, prefix: str = "") -> tuple[str, ...]:
+        """See `Storage.list`."""
+        return await self._storage.list(prefix)
+
+    async def remove(self, name: str) -> None:
+        """See `Storage.remove`."""
+        await self._storage.remove(name)
+
+    async def close(self) -> None:
+        """See `Storage.close`."""
+        await self._storage.close()
+
+    def _refuse_if_full(self, verb: str, name: str) -> None:
+        if self._faults.refuses():
+            raise StorageError(f"cannot {verb} {name}: no space left on device")
+
+    def __repr__(self) -> str:
+        return f"<FaultyStorage over {self._storage!r}>"

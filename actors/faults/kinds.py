@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from fnmatch import fnmatchcase
 from typing import Annotated, Final
 
 import msgspec
@@ -188,6 +189,13 @@ class Partition(Timed, frozen=True, tag="partition"):
     """
 
     groups: Annotated[tuple[tuple[Pattern, ...], ...], Meta(min_length=1)]
+
+    def side(self, name: str) -> int:
+        """The number of a node's group, from 1; 0 for that of all which are in none."""
+        for number, group in enumerate(self.groups, 1):
+            if any(fnmatchcase(name, pattern) for pattern in group):
+                return number
+        return 0
 
 
 class Kill(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="kill", tag_field="kind"):

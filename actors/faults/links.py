@@ -17,6 +17,7 @@ from actors.faults.kinds import (
     Duplicate,
     Jitter,
     MessageFault,
+    Partition,
     Reorder,
     Throttle,
 )
@@ -95,6 +96,8 @@ class FaultyLinks:
         clock: of the node.
         began: when the launcher started, by that clock.
         counts: how often each kind took effect, shared by all nodes of a simulation.
+        silent: whether a partition is one that connections do not tell of, as between real
+            machines at first: what is sent vanishes. A simulated network ends connections itself.
     """
 
     def __init__(  # noqa: PLR0917  (all of them are what it is made of)
@@ -105,7 +108,11 @@ class FaultyLinks:
         clock: Clock,
         began: float,
         counts: Counter[str] | None = None,
+        *,
+        silent: bool = False,
     ) -> None:
+        self._node = node
+        self._partitions = plan.of(Partition) if silent else ()
         self._until = plan.until
         self._clock = clock
         self._began = began
@@ -132,6 +139,10 @@ class FaultyLinks:
             pair = self._pairs[source] = _Pair(self._rules(source))
         pair.number = number = pair.number + 1
         now = self._clock.now() - self._began
+        for partition in self._partitions:
+            if partition.holds(now, self._until) and self._apart(partition, source):
+                self.counts["partition"] += 1
+                return
         late, hold, twice = 0.0, False, False
         for rule in pair.rules:
             fault = rule.fault
@@ -180,6 +191,9 @@ class FaultyLinks:
             pair.held[number] = _Held(deliver, args, timer)
         else:
             self._passed(pair, number, deliver, args)
+
+    def _apart(self, partition: Partition, source: str) -> bool:
+        return partition.side(source) != partition.side(self._node)
 
     def _rules(self, source: str) -> list[_Rule]:
         # Of the fault itself, not of its place in the plan: one less moves no draw of the others.

@@ -6,6 +6,7 @@ import math
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -15,7 +16,6 @@ from actors import tomlwriter
 from actors.crashpoints import CrashPoint
 from actors.errors import UsageError
 from actors.faults.kinds import (
-    Corrupt,
     Cut,
     Delay,
     Drop,
@@ -26,6 +26,7 @@ from actors.faults.kinds import (
     MessageFault,
     Partition,
     Reorder,
+    Skew,
     Throttle,
     Torn,
 )
@@ -174,9 +175,13 @@ class FaultPlan:
         return bool(self.on_messages or self.of(Cut))
 
     @property
-    def disturbs_connections(self) -> bool:
-        """Whether connections between nodes are cut, or frames garbled."""
-        return bool(self.of(Partition, Corrupt))
+    def separates(self) -> bool:
+        """Whether it takes nodes apart."""
+        return bool(self.of(Partition))
+
+    def skew(self, node: str) -> float:
+        """Seconds by which the clock of a node is ahead."""
+        return sum(each.seconds for each in self.of(Skew) if fnmatchcase(node, each.node))
 
     @property
     def disturbs_disks(self) -> bool:

@@ -4,19 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from fnmatch import fnmatchcase
 from itertools import combinations
 
 from actors.faults.kinds import Partition
 from transports.sim import SimLoop, SimNetwork
-
-
-def side(partition: Partition, name: str) -> int:
-    """Which group a node is in; those that no pattern stands for are one more, 0."""
-    for number, group in enumerate(partition.groups, 1):
-        if any(fnmatchcase(name, pattern) for pattern in group):
-            return number
-    return 0
 
 
 class Islands:
@@ -58,7 +49,7 @@ class Islands:
 
     def _begin(self, partition: Partition) -> None:
         self._now.append(partition)
-        self._counts["partition"] += len({side(partition, name) for name in self._names}) > 1
+        self._counts["partition"] += len({partition.side(name) for name in self._names}) > 1
         self._cut_and_join()
 
     def _end(self, partition: Partition) -> None:
@@ -67,7 +58,7 @@ class Islands:
 
     def _cut_and_join(self) -> None:
         for a, b in combinations(self._names, 2):
-            apart = any(side(each, a) != side(each, b) for each in self._now)
+            apart = any(each.side(a) != each.side(b) for each in self._now)
             if apart and (a, b) not in self._cut:
                 self._cut.add((a, b))
                 self._network.cut(a, b)

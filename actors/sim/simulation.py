@@ -8,7 +8,6 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from typing import Final
 
 import msgspec
@@ -19,7 +18,7 @@ from actors.deploy import Simulated
 from actors.errors import NodeStartFailed, UsageError
 from actors.exits import Exit
 from actors.faults.disks import DiskFaults
-from actors.faults.kinds import Partition, Skew
+from actors.faults.kinds import Partition
 from actors.faults.links import FaultyLinks
 from actors.serving import EXIT_CUT_OFF, NodeConfig, serve
 from actors.sim.disk import Disk, SimStorage
@@ -101,7 +100,7 @@ class Simulation:
 
     def _world(self, node: SimNode, name: str, generation: int, spawner: SimSpawner) -> World:
         plan = self.on.faults
-        skew = sum(fault.seconds for fault in plan.of(Skew) if fnmatchcase(name, fault.node))
+        skew = plan.skew(name)
         self.counts["skew"] += skew != 0
         clock = node.clock(skew=skew)
         began = self.began + skew
