@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 import typing
 from collections.abc import Callable, Sequence
+from types import CoroutineType
 from typing import Any
 
 import msgspec
@@ -62,6 +64,13 @@ class Codec:
     def cannot(self, value: Any, error: Exception) -> CannotEncode:
         """What is raised for a value that does not travel."""
         self.found = []
+        if isinstance(value, CoroutineType):
+            value.close()  # it is told of here, and not once more by Python
+            return CannotEncode(
+                f"the coroutine {value.__name__} cannot be encoded: return what it returns, by "
+                "`return await` in an `async def`; the handlers of blocking actors are plain "
+                "functions and await nothing"
+            )
         return CannotEncode(
             f"{type(value).__qualname__} cannot be encoded: {error}; messages and arguments "
             "hold numbers, text, bytes, containers, msgspec structures, dataclasses, actor "
@@ -101,6 +110,8 @@ class Codec:
         hint = ""
         if type(value).__name__ in {"ndarray", "Tensor", "Parameter"}:
             hint = " (arrays travel inside Weights.of({...}))"
+        elif inspect.isawaitable(value):
+            hint = " (await it, and give what it results in)"
         msg = f"a {type(value).__module__}.{type(value).__qualname__} does not travel{hint}"
         raise NotImplementedError(msg)
 

@@ -16,8 +16,9 @@ from actors import item as wire
 from actors.errors import CannotEncode
 from actors.handlers import Handlers
 from actors.item import ASK, OVERHEAD, REPLY, Item, Refusal, tag_of
-from actors.message import Lane, Message
+from actors.message import Lane, Message, kinds_below
 from actors.signals import Failure, Terminated
+from actors.suggest import shown
 from actors.timers import Tick
 from transports import Link, LinkClosed, LinkFull, MessageTooLarge, Weights
 
@@ -118,7 +119,8 @@ class Handling:
                 continue
             function = by_type.get(type(message))
             if function is None:
-                self._system.dead_letter(cell.path, entry, "no handler for it")
+                why = f"no handler for it{self._of_base(type(message).__qualname__)}"
+                self._system.dead_letter(cell.path, entry, why)
                 cell.skipped += 1
                 continue
             self.current = envelope
@@ -163,8 +165,18 @@ class Handling:
         if tag_of(item.body) in handled or not handled or self._union is msgspec.Raw:
             why = f"not understood: {str(error) or type(error).__name__}"
         else:
-            why = f"it handles only {', '.join(handled)}"
+            why = f"it handles only {', '.join(handled)}{self._of_base(tag_of(item.body))}"
         self._system.dead_letter(self._cell.path, entry, why)
+
+    def _of_base(self, name: str) -> str:
+        """What is to be done where the message's class is derived from one that is handled."""
+        for kind in self._by_type:
+            if any(one.__qualname__ == name for one in kinds_below(kind)):
+                return (
+                    f", and the handler of {kind.__qualname__} takes no {name}, which is derived "
+                    "from it: add a handler for it"
+                )
+        return ""
 
     async def _awaited(
         self,
@@ -229,6 +241,8 @@ class Handling:
     def _reply(self, envelope: Envelope, result: Any) -> Coroutine[Any, Any, None] | None:
         """Answer an ask; what is left to wait for where the link is full."""
         if envelope.stashed:
+            if result is not None:
+                self._went_on(envelope, result)
             return None
         try:
             item, arrays = self._answer_to(envelope, result)
@@ -254,6 +268,14 @@ class Handling:
             else:
                 return None
         return self._reply_when_there_is_room(envelope, item, arrays, lane)
+
+    def _went_on(self, envelope: Envelope, result: Any) -> None:
+        """A handler has stashed its ask, and then made an answer that goes nowhere."""
+        _log.warning(
+            "%s has stashed %s and went on, to an answer (%s) that nobody gets now: the message is "
+            "handled again when it is unstashed; write `return self.stash.stash(message)`",
+            self._cell.path, tag_of(envelope.item.body), shown(result),
+        )  # fmt: skip
 
     def _answer_to(self, envelope: Envelope, result: Any) -> tuple[Item, Sequence[Weights]]:
         body, arrays = self._system.codec.encode(result)

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 from actors.children import Children
 from actors.declared import Handle
 from actors.errors import GaveUp, GraphError
+from actors.given import check_awaitable, check_timeout
 from actors.observing import LIMIT
 from actors.processes import Processes as ProcessManager
 from actors.ref import ActorRef
 from actors.signals import Failure
 from actors.state import LiveState
-from actors.suggest import among
+from actors.suggest import among, shown
 from actors.supervisor import Progressed
 from actors.system import ActorSystem
 
@@ -65,19 +66,22 @@ class Live:
             name = actor.name
         else:
             name = actor
-        try:
-            return self._refs[name]
-        except KeyError:
+        if not isinstance(name, str) or name not in self._refs:
             known = among(name, list(self._refs))
-            msg = f"graph {self._graph.name!r} has no actor {name!r}; {known}"
-            raise GraphError(msg) from None
+            msg = f"graph {self._graph.name!r} has no actor {shown(name)}; {known}"
+            raise GraphError(msg)
+        return self._refs[name]
 
     async def state(self, *, limit: float = LIMIT) -> LiveState:
         """The tree of actors over all nodes, and the nodes with their links, as they are now.
 
         Args:
             limit: seconds after which a node that has not answered is shown as stuck.
+
+        Raises:
+            UsageError: no seconds from 0.
         """
+        check_timeout("state", limit, "limit")
         return await self.system.state(limit=limit)
 
     def children(self, supervisor: str) -> Children:
@@ -87,9 +91,9 @@ class Live:
             GraphError: there is no supervisor of that name.
         """
         known = {ref.name: ref for ref in self._supervisors()}
-        if supervisor not in known:
+        if not isinstance(supervisor, str) or supervisor not in known:
             hint = among(supervisor, list(known))
-            msg = f"graph {self._graph.name!r} has no supervisor {supervisor!r}; {hint}"
+            msg = f"graph {self._graph.name!r} has no supervisor {shown(supervisor)}; {hint}"
             raise GraphError(msg)
         return Children(known[supervisor])
 
@@ -107,7 +111,9 @@ class Live:
 
         Raises:
             GaveUp: a root supervisor gave up first.
+            UsageError: there is nothing to await.
         """
+        check_awaitable("until", done)
         failed = self.system.failure
         waited: asyncio.Future[T] = asyncio.ensure_future(done)
         either: set[asyncio.Future[Any]] = {waited, failed}

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from actors.deploy import Deployment, Inline, Processes
+from actors.deploy import Deployment, Inline, Processes, check_deployment
 from actors.errors import GraphError
 from actors.suggest import among
 
@@ -26,7 +26,9 @@ def placed(graph: str, actors: Mapping[str, ActorNode], on: Deployment) -> dict[
 
     Raises:
         GraphError: a placement that does not exist.
+        UsageError: what is no deployment.
     """
+    check_deployment(on)
     nodes: dict[str, str] = {}
     index = 0
     for name, actor in actors.items():

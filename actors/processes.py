@@ -16,6 +16,7 @@ from actors.crashpoints import announced
 from actors.errors import NodeStartFailed, UsageError
 from actors.events import CrashPointMissed, NodeAnswers, NodeDied, NodeStarted, NodeStuck
 from actors.faults import FaultPlan
+from actors.given import check_known
 from actors.liveness import INTERVAL, STUCK, Liveness
 from actors.reserve import Reserve
 from actors.serving import NodeConfig
@@ -172,13 +173,7 @@ class Processes:
             NodeStartFailed: it did not come up; its last lines are in the sentence.
             UsageError: it was not declared.
         """
-        process = self._processes.get(name)
-        if process is None:
-            msg = (
-                f"no process named {name!r} is declared; there are "
-                f"{', '.join(sorted(self._processes)) or 'none'}"
-            )
-            raise UsageError(msg)
+        process = self._known(name)
         if process.starting is None:
             if process.child is not None and process.child.alive:
                 return
@@ -437,15 +432,27 @@ class Processes:
     # -- looking and ending ------------------------------------------------------------------------
 
     def pid(self, name: str) -> int | None:
-        """Process id of a node's running process."""
-        child = self._processes[name].child
+        """Process id of a node's running process; None where it does not run.
+
+        Raises:
+            UsageError: it was not declared.
+        """
+        child = self._known(name).child
         return child.pid if child is not None and child.alive else None
 
     def kill(self, name: str) -> None:
-        """SIGKILL a node's process, as a crash would end it."""
-        child = self._processes[name].child
+        """SIGKILL a node's process, as a crash would end it.
+
+        Raises:
+            UsageError: it was not declared.
+        """
+        child = self._known(name).child
         if child is not None:
             child.kill()
+
+    def _known(self, name: str) -> _Process:
+        check_known("process", name, sorted(self._processes))
+        return self._processes[name]
 
     def statistics(self) -> tuple[ProcessStatistics, ...]:
         """One frozen record per declared process."""

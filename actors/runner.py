@@ -8,7 +8,8 @@ import threading
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
-from actors.deploy import Deployment, Simulated
+from actors.deploy import Deployment, Simulated, check_deployment
+from actors.given import check_coroutine
 
 T = TypeVar("T")
 
@@ -30,7 +31,11 @@ def run(
         use_uvloop: take uvloop where it is installed (it is not on Windows), else asyncio's loop.
         on: what the program starts its graph on; ``Simulated`` needs a loop of its own.
         terminable: whether SIGTERM is heeded like that; one that somebody handles is left alone.
+
+    Raises:
+        UsageError: no coroutine, or no deployment.
     """
+    check_coroutine("run", main)
     factory = loop_factory(on) if use_uvloop or isinstance(on, Simulated) else None
     if terminable and not isinstance(on, Simulated) and _terminates_us():
         main = _until_terminated(main)
@@ -73,6 +78,8 @@ async def _until_terminated(main: Coroutine[Any, Any, T]) -> T:
 
 def loop_factory(on: Deployment | None = None) -> Callable[[], asyncio.AbstractEventLoop] | None:
     """Uvloop's loop, or None (asyncio's default) where it is not installed; a simulation's own."""
+    if on is not None:
+        check_deployment(on)
     if isinstance(on, Simulated):
         return on.loop
     try:

@@ -15,6 +15,7 @@ import msgspec
 from actors import arguments as arguments_of
 from actors import item as wire
 from actors.actor import Actor
+from actors.argumentcheck import check_arguments
 from actors.asks import Asks
 from actors.blocking import ActorClass, actor_class
 from actors.cell import Cell
@@ -24,6 +25,7 @@ from actors.codec import Codec
 from actors.debugging import Debugger
 from actors.errors import UsageError
 from actors.events import Custom, DeadLetter, EventStream
+from actors.given import check_ref
 from actors.handling import Envelope
 from actors.item import OVERHEAD, TELL, Item, Refusal, tag_of
 from actors.names import check_name
@@ -264,8 +266,11 @@ class ActorSystem:
         Raises:
             SpawnFailed: its constructor or ``on_start`` raised.
             HandlerError: its handlers do not fit its messages.
-            UsageError: the name is taken, or not a name.
+            UsageError: the name is taken, or not a name, or its constructor does not take the
+                arguments or needs others.
         """
+        check_name(name)
+        check_arguments(name, cls, arguments)
         if name in self._names:
             msg = (
                 f"node {self.name} has a top-level actor named {name!r} already; choose "
@@ -377,7 +382,11 @@ class ActorSystem:
 
         Returns:
             Why it is gone: "stopped" where the stop worked; or why its node is.
+
+        Raises:
+            UsageError: it is no reference.
         """
+        check_ref("stop", ref)
         if ref.node != self.name and self.router.link_to(ref.node) is None:
             return f"node {ref.node} is not known or dead"
         ended = self.stops.wait_for(ref)
