@@ -181,5 +181,5 @@ def check_known(what: str, name: Any, names: Collection[str]) -> None:
         UsageError: nobody has it; the nearest is named.
     """
     if not isinstance(name, str) or name not in names:
-        msg = f"there is no {what} {shown(name)}; {among(name, list(names))}"
+        msg = f"there is no {what} named {shown(name)}; {among(name, list(names))}"
         raise UsageError(msg)

@@ -161,7 +161,7 @@ def test_arguments_that_do_not_fit_the_constructor_are_refused() -> None:
     g = ActorGraph("g")
     with g.supervisor("root"):
         g.actor("a", Adder, begin=1)
-    with pytest.raises(GraphError, match=r"'a' cannot be made: Adder: .*begin|missing"):
+    with pytest.raises(GraphError, match=r"'a' cannot be made: Adder takes no argument 'begin'"):
         g.validate(Inline())
 
 
