@@ -122,10 +122,11 @@ def _holds_message(hint: Any) -> bool:
 
 
 def _used_names(cls: type) -> set[str]:
-    """All names that the code of a class mentions, that of its bases included."""
+    """All names that the code of a class mentions, that of the user's bases included."""
     names: set[str] = set()
+    ours = {*Actor.__mro__, *getattr(_blocking_base(cls), "__mro__", ())}
     for owner in cls.__mro__:
-        if owner in (Actor, object):
+        if owner in ours:
             continue
         for value in tuple(vars(owner).values()):
             function = getattr(value, "__func__", None) or getattr(value, "fget", None) or value
