@@ -11,7 +11,7 @@ from typing import Any
 
 from actors.arguments import hints_of
 from actors.errors import GraphError, UsageError
-from actors.given import where_its_ref_is
+from actors.given import what_instead
 from actors.hints import is_reference, leaves, members, mentions_reference, text_of
 from actors.suggest import meant, shown
 
@@ -108,7 +108,7 @@ def _no_reference(
 def _instead(value: Any, *, in_graph: bool) -> str:
     if in_graph and isinstance(value, str):
         return f"give the handle that actor() returned, or link({value!r}) of the graph"
-    return where_its_ref_is(value)
+    return what_instead(value)
 
 
 def _is_handle(value: Any) -> bool:

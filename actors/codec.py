@@ -112,6 +112,11 @@ class Codec:
             hint = " (arrays travel inside Weights.of({...}))"
         elif inspect.isawaitable(value):
             hint = " (await it, and give what it results in)"
+        else:
+            from actors.given import where_its_ref_is  # which needs the class of references
+
+            where = where_its_ref_is(value)
+            hint = f" ({where})" if where else ""
         msg = f"a {type(value).__module__}.{type(value).__qualname__} does not travel{hint}"
         raise NotImplementedError(msg)
 

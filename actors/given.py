@@ -26,16 +26,12 @@ def check_ref(call: str, value: Any) -> None:
         UsageError: it is none.
     """
     if not isinstance(value, ActorRef):
-        msg = f"{call}() takes an ActorRef, not {shown(value)}; {where_its_ref_is(value)}"
+        msg = f"{call}() takes an ActorRef, not {shown(value)}; {what_instead(value)}"
         raise UsageError(msg)
 
 
-def where_its_ref_is(value: Any) -> str:
-    """How to get at the reference that was meant."""
-    from actors.declared import Handle  # which itself needs references
-
-    if isinstance(value, Handle):
-        return f"the reference of that handle is live[{value.name!r}], once its graph runs"
+def what_instead(value: Any) -> str:
+    """How to get at the reference that was meant, whatever was given for it."""
     if isinstance(value, str):
         return (
             "that may be an actor's name: give what spawn returned, live[name] of a graph that "
@@ -43,10 +39,19 @@ def where_its_ref_is(value: Any) -> str:
         )
     if isinstance(value, type):
         return "that is a class: give the reference of an actor, as spawn returns it"
+    return where_its_ref_is(value) or "give what spawn returned, or live[name] of a graph that runs"
+
+
+def where_its_ref_is(value: Any) -> str:
+    """How to get at the reference of what stands for an actor; "" for anything else."""
+    from actors.declared import Handle  # which itself needs references
+
+    if isinstance(value, Handle):
+        return f"the reference of that handle is live[{value.name!r}], once its graph runs"
     # Not getattr: what a property of a user's class does is not asked for.
     if any("ref" in vars(cls) for cls in type(value).__mro__):
         return "give its .ref"
-    return "give what spawn returned, or live[name] of a graph that runs"
+    return ""
 
 
 def check_message(call: str, value: Any) -> None:

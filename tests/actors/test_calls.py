@@ -18,6 +18,7 @@ from actors import (
     ActorGraph,
     ActorRef,
     ActorSystem,
+    CannotEncode,
     Children,
     DeadLetter,
     Deployment,
@@ -384,6 +385,23 @@ async def test_a_probe_says_what_it_was_given() -> None:
                 (lambda: letters.expect(reason=5), "expect() takes reason= as a string, not 5"),
             ):  # fmt: skip
                 await refused(call, sentence)
+
+
+class Carry(Message[None]):
+    what: Any
+
+
+async def test_what_stands_for_an_actor_in_a_message_is_told_where_its_reference_is() -> None:
+    async with ActorSystem("node") as system:
+        store = await system.spawn("store", Store)
+        handle: Any = declared().link("far")
+        for what, hint in (
+            (handle, "the reference of that handle is live['far'], once its graph runs"),
+            (await TestProbe.on(system), "(give its .ref)"),
+            (asyncio.get_running_loop().create_future(), "(await it, and give what it results in)"),
+        ):
+            await refused(partial(store.tell, Carry(what)), hint, CannotEncode)
+            await refused(partial(store.ask, Carry([what]), timeout=1), hint, CannotEncode)
 
 
 async def test_a_thing_of_odd_text_is_refused_as_well() -> None:
