@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import sys
 import typing
 from collections.abc import Callable, Sequence
 from types import CoroutineType
@@ -11,6 +12,7 @@ from typing import Any
 import msgspec
 
 from actors.errors import CannotEncode
+from actors.stray import stray
 from transports import Weights
 
 RefParts = tuple[str, str, int]
@@ -70,6 +72,13 @@ class Codec:
                 f"the coroutine {value.__name__} cannot be encoded: return what it returns, by "
                 "`return await` in an `async def`; the handlers of blocking actors are plain "
                 "functions and await nothing"
+            )
+        declared = sys.modules.get("actors.declared")  # where it is not loaded there are no handles
+        where = "" if declared is None else stray(value, declared.Handle)
+        if where:
+            return CannotEncode(
+                f"{type(value).__qualname__} cannot be encoded: it holds the handle of a graph in "
+                f"{where}; give the reference instead, which is live[handle] once the graph runs"
             )
         return CannotEncode(
             f"{type(value).__qualname__} cannot be encoded: {error}; messages and arguments "

@@ -9,6 +9,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 from actors.deploy import Deployment, Simulated, check_deployment
+from actors.errors import UsageError
 from actors.given import check_coroutine
 
 T = TypeVar("T")
@@ -33,14 +34,34 @@ def run(
         terminable: whether SIGTERM is heeded like that; one that somebody handles is left alone.
 
     Raises:
-        UsageError: no coroutine, or no deployment.
+        UsageError: no coroutine or no deployment, or a loop runs already.
     """
     check_coroutine("run", main)
+    try:
+        _check_no_loop(getattr(main, "__name__", "main"))
+        if on is not None:
+            check_deployment(on)
+    except UsageError:
+        main.close()  # it is told of here, and not once more by Python as never awaited
+        raise
     factory = loop_factory(on) if use_uvloop or isinstance(on, Simulated) else None
     if terminable and not isinstance(on, Simulated) and _terminates_us():
         main = _until_terminated(main)
     with asyncio.Runner(loop_factory=factory) as runner:
         return runner.run(main)
+
+
+def _check_no_loop(main: str) -> None:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return
+    msg = (
+        f"run({main}()) starts a loop, and one runs here already; within a coroutine write "
+        f"`await {main}()`, and at the end of a script begin with "
+        '`if __name__ == "__main__":`, since processes load it too'
+    )
+    raise UsageError(msg)
 
 
 def _terminates_us() -> bool:

@@ -252,16 +252,27 @@ async def test_what_is_no_deployment_is_refused_wherever_one_is_given(
     await refused(lambda: g.draw(tmp_path / "a.svg", on), sentence)
     await refused(lambda: g.start(on).__aenter__(), sentence)
     await refused(lambda: systems("a", on=on).__aenter__(), sentence)
-    main = later()
-    await refused(lambda: run(main, on=on), sentence)
-    main.close()
 
 
-async def test_what_is_run_is_a_coroutine() -> None:
+def test_what_is_run_is_a_coroutine() -> None:
     wrong: Any = later
-    await refused(lambda: run(wrong), "write run(later())")
+    with pytest.raises(UsageError, match=re.escape("write run(later())")):
+        run(wrong)
     wrong = None
-    await refused(lambda: run(wrong), "run() takes a coroutine, not None")
+    with pytest.raises(UsageError, match=re.escape("run() takes a coroutine, not None")):
+        run(wrong)
+
+
+async def test_a_loop_within_a_loop_is_refused() -> None:
+    await refused(
+        lambda: run(later()), "run(later()) starts a loop, and one runs here already; wit"
+    )
+
+
+@pytest.mark.parametrize(("on", "sentence"), NO_DEPLOYMENTS)
+def test_what_is_no_deployment_is_not_run_on(on: Any, sentence: str) -> None:
+    with pytest.raises(UsageError, match=re.escape(sentence)):
+        run(later(), on=on)
 
 
 async def test_a_declaration_says_what_it_was_given() -> None:
@@ -394,14 +405,17 @@ class Carry(Message[None]):
 async def test_what_stands_for_an_actor_in_a_message_is_told_where_its_reference_is() -> None:
     async with ActorSystem("node") as system:
         store = await system.spawn("store", Store)
-        handle: Any = declared().link("far")
+        far: Any = declared().link("far", Store)
         for what, hint in (
-            (handle, "the reference of that handle is live['far'], once its graph runs"),
+            (far, "holds the handle of a graph in 'what' of a Carry; give the reference instead"),
             (await TestProbe.on(system), "(give its .ref)"),
             (asyncio.get_running_loop().create_future(), "(await it, and give what it results in)"),
         ):
             await refused(partial(store.tell, Carry(what)), hint, CannotEncode)
-            await refused(partial(store.ask, Carry([what]), timeout=1), hint, CannotEncode)
+            await refused(partial(store.ask, Carry(what), timeout=1), hint, CannotEncode)
+        await refused(
+            partial(store.tell, Carry([far])), "the handle of a graph in a list; give", CannotEncode
+        )
 
 
 async def test_a_thing_of_odd_text_is_refused_as_well() -> None:
