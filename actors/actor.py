@@ -136,9 +136,9 @@ class Actor:
             msg = f"{self.ref.path} has a child named {name!r} already; choose another name"
             raise UsageError(msg)
         check_arguments(name, cls, arguments)
-        child = self.system.make(name, cls, arguments, parent=self.ref)
+        child = self.system.make(name, cls, arguments, parent=self.ref, begin=False)
         children.adopt(child.ref, math.inf)
-        await child.started
+        await self.system.idling.start(child)
         return child.ref
 
     def stop(self, ref: ActorRef | None = None) -> None:

@@ -3,46 +3,36 @@
 from __future__ import annotations
 
 import asyncio
-import enum
 import logging
 from collections import deque
-from collections.abc import Callable, Iterator
-from contextvars import ContextVar
+from collections.abc import Awaitable, Iterator
+from contextvars import ContextVar, copy_context
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+from actors import ending, reacting
 from actors.actor import Actor
-from actors.debugging import state_of
-from actors.errors import SpawnFailed, UsageError
-from actors.events import ActorFailure, ActorStopped
+from actors.errors import SpawnFailed
+from actors.events import ActorFailure
 from actors.handlers import handlers_of
 from actors.handling import Envelope, Handling
 from actors.item import Item
+from actors.lifecycle import State
 from actors.marks import Marks
 from actors.message import Message
 from actors.offspring import Offspring
-from actors.patience import AGAIN, Patience
+from actors.patience import Patience
 from actors.piping import Pipes
 from actors.ref import ActorRef
 from actors.signals import (
+    GUARDIAN_UID,
     AnySignal,
     Cause,
     Failed,
     Failure,
-    Halt,
-    Halted,
-    Inspect,
-    Inspected,
     RefParts,
-    Restart,
-    Resume,
     Started,
-    Stop,
-    Stopped,
-    Suspend,
     Terminated,
-    Unwatch,
-    Watch,
 )
 from actors.stash import Stash
 from actors.statistics import MOST_CHILDREN, CellStatistics, ChildStatistics
@@ -64,30 +54,27 @@ _TURN = 64
 _SHARE = 0.001
 _LONGEST = 512
 
-
-class State(enum.Enum):
-    """Where an actor is in its life."""
-
-    STARTING = "starting"
-    RUNNING = "running"
-    SUSPENDED = "suspended"
-    FAILED = "failed"
-    HALTING = "halting"
-    HALTED = "halted"
-    STOPPING = "stopping"
-    STOPPED = "stopped"
+# Ten thousand idle actors cost their node what each of them holds, in memory and in what the
+# garbage collector walks over again and again. What most never use is made when it is first used.
+_NO_MAIL: deque[Any] = deque(maxlen=0)
+_NOBODY: dict[int, RefParts] = {}
 
 
 class Cell:
-    """One actor of this node. Made by the system; user code sees ``Actor`` and ``ActorRef``."""
+    """One actor of this node. Made by the system; user code sees ``Actor`` and ``ActorRef``.
+
+    It has a task from the first moment on in which there is something to do: a start that waits
+    for something, a message, a signal that changes its state. ``reacting`` has what it does about
+    signals, ``ending`` how it ends.
+    """
 
     __slots__ = (
-        "__weakref__", "_factory", "_failure", "_halt_wanted", "_handling",
-        "_mailbox", "_marks", "_restart_wanted", "_since", "_stash", "_stop_wanted", "_suspended",
-        "_wakeup", "_watchers", "_watching", "actor", "bound", "busy", "children", "cls",
-        "failures", "handled", "overflow", "parent", "path", "patience", "pipes", "reason",
-        "ref", "restarts", "skipped", "started", "state", "stop_timeout", "stopped", "system",
-        "task", "timers", "uid",
+        "__weakref__", "_arguments", "_begun", "_children", "_context", "_first_start", "_handling",
+        "_marks", "_patience", "_pipes", "_since", "_started", "_stash", "_stopped", "_timers",
+        "_wakeup", "_watching", "actor", "bound", "busy", "cls", "failure", "failures", "gone",
+        "halt_wanted", "handled", "handlers", "mailbox", "overflow", "parent", "path", "reason",
+        "ref", "restart_wanted", "restarts", "skipped", "state", "stop_timeout", "stop_wanted",
+        "suspended", "system", "task", "uid", "watchers",
     )  # fmt: skip
 
     def __init__(
@@ -96,7 +83,7 @@ class Cell:
         ref: ActorRef,
         parent: RefParts,
         cls: type[Actor],
-        factory: Callable[[Actor], None],
+        arguments: dict[str, Any],
         *,
         bound: int,
         overflow: str,
@@ -108,6 +95,7 @@ class Cell:
         self.path = ref.path
         self.parent = parent
         self.cls = cls
+        self.handlers = handlers_of(cls)
         self.bound = bound
         self.overflow = overflow
         self.stop_timeout = stop_timeout
@@ -119,97 +107,163 @@ class Cell:
         self.failures = 0
         #: Why it was given up, where its end is no stop like others.
         self.reason: str | None = None
-        self.timers = Timers(system.world.clock, self.deliver)
-        loop = asyncio.get_running_loop()
-        self.started: asyncio.Future[None] = loop.create_future()
-        self.started.add_done_callback(_retrieved)
-        self.stopped: asyncio.Future[str] = loop.create_future()
-        self._handling = Handling(self, handlers_of(cls))
-        self._factory = factory
+        #: Why it is gone, once it is.
+        self.gone: str | None = None
         self.actor: Actor | None = None
-        self._mailbox: deque[Any] = deque()
-        #: When the mailbox, empty until then, got its first message; what came later is in marks.
-        self._since = system.world.clock.now()
-        self._marks: Marks | None = None
-        self._stash: Stash | None = None
-        self._wakeup: asyncio.Future[None] | None = None
-        self._stop_wanted = False
-        self._halt_wanted = False
-        self._restart_wanted = False
+        self.mailbox = _NO_MAIL
+        self.stop_wanted = False
+        self.halt_wanted = False
+        self.restart_wanted = False
         #: Somebody looks for a fault; instances that come meanwhile wait, too.
-        self._suspended = False
+        self.suspended = False
         #: What it failed of, while it waits for the verdict.
-        self._failure: Failure | None = None
-        #: With what it is at, once it is to stop.
-        self.patience = Patience(self)
+        self.failure: Failure | None = None
         self.busy = False
-        self.children = Offspring(system)
-        self._watchers: dict[int, RefParts] = {}
-        self._watching = Watching()
-        self.pipes = Pipes(self.path, self.deliver, self._work_failed)
-        self.task = loop.create_task(self._run(), name=f"actor {self.path}")
+        self.watchers = _NOBODY
+        self.task: asyncio.Task[None] | None = None
+        self._arguments = arguments
+        self._begun = False
+        #: What came of its first start: nothing yet, True, or why there was none.
+        self._first_start: bool | SpawnFailed = False
+        self._started: asyncio.Future[None] | None = None
+        self._stopped: asyncio.Future[str] | None = None
+        # That of who makes it, as for a task.
+        self._context = copy_context()
+        #: When the mailbox, empty until then, got its first message; what came later is in marks.
+        self._since = 0.0
+        self._marks: Marks | None = None
+        self._wakeup: asyncio.Future[None] | None = None
+        self._handling: Handling | None = None
+        self._timers: Timers | None = None
+        self._stash: Stash | None = None
+        self._patience: Patience | None = None
+        self._children: Offspring | None = None
+        self._watching: Watching | None = None
+        self._pipes: Pipes | None = None
+
+    # -- what only some actors have --------------------------------------------------------------
 
     @property
-    def chain(self) -> tuple[int, ...]:
-        """The actors that wait for what is being handled."""
-        current = self._handling.current
-        return current.item.chain if current is not None else ()
+    def timers(self) -> Timers:
+        """See ``Actor.timers``."""
+        if self._timers is None:
+            self._timers = Timers(self.system.world.clock, self.deliver)
+        return self._timers
 
     @property
-    def current(self) -> Envelope | None:
-        """What is being handled, where it came with arrays or wants a reply."""
-        return self._handling.current
+    def pipes(self) -> Pipes:
+        """What it awaits beside its mailbox."""
+        if self._pipes is None:
+            self._pipes = Pipes(self.path, self.deliver, self._work_failed)
+        return self._pipes
 
-    def answer(self, envelope: Envelope, result: Any) -> None:
-        """See ``Handling.answer``."""
-        self._handling.answer(envelope, result)
+    @property
+    def children(self) -> Offspring:
+        """Its living children."""
+        if self._children is None:
+            self._children = Offspring(self.system)
+        return self._children
+
+    @property
+    def watching(self) -> Watching:
+        """Whom it watches."""
+        if self._watching is None:
+            self._watching = Watching()
+        return self._watching
+
+    @property
+    def patience(self) -> Patience:
+        """With what it is at, once it is to stop."""
+        if self._patience is None:
+            self._patience = Patience(self)
+        return self._patience
 
     @property
     def stash(self) -> Stash:
         """See ``Actor.stash``."""
         if self._stash is None:
-            capacity = (self.actor or self.cls).stash_capacity
-            self._stash = Stash(self, capacity)
+            self._stash = Stash(self, (self.actor or self.cls).stash_capacity)
         return self._stash
+
+    def take_stash(self) -> list[Any]:
+        """What was put aside, in order; the next instance gets a stash of its own."""
+        stash, self._stash = self._stash, None
+        return [] if stash is None else stash.take()
+
+    @property
+    def has_children(self) -> bool:
+        """Whether any of its children lives."""
+        return bool(self._children)
+
+    @property
+    def watches(self) -> bool:
+        """Whether it watches anybody, or did."""
+        return self._watching is not None
+
+    # -- what is being handled -------------------------------------------------------------------
+
+    @property
+    def chain(self) -> tuple[int, ...]:
+        """The actors that wait for what is being handled."""
+        current = self.current
+        return current.item.chain if current is not None else ()
+
+    @property
+    def current(self) -> Envelope | None:
+        """What is being handled, where it came with arrays or wants a reply."""
+        return None if self._handling is None else self._handling.current
+
+    @property
+    def handling(self) -> Handling:
+        """What handles its messages."""
+        if self._handling is None:
+            self._handling = Handling(self, self.handlers)
+        return self._handling
+
+    def answer(self, envelope: Envelope, result: Any) -> None:
+        """See ``Handling.answer``."""
+        self.handling.answer(envelope, result)
 
     # -- mailbox -------------------------------------------------------------------------------
 
     def deliver(self, entry: Any) -> None:
         """Put an ``Item``, an ``Envelope``, a ``Tick`` or a local ``Message`` into the mailbox."""
-        mailbox = self._mailbox
+        mailbox = self.mailbox
         if len(mailbox) >= self.bound and not self._make_room(entry):
             return
+        if mailbox is _NO_MAIL:
+            mailbox = self.mailbox = deque()
         mailbox.append(entry)
-        if self._wakeup is not None:
-            self._wake()
+        if self._wakeup is not None or self.task is None:
+            self.wake()
         elif self.busy and len(mailbox) == 1:
             # Who is woken reads the clock itself; a flood of messages never comes here.
             self._since = self.system.world.clock.now()
 
     def understands(self, kind: type[Message[Any]]) -> bool:
         """Whether its class has a handler for that type."""
-        return self._handling.understands(kind)
+        return kind in self.handlers.by_type
 
     def put_back(self, entries: list[Any]) -> None:
         """Have these handled next: they were taken out of the mailbox before."""
-        self._mailbox.extendleft(reversed(entries))
+        self.mailbox.extendleft(reversed(entries))
         self.skipped -= len(entries)
-        self._wake()
+        self.wake()
 
     def _make_room(self, entry: Any) -> bool:
         if isinstance(entry, Terminated):
             return True  # it is told but once, and there are no more of them than watches
         if self.overflow == "drop_oldest":
-            for index, oldest in enumerate(self._mailbox):
+            for index, oldest in enumerate(self.mailbox):
                 if not isinstance(oldest, Terminated):
-                    del self._mailbox[index]
-                    self._refuse(oldest, "mailbox full")
+                    del self.mailbox[index]
+                    self.refuse(oldest, "mailbox full")
                     self.skipped += 1
                     return True
-        self._refuse(entry, "mailbox full")
+        self.refuse(entry, "mailbox full")
         return False
 
-    def _refuse(self, entry: Any, reason: str) -> None:
+    def refuse(self, entry: Any, reason: str) -> None:
         """Account for a message that will not be handled."""
         if isinstance(entry, Tick):
             return
@@ -217,30 +271,113 @@ class Cell:
 
     def cancel_ask(self, ask: int, link: Link[Item]) -> bool:
         """The asker no longer waits: drop the message, or cancel its handler; if it is here."""
-        current = self._handling.current
+        current = self.current
         if current is not None and current.item.ask == ask and current.link is link:
             current.cancelled = True
-            if self.busy:
+            if self.busy and self.task is not None:
                 self.task.cancel()
             return True
-        for entry in self._mailbox:
+        for entry in self.mailbox:
             if isinstance(entry, Envelope) and entry.item.ask == ask and entry.link is link:
                 entry.cancelled = True
                 return True
         return self._stash is not None and self._stash.cancel(ask, link)
 
+    # -- starting --------------------------------------------------------------------------------
+
+    def begin(self) -> None:
+        """Make the instance and start it; nothing where that was done.
+
+        What takes no time is done now, without a task: the constructor and, unless it is
+        overridden, ``on_start``.
+        """
+        if not self._begun and self.gone is None:
+            self._begun = True
+            self._context.run(self._begin)
+
+    def _begin(self) -> None:
+        CURRENT.set(self)
+        starting = self._construct()
+        if starting is not None or self.mailbox or self.stop_wanted or self.halt_wanted:
+            self._live(starting)
+        elif self.task is None:
+            self.system.idling.begin()
+
+    def _live(self, starting: Awaitable[None] | None = None) -> None:
+        """Give it its task."""
+        if self.mailbox is _NO_MAIL:
+            self.mailbox = deque()
+        if self.task is None and self.gone is None:
+            loop, name = asyncio.get_running_loop(), f"actor {self.path}"
+            self.task = loop.create_task(self._run(starting), name=name, context=self._context)
+
+    def wake(self) -> None:
+        """There is something to do."""
+        waiter, self._wakeup = self._wakeup, None
+        if waiter is not None:
+            if not waiter.done():
+                waiter.set_result(None)
+        elif self.task is None and self._begun:
+            self._live()
+
+    @property
+    def started(self) -> asyncio.Future[None]:
+        """Resolved by its first start, or by what prevents it.
+
+        Raises:
+            SpawnFailed: what its constructor or ``on_start`` raised, or that it was stopped before.
+        """
+        if self._started is None:
+            self._started = asyncio.get_running_loop().create_future()
+            self._started.add_done_callback(_retrieved)
+            self._resolve_started()
+        return self._started
+
+    @property
+    def has_started(self) -> bool:
+        """Whether it has ever started."""
+        return self._first_start is True
+
+    def first_start(self, outcome: bool | SpawnFailed) -> None:
+        """What came of its first start; nothing where that is known."""
+        if self._first_start is False:
+            self._first_start = outcome
+            self._resolve_started()
+
+    def _resolve_started(self) -> None:
+        if self._started is not None and not self._started.done():
+            if isinstance(self._first_start, SpawnFailed):
+                self._started.set_exception(self._first_start)
+            elif self._first_start:
+                self._started.set_result(None)
+
+    @property
+    def stopped(self) -> asyncio.Future[str]:
+        """Resolved when it is gone, with the reason."""
+        if self._stopped is None:
+            self._stopped = asyncio.get_running_loop().create_future()
+            self.resolve_stopped()
+        return self._stopped
+
+    def resolve_stopped(self) -> None:
+        """Whoever waits until it is gone learns it, if it is."""
+        if self._stopped is not None and self.gone is not None and not self._stopped.done():
+            self._stopped.set_result(self.gone)
+
     # -- the loop ------------------------------------------------------------------------------
 
-    async def _run(self) -> None:
-        CURRENT.set(self)
+    async def _run(self, starting: Awaitable[None] | None) -> None:
         reason: str | None = None
         try:
-            await self._start()
-            mailbox = self._mailbox
-            running, now = State.RUNNING, self.system.world.clock.now
-            handling, waiter = self._handling, asyncio.get_running_loop().create_future
+            now = self.system.world.clock.now
+            if starting is None:
+                self._since = now()
+            else:
+                await self._await_start(starting)
+            mailbox, handling, running = self.mailbox, self.handling, State.RUNNING
+            waiter = asyncio.get_running_loop().create_future
             turn, began = 0, now()
-            while not self._stop_wanted:
+            while not self.stop_wanted:
                 if mailbox and self.state is running:
                     rest = handling.handle(mailbox, _TURN - turn % _TURN)
                     turn += handling.taken
@@ -251,13 +388,15 @@ class Cell:
                         turn, began = 0, now()
                         if mailbox:
                             self._mark(began)
-                elif self._halt_wanted:
-                    self._halt_wanted = False
-                    await self._halt()
-                elif self._restart_wanted:
-                    self._restart_wanted = False
+                elif self.halt_wanted:
+                    self.halt_wanted = False
+                    await ending.halt(self)
+                elif self.restart_wanted:
+                    self.restart_wanted = False
                     self.restarts += 1
-                    await self._start()
+                    again = self._construct()
+                    if again is not None:
+                        await self._await_start(again)
                 else:
                     turn, empty = 0, not mailbox
                     self._wakeup = waiter()
@@ -265,86 +404,109 @@ class Cell:
                     began = now()
                     if empty:
                         self._since = began
-            if not self.stopped.done():
-                await self._shut_down()
+            if self.gone is None:
+                await ending.shut_down(self)
             reason = self.reason
         except asyncio.CancelledError:
-            reason = "the node's loop was ended"
+            reason = ending.LOOP_ENDED
             raise
         except Exception as error:  # noqa: BLE001  (ours: what users raise never gets so far)
             _log.exception("%s: the runtime failed", self.path)
-            self._failure = Failure.of(error, "runtime")
-            self._publish(self._failure)
+            self.failure = Failure.of(error, "runtime")
+            self._publish(self.failure)
         finally:
-            self._finish(reason)
+            ending.finish(self, reason)
 
-    async def _start(self) -> None:
+    def _construct(self) -> Awaitable[None] | None:
+        """A fresh instance; what is left to wait for until it has started, if anything."""
         self.state = State.STARTING
         self.reason = None
         try:
             actor = self.cls.__new__(self.cls)
             actor._cell = self  # noqa: SLF001  (the cell and its actor are one unit)
-            self._factory(actor)
+            construct: Any = self.cls.__init__
+            construct(actor, **self._arguments)
             self.actor = actor
-            self.busy = True
-            starting: Any = actor.on_start()
-            if starting is not None:  # a plain def is as good as an async one
-                await starting
+            if getattr(actor.on_start, "__func__", None) is not Actor.on_start:
+                self.busy = True
+                starting: Any = actor.on_start()
+                if starting is not None:  # a plain def is as good as an async one
+                    return starting  # type: ignore[no-any-return]  # whatever it is, it is awaited
         except BaseException as error:  # noqa: BLE001  (whatever user code raises fails the actor)
-            self.busy = False
-            if self.ended_by(error):
-                return
-            self.fail(Failure.of(error, "start"))
-            return
+            self._start_failed(error)
+        else:
+            self._has_started()
+        return None
+
+    async def _await_start(self, starting: Awaitable[None]) -> None:
+        try:
+            await starting
+        except BaseException as error:  # noqa: BLE001  (whatever user code raises fails the actor)
+            self._start_failed(error)
+        else:
+            self._has_started()
+
+    def _start_failed(self, error: BaseException) -> None:
         self.busy = False
-        if self._stop_wanted or self.state is not State.STARTING:
+        if not self.ended_by(error):
+            self.fail(Failure.of(error, "start"))
+
+    def _has_started(self) -> None:
+        self.busy = False
+        if self.stop_wanted or self.state is not State.STARTING:
             return
-        self._failure = None
-        self.state = State.SUSPENDED if self._suspended else State.RUNNING
-        if self._halt_wanted:
+        self.failure = None
+        self.state = State.SUSPENDED if self.suspended else State.RUNNING
+        if self.halt_wanted:
             self.state = State.HALTING
-        if not self.started.done():
-            self.started.set_result(None)
-        self.system.signal(self.parent, Started(self.ref.parts))
+        self.first_start(True)
+        if self.parent[2] != GUARDIAN_UID:  # who has nothing to do about it
+            self.system.signal(self.parent, Started(self.ref.parts))
+
+    def uncancel(self) -> None:
+        """The cancellations of its task have had their effect."""
+        while self.task is not None and self.task.cancelling():
+            self.task.uncancel()
 
     def uncancelled(self, error: BaseException) -> bool:
         """Whether the handler was cancelled; that is over now."""
-        if isinstance(error, asyncio.CancelledError) and self.task.cancelling():
+        if isinstance(error, asyncio.CancelledError) and self.task and self.task.cancelling():
             self.task.uncancel()
             return True
         return False
 
     def ended_by(self, error: BaseException) -> bool:
         """Whether a stop ran out of patience; another cancellation ends the loop and is raised."""
-        if not isinstance(error, asyncio.CancelledError) or not self.task.cancelling():
+        if not isinstance(error, asyncio.CancelledError):
+            return False
+        if self.task is None or not self.task.cancelling():
             return False
         if self.patience.interrupted:
-            self.patience.uncancel()
+            self.uncancel()
             _log.warning(
                 "%s was still busy %.3g s after stop; cancelled", self.path, self.stop_timeout
             )
             return True
         raise error
 
-    # -- failure and restart --------------------------------------------------------------------
+    # -- failing and ending ----------------------------------------------------------------------
 
     def fail(self, failure: Failure) -> None:
         """The actor failed: suspended until its supervisor's verdict."""
         if self.state is State.FAILED:
             return
         self.failures += 1
-        if self._stop_wanted:  # nothing is decided about it any more
+        if self.stop_wanted:  # nothing is decided about it any more
             self._publish(failure)
             return
         halting = self.state is State.HALTING  # which is to be renewed as it is
         if not halting:
-            self.state, self._failure = State.FAILED, failure
-        self.timers.cancel_all()
-        self.pipes.cancel_all()
+            self.state, self.failure = State.FAILED, failure
+        self.cancel_work()
         self._publish(failure)
-        if not self.started.done():
+        if not self.has_started:
             text = f"{self.path} did not start: {failure}"
-            self.started.set_exception(SpawnFailed(text, failure.traceback))
+            self.first_start(SpawnFailed(text, failure.traceback))
         if not halting:
             self.system.signal(self.parent, Failed(self.ref.parts, failure))
 
@@ -363,267 +525,58 @@ class Cell:
         if self.state in (State.RUNNING, State.SUSPENDED, State.STARTING):
             self.fail(failure)
 
-    async def _halt(self) -> None:
-        """End the instance, whether it failed or not; the next one finds the mailbox."""
-        self.state = State.HALTING
-        self.timers.cancel_all()
-        self.pipes.cancel_all()
-        await self.children.stop()
-        if not self._stop_wanted:
-            await self._stop_hook()
-        if self._stop_wanted:
-            return
-        self.patience.forget()
-        # What the last of its code has started meanwhile (on_stop, a handler whose child failed).
-        self.timers.cancel_all()
-        self.pipes.cancel_all()
-        if self._stash is not None:
-            self.put_back(self._stash.take())
-            self._stash = None
-        self._failure = None
-        self.state = State.HALTED
-        self.system.signal(self.parent, Halted(self.ref.parts))
-
-    async def _stop_hook(self) -> None:
-        actor, self.actor = self.actor, None
-        if actor is None:
-            return
-        # What was left was for a message; this has a limit of its own.
-        self.patience.begin(self.stop_timeout + AGAIN, anew=True)
-        self.busy = True
-        try:
-            async with asyncio.timeout(self.stop_timeout):
-                stopping: Any = actor.on_stop()
-                if stopping is not None:
-                    await stopping
-        except TimeoutError:
-            _log.warning("%s hung in on_stop for %.3g s; left", self.path, self.stop_timeout)
-        except BaseException as error:  # noqa: BLE001  (whatever user code raises fails the actor)
-            if not self.ended_by(error):
-                failure = Failure.of(error, "stop")
-                self.system.events.publish(
-                    ActorFailure(
-                        path=self.path,
-                        node=self.system.node.name,
-                        error=f"on_stop raised {failure}",
-                        traceback=failure.traceback,
-                    )
-                )
-        finally:
-            self.busy = False
-            self.patience.end()
-
-    # -- stopping ------------------------------------------------------------------------------
-
-    @property
-    def stopping(self) -> bool:
-        """Whether it has been asked to stop."""
-        return self._stop_wanted
-
-    def _want_stop(self) -> None:
-        if self._stop_wanted:
-            return
-        self._stop_wanted = True
-        self._hurry()
-
-    def _want_halt(self) -> None:
-        if self._halt_wanted or self.state in (State.HALTING, State.HALTED):
-            return
-        self._halt_wanted = True
-        if self.state in (State.RUNNING, State.SUSPENDED):
-            self.state = State.HALTING
-        self._hurry()
-
-    def _hurry(self) -> None:
-        """What it does is given its time, and the instance is told."""
-        self._wake()
-        if self.busy:
-            self.patience.begin(self.stop_timeout)
-        if self.actor is not None:
-            try:
-                self.actor.stop_wanted()
-            except Exception:  # noqa: BLE001  (it is user code; it stops all the same)
-                _log.exception("%s: stop_wanted raised", self.path)
+    def cancel_work(self) -> None:
+        """The timers of this incarnation end, and what it awaits beside its mailbox."""
+        if self._timers is not None:
+            self._timers.cancel_all()
+        if self._pipes is not None:
+            self._pipes.cancel_all()
 
     def abandon(self, why: str) -> None:
         """It does not end: whoever waits for it learns so, and its task is left."""
-        self._stop_wanted = True  # whatever it comes back from, it does nothing more
-        self._handling.given_up(f"{why} and is left")
+        self.stop_wanted = True  # whatever it comes back from, it does nothing more
+        self.handling.given_up(f"{why} and is left")
         self.reason = f"abandoned: {why}"
-        self._finish(self.reason)
+        ending.finish(self, self.reason)
 
-    def _wake(self) -> None:
-        waiter, self._wakeup = self._wakeup, None
-        if waiter is not None and not waiter.done():
-            waiter.set_result(None)
-
-    async def _shut_down(self) -> None:
-        self.state = State.STOPPING
-        self.timers.cancel_all()
-        self.pipes.cancel_all()
-        await self.children.stop()
-        if not self.stopped.done():
-            await self._stop_hook()
-
-    def _finish(self, reason: str | None) -> None:
-        """It is gone: say so to all whom it concerns.
-
-        Args:
-            reason: why, where it is not that it was told to.
-        """
-        cause: Cause = "stopped"
-        if reason is None:
-            reason = "stopped"
-            if self._failure is not None:
-                reason, cause = f"failed: {self._failure}", "failed"
-        elif reason == self.reason:
-            cause = "failed"
-        if self.stopped.done():  # it was left, and has ended by itself after all
-            return
-        self.patience.end()
-        self.state = State.STOPPED
-        self.timers.cancel_all()
-        self.pipes.cancel_all()
-        self.system.forget(self)
-        while self._mailbox:
-            self._refuse(self._mailbox.popleft(), "stopped")
-        if self._stash is not None:
-            for entry in self._stash.take():
-                self._refuse(entry, "stopped")
-        for target in self._watching:
-            self.system.signal(target.parts, Unwatch(self.ref.parts))
-        self._watching.clear()
-        if not self.started.done():
-            self.started.set_exception(
-                SpawnFailed(f"{self.path} was stopped before it had started")
-            )
-        self.system.ended(self.uid, reason, cause)
-        gone = Stopped(self.ref.parts, reason, cause)
-        for watcher in self._watchers.values():
-            self.system.signal(watcher, gone)
-        if self.parent[2] not in self._watchers:
-            self.system.signal(self.parent, gone)
-        self.system.events.publish(
-            ActorStopped(path=self.path, node=self.system.node.name, reason=reason)
-        )
-        if not self.stopped.done():
-            self.stopped.set_result(reason)
-
-    # -- signals -------------------------------------------------------------------------------
+    # -- signals and watching --------------------------------------------------------------------
 
     def signal(self, signal: AnySignal) -> None:
         """A system signal: taken at once, whatever the mailbox holds."""
-        match signal:
-            case Stop():
-                self._want_stop()
-            case Halt():
-                self._want_halt()
-            case Restart():
-                if self.state is State.HALTED:
-                    self._restart_wanted = True
-                    self._wake()
-            case Watch(watcher):
-                self._watchers[watcher[2]] = watcher
-            case Unwatch(watcher):
-                self._watchers.pop(watcher[2], None)
-            case Failed(child, failure):
-                self._child_failed(self.system.ref(child), failure)
-            case Started(child):
-                self._child(lambda a: a.child_started(self.system.ref(child)))
-            case Halted(child):
-                self._child(lambda a: a.child_halted(self.system.ref(child)))
-            case Stopped(actor, reason, cause):
-                self._stopped(self.system.ref(actor), reason, cause)
-            case Suspend():
-                self._suspended = True
-                if self.state is State.RUNNING:
-                    self.state = State.SUSPENDED
-            case Resume():
-                self._suspended = False
-                if self.state is State.SUSPENDED:
-                    self.state = State.RUNNING
-                    self._wake()
-            case Inspect(number, asker):
-                answer = Inspected(number, state_of(self, self._mailbox, self._handling.handles))
-                self.system.signal((asker, "/", 0), answer)
-            case _:
-                _log.warning("%s: signal %r is not for an actor", self.path, signal)
-
-    def _child(self, react: Callable[[Actor], None]) -> None:
-        """Let the actor react to a child's news; with no instance (restarting) there is nobody."""
-        actor = self.actor
-        if actor is None or self.state in (State.STOPPING, State.HALTING):
-            return
-        try:
-            react(actor)
-        except Exception as error:  # noqa: BLE001  (the reaction is user code)
-            if self.state in (State.RUNNING, State.SUSPENDED, State.STARTING):
-                self.fail(Failure.of(error, "supervision"))
-
-    def _child_failed(self, child: ActorRef, failure: Failure) -> None:
-        self._child(lambda actor: actor.child_failed(child, failure))
-
-    def _stopped(self, actor: ActorRef, reason: str, cause: Cause) -> None:
-        child = self.children.gone(actor.uid)
-        if child is not None:
-            self._child(lambda a: a.child_stopped(child, reason, cause))
-        self._terminated(actor.uid, reason, cause)
-
-    def _terminated(self, uid: int, reason: str, cause: Cause) -> None:
-        watched = self._watching.gone(uid)
-        if watched is not None:  # whose node may know no more of it than its uid
-            self.deliver(Terminated(watched.path, watched.uid, reason, cause))
-
-    def told_again(self, terminated: Terminated) -> None:
-        """It was put aside: it will be told once more."""
-        self._watching.again(terminated.uid)
-
-    def takes(self, terminated: Terminated) -> bool:
-        """Whether that is still wanted; it is told now."""
-        return self._watching.told(terminated.uid, self.system.world.clock.now())
+        reacting.take(self, signal)
 
     def node_died(self, node: str, reason: str, cause: Cause, *, outside: bool, lines: str) -> None:
         """The process of some children, watched actors or watchers is gone."""
-        for uid in [w[2] for w in self._watchers.values() if w[0] == node]:
-            del self._watchers[uid]
-        failure = Failure("NodeDied", reason, lines, "process", "", outside=outside)
-        for child in [c for c in self.children if c.node == node]:
-            if self.state in (State.STOPPING, State.HALTING):
-                self._stopped(child, reason, cause)
-            else:
-                self._child_failed(child, failure)
-        for target in [w for w in self._watching if w.node == node]:
-            self._terminated(target.uid, reason, cause)
-
-    # -- what the actor may do -------------------------------------------------------------------
+        reacting.node_died(self, node, reason, cause, outside=outside, lines=lines)
 
     def watch(self, ref: ActorRef) -> None:
         """See ``Actor.watch``."""
-        if not self._handling.understands(Terminated):
-            msg = (
-                f"{self.cls.__qualname__} watches {ref.path} but has no handler for Terminated; "
-                "add `async def gone(self, message: Terminated) -> None`"
-            )
-            raise UsageError(msg)
-        clock = self.system.world.clock
-        delay = self._watching.watch(ref, clock.now())
-        if delay is None:
-            return
-        if delay > 0:
-            clock.call_later(delay, self._ask_after, ref)
-        else:
-            self._ask_after(ref)
-
-    def _ask_after(self, ref: ActorRef) -> None:
-        if ref.uid in self._watching:
-            self.system.signal(ref.parts, Watch(self.ref.parts))
+        reacting.watch(self, ref)
 
     def unwatch(self, ref: ActorRef) -> None:
         """See ``Actor.unwatch``."""
-        if self._watching.unwatch(ref.uid):
-            self.system.signal(ref.parts, Unwatch(self.ref.parts))
+        reacting.unwatch(self, ref)
+
+    def add_watcher(self, watcher: RefParts) -> None:
+        """One more is to learn of its end."""
+        if self.watchers is _NOBODY:
+            self.watchers = {}
+        self.watchers[watcher[2]] = watcher
+
+    def takes(self, terminated: Terminated) -> bool:
+        """Whether that is still wanted; it is told now."""
+        return self.watching.told(terminated.uid, self.system.world.clock.now())
+
+    def told_again(self, terminated: Terminated) -> None:
+        """It was put aside: it will be told once more."""
+        self.watching.again(terminated.uid)
 
     # -- what is told about it -------------------------------------------------------------------
+
+    @property
+    def handles(self) -> str:
+        """Name of the message type whose handler waits for something; else empty."""
+        return "" if self._handling is None else self._handling.handles
 
     @property
     def _left(self) -> int:
@@ -633,11 +586,11 @@ class Cell:
     def _mark(self, now: float) -> None:
         if self._marks is None:
             self._marks = Marks()
-        self._marks.add(now, self._left + len(self._mailbox))
+        self._marks.add(now, self._left + len(self.mailbox))
 
     def _oldest(self) -> float | None:
         """Seconds for which the oldest waiting message has waited, see ``CellStatistics``."""
-        if not self._mailbox:
+        if not self.mailbox:
             return None
         now, since = self.system.world.clock.now(), self._since
         if self._marks is not None:
@@ -647,7 +600,7 @@ class Cell:
 
     def _noted(self) -> Iterator[ChildStatistics]:
         here, actor = self.system.name, self.actor
-        for child in self.children:
+        for child in self._children or ():
             restarts = 0 if actor is None else actor.child_restarts(child)
             if restarts or child.node != here:
                 yield ChildStatistics(child.path, child.node, restarts)
@@ -655,15 +608,15 @@ class Cell:
     def statistics(self) -> CellStatistics:
         """Its state as a frozen record."""
         return CellStatistics(
-            self.path, self.cls.__qualname__, self.state.value, len(self._mailbox), self.bound,
-            self.handled, self.restarts, self.failures, len(self.children), len(self._watchers),
-            self._oldest(), tuple(islice(self._noted(), MOST_CHILDREN)),
+            self.path, self.cls.__qualname__, self.state.value, len(self.mailbox), self.bound,
+            self.handled, self.restarts, self.failures, len(self._children or ()),
+            len(self.watchers), self._oldest(), tuple(islice(self._noted(), MOST_CHILDREN)),
             len(self._stash) if self._stash is not None else 0,
         )  # fmt: skip
 
     def __repr__(self) -> str:
         return (
-            f"<Cell {self.path} {self.state.value} mailbox={len(self._mailbox)}/{self.bound} "
+            f"<Cell {self.path} {self.state.value} mailbox={len(self.mailbox)}/{self.bound} "
             f"restarts={self.restarts}>"
         )
 

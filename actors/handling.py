@@ -74,10 +74,6 @@ class Handling:
         #: Entries that the last call took.
         self.taken = 0
 
-    def understands(self, kind: type[Message[Any]]) -> bool:
-        """Whether there is a handler for that type."""
-        return kind in self._by_type
-
     def handle(self, mailbox: deque[Any], most: int) -> Coroutine[Any, Any, None] | None:
         """Handle entries of the mailbox while the actor goes on; ``taken`` says how many.
 
@@ -93,7 +89,7 @@ class Handling:
         """
         cell, decode, by_type = self._cell, self._decode, self._by_type
         actor, state, taken = cell.actor, cell.state, 0
-        while taken < most and mailbox and cell.state is state and not cell._stop_wanted:  # noqa: SLF001  (asked for each message: without a call)
+        while taken < most and mailbox and cell.state is state and not cell.stop_wanted:
             taken += 1
             entry = mailbox.popleft()
             envelope: Envelope | None = None
@@ -204,8 +200,7 @@ class Handling:
             self.handles = ""
             if envelope is not None and envelope.cancelled and not self._cell.patience.interrupted:
                 # The handler may have ended it by itself: nothing of it is left for the next one.
-                while self._cell.task.cancelling():
-                    self._cell.task.uncancel()
+                self._cell.uncancel()
 
     def _raised(self, error: BaseException, envelope: Envelope | None, message: Any) -> None:
         """A handler raised, or was cancelled."""

@@ -27,6 +27,7 @@ from actors.errors import UsageError
 from actors.events import Custom, DeadLetter, EventStream
 from actors.given import check_ref
 from actors.handling import Envelope
+from actors.idling import Idling
 from actors.item import OVERHEAD, TELL, Item, Refusal, tag_of
 from actors.names import check_name
 from actors.observing import LIMIT, Observing
@@ -118,6 +119,8 @@ class ActorSystem:
         self.cluster = cluster
         self.generation = generation
         self.node = NodeId(name, incarnation or self.world.rng.bits(62) + 1)
+        #: The parent of all top-level actors.
+        self.guardian: RefParts = (name, "/", GUARDIAN_UID)
         self.events = EventStream()
         self.codec = Codec(ActorRef, lambda r: r.parts, self._bind)
         self.asks = Asks(self.world.clock, self.codec)
@@ -151,6 +154,7 @@ class ActorSystem:
         self._gave_up: dict[tuple[NodeId, int], bool] = {}
         #: Who waits until which actor is gone.
         self.stops = Stops()
+        self.idling = Idling(self)
         self.observing = Observing(self)
         self._started = False
         #: All actors are being stopped: what fails or dies now is not restarted.
@@ -216,6 +220,7 @@ class ActorSystem:
             self.closed = True
 
     async def _close_endpoint(self) -> None:
+        self.idling.end()
         self.peers.end()
         await self.observing.close()
         await self.router.close(self._linger)
@@ -277,10 +282,10 @@ class ActorSystem:
                 "another name"
             )
             raise UsageError(msg)
-        cell = self.make(name, cls, arguments)
+        cell = self.make(name, cls, arguments, begin=False)
         self._top[cell.uid] = cell.ref
         self._names.add(name)
-        await cell.started
+        await self.idling.start(cell)
         return cell.ref
 
     def new_ref(self, name: str, node: str | None = None, above: str = "") -> ActorRef:
@@ -300,17 +305,25 @@ class ActorSystem:
         mailbox: int = 10_000,
         overflow: Overflow = "reject",
         stop_timeout: float = 5.0,
+        begin: bool = True,
     ) -> Cell:
-        """Make an actor on this node, without waiting for it to start; see ``ActorSpec``."""
+        """Make an actor on this node, without waiting for it to start; see ``ActorSpec``.
+
+        It starts in the next turn of the loop, or with ``begin=False`` when its ``begin`` is
+        called.
+        """
         if self.closed:
             msg = f"node {self.name} is closed; {name} cannot be made any more"
             raise UsageError(msg)
         cls = actor_class(cls)
         ref = ref or self.new_ref(name, above=parent.path if parent else "")
         above = parent.parts if parent else self.guardian
-        return self._cell(
+        cell = self._cell(
             ref, above, cls, arguments, bound=mailbox, overflow=overflow, stop_timeout=stop_timeout
         )
+        if begin:
+            asyncio.get_running_loop().call_soon(cell.begin)
+        return cell
 
     def _cell(
         self,
@@ -320,8 +333,7 @@ class ActorSystem:
         arguments: dict[str, Any],
         **options: Any,
     ) -> Cell:
-        construct: Any = cls.__init__
-        cell = Cell(self, ref, parent, cls, partial(construct, **arguments), **options)
+        cell = Cell(self, ref, parent, cls, arguments, **options)
         self.cells[ref.uid] = cell
         return cell
 
@@ -346,7 +358,7 @@ class ActorSystem:
             cls = load(CodeRef(order.spec.code, order.spec.sha256))
             made = actor_class(cls)
             arguments = arguments_of.decode(self.codec, cls, order.spec.args)
-            self._cell(
+            cell = self._cell(
                 ref,
                 order.parent,
                 made,
@@ -355,16 +367,12 @@ class ActorSystem:
                 overflow=order.spec.overflow,
                 stop_timeout=order.spec.stop_timeout,
             )
+            asyncio.get_running_loop().call_soon(cell.begin)
         except Exception as error:  # noqa: BLE001  (loading runs user code)
             _log.exception("%s cannot be made", order.path)
             self.signal(order.parent, Failed(ref.parts, Failure.of(error, "make")))
 
     # -- finding and stopping ---------------------------------------------------------------------
-
-    @property
-    def guardian(self) -> RefParts:
-        """The parent of all top-level actors."""
-        return (self.name, "/", GUARDIAN_UID)
 
     def _bind(self, node: str, path: str, uid: int) -> ActorRef:
         return ActorRef(self, node, path, uid)

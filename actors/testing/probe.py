@@ -232,7 +232,7 @@ class TestProbe:
 
     def _state(self) -> str:
         state = f"still in the queue: {listed(self._queue)}"
-        return f"{state} (the probe was stopped)" if self._cell.stopping else state
+        return f"{state} (the probe was stopped)" if self._cell.stop_wanted else state
 
     # -- watching -------------------------------------------------------------------------------
 

@@ -235,7 +235,7 @@ async def test_a_handler_that_ended_a_cancelled_ask_by_itself_leaves_nothing_of_
             await until(lambda: cell.busy)
             ask.cancel()
             await until(lambda: not cell.busy)
-            assert cell.task.cancelling() == 0
+            assert cell.task is not None and cell.task.cancelling() == 0
             # A cancellation of its own fails the actor, as any other exception would.
             with pytest.raises(ActorFailed, match="CancelledError"):
                 await ref.ask(Bulky(), timeout=5)
@@ -566,7 +566,7 @@ def test_what_the_end_of_one_instance_needed_is_forgotten_with_it() -> None:
             await asyncio.sleep(0.1)
             assert not cell.busy
             assert cell.handled == 1
-            assert cell.task.cancelling() == 0
+            assert cell.task is not None and cell.task.cancelling() == 0
 
     actors.run(main(), on=on)
 
@@ -585,6 +585,7 @@ def test_an_actor_that_catches_its_cancellation_is_cancelled_again_and_left_at_l
         assert (await system.stop(ref)).startswith(reason)
         assert asyncio.get_running_loop().time() - began < 7.0
         ask.cancel()
+        assert cell.task is not None
         cell.task.get_coro().close()  # it would catch all others, too
 
     in_virtual_time(main)

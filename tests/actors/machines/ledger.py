@@ -188,7 +188,7 @@ class Ledger:
         for system in self.living(name):
             self.crashed.add(system.node)
             for cell in system.cells.values():
-                for entry in cell._mailbox:
+                for entry in cell.mailbox:
                     item = entry.item if isinstance(entry, Envelope) else entry
                     key = id_of(item) if isinstance(item, Item) else None
                     if key is not None:
@@ -296,14 +296,14 @@ class Ledger:
                 target = by_uid.get(watching.uid)
                 story = f"{watching.cell.path} of {watching.uid:x}: {watching.story}"
                 assert target is not None, f"never told: {story}"
-                assert watching.cell.uid in target._watchers, f"forgotten: {story}"
+                assert watching.cell.uid in target.watchers, f"forgotten: {story}"
         for cell in alive:
-            for uid in cell._watchers:
+            for uid in cell.watchers:
                 watcher = by_uid.get(uid)
                 assert watcher is not None, f"{cell.path} has a dead watcher {uid:x}"
                 told = self.watched[watcher, cell.uid].story
                 # One that was taken back and begun anew on its way may find a successor.
-                assert cell.uid in watcher._watching or "unwatch" in told, (
+                assert cell.uid in watcher.watching or "unwatch" in told, (
                     f"{cell.path} is not watched by {watcher.path}: {told}"
                 )
             for uid in (child.uid for child in cell.children):

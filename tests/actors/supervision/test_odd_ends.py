@@ -214,6 +214,7 @@ def test_a_sibling_that_does_not_end_is_left_replaced_and_does_nothing_more(rest
         assert await deaf.ask(Name(), timeout=10) == "restarts 0"
         new = system.cell(deaf)
         assert new is not old
+        assert old.task is not None
         async with asyncio.timeout(30):
             await asyncio.wait({old.task})
         assert await deaf.ask(Name(), timeout=10) == "restarts 0"
