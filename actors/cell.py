@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Awaitable, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextvars import ContextVar, copy_context
+from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -14,15 +15,12 @@ from actors import ending, reacting
 from actors.actor import Actor
 from actors.errors import SpawnFailed
 from actors.events import ActorFailure
-from actors.handlers import handlers_of
-from actors.handling import Envelope, Handling
+from actors.handling import Envelope
 from actors.item import Item
 from actors.lifecycle import State
 from actors.marks import Marks
 from actors.message import Message
-from actors.offspring import Offspring
-from actors.patience import Patience
-from actors.piping import Pipes
+from actors.parts import Parts
 from actors.ref import ActorRef
 from actors.signals import (
     GUARDIAN_UID,
@@ -34,10 +32,8 @@ from actors.signals import (
     Started,
     Terminated,
 )
-from actors.stash import Stash
 from actors.statistics import MOST_CHILDREN, CellStatistics, ChildStatistics
-from actors.timers import Tick, Timers
-from actors.watching import Watching
+from actors.timers import Tick
 from transports import Link
 
 if TYPE_CHECKING:
@@ -54,27 +50,26 @@ _TURN = 64
 _SHARE = 0.001
 _LONGEST = 512
 
-# Ten thousand idle actors cost their node what each of them holds, in memory and in what the
-# garbage collector walks over again and again. What most never use is made when it is first used.
+# What all actors share that have no use for one of their own; see ``Parts``.
 _NO_MAIL: deque[Any] = deque(maxlen=0)
 _NOBODY: dict[int, RefParts] = {}
 
 
-class Cell:
+class Cell(Parts):
     """One actor of this node. Made by the system; user code sees ``Actor`` and ``ActorRef``.
 
-    It has a task from the first moment on in which there is something to do: a start that waits
-    for something, a message, a signal that changes its state. ``reacting`` has what it does about
-    signals, ``ending`` how it ends.
+    It gets its task when it first has something to wait for: in its start, in a handler, for its
+    end. What waits for nothing is done in a turn of the loop, which costs half of that.
+    ``parts`` has what it consists of beside its mailbox, ``reacting`` what it does about signals,
+    ``ending`` how it ends.
     """
 
     __slots__ = (
-        "__weakref__", "_arguments", "_begun", "_children", "_context", "_first_start", "_handling",
-        "_marks", "_patience", "_pipes", "_since", "_started", "_stash", "_stopped", "_timers",
-        "_wakeup", "_watching", "actor", "bound", "busy", "cls", "failure", "failures", "gone",
-        "halt_wanted", "handled", "handlers", "mailbox", "overflow", "parent", "path", "reason",
-        "ref", "restart_wanted", "restarts", "skipped", "state", "stop_timeout", "stop_wanted",
-        "suspended", "system", "task", "uid", "watchers",
+        "__weakref__", "_arguments", "_begun", "_context", "_marks", "_since", "_turning",
+        "_wakeup", "bound", "busy", "failure", "failures", "halt_wanted", "handled",
+        "mailbox", "overflow", "parent", "reason", "ref", "restart_wanted", "restarts",
+        "skipped", "state", "stop_timeout", "stop_wanted", "suspended", "task", "uid",
+        "watchers",
     )  # fmt: skip
 
     def __init__(
@@ -89,13 +84,10 @@ class Cell:
         overflow: str,
         stop_timeout: float,
     ) -> None:
-        self.system = system
+        super().__init__(system, ref.path, cls)
         self.ref = ref
         self.uid = ref.uid
-        self.path = ref.path
         self.parent = parent
-        self.cls = cls
-        self.handlers = handlers_of(cls)
         self.bound = bound
         self.overflow = overflow
         self.stop_timeout = stop_timeout
@@ -107,9 +99,6 @@ class Cell:
         self.failures = 0
         #: Why it was given up, where its end is no stop like others.
         self.reason: str | None = None
-        #: Why it is gone, once it is.
-        self.gone: str | None = None
-        self.actor: Actor | None = None
         self.mailbox = _NO_MAIL
         self.stop_wanted = False
         self.halt_wanted = False
@@ -123,82 +112,14 @@ class Cell:
         self.task: asyncio.Task[None] | None = None
         self._arguments = arguments
         self._begun = False
-        #: What came of its first start: nothing yet, True, or why there was none.
-        self._first_start: bool | SpawnFailed = False
-        self._started: asyncio.Future[None] | None = None
-        self._stopped: asyncio.Future[str] | None = None
+        #: Its code runs, and whoever runs it looks afterwards what there is to do.
+        self._turning = False
         # That of who makes it, as for a task.
         self._context = copy_context()
         #: When the mailbox, empty until then, got its first message; what came later is in marks.
         self._since = 0.0
         self._marks: Marks | None = None
         self._wakeup: asyncio.Future[None] | None = None
-        self._handling: Handling | None = None
-        self._timers: Timers | None = None
-        self._stash: Stash | None = None
-        self._patience: Patience | None = None
-        self._children: Offspring | None = None
-        self._watching: Watching | None = None
-        self._pipes: Pipes | None = None
-
-    # -- what only some actors have --------------------------------------------------------------
-
-    @property
-    def timers(self) -> Timers:
-        """See ``Actor.timers``."""
-        if self._timers is None:
-            self._timers = Timers(self.system.world.clock, self.deliver)
-        return self._timers
-
-    @property
-    def pipes(self) -> Pipes:
-        """What it awaits beside its mailbox."""
-        if self._pipes is None:
-            self._pipes = Pipes(self.path, self.deliver, self._work_failed)
-        return self._pipes
-
-    @property
-    def children(self) -> Offspring:
-        """Its living children."""
-        if self._children is None:
-            self._children = Offspring(self.system)
-        return self._children
-
-    @property
-    def watching(self) -> Watching:
-        """Whom it watches."""
-        if self._watching is None:
-            self._watching = Watching()
-        return self._watching
-
-    @property
-    def patience(self) -> Patience:
-        """With what it is at, once it is to stop."""
-        if self._patience is None:
-            self._patience = Patience(self)
-        return self._patience
-
-    @property
-    def stash(self) -> Stash:
-        """See ``Actor.stash``."""
-        if self._stash is None:
-            self._stash = Stash(self, (self.actor or self.cls).stash_capacity)
-        return self._stash
-
-    def take_stash(self) -> list[Any]:
-        """What was put aside, in order; the next instance gets a stash of its own."""
-        stash, self._stash = self._stash, None
-        return [] if stash is None else stash.take()
-
-    @property
-    def has_children(self) -> bool:
-        """Whether any of its children lives."""
-        return bool(self._children)
-
-    @property
-    def watches(self) -> bool:
-        """Whether it watches anybody, or did."""
-        return self._watching is not None
 
     # -- what is being handled -------------------------------------------------------------------
 
@@ -212,13 +133,6 @@ class Cell:
     def current(self) -> Envelope | None:
         """What is being handled, where it came with arrays or wants a reply."""
         return None if self._handling is None else self._handling.current
-
-    @property
-    def handling(self) -> Handling:
-        """What handles its messages."""
-        if self._handling is None:
-            self._handling = Handling(self, self.handlers)
-        return self._handling
 
     def answer(self, envelope: Envelope, result: Any) -> None:
         """See ``Handling.answer``."""
@@ -234,11 +148,13 @@ class Cell:
         if mailbox is _NO_MAIL:
             mailbox = self.mailbox = deque()
         mailbox.append(entry)
-        if self._wakeup is not None or self.task is None:
+        if self._wakeup is not None:
             self.wake()
-        elif self.busy and len(mailbox) == 1:
+        elif len(mailbox) == 1 and (self.busy or self.task is None):
             # Who is woken reads the clock itself; a flood of messages never comes here.
             self._since = self.system.world.clock.now()
+            if self.task is None and self._begun:
+                asyncio.get_running_loop().call_soon(self._turn, context=self._context)
 
     def understands(self, kind: type[Message[Any]]) -> bool:
         """Whether its class has a handler for that type."""
@@ -297,19 +213,55 @@ class Cell:
 
     def _begin(self) -> None:
         CURRENT.set(self)
-        starting = self._construct()
-        if starting is not None or self.mailbox or self.stop_wanted or self.halt_wanted:
-            self._live(starting)
-        elif self.task is None:
+        self._turning = True
+        try:
+            waits = self._construct()
+        finally:
+            self._turning = False
+        if waits:
+            self._live(self._await_start)
+        elif self.mailbox or self.stop_wanted or self.halt_wanted:
+            self._live()
+        else:
             self.system.idling.begin()
 
-    def _live(self, starting: Awaitable[None] | None = None) -> None:
-        """Give it its task."""
+    def _turn(self) -> None:
+        """Handle messages without a task, as long as no handler waits for anything."""
+        if self.task is not None or self.state is not State.RUNNING:
+            return
+        rest: Coroutine[Any, Any, None] | None = None
+        self._turning = True
+        try:
+            rest = self.handling.handle(self.mailbox, _TURN)
+        except Exception as error:  # noqa: BLE001  (ours: what users raise never gets so far)
+            rest = _raised(error)
+        finally:
+            self._turning = False
+        if rest is not None:
+            self._live(rest=rest)
+        elif self.stop_wanted or self.halt_wanted or self.mailbox:
+            self._live()
+
+    def _live(
+        self,
+        first: Callable[[], Awaitable[None]] | None = None,
+        rest: Coroutine[Any, Any, None] | None = None,
+    ) -> None:
+        """Give it its task; ``first`` says what that awaits before all else, if not a handler."""
         if self.mailbox is _NO_MAIL:
             self.mailbox = deque()
         if self.task is None and self.gone is None:
             loop, name = asyncio.get_running_loop(), f"actor {self.path}"
-            self.task = loop.create_task(self._run(starting), name=name, context=self._context)
+            work = self._run(first or rest)
+            self.task = loop.create_task(work, name=name, context=self._context)
+            self.task.add_done_callback(partial(self._over, rest))
+
+    def _over(self, rest: Coroutine[Any, Any, None] | None, _task: asyncio.Task[None]) -> None:
+        """Its task has ended; one that was cancelled before its first step has done nothing."""
+        if self.gone is None:
+            if rest is not None:
+                self.handling.never_awaited(rest)
+            ending.finish(self, ending.LOOP_ENDED)
 
     def wake(self) -> None:
         """There is something to do."""
@@ -317,66 +269,21 @@ class Cell:
         if waiter is not None:
             if not waiter.done():
                 waiter.set_result(None)
-        elif self.task is None and self._begun:
+        elif self.task is None and self._begun and not self._turning:
             self._live()
-
-    @property
-    def started(self) -> asyncio.Future[None]:
-        """Resolved by its first start, or by what prevents it.
-
-        Raises:
-            SpawnFailed: what its constructor or ``on_start`` raised, or that it was stopped before.
-        """
-        if self._started is None:
-            self._started = asyncio.get_running_loop().create_future()
-            self._started.add_done_callback(_retrieved)
-            self._resolve_started()
-        return self._started
-
-    @property
-    def has_started(self) -> bool:
-        """Whether it has ever started."""
-        return self._first_start is True
-
-    def first_start(self, outcome: bool | SpawnFailed) -> None:
-        """What came of its first start; nothing where that is known."""
-        if self._first_start is False:
-            self._first_start = outcome
-            self._resolve_started()
-
-    def _resolve_started(self) -> None:
-        if self._started is not None and not self._started.done():
-            if isinstance(self._first_start, SpawnFailed):
-                self._started.set_exception(self._first_start)
-            elif self._first_start:
-                self._started.set_result(None)
-
-    @property
-    def stopped(self) -> asyncio.Future[str]:
-        """Resolved when it is gone, with the reason."""
-        if self._stopped is None:
-            self._stopped = asyncio.get_running_loop().create_future()
-            self.resolve_stopped()
-        return self._stopped
-
-    def resolve_stopped(self) -> None:
-        """Whoever waits until it is gone learns it, if it is."""
-        if self._stopped is not None and self.gone is not None and not self._stopped.done():
-            self._stopped.set_result(self.gone)
 
     # -- the loop ------------------------------------------------------------------------------
 
-    async def _run(self, starting: Awaitable[None] | None) -> None:
+    async def _run(self, first: Callable[[], Awaitable[None]] | Awaitable[None] | None) -> None:
         reason: str | None = None
         try:
-            now = self.system.world.clock.now
-            if starting is None:
-                self._since = now()
-            else:
-                await self._await_start(starting)
+            if first is not None:
+                await (first() if callable(first) else first)
             mailbox, handling, running = self.mailbox, self.handling, State.RUNNING
-            waiter = asyncio.get_running_loop().create_future
+            now, waiter = self.system.world.clock.now, asyncio.get_running_loop().create_future
             turn, began = 0, now()
+            if mailbox:
+                self._mark(began)
             while not self.stop_wanted:
                 if mailbox and self.state is running:
                     rest = handling.handle(mailbox, _TURN - turn % _TURN)
@@ -394,9 +301,8 @@ class Cell:
                 elif self.restart_wanted:
                     self.restart_wanted = False
                     self.restarts += 1
-                    again = self._construct()
-                    if again is not None:
-                        await self._await_start(again)
+                    if self._construct():
+                        await self._await_start()
                 else:
                     turn, empty = 0, not mailbox
                     self._wakeup = waiter()
@@ -417,8 +323,8 @@ class Cell:
         finally:
             ending.finish(self, reason)
 
-    def _construct(self) -> Awaitable[None] | None:
-        """A fresh instance; what is left to wait for until it has started, if anything."""
+    def _construct(self) -> bool:
+        """Make a fresh instance; whether its ``on_start`` is still to be called."""
         self.state = State.STARTING
         self.reason = None
         try:
@@ -428,23 +334,30 @@ class Cell:
             construct(actor, **self._arguments)
             self.actor = actor
             if getattr(actor.on_start, "__func__", None) is not Actor.on_start:
-                self.busy = True
-                starting: Any = actor.on_start()
-                if starting is not None:  # a plain def is as good as an async one
-                    return starting  # type: ignore[no-any-return]  # whatever it is, it is awaited
+                return True
         except BaseException as error:  # noqa: BLE001  (whatever user code raises fails the actor)
             self._start_failed(error)
         else:
             self._has_started()
-        return None
+        return False
 
-    async def _await_start(self, starting: Awaitable[None]) -> None:
+    async def _await_start(self) -> None:
+        assert self.actor is not None
         try:
-            await starting
+            self.be_busy()
+            starting: Any = self.actor.on_start()
+            if starting is not None:  # a plain def is as good as an async one
+                await starting
         except BaseException as error:  # noqa: BLE001  (whatever user code raises fails the actor)
             self._start_failed(error)
         else:
             self._has_started()
+
+    def be_busy(self) -> None:
+        """It begins with what may take long, and has but little time where it is to stop."""
+        self.busy = True
+        if self.stop_wanted or self.halt_wanted:
+            self.patience.begin(self.stop_timeout)
 
     def _start_failed(self, error: BaseException) -> None:
         self.busy = False
@@ -521,7 +434,8 @@ class Cell:
             )
         )
 
-    def _work_failed(self, failure: Failure) -> None:
+    def work_failed(self, failure: Failure) -> None:
+        """What it awaits beside its mailbox failed."""
         if self.state in (State.RUNNING, State.SUSPENDED, State.STARTING):
             self.fail(failure)
 
@@ -621,7 +535,5 @@ class Cell:
         )
 
 
-def _retrieved(future: asyncio.Future[None]) -> None:
-    """Nobody may be waiting for a start that failed; the failure is an event anyway."""
-    if not future.cancelled():
-        future.exception()
+async def _raised(error: Exception) -> None:
+    raise error

@@ -57,7 +57,8 @@ class Handling:
     """
 
     __slots__ = (
-        "_by_type", "_cell", "_decode", "_system", "_union", "current", "handles", "taken",
+        "_by_type", "_cell", "_decode", "_system", "_union", "_waiting", "current",
+        "handles", "taken",
     )  # fmt: skip
 
     def __init__(self, cell: Cell, handlers: Handlers) -> None:
@@ -71,6 +72,8 @@ class Handling:
         self.current: Envelope | None = None
         #: Name of the message type that is waited in; empty where no handler waits.
         self.handles = ""
+        #: What a handler has left to wait for.
+        self._waiting: Coroutine[Any, Any, Any] | None = None
         #: Entries that the last call took.
         self.taken = 0
 
@@ -174,7 +177,24 @@ class Handling:
                 )
         return ""
 
-    async def _awaited(
+    def _awaited(
+        self,
+        waiting: Coroutine[Any, Any, Any],
+        envelope: Envelope | None,
+        message: Any,
+        *,
+        replied: bool = False,
+    ) -> Coroutine[Any, Any, None]:
+        self._waiting = waiting
+        return self._await(waiting, envelope, message, replied=replied)
+
+    def never_awaited(self, rest: Coroutine[Any, Any, None]) -> None:
+        """What ``handle`` left to wait for is not to be waited for any more, nor was it begun."""
+        rest.close()
+        if self._waiting is not None:
+            self._waiting.close()
+
+    async def _await(
         self,
         waiting: Coroutine[Any, Any, Any],
         envelope: Envelope | None,
@@ -183,9 +203,13 @@ class Handling:
         replied: bool = False,
     ) -> None:
         """A handler that waits for something, or (``replied``) an answer that waits for room."""
-        self._cell.busy = True
+        self._cell.be_busy()
         self.handles = type(message).__name__
         try:
+            if envelope is not None and envelope.cancelled:  # before it could begin
+                waiting.close()
+                self._cell.skipped += 1
+                return
             result = await waiting
             if not replied and envelope is not None and envelope.item.kind == ASK:
                 rest = self._reply(envelope, result)
@@ -196,7 +220,7 @@ class Handling:
             self._raised(error, envelope, message)
         finally:
             self._cell.busy = False
-            self.current = None
+            self.current = self._waiting = None
             self.handles = ""
             if envelope is not None and envelope.cancelled and not self._cell.patience.interrupted:
                 # The handler may have ended it by itself: nothing of it is left for the next one.

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from inspect import CORO_CREATED, getcoroutinestate
-from types import CoroutineType
 from typing import TYPE_CHECKING, Final
 
 from actors import ending
@@ -66,7 +64,7 @@ class Idling:
             await over
         except asyncio.CancelledError:
             for cell in tuple(self._system.cells.values()):
-                if cell.task is None or _is_new(cell.task):
+                if cell.task is None:
                     ending.finish(cell, ending.LOOP_ENDED)
                 if cell.task is not None:  # perhaps given to it by what has just ended
                     cell.task.cancel()
@@ -74,9 +72,3 @@ class Idling:
 
     def __repr__(self) -> str:
         return f"<Idling of {self._system.name}, {self._starts} started at once>"
-
-
-def _is_new(task: asyncio.Task[None]) -> bool:
-    """Whether it has not run yet: cancelled now, nothing of it ever runs."""
-    work = task.get_coro()
-    return isinstance(work, CoroutineType) and getcoroutinestate(work) == CORO_CREATED

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
+from actors import collector
 from actors.deploy import Deployment, Simulated, check_deployment
 from actors.errors import UsageError
 from actors.given import check_coroutine
@@ -26,6 +27,10 @@ def run(
 
     So the ``async with`` blocks of its systems end, and their shutdowns run. After Ctrl-C it raises
     ``KeyboardInterrupt``, after SIGTERM ``SystemExit(143)``; a second signal ends it at once.
+
+    While it runs, Python's cyclic garbage collector looks at young objects every 10,000 new ones
+    instead of every 700: among many actors that takes less than half the time, and what lies in
+    cycles of references is freed later. Thresholds that you set by ``gc.set_threshold`` are kept.
 
     Args:
         main: the program.
@@ -47,7 +52,7 @@ def run(
     factory = loop_factory(on) if use_uvloop or isinstance(on, Simulated) else None
     if terminable and not isinstance(on, Simulated) and _terminates_us():
         main = _until_terminated(main)
-    with asyncio.Runner(loop_factory=factory) as runner:
+    with collector.rarer(), asyncio.Runner(loop_factory=factory) as runner:
         return runner.run(main)
 
 

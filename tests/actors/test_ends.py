@@ -235,7 +235,8 @@ async def test_a_handler_that_ended_a_cancelled_ask_by_itself_leaves_nothing_of_
             await until(lambda: cell.busy)
             ask.cancel()
             await until(lambda: not cell.busy)
-            assert cell.task is not None and cell.task.cancelling() == 0
+            assert cell.task is not None
+            assert cell.task.cancelling() == 0
             # A cancellation of its own fails the actor, as any other exception would.
             with pytest.raises(ActorFailed, match="CancelledError"):
                 await ref.ask(Bulky(), timeout=5)
@@ -566,7 +567,8 @@ def test_what_the_end_of_one_instance_needed_is_forgotten_with_it() -> None:
             await asyncio.sleep(0.1)
             assert not cell.busy
             assert cell.handled == 1
-            assert cell.task is not None and cell.task.cancelling() == 0
+            assert cell.task is not None
+            assert cell.task.cancelling() == 0
 
     actors.run(main(), on=on)
 
