@@ -16,7 +16,7 @@ from actors import item as wire
 from actors.errors import CannotEncode
 from actors.handlers import Handlers
 from actors.item import ASK, OVERHEAD, REPLY, Item, Refusal, tag_of
-from actors.message import Lane, Message, kinds_below
+from actors.message import Lane, kinds_below
 from actors.signals import Failure, Terminated
 from actors.suggest import shown
 from actors.timers import Tick
