@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import logging
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -80,9 +79,6 @@ if TYPE_CHECKING:
     from actors.system import ActorSystem
     from actors.timers import Timers
     from actors.world import World
-
-# Whoever uses this decides where its log goes; without a handler Python writes warnings to stderr.
-logging.getLogger(__name__).addHandler(logging.NullHandler())
 
 # Where each public name lives; it is loaded when it is first used, so that a node's process
 # can attach to its launcher, and a command line answer, before anything heavy is imported.

@@ -209,6 +209,7 @@ class Actor:
 
     def child_failed(self, child: ActorRef, failure: Failure) -> None:
         """Called when a child failed: it is stopped. Supervisors decide otherwise."""
+        self.system.failures.tell(child.path, failure, "is stopped", final=True)
         child.stop()
 
     def child_stopped(self, child: ActorRef, reason: str, cause: Cause) -> None:

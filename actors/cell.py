@@ -410,6 +410,7 @@ class Cell(Parts):
             return
         self.failures += 1
         if self.stop_wanted:  # nothing is decided about it any more
+            self.system.failures.tell(self.path, failure, "stops anyway")
             self._publish(failure)
             return
         halting = self.state is State.HALTING  # which is to be renewed as it is

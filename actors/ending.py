@@ -97,6 +97,7 @@ async def _stop_hook(cell: Cell) -> None:
     except BaseException as error:  # noqa: BLE001  (whatever user code raises fails the actor)
         if not cell.ended_by(error):
             failure = Failure.of(error, "stop")
+            cell.system.failures.tell(cell.path, failure, "ends all the same")
             cell.system.events.publish(
                 ActorFailure(
                     path=cell.path,

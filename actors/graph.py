@@ -295,7 +295,10 @@ class ActorGraph:
     ) -> AsyncIterator[Live]:
         """Start the graph; leaving the block stops it in reverse order and ends its processes.
 
-        The block is entered when every actor has started.
+        The block is entered when every actor has started. Where a root supervisor gives up
+        meanwhile, that is logged as an error, and leaving the block raises it, unless
+        ``live.until`` has raised it or ``live.failed`` returned it. What else the block raises goes
+        on as it is, with a note.
 
         Args:
             on: the deployment, ``Inline()`` where not given.
@@ -306,7 +309,8 @@ class ActorGraph:
             durability: "process" or "machine".
             pass_fds: descriptors that every process keeps open.
             generation: of this start, at least 0, see ``actors.processes``.
-            on_line: called with (node, line) of the processes' standard output.
+            on_line: called with (node, line) of what the processes print; without it that is shown
+                on standard error as ``node: line``, at most 1,000 lines a second of each.
             cwd: working directory of the processes.
             debug: have the processes log at debug level.
             stuck_after: seconds after which a process that lives and answers nothing is killed;
@@ -320,7 +324,9 @@ class ActorGraph:
         Raises:
             UsageError: as :meth:`validate`, or an argument that cannot be.
             NodeStartFailed: a process did not come up.
-            GaveUp: some actor did not start, and its supervisors could not help it.
+            CodeTravelError: the script starts processes outside its main guard.
+            GaveUp: some actor did not start, and its supervisors could not help it; or a root
+                supervisor gave up later and nobody was told.
         """
         for name, call in (("before", before), ("on_line", on_line)):
             if call is not None:

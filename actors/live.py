@@ -50,6 +50,8 @@ class Live:
         self.processes = processes
         self._refs = refs
         self._supervisors = supervisors
+        #: Whether somebody has been told that the graph gave up, or waits for it.
+        self._heeded = False
 
     @overload
     def __getitem__(self, actor: Handle[A]) -> ActorRef[A]: ...
@@ -103,8 +105,13 @@ class Live:
             ref.tell(Progressed(0))
 
     async def failed(self) -> Failure:
-        """Wait until a root supervisor gives up; why."""
-        return await asyncio.shield(self.system.failure)
+        """Wait until a root supervisor gives up; why. It is not raised at the block's end then."""
+        before, self._heeded = self._heeded, True
+        try:
+            return await asyncio.shield(self.system.failure)
+        except asyncio.CancelledError:
+            self._heeded = before  # whoever waited does no longer
+            raise
 
     async def until(self, done: Awaitable[T]) -> T:
         """Wait for ``done``, or for the graph to fail, which ends ``done`` where it is no future.
@@ -124,8 +131,20 @@ class Live:
         finally:
             if waited is not done:
                 waited.cancel()
-        failure = failed.result()
-        raise GaveUp(failure.message, child="", restarts=0, remote_traceback=failure.traceback)
+        self._heeded = True
+        raise _gave_up(failed.result())
+
+    @property
+    def gave_up(self) -> GaveUp | None:
+        """What a root supervisor gave up with, as long as nobody has been told of it."""
+        failed = self.system.failure
+        if self._heeded or not failed.done() or failed.cancelled():
+            return None
+        return _gave_up(failed.result())
 
     def __repr__(self) -> str:
         return f"<Live {self._graph.name} {len(self._refs)} actors {self.processes!r}>"
+
+
+def _gave_up(failure: Failure) -> GaveUp:
+    return GaveUp(failure.message, child="", restarts=0, remote_traceback=failure.traceback)

@@ -18,6 +18,7 @@ from actors.events import CrashPointMissed, NodeAnswers, NodeDied, NodeStarted, 
 from actors.faults import FaultPlan
 from actors.given import check_known
 from actors.liveness import INTERVAL, STUCK, Liveness
+from actors.output import Output
 from actors.reserve import Reserve
 from actors.serving import NodeConfig
 from actors.signals import (
@@ -92,7 +93,8 @@ class Processes:
         durability: "process" or "machine", see ``FileStorage``.
         pass_fds: descriptors that every child keeps open (a lock that must outlive the launcher).
         generation: of the first start of each node; a resumed run continues the count.
-        on_line: called with (node, line) of their standard output.
+        on_line: called with (node, line) of their output; shown on standard error, see
+            ``actors.output``, where not given.
         cwd: working directory of the children.
         uvloop: whether they use it where it is installed.
         debug: have them log at debug level.
@@ -135,7 +137,8 @@ class Processes:
         self._durability = durability
         self._pass_fds = pass_fds
         self._generation = generation
-        self._on_line = on_line
+        self._output = Output(system.world.clock)
+        self._on_line = on_line or self._output.show
         self._cwd = cwd
         self._uvloop = uvloop
         self._debug = debug
@@ -287,10 +290,7 @@ class Processes:
             point = announced(line)
             if point in self._missed:
                 self._missed.remove(point)
-            if self._on_line is not None:
-                self._on_line(name, line)
-            else:
-                _log.info("%s: %s", name, line)
+            self._on_line(name, line)
 
         return on_line
 
@@ -491,6 +491,7 @@ class Processes:
         for task in tuple(self._watchers):
             await task
         await self._system.world.spawner.close()
+        self._output.close()
         self._system.world.addresses.close()
         for point in self._missed:
             self._system.events.publish(

@@ -186,7 +186,7 @@ class Router:
             sentence = f"{tag_of(item.body)} did not leave for node {link.peer.name}: {reason}"
             self._system.asks.refused(item.ask, Refusal("unreachable", sentence))
         if item.kind in (wire.TELL, wire.ASK):
-            self._system.dead_letter(f"uid {item.to:x} on {link.peer.name}", item, reason)
+            self._system.dead_letter(self._system.paths.name(item.to, link.peer.name), item, reason)
         elif item.kind == REPLY:  # the asker would wait for it until its deadline
             cell = self._system.cells.get(item.sender)
             who = cell.path if cell is not None else f"an actor of {self.node}"

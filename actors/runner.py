@@ -9,6 +9,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 from actors import collector
+from actors.code import refuse_if_loading
 from actors.deploy import Deployment, Simulated, check_deployment
 from actors.errors import UsageError
 from actors.given import check_coroutine
@@ -39,10 +40,12 @@ def run(
         terminable: whether SIGTERM is heeded like that; one that somebody handles is left alone.
 
     Raises:
-        UsageError: no coroutine or no deployment, or a loop runs already.
+        UsageError: no coroutine or no deployment, or a loop runs already; or a node
+            loads the script, whose main guard is missing.
     """
     check_coroutine("run", main)
     try:
+        refuse_if_loading("actors.run()")
         _check_no_loop(getattr(main, "__name__", "main"))
         if on is not None:
             check_deployment(on)

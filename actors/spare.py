@@ -28,9 +28,9 @@ from actors.surroundings import Surroundings
 if TYPE_CHECKING:
     from actors.spawner import Child, PopenChild, ProcessSpec
 
-ANSWER_LIMIT = 5.0
-"""Seconds for a spare to answer that it was taken, some thousand times what it needs: one that is
-frozen would otherwise hold up the process that it was to replace."""
+ANSWER_LIMIT = 0.5
+"""Seconds for a spare to answer that it was taken, some hundred times what it needs: one that is
+frozen holds up the process that it was to replace for no longer than a start takes."""
 
 _LOADED = b"L"
 _TAKEN = b"T"

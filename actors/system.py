@@ -25,10 +25,12 @@ from actors.codec import Codec
 from actors.debugging import Debugger
 from actors.errors import UsageError
 from actors.events import Custom, DeadLetter, EventStream
+from actors.failurelog import FailureLog
 from actors.given import check_ref
 from actors.handling import Envelope
 from actors.idling import Idling
 from actors.item import OVERHEAD, TELL, Item, Refusal, tag_of
+from actors.knownpaths import KnownPaths
 from actors.names import check_name
 from actors.observing import LIMIT, Observing
 from actors.peers import UNREACHABLE_AFTER, Peers
@@ -122,6 +124,10 @@ class ActorSystem:
         #: The parent of all top-level actors.
         self.guardian: RefParts = (name, "/", GUARDIAN_UID)
         self.events = EventStream()
+        #: Tells of failures where nobody listens to the event stream.
+        self.failures = FailureLog(self.world.clock)
+        #: Of actors of which this node has heard, for what people are told.
+        self.paths = KnownPaths()
         self.codec = Codec(ActorRef, lambda r: r.parts, self._bind)
         self.asks = Asks(self.world.clock, self.codec)
         self.router = Router(
@@ -224,6 +230,7 @@ class ActorSystem:
         self.peers.end()
         await self.observing.close()
         await self.router.close(self._linger)
+        self.failures.end()
         self.asks.end(self.name)
         self.stops.all_ended(f"{self.name} was closed")
         self.failure.cancel()  # without effect where it has its result
@@ -369,7 +376,6 @@ class ActorSystem:
             )
             asyncio.get_running_loop().call_soon(cell.begin)
         except Exception as error:  # noqa: BLE001  (loading runs user code)
-            _log.exception("%s cannot be made", order.path)
             self.signal(order.parent, Failed(ref.parts, Failure.of(error, "make")))
 
     # -- finding and stopping ---------------------------------------------------------------------
@@ -451,7 +457,7 @@ class ActorSystem:
             if item.kind == wire.ASK and item.to == NODE_UID:
                 answer_node(self, link, item)
                 return
-            self.dead_letter(f"uid {item.to:x} on {self.name}", envelope, "no such actor")
+            self.dead_letter(self.paths.name(item.to, self.name), envelope, "no such actor")
         elif item.to in item.chain:
             names = known_names(self, (*item.chain, item.to))
             why = f"{cell.path} waits for this ask itself: {names}; tell it instead"
@@ -486,6 +492,7 @@ class ActorSystem:
     def forget(self, cell: Cell) -> None:
         """A cell has ended."""
         self.cells.pop(cell.uid, None)
+        self.paths.note(cell.uid, cell.path)
         self._pools.pop(cell.uid, None)
         self.receptionist.forget(cell.uid)
 
@@ -598,6 +605,7 @@ class ActorSystem:
         match signal:
             case Failed(child, failure):
                 self.signal(child, Stop())
+                self.failures.tell(child[1], failure, "is stopped", final=True)
                 if not self.failure.done():
                     self.failure.set_result(failure)
             case Stopped(actor, reason):
