@@ -49,11 +49,11 @@ class CodeRaised(CodeTravelError):  # noqa: N818
     """The file or module raised while it was loaded; `__cause__` is what it raised."""
 
 
-class Unguarded(CodeRaised):  # noqa: N818
+class Unguarded(CodeRaised):
     """The file or module starts something while it is loaded: its main guard is missing."""
 
 
-class _CalledWhileLoading(UsageError):
+class _CalledWhileLoading(UsageError):  # noqa: N818
     pass
 
 

@@ -320,7 +320,7 @@ class Supervisor(Actor):
             self._escalate(failure)
             return
         if decided.beyond_help:
-            sentence = f"{child.path} failed beyond help, {self.ref.path} gives up: {failure}"
+            sentence = f"{child.path} failed beyond help: {failure}"
         else:
             again = said_of(restarts, self._strategy, outside=failure.outside)
             sentence = f"{child.path} {again}, {self.ref.path} gives up: {failure}"

@@ -362,7 +362,7 @@ def test_waiting_beside_a_graph_takes_a_coroutine_and_ends_it_when_the_graph_fai
         async with graph.start(on) as live:
             assert await live.until(asyncio.sleep(1, "slept")) == "slept"
             live["strange"].tell(Odd())
-            with pytest.raises(actors.GaveUp, match="strange failed again"):
+            with pytest.raises(actors.GaveUp, match="strange failed and may not be restarted"):
                 await live.until(asyncio.sleep(1000))
 
     actors.run(main(), on=on)
