@@ -59,12 +59,12 @@ class Doer(Actor):
 
 
 class BadStart(Actor):
-    def on_start(self) -> None:
+    async def on_start(self) -> None:
         raise OSError("no disk")
 
 
 class BadStop(Actor):
-    def on_stop(self) -> None:
+    async def on_stop(self) -> None:
         raise OSError("no disk")
 
 

@@ -35,7 +35,7 @@ def rows(heading: str) -> list[list[str]]:
 
 def printed() -> list[tuple[str, str]]:
     """(command, output) of each command of the page that is shown with what it prints."""
-    return re.findall(r"```sh\n(.*?)\n```\n\n```\n(.*?)```", PAGE, re.DOTALL)
+    return re.findall(r"```sh\n([^`]*?)\n```\n\n```\n(.*?)```", PAGE, re.DOTALL)
 
 
 @pytest.mark.parametrize(("command", "output"), printed())
