@@ -18,6 +18,7 @@ from transports.errors import LinkClosed, LinkFull, MessageTooLarge, ProtocolErr
 from transports.identity import NodeId
 from transports.lane import Range, Receiving, Sending
 from transports.limits import Limits
+from transports.loopback import Loopback
 from transports.port import MORE, NOW, Port
 from transports.waiters import Waiters
 from transports.wire import MAX_BATCH, VERSION, Batch, Bye, Chunk, Codec
@@ -72,7 +73,7 @@ class Channel(Generic[T]):
         self.codec = codec
         self.state: Literal["down", "greeting", "up", "closed"] = "down"
         self.epoch = 0
-        self.port: Port | None = None
+        self.port: Port | Loopback | None = None
         self.route: bytes | None = None
         self.window = window
         self.sending = Sending()
@@ -400,7 +401,9 @@ class Channel(Generic[T]):
         self.state = "greeting"
         return self._transmit(hello)
 
-    def up(self, port: Port, route: bytes | None, *, epoch: int, first: int, window: int) -> None:
+    def up(
+        self, port: Port | Loopback, route: bytes | None, *, epoch: int, first: int, window: int
+    ) -> None:
         """The connection is agreed on.
 
         Args:

@@ -18,6 +18,7 @@ from transports.handover import PROCESS_TOKEN
 from transports.identity import NodeId
 from transports.limits import Limits
 from transports.link import Handler, Link
+from transports.loopback import Loopback
 from transports.port import MORE, NOW, Port, read_into
 from transports.rng import Rng
 from transports.sockets import Context, Frame, Socket, bind, check_scheme
@@ -93,8 +94,7 @@ class Endpoint(Generic[I]):
         self._links: dict[NodeId, Link[I]] = {}
         self._diallers: dict[NodeId, dict[Lane, Dialler]] = {}
         self._local: Link[I] | None = None
-        self._local_ports: list[Port] = []
-        self._local_token = rng.bits(128).to_bytes(16, "big")
+        self._local_ports: list[Loopback] = []
         self._routes: dict[Lane, dict[bytes, Link[I]]] = {lane: {} for lane in LANES}
         self._gate = Gate(node, cluster, self._limits)
         self._refused: Counter[str] = Counter()
@@ -180,14 +180,16 @@ class Endpoint(Generic[I]):
         return self._local
 
     def _link_locally(self, link: Link[I], lane: Lane) -> None:
-        socket = self._context.socket(zmq.DEALER)
-        configure(socket, self._limits)
-        socket.connect(self._addresses[0].endpoint(lane))
-        port = Port(socket, None)
+        address = f"inproc://{self.node}-to-itself-{lane}"
+        ends = self._context.socket(zmq.DEALER), self._context.socket(zmq.DEALER)
+        for socket in ends:
+            configure(socket, self._limits)
+        ends[0].bind(address)
+        ends[1].connect(address)
+        receive = self._receive_own if lane == "control" else self._receive_dialled
+        port = Loopback(*ends, partial(receive, lane, link))
         self._local_ports.append(port)
-        channel = link.channel(lane)
-        channel.greet(port, self._hello(link, lane, self._local_token, 1))
-        channel.up(port, None, epoch=1, first=1, window=self._window(lane))
+        link.channel(lane).up(port, None, epoch=1, first=1, window=self._window(lane))
         link.share_memory()
         link.came_up(lane)
 
@@ -295,8 +297,7 @@ class Endpoint(Generic[I]):
         if link.state == "closed":
             return
         for route in [r for r, owner in self._routes[lane].items() if owner is link]:
-            if not link.local:
-                self._retire(lane, route, "epoch")
+            self._retire(lane, route, "epoch")
         link.went_down(lane, reason)
         dialler = self._diallers.get(link.peer, {}).get(lane)
         if dialler is not None:
@@ -310,8 +311,7 @@ class Endpoint(Generic[I]):
     def _probe(self, lane: Lane) -> None:
         if self._state == "open":
             for link in list(self._routes[lane].values()):
-                if not link.local:
-                    link.channel(lane).probe()
+                link.channel(lane).probe()
 
     # Frames
 
@@ -323,6 +323,15 @@ class Endpoint(Generic[I]):
     def _receive_dialled(self, lane: Lane, link: Link[I], socket: Socket) -> int:
         part = socket.recv(NOW, copy=False)
         return self._receive(lane, link, None, part, socket)
+
+    def _receive_own(self, lane: Lane, link: Link[I], socket: Socket) -> int:
+        # As _receive, for what can only be a batch of this node itself.
+        data = socket.recv(NOW)
+        try:
+            link.on_control(self._codecs[lane].decode(data), len(data))
+        except ProtocolError as error:
+            self._refuse(lane, link, None, error)
+        return 1
 
     def _receive(
         self, lane: Lane, link: Link[I] | None, route: bytes | None, part: Frame, socket: Socket
@@ -432,10 +441,6 @@ class Endpoint(Generic[I]):
         return limits.control_window if lane == "control" else limits.transfer_window
 
     def _on_hello(self, lane: Lane, route: bytes, hello: Hello) -> None:
-        if hello.source == self.node and hello.process == self._local_token:
-            assert self._local is not None
-            self._routes[lane][route] = self._local
-            return
         try:
             link = self._admit(lane, hello)
             channel = link.channel(lane)
