@@ -27,7 +27,7 @@ T = TypeVar("T")
 
 _logger = logging.getLogger("transports")
 
-_NEVER = -1
+NEVER = -1
 """A bound below any count of bytes: every send takes the careful path."""
 
 
@@ -85,7 +85,7 @@ class Channel(Generic[T]):
         # Public to Link.send, which adds and appends without a call where nothing is at stake.
         self.enqueued = 0
         """Bytes of all items ever queued, by the callers' estimate."""
-        self.soft = _NEVER
+        self.soft = NEVER
         """Value of ``enqueued`` above which ``send_carefully`` decides."""
         self.queue: list[T] = []
 
@@ -115,8 +115,8 @@ class Channel(Generic[T]):
             self.enqueued = enqueued
             self.queue.append(item)
 
-    def send_carefully(self, item: T, nbytes: int) -> None:
-        """Queue an item where a bound may be reached or a tick begins."""
+    def check_bounds(self, nbytes: int) -> None:
+        """Refuse an item of so many bytes where it cannot be queued; see ``Link.send``."""
         if self.state == "closed":
             raise LinkClosed(self._closed_sentence())
         if nbytes > self._max_message:
@@ -130,6 +130,10 @@ class Channel(Generic[T]):
                 f"{held} of {self.window} bytes to {self.peer} are unacknowledged ({self.state}): "
                 "await link.drain() and send again"
             )
+
+    def send_carefully(self, item: T, nbytes: int) -> None:
+        """Queue an item where a bound may be reached or a tick begins."""
+        self.check_bounds(nbytes)
         self.enqueued += nbytes
         port = self.port
         if self.state != "up" or port is None:
@@ -150,7 +154,7 @@ class Channel(Generic[T]):
         self._in_tick = False
         if self.queue:
             self.flush()
-        self.soft = _NEVER
+        self.soft = NEVER
 
     def flush(self) -> None:
         """Send what is queued, in frames of about ``batch_bytes``."""
@@ -279,7 +283,7 @@ class Channel(Generic[T]):
     def _break(self, reason: str) -> None:
         epoch = self.epoch
         self.state = "down"
-        self.soft = _NEVER
+        self.soft = NEVER
 
         # Later: the caller may be in the middle of a send of the floor above.
         def tell() -> None:
@@ -430,7 +434,7 @@ class Channel(Generic[T]):
         """
         if self.state != "closed":
             self.state = "down"
-        self.soft = _NEVER
+        self.soft = NEVER
         self.port = self.route = None
         lost = self.sending.cut()
         self._wake_for_room()

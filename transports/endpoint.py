@@ -19,6 +19,7 @@ from transports.identity import NodeId
 from transports.limits import Limits
 from transports.link import Handler, Link
 from transports.loopback import Loopback
+from transports.ownchannel import OwnChannel
 from transports.port import MORE, NOW, Port, read_into
 from transports.rng import Rng
 from transports.sockets import Context, Frame, Socket, bind, check_scheme
@@ -189,7 +190,11 @@ class Endpoint(Generic[I]):
         receive = self._receive_own if lane == "control" else self._receive_dialled
         port = Loopback(*ends, partial(receive, lane, link))
         self._local_ports.append(port)
-        link.channel(lane).up(port, None, epoch=1, first=1, window=self._window(lane))
+        channel = link.channel(lane)
+        if isinstance(channel, OwnChannel):
+            channel.opened(port)
+        else:
+            channel.up(port, None, epoch=1, first=1, window=self._window(lane))
         link.share_memory()
         link.came_up(lane)
 

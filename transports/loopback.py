@@ -31,12 +31,15 @@ class Loopback:
         self.socket = sends
         self.closed = False
         self._reads = reads
-        self._send = plain_send(sends)
+        #: For who reads at once what it sends, while nothing is unread: these are not counted.
+        self.send_own = plain_send(sends)
+        self.recv = reads.recv
         self._receive = receive
         self._loop = asyncio.get_running_loop()
         self._call_soon = self._loop.call_soon
         self._scheduled = False
-        self._unread = 0
+        #: Messages that were sent and not read yet.
+        self.unread = 0
         self._deferred: list[Callable[[], None]] = []
         # On a simulated network a message is there when the network says so.
         real = isinstance(reads, zmq.Socket)
@@ -44,9 +47,9 @@ class Loopback:
 
     def send(self, data: Any, flags: int, copy: bool = True) -> None:  # noqa: FBT001, FBT002  (as a socket's)
         """Send a part of a message."""
-        self._send(data, flags, copy)
+        self.send_own(data, flags, copy)
         if flags == NOW:
-            self._unread += 1
+            self.unread += 1
             if not self._scheduled:
                 self._scheduled = True
                 self._call_soon(self._turn)
@@ -62,23 +65,24 @@ class Loopback:
             self._call_soon(self._turn)
 
     def _turn(self) -> None:
-        while self._deferred:
-            deferred, self._deferred = self._deferred, []
-            for callback in deferred:
-                callback()
         self._scheduled = False
+        deferred, self._deferred = self._deferred, []
+        for callback in deferred:
+            callback()
+        if not self.unread:
+            return
         if self._signals is not None:
-            self._unread = 0
+            self.unread = 0
             return
         receive, socket = self._receive, self._reads
         # Not what is sent meanwhile: others get their turn first.
         budget = DRAIN_BUDGET
-        count = self._unread
+        count = self.unread
         while count and budget > 0 and not self.closed:
             count -= 1
-            self._unread -= 1
+            self.unread -= 1
             budget -= receive(socket)
-        if self._unread and not self._scheduled and not self.closed:
+        if self.unread and not self._scheduled and not self.closed:
             self._scheduled = True
             self._call_soon(self._turn)
 
@@ -104,4 +108,4 @@ class Loopback:
         self._reads.close(0)
 
     def __repr__(self) -> str:
-        return f"<Loopback {'closed' if self.closed else 'open'} unread={self._unread}>"
+        return f"<Loopback {'closed' if self.closed else 'open'} unread={self.unread}>"
