@@ -22,6 +22,7 @@ from actors.marks import Marks
 from actors.message import Message
 from actors.parts import Parts
 from actors.ref import ActorRef
+from actors.runs import items_of
 from actors.signals import (
     GUARDIAN_UID,
     AnySignal,
@@ -155,6 +156,20 @@ class Cell(Parts):
             self._since = self.system.world.clock.now()
             if self.task is None and self._begun:
                 asyncio.get_running_loop().call_soon(self._turn, context=self._context)
+
+    def deliver_run(self, run: Item) -> None:
+        """Put the messages of an item of kind ``TELLS`` into the mailbox."""
+        mailbox = self._mailbox
+        messages = self._handling.read(run)
+        if messages is None or len(mailbox) + len(messages) > self.bound:
+            for item in items_of(run):
+                self.deliver(item)
+            return
+        if self.busy and not mailbox:
+            self._since = self.system.world.clock.now()
+        mailbox.extend(messages)
+        if self._wakeup is not None:
+            self._wake()
 
     def understands(self, kind: type[Message[Any]]) -> bool:
         """Whether its class has a handler for that type."""

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 from collections import deque
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,7 @@ from actors.errors import CannotEncode
 from actors.handlers import Handlers
 from actors.item import ASK, OVERHEAD, REPLY, Item, Refusal, tag_of
 from actors.message import Lane, kinds_below
+from actors.runs import messages_of
 from actors.signals import Failure, Terminated
 from actors.suggest import shown
 from actors.timers import Tick
@@ -57,7 +58,7 @@ class Handling:
     """
 
     __slots__ = (
-        "_by_type", "_cell", "_decode", "_system", "_union", "_waiting", "current",
+        "_by_type", "_cell", "_decode", "_decode_all", "_system", "_union", "_waiting", "current",
         "handles", "taken",
     )  # fmt: skip
 
@@ -68,6 +69,7 @@ class Handling:
         self._union = handlers.union
         decoder = self._system.codec.decoder
         self._decode = _nothing if self._union is None else decoder(self._union).decode
+        self._decode_all: Callable[[bytes], list[Any]] | None = None
         #: What is being handled, where it came in an envelope.
         self.current: Envelope | None = None
         #: Name of the message type that is waited in; empty where no handler waits.
@@ -76,6 +78,19 @@ class Handling:
         self._waiting: Coroutine[Any, Any, Any] | None = None
         #: Entries that the last call took.
         self.taken = 0
+
+    def read(self, run: Item) -> list[Any] | None:
+        """The messages of a run; None where they are to be read one by one."""
+        decode = self._decode_all
+        if decode is None:
+            if self._union is None or self._union is msgspec.Raw:
+                return None
+            union: Any = self._union
+            decode = self._decode_all = self._system.codec.decoder(list[union]).decode
+        try:
+            return messages_of(run, decode)
+        except Exception:  # noqa: BLE001  (what checks a message is the user's own code)
+            return None
 
     def handle(self, mailbox: deque[Any], most: int) -> Coroutine[Any, Any, None] | None:
         """Handle entries of the mailbox while the actor goes on; ``taken`` says how many.
@@ -92,36 +107,37 @@ class Handling:
         """
         cell, decode, by_type = self._cell, self._decode, self._by_type
         actor, state, taken = cell.actor, cell.state, 0
+        find = by_type.get
         while taken < most and mailbox and cell.state is state and not cell.stop_wanted:
             taken += 1
             entry = mailbox.popleft()
             envelope: Envelope | None = None
-            message: Any
-            if type(entry) is Item:
-                try:
-                    message = decode(entry.body)
-                except Exception as error:  # noqa: BLE001  (what checks a message is the user's own code)
-                    self._not_understood(entry, error)
+            message: Any = entry
+            function = find(type(entry))  # mostly it is a message, of those told in a row
+            if function is None or type(entry) is Terminated:
+                if type(entry) is Item:
+                    try:
+                        message = decode(entry.body)
+                    except Exception as error:  # noqa: BLE001  (what checks a message is the user's own code)
+                        self._not_understood(entry, error)
+                        cell.skipped += 1
+                        continue
+                elif type(entry) is Envelope:
+                    envelope = entry
+                    message = self._opened(envelope)
+                elif type(entry) is Tick:
+                    message = entry.message if cell.timers.take(entry) else None
+                elif type(entry) is Terminated:
+                    message = entry if cell.takes(entry) else None
+                if message is None:
                     cell.skipped += 1
                     continue
-            elif type(entry) is Envelope:
-                envelope = entry
-                message = self._opened(envelope)
-            elif type(entry) is Tick:
-                message = entry.message if cell.timers.take(entry) else None
-            elif type(entry) is Terminated:
-                message = entry if cell.takes(entry) else None
-            else:
-                message = entry
-            if message is None:
-                cell.skipped += 1
-                continue
-            function = by_type.get(type(message))
-            if function is None:
-                why = f"no handler for it{self._of_base(type(message).__qualname__)}"
-                self._system.dead_letter(cell.path, entry, why)
-                cell.skipped += 1
-                continue
+                function = find(type(message))
+                if function is None:
+                    why = f"no handler for it{self._of_base(type(message).__qualname__)}"
+                    self._system.dead_letter(cell.path, entry, why)
+                    cell.skipped += 1
+                    continue
             self.current = envelope
             try:
                 result = function(actor, message)

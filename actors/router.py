@@ -13,8 +13,9 @@ import msgspec
 from actors import item as wire
 from actors.events import Unacknowledged
 from actors.handling import Envelope
-from actors.item import ASK, REPLY, TELL, Item, Refusal, tag_of
+from actors.item import ASK, REPLY, TELL, TELLS, Item, Refusal, tag_of
 from actors.message import Lane
+from actors.runs import items_of
 from actors.signalling import MAX_UNACKNOWLEDGED, Signalling
 from actors.signals import AnySignal, Dial
 from transports import (
@@ -26,6 +27,7 @@ from transports import (
     Lost,
     MessageTooLarge,
     NodeId,
+    OwnChannel,
     Timer,
     Transfer,
     Weights,
@@ -415,6 +417,8 @@ class Router:
                         cell.deliver(item)
                     else:
                         self._system.dispatch(link, item, ())
+                elif kind == TELLS and link.own is not None:
+                    self._take_run(link.own, link, item)
                 elif kind == REPLY:
                     self._system.asks.replied(item.ask, item.body, ())
                 elif kind == ASK:
@@ -425,6 +429,15 @@ class Router:
                 failed = error
         if failed is not None:
             raise failed  # the link logs and counts it
+
+    def _take_run(self, own: OwnChannel[Item], link: Link[Item], run: Item) -> None:
+        own.joined += run.ask - 1
+        cell = self._system.cells.get(run.to)
+        if cell is not None:
+            cell.deliver_run(run)
+        else:
+            for item in items_of(run):
+                self._system.dispatch(link, item, ())
 
     def on_transfer(self, link: Link[Item], item: Item, weights: list[Weights]) -> None:
         """An item of the bulk lane with its arrays."""

@@ -14,7 +14,7 @@ import msgspec
 
 from actors import item as wire
 from actors.baton import current_turn
-from actors.cell import CURRENT
+from actors.cell import CURRENT, Cell
 from actors.chains import MAX_CHAIN, chain_of_thread, drawn
 from actors.codec import Codec
 from actors.errors import Unreachable, UsageError, WouldDeadlock
@@ -22,7 +22,8 @@ from actors.given import check_message, check_timeout
 from actors.item import ASK, OVERHEAD, TELL, Item
 from actors.message import CONTROL, Lane, Message, lane_of, reply_type
 from actors.ref import ActorRef
-from transports import Link, LinkClosed, LinkFull, MessageTooLarge, Transfer, Weights
+from actors.runs import Run
+from transports import Link, LinkClosed, LinkFull, MessageTooLarge, OwnChannel, Transfer, Weights
 
 if TYPE_CHECKING:
     from actors.system import ActorSystem
@@ -55,13 +56,40 @@ class Sender:
         self._asks = system.asks
         self._loop = asyncio.get_running_loop()
         self._thread = get_ident()
+        self._run = Run()
+        self._own: OwnChannel[Item]
+        self._encode_into = system.codec.encode_into
 
     def tell(self, ref: ActorRef, message: Message[Any]) -> Transfer | None:
         """See ``ActorRef.send``."""
         if get_ident() != self._thread:
             self._tell_from_thread(ref, message)
             return None
-        # As codec.encode, without its call: this is the path that has to be short.
+        # All of it in one place, without calls: this is the path that has to be short.
+        codec, run = self._codec, self._run
+        if (
+            ref is run.ref
+            and CURRENT.get() is run.cell
+            and run.queue[-1] is run.item
+            and (type(message) is run.kind or run.takes(type(message)))
+        ):
+            body, own = run.body, self._own
+            before = len(body)
+            try:
+                self._encode_into(message, body, before)
+            except Exception as error:
+                del body[before:]
+                raise codec.cannot(message, error) from error
+            enqueued = own.enqueued + len(body) - before + OVERHEAD
+            if enqueued <= own.soft and not codec.found:
+                own.enqueued = enqueued
+                run.count += 1
+                return None
+            del body[before:]
+            codec.found = []
+        return self._tell_alone(ref, message)
+
+    def _tell_alone(self, ref: ActorRef, message: Message[Any]) -> Transfer | None:
         codec = self._codec
         try:
             body = codec.encode_raw(message)
@@ -77,6 +105,8 @@ class Sender:
             try:
                 if not arrays and type(message) in CONTROL:
                     link.send(item, len(body) + OVERHEAD)
+                    if link.own is not None and link.own.queue:
+                        self._begin_run(link.own, ref, sender)
                     return None
                 return self._router.put(link, item, arrays, bulk=lane_of(type(message)) == "bulk")
             except LinkClosed:
@@ -87,6 +117,11 @@ class Sender:
         check_message("tell", message)
         self._system.dead_letter(ref.path, item, "unreachable")
         return None
+
+    def _begin_run(self, own: OwnChannel[Item], ref: ActorRef, sender: Cell | None) -> None:
+        self._own = own
+        own.leaving = self._run.end
+        self._run.begin(ref, sender, own.queue)
 
     def _link_of(self, ref: ActorRef) -> Link[Item] | None:
         """The link to a reference's node, and from now on with the reference."""

@@ -113,6 +113,8 @@ class Link(Generic[I]):
         self.peer = peer
         self.state: Literal["connecting", "up", "down", "closed"] = "connecting"
         self.local = node == peer
+        #: Of the link of a node to itself, for a sender that lets the last of its queue grow.
+        self.own: OwnChannel[I] | None = None
         #: Why it is not up: what the last connection ended with, or the last attempt at one.
         self.trouble: str | None = None
         self._node = node
@@ -162,7 +164,8 @@ class Link(Generic[I]):
             "acknowledges": not self.local,
         }
         if self.local:
-            return OwnChannel("control", self.peer, codec, deliver=self._deliver, **options)
+            self.own = OwnChannel("control", self.peer, codec, deliver=self._deliver, **options)
+            return self.own
         return Channel("control", self.peer, codec, **options)
 
     # For the floor above
@@ -406,11 +409,12 @@ class Link(Generic[I]):
 
 def _lane_statistics(channel: Channel[Any]) -> LaneStatistics:
     sending, receiving = channel.sending, channel.receiving
+    joined = channel.joined if isinstance(channel, OwnChannel) else 0
     return LaneStatistics(
         state=channel.state,
         epoch=channel.epoch,
-        messages_out=sending.last,
-        messages_in=receiving.last - receiving.missed,
+        messages_out=sending.last + joined,
+        messages_in=receiving.last - receiving.missed + joined,
         batches_out=channel.batches_out,
         batches_in=channel.batches_in,
         bytes_out=channel.bytes_out,

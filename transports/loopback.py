@@ -45,7 +45,7 @@ class Loopback:
         real = isinstance(reads, zmq.Socket)
         self._signals: Signals | None = None if real else watch(reads, self._visit, None)
 
-    def send(self, data: Any, flags: int, copy: bool = True) -> None:  # noqa: FBT001, FBT002  (as a socket's)
+    def send(self, data: Any, flags: int, copy: bool = True) -> None:
         """Send a part of a message."""
         self.send_own(data, flags, copy)
         if flags == NOW:

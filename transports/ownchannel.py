@@ -14,8 +14,8 @@ from transports.wire import VERSION, Batch
 
 T = TypeVar("T")
 
-_AT_ONCE: Final = 4096
-"""Messages handed over in one turn, about: more would hold the loop for milliseconds."""
+_AT_ONCE: Final = 256 * 1024
+"""Bytes handed over in one turn, about: more would hold the loop for a millisecond and longer."""
 
 
 class OwnChannel(Channel[T]):
@@ -25,6 +25,9 @@ class OwnChannel(Channel[T]):
     sent goes through the sockets at its end, and is read there as well. It never leaves memory that
     is ours, so it carries no checksum. What is not as always takes the way of all channels.
 
+    The last item of ``queue`` has not left yet: who adds the bytes to ``enqueued`` and keeps that
+    below ``soft`` may let the item grow until ``leaving`` is called.
+
     Args:
         deliver: takes the items of a batch; must not raise.
         **options: see ``Channel``.
@@ -32,6 +35,10 @@ class OwnChannel(Channel[T]):
 
     def __init__(self, *args: Any, deliver: Callable[[list[T]], None], **options: Any) -> None:
         super().__init__(*args, **options)
+        #: Called before anything leaves.
+        self.leaving: Callable[[], None] = _nothing
+        #: Messages that the floor above has let go along in the items of others.
+        self.joined = 0
         self._deliver = deliver
         self._loopback: Loopback | None = None
         self._encode = self.codec.encoder.encode
@@ -54,10 +61,17 @@ class OwnChannel(Channel[T]):
         self.check_bounds(nbytes)
         self.enqueued += nbytes
         self.queue.append(item)
-        self.soft = min(self.window + self.sending.acked_bytes, self.enqueued + self._max_message)
+        self.soft = min(
+            self.window + self.sending.acked_bytes, self.enqueued + self._limits.batch_bytes
+        )
         if not self._in_tick:
             self._in_tick = True
             loopback.defer(self._turn)
+
+    def flush(self) -> None:
+        """See ``Channel.flush``."""
+        self.leaving()
+        super().flush()
 
     def _turn(self) -> None:
         self._in_tick = False
@@ -69,13 +83,14 @@ class OwnChannel(Channel[T]):
         if loopback.unread:  # which goes first
             self.flush()
             return
+        self.leaving()
         nbytes = self.enqueued - sending.sent_bytes
         most = self._limits.batch_messages
         if count > 1 and nbytes > 2 * self._limits.batch_bytes:
             most = max(1, min(most, count * self._limits.batch_bytes // nbytes))
         # Not what the receivers send meanwhile: others get their turn first.
-        left = min(count, _AT_ONCE)
-        while left > 0 and self.state == "up":
+        left = _AT_ONCE
+        while count and left > 0 and self.state == "up":
             frame, share = self.queue, nbytes
             if count > most:
                 frame, share = frame[:most], nbytes * most // count
@@ -105,7 +120,11 @@ class OwnChannel(Channel[T]):
                 self._wake_for_room()
             count -= size
             nbytes -= share
-            left -= size
+            left -= len(data)
         if self.queue and not self._in_tick and self.state == "up":
             self._in_tick = True
             loopback.defer(self._turn)
+
+
+def _nothing() -> None:
+    pass

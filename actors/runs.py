@@ -1,0 +1,92 @@
+"""Tells in a row from one actor to another of its node, as one item that grows until it leaves.
+
+A message of its own costs an item, a string of bytes and a decoding each; in a run the last tell
+appends to the bytes of the one before, and one decoding reads them all. Only within a node: items
+to other nodes are numbered one by one, so that each that is lost is known.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from actors.item import TELL, TELLS, Item
+from actors.message import CONTROL
+
+if TYPE_CHECKING:
+    from actors.cell import Cell
+    from actors.ref import ActorRef
+
+_HEAD: Final = struct.Struct(">BI")  # MessagePack's head of an array
+_ARRAY: Final = 0xDD
+
+_each = msgspec.msgpack.Decoder(list[msgspec.Raw]).decode
+
+
+class Run:
+    """The one that still grows: the last item of the queue of a node to itself.
+
+    Attributes:
+        ref: to whom; None where nothing grows.
+        cell: who tells.
+        item: the message told last, or all of them since one followed it.
+        queue: what the item is the last of, as long as it grows.
+        kind: type of the message told last, once a second one has come; it is on the control lane.
+        body: the item's bytes, from then on.
+        count: messages in it.
+    """
+
+    __slots__ = ("body", "cell", "count", "item", "kind", "queue", "ref")
+
+    def __init__(self) -> None:
+        self.ref: ActorRef | None = None
+        self.cell: Cell | None = None
+        self.queue: list[Item] = []
+        self.item: Item | None = None
+        self.kind: type | None = None
+        self.body = bytearray()
+        self.count = 0
+
+    def begin(self, ref: ActorRef, cell: Cell | None, queue: list[Item]) -> None:
+        """A tell was queued, and others may follow it."""
+        self.end()
+        self.ref, self.cell, self.queue, self.item = ref, cell, queue, queue[-1]
+
+    def takes(self, kind: type) -> bool:
+        """Whether a message of another type than the last may follow."""
+        item = self.item
+        if kind not in CONTROL or item is None:
+            return False
+        if self.kind is None:
+            self.body, self.count = bytearray(item.body), 1
+            item.kind = TELLS
+            item.body = self.body  # type: ignore[assignment]  # which msgspec encodes alike
+        self.kind = kind
+        return True
+
+    def end(self) -> None:
+        """It leaves, or another item follows it."""
+        if self.kind is not None and self.item is not None:
+            self.item.ask = self.count
+        self.ref = self.item = self.kind = self.cell = None
+
+
+def messages_of(run: Item, decode: Callable[[bytes], list[Any]]) -> list[Any]:
+    """What an item of kind ``TELLS`` holds.
+
+    Args:
+        run: the item.
+        decode: reads a list of messages.
+
+    Raises:
+        Exception: one of them cannot be read; what checks a message is the user's own code.
+    """
+    return decode(_HEAD.pack(_ARRAY, run.ask) + run.body)
+
+
+def items_of(run: Item) -> list[Item]:
+    """The messages of an item of kind ``TELLS``, each as an item of its own."""
+    return [Item(run.to, run.sender, TELL, bytes(raw)) for raw in messages_of(run, _each)]
