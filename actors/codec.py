@@ -43,8 +43,7 @@ class Codec:
         self.found: list[Weights] = []
         self._in: Sequence[Weights] = ()
         #: For a sender that looks at `found` and turns what is raised into `cannot` by itself.
-        encoder = msgspec.msgpack.Encoder(enc_hook=self._enc_hook)
-        self.encode_raw, self.encode_into = encoder.encode, encoder.encode_into
+        self.encode_raw = msgspec.msgpack.Encoder(enc_hook=self._enc_hook).encode
         self._decoders: dict[Any, msgspec.msgpack.Decoder[Any]] = {}
 
     def encode(self, value: Any) -> tuple[bytes, Sequence[Weights]]:

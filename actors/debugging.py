@@ -49,9 +49,9 @@ def state_of(cell: Cell, mailbox: Iterable[Any], handling: str) -> ActorState:
 
 def _name(entry: Any) -> str:
     if isinstance(entry, Tick):
-        return type(entry.message).__name__
+        return type(entry.message).__qualname__
     item = entry.item if isinstance(entry, Envelope) else entry
-    return tag_of(item.body) if isinstance(item, Item) else type(entry).__name__
+    return tag_of(item.body) if isinstance(item, Item) else type(entry).__qualname__
 
 
 class Debugger:

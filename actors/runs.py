@@ -32,14 +32,13 @@ class Run:
     Attributes:
         ref: to whom; None where nothing grows.
         cell: who tells.
-        item: the message told last, or all of them since one followed it.
+        item: what was told first.
         queue: what the item is the last of, as long as it grows.
-        kind: type of the message told last, once a second one has come; it is on the control lane.
-        body: the item's bytes, from then on.
-        count: messages in it.
+        kind: type of the message told last; it travels on the control lane.
+        bodies: the messages, encoded.
     """
 
-    __slots__ = ("body", "cell", "count", "item", "kind", "queue", "ref")
+    __slots__ = ("bodies", "cell", "item", "kind", "queue", "ref")
 
     def __init__(self) -> None:
         self.ref: ActorRef | None = None
@@ -47,31 +46,29 @@ class Run:
         self.queue: list[Item] = []
         self.item: Item | None = None
         self.kind: type | None = None
-        self.body = bytearray()
-        self.count = 0
+        self.bodies: list[bytes] = []
 
     def begin(self, ref: ActorRef, cell: Cell | None, queue: list[Item]) -> None:
         """A tell was queued, and others may follow it."""
         self.end()
         self.ref, self.cell, self.queue, self.item = ref, cell, queue, queue[-1]
+        self.bodies.append(self.item.body)
 
     def takes(self, kind: type) -> bool:
         """Whether a message of another type than the last may follow."""
-        item = self.item
-        if kind not in CONTROL or item is None:
-            return False
-        if self.kind is None:
-            self.body, self.count = bytearray(item.body), 1
-            item.kind = TELLS
-            item.body = self.body  # type: ignore[assignment]  # which msgspec encodes alike
-        self.kind = kind
-        return True
+        if kind in CONTROL:
+            self.kind = kind
+            return True
+        return False
 
     def end(self) -> None:
         """It leaves, or another item follows it."""
-        if self.kind is not None and self.item is not None:
-            self.item.ask = self.count
-        self.ref = self.item = self.kind = self.cell = None
+        item, bodies = self.item, self.bodies
+        if item is not None:
+            if len(bodies) > 1:
+                item.kind, item.ask, item.body = TELLS, len(bodies), b"".join(bodies)
+            self.bodies = []
+        self.ref = self.item = self.cell = None
 
 
 def messages_of(run: Item, decode: Callable[[bytes], list[Any]]) -> list[Any]:

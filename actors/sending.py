@@ -58,7 +58,7 @@ class Sender:
         self._thread = get_ident()
         self._run = Run()
         self._own: OwnChannel[Item]
-        self._encode_into = system.codec.encode_into
+        self._encode = system.codec.encode_raw
 
     def tell(self, ref: ActorRef, message: Message[Any]) -> Transfer | None:
         """See ``ActorRef.send``."""
@@ -67,36 +67,29 @@ class Sender:
             return None
         # All of it in one place, without calls: this is the path that has to be short.
         codec, run = self._codec, self._run
+        try:
+            body = self._encode(message)
+        except Exception as error:
+            wrong = codec.cannot(message, error)
+            check_message("tell", message)
+            raise wrong from error
         if (
             ref is run.ref
             and CURRENT.get() is run.cell
             and run.queue[-1] is run.item
             and (type(message) is run.kind or run.takes(type(message)))
+            and not codec.found
         ):
-            body, own = run.body, self._own
-            before = len(body)
-            try:
-                self._encode_into(message, body, before)
-            except Exception as error:
-                del body[before:]
-                raise codec.cannot(message, error) from error
-            enqueued = own.enqueued + len(body) - before + OVERHEAD
-            if enqueued <= own.soft and not codec.found:
+            own = self._own
+            enqueued = own.enqueued + len(body) + OVERHEAD
+            if enqueued <= own.soft:
                 own.enqueued = enqueued
-                run.count += 1
+                run.bodies.append(body)
                 return None
-            del body[before:]
-            codec.found = []
-        return self._tell_alone(ref, message)
+        return self._tell_alone(ref, message, body)
 
-    def _tell_alone(self, ref: ActorRef, message: Message[Any]) -> Transfer | None:
+    def _tell_alone(self, ref: ActorRef, message: Message[Any], body: bytes) -> Transfer | None:
         codec = self._codec
-        try:
-            body = codec.encode_raw(message)
-        except Exception as error:
-            wrong = codec.cannot(message, error)
-            check_message("tell", message)
-            raise wrong from error
         arrays = codec.take() if codec.found else ()
         sender = CURRENT.get()
         item = Item(ref.uid, 0 if sender is None else sender.uid, TELL, body)

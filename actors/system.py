@@ -480,7 +480,7 @@ class ActorSystem:
         """Account for a message that will not be handled; its asker is told."""
         self._dead_letters += 1
         item = entry.item if isinstance(entry, Envelope) else entry
-        name = type(entry.message).__name__ if isinstance(entry, Tick) else type(entry).__name__
+        name = type(entry.message if isinstance(entry, Tick) else entry).__qualname__
         if isinstance(item, Item):
             name = tag_of(item.body)
             if isinstance(entry, Envelope) and item.kind == wire.ASK:

@@ -575,7 +575,9 @@ class Endpoint(Generic[I]):
             clear(address)
             for lane in LANES:
                 self._listeners[lane].socket.unbind(address.endpoint(lane))
-        for port in (*self._local_ports, *self._listeners.values()):
+        for own in self._local_ports:
+            own.close(left)
+        for port in self._listeners.values():
             port.close(left)
         return Dropped(
             sum(each.unsent for each in dropped),

@@ -41,9 +41,7 @@ class OwnChannel(Channel[T]):
         self.joined = 0
         self._deliver = deliver
         self._loopback: Loopback | None = None
-        self._encode = self.codec.encoder.encode
         self._decode = self.codec.decoder.decode
-        self._incarnation = self.peer.incarnation
 
     def opened(self, loopback: Loopback) -> None:
         """The pair of sockets is there."""

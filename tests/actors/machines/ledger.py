@@ -18,6 +18,8 @@ from actors import AskError, DeadLetter, NotStarted, Unacknowledged
 from actors.cell import Cell
 from actors.handling import Envelope
 from actors.item import ASK, TELL, Item
+from actors.ref import ActorRef
+from actors.sending import Sender
 from actors.system import ActorSystem
 from transports import Link, NodeId, Transfer
 from transports.sim import SimNetwork
@@ -175,8 +177,7 @@ class Ledger:
         """A message became a dead letter; what is cleared up after a crash nobody hears of."""
         if system.node in self.crashed:
             return
-        item = entry.item if isinstance(entry, Envelope) else entry
-        key = id_of(item) if isinstance(item, Item) else None
+        key = key_of(entry)
         if key is None:
             return
         if key not in self.sent:  # no link took it
@@ -189,8 +190,7 @@ class Ledger:
             self.crashed.add(system.node)
             for cell in system.cells.values():
                 for entry in cell.mailbox:
-                    item = entry.item if isinstance(entry, Envelope) else entry
-                    key = id_of(item) if isinstance(item, Item) else None
+                    key = key_of(entry)
                     if key is not None:
                         self.sent[key].lost = True
             for sent in self.sent.values():
@@ -212,6 +212,7 @@ class Ledger:
         """See what the runtime does within the block."""
         with pytest.MonkeyPatch.context() as patch:
             start, dead_letter = ActorSystem.start, ActorSystem.dead_letter
+            tell = Sender.tell
             send, transfer, crash = Link.send, Link.transfer, SimNetwork.crash
 
             async def started(system: ActorSystem) -> None:
@@ -226,6 +227,13 @@ class Ledger:
                 send(link, item, nbytes)
                 self.left(link, item, "control", None)
 
+            def told(sender: Sender, ref: ActorRef, message: Any) -> Transfer | None:
+                transfer = tell(sender, ref, message)
+                run, own = sender._run, sender._system.router.endpoint.local
+                if getattr(message, "id", None) not in self.sent and run.ref is ref:
+                    self.left(own, Item(ref.uid, 0, TELL, run.bodies[-1]), "control", None)
+                return transfer
+
             def transferred(link: Link[Item], item: Item, *args: Any, **more: Any) -> Transfer:
                 begun = transfer(link, item, *args, **more)
                 self.left(link, item, "bulk", begun)
@@ -238,6 +246,7 @@ class Ledger:
             patch.setattr(ActorSystem, "start", started)
             patch.setattr(ActorSystem, "dead_letter", lettered)
             patch.setattr(Link, "send", sent)
+            patch.setattr(Sender, "tell", told)
             patch.setattr(Link, "transfer", transferred)
             patch.setattr(SimNetwork, "crash", crashed)
             yield
@@ -334,6 +343,15 @@ class Ledger:
                 "queues": list(router._queues),
             }
             assert not any(left.values()), f"{system} keeps {left}"
+
+
+def key_of(entry: Any) -> int | None:
+    """The id of what is in a mailbox; None of what is no message of the cast."""
+    item = entry.item if isinstance(entry, Envelope) else entry
+    if isinstance(item, Item):
+        return id_of(item)
+    ours = type(item).__module__ == "tests.actors.machines.cast"
+    return getattr(item, "id", None) if ours else None
 
 
 def id_of(item: Item) -> int | None:
