@@ -229,7 +229,7 @@ class Channel(Generic[T]):
         if self._in_tick and self.state == "up":
             bound = self.window + self.sending.acked_bytes
             soon = self.enqueued + self._batch_bytes
-            self.soft = soon if soon < bound else bound
+            self.soft = min(soon, bound)
 
     def _send_parts(self, items: list[T], nbytes: int, parts: int) -> None:
         count = -(-len(items) // parts)
