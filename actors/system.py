@@ -32,9 +32,10 @@ from actors.idling import Idling
 from actors.item import OVERHEAD, TELL, Item, Refusal, tag_of
 from actors.knownpaths import KnownPaths
 from actors.names import check_name
+from actors.nodesignals import NodeSignals
 from actors.observing import LIMIT, Observing
 from actors.peers import UNREACHABLE_AFTER, Peers
-from actors.receptionist import RECEPTIONIST_UID, Receptionist
+from actors.receptionist import Receptionist
 from actors.ref import ActorRef
 from actors.router import Router
 from actors.sending import Sender
@@ -45,16 +46,9 @@ from actors.signals import (
     ActorSpec,
     AnySignal,
     Cause,
-    Dial,
     Failed,
     Failure,
-    Inspect,
-    Inspected,
-    NodeDown,
-    NodeReady,
-    NodeUp,
     Overflow,
-    Quarantine,
     RefParts,
     Reported,
     Spawn,
@@ -75,11 +69,6 @@ from transports import LandingPool, Link, LinkClosed, LinkFull, MessageTooLarge,
 R = TypeVar("R")
 _log = logging.getLogger("actors.system")
 
-#: Actors that are gone of which a node remembers why, for those who watch them too late.
-_REMEMBERED = 10_000
-#: Seconds that a watched actor of which this node knows nothing has to be made: actors of a graph
-#: have references before they are, and some start before others.
-MADE_WITHIN = 1.0
 #: Asks whose cancellation may overtake them; the oldest is forgotten, and then handled in vain.
 _MAX_GAVE_UP = 1_000
 
@@ -150,8 +139,8 @@ class ActorSystem:
         self._names = TakenNames()
         #: Which of the other nodes live.
         self.peers = Peers(self, unreachable_after)
-        #: Of this node's actors that are gone, by uid: why. Whoever watches one too late learns it.
-        self._ended: dict[int, tuple[str, Cause]] = {}
+        #: System signals, to and from this node.
+        self.signals = NodeSignals(self)
         self._pools: dict[int, LandingPool] = {}
         #: Threads of blocking actors that were given up.
         self.abandoned = 0
@@ -348,7 +337,7 @@ class ActorSystem:
         """Have the actor of ``ref`` made on its node; ``parent`` hears of its start or failure."""
         signal = Spawn(ref.uid, ref.path, spec, parent.parts)
         if ref.node == self.name:
-            self._spawn(signal)
+            self.make_ordered(signal)
         else:
             if self.watch_signals is not None:
                 self.watch_signals(ref.node, ref.uid, signal)
@@ -357,7 +346,8 @@ class ActorSystem:
             except MessageTooLarge as error:
                 self.signal(parent.parts, Failed(ref.parts, Failure.of(error, "make")))
 
-    def _spawn(self, order: Spawn) -> None:
+    def make_ordered(self, order: Spawn) -> None:
+        """Make the actor that a ``Spawn`` describes; its parent hears of a failure."""
         ref = ActorRef(self, self.name, order.path, order.uid)
         if order.uid in self.cells:
             return
@@ -500,107 +490,17 @@ class ActorSystem:
 
     def signal(self, to: RefParts, signal: AnySignal) -> None:
         """Send a system signal to an actor, its guardian or a node."""
-        node, _path, uid = to
-        if node == self.name:
-            self._signalled_here(uid, signal, to)
-        elif self.router.link_to(node) is None:
-            self._answer_for_dead(to, signal, f"node {node} is gone")
-        else:
-            if self.watch_signals is not None:
-                self.watch_signals(node, uid, signal)
-            self.router.signal(node, uid, signal)
+        self.signals.send(to, signal)
 
     def signalled(self, peer: NodeId, uid: int, signal: AnySignal) -> None:
         """A signal came from another node."""
-        if self.watch_signals is not None:
-            self.watch_signals(peer.name, NODE_UID, signal)
-        match signal:
-            case Spawn():
-                self._spawn(signal)
-            case NodeUp(name, incarnation, address):
-                if name != self.name:
-                    self.router.node_up(NodeId(name, incarnation), address)
-            case NodeDown(name, incarnation, reason, cause):
-                self.peers.node_died(NodeId(name, incarnation), reason, cause)
-            case Dial(who, wants) if who == self.name:
-                self.router.link_to(wants)
-            case Quarantine(name, incarnation, reason):
-                self.peers.quarantine(NodeId(name, incarnation), f"{peer.name} says that {reason}")
-            case NodeReady() | Dial():
-                if self.on_node_signal is not None:
-                    self.on_node_signal(peer, signal)
-            case Reported(kind, fields):
-                self.events.publish(Custom(source=peer.name, kind=kind, fields=fields))
-            case Stopped() if uid == NODE_UID:
-                self._gone(signal)
-            case Inspected(number, state):
-                self.debug.answered(number, state)
-            case _:
-                self._signalled_here(uid, signal, (self.name, "?", uid), peer)
-
-    def _signalled_here(
-        self, uid: int, signal: AnySignal, to: RefParts, peer: NodeId | None = None
-    ) -> None:
-        if uid == GUARDIAN_UID:
-            self._guard(signal)
-            return
-        if isinstance(signal, Inspected):
-            self.debug.answered(signal.number, signal.state)
-            return
-        if uid == RECEPTIONIST_UID:
-            self.receptionist.signalled(signal)
-            return
-        cell = self.cells.get(uid)
-        if cell is not None:
-            cell.signal(signal)
-        elif isinstance(signal, Watch) and uid not in self._ended and not self.closed:
-            # A supervisor may be about to make it.
-            self.world.clock.call_later(MADE_WITHIN, self._watched_late, to, signal)
-        else:
-            self._answer_for_dead(to, signal, "no such actor", peer)
-
-    def _watched_late(self, to: RefParts, signal: Watch) -> None:
-        cell = self.cells.get(to[2])
-        if cell is not None:
-            cell.signal(signal)
-        elif not self.closed:
-            self._answer_for_dead(to, signal, "no such actor")
-
-    def _answer_for_dead(
-        self, to: RefParts, signal: AnySignal, why: str, peer: NodeId | None = None
-    ) -> None:
-        """A signal to an actor that is not there: whoever waits for an answer is told at once."""
-        if isinstance(signal, Inspect):
-            self.signal((signal.asker, "/", NODE_UID), Inspected(signal.number, None))
-            return
-        if not isinstance(signal, Watch | Stop):
-            return
-        cause: Cause = "not_found"
-        if to[0] == self.name:
-            why, cause = self._ended.get(to[2], (why, cause))
-        else:
-            why, cause = self.peers.why_dead(to[0]) or (why, cause)
-        gone = Stopped(to, why, cause)
-        if isinstance(signal, Watch):
-            self.signal(signal.watcher, gone)
-        elif peer is None:
-            self._gone(gone)
-        else:
-            self.router.signal(peer.name, NODE_UID, gone)
+        self.signals.received(peer, uid, signal)
 
     def ended(self, uid: int, reason: str, cause: Cause) -> None:
         """An actor of this node is gone, and why."""
-        self._ended[uid] = (reason, cause)
-        if len(self._ended) > _REMEMBERED:
-            del self._ended[next(iter(self._ended))]
+        self.signals.ended(uid, reason, cause)
 
-    def _gone(self, gone: Stopped) -> None:
-        """Whoever has it among its children or watches it learns that it is gone."""
-        for cell in tuple(self.cells.values()):
-            cell.signal(gone)
-        self._guard(gone)
-
-    def _guard(self, signal: AnySignal) -> None:
+    def guard(self, signal: AnySignal) -> None:
         """The guardian: a top-level actor that fails is stopped, and the system says why."""
         match signal:
             case Failed(child, failure):

@@ -9,20 +9,21 @@ from typing import Any, Generic, TypeVar
 
 import zmq
 
-from transports.address import LANES, Address, Lane, clear, prepare
+from transports.address import LANES, Address, Lane
 from transports.clock import Clock
-from transports.dialler import Dialler, ask_for_life, configure
-from transports.errors import AddressError, AddressInUse, ProtocolError
+from transports.dialler import Dialler, configure
+from transports.errors import ProtocolError
 from transports.gate import Gate
 from transports.handover import PROCESS_TOKEN
 from transports.identity import NodeId
 from transports.limits import Limits
 from transports.link import Handler, Link
+from transports.listeners import Listeners
 from transports.loopback import Loopback
 from transports.ownchannel import OwnChannel
-from transports.port import MORE, NOW, Port, read_into
+from transports.port import MORE, NOW, read_into
 from transports.rng import Rng
-from transports.sockets import Context, Frame, Socket, bind, check_scheme
+from transports.sockets import Context, Frame, Socket, check_scheme
 from transports.statistics import Dropped, EndpointStatistics
 from transports.wire import (
     MAX_SENTENCE,
@@ -90,8 +91,7 @@ class Endpoint(Generic[I]):
             "bulk": Codec.bulk(item),
         }
         self._state = "new"
-        self._listeners: dict[Lane, Port] = {}
-        self._addresses: list[Address] = []
+        self._listeners = Listeners(node, self._context, clock, self._limits)
         self._links: dict[NodeId, Link[I]] = {}
         self._diallers: dict[NodeId, dict[Lane, Dialler]] = {}
         self._local: Link[I] | None = None
@@ -113,16 +113,7 @@ class Endpoint(Generic[I]):
         if self._state != "new":
             raise RuntimeError(f"{self!r} was opened before: make a new one")
         self._state = "open"
-        for lane in LANES:
-            socket = self._context.socket(zmq.ROUTER)
-            configure(socket, self._limits)
-            socket.setsockopt(zmq.ROUTER_MANDATORY, 1)
-            self._listeners[lane] = Port(
-                socket,
-                partial(self._receive_routed, lane),
-                partial(self._connection_ended, lane),
-                stays_awake=lane == "control",
-            )
+        self._listeners.open(self._receive_routed, self._connection_ended)
         await self.listen(f"inproc://{self.node}")
         self._local = self._make_link(self.node)
         for lane in LANES:
@@ -144,34 +135,12 @@ class Endpoint(Generic[I]):
             AddressError: it cannot be listened at, e.g. its path is too long.
         """
         self._check_open()
-        parsed = Address.parse(address, self.node)
-        check_scheme(self._context, parsed)
-        prepare(parsed)
-        bound: dict[Lane, str] = {}
-        try:
-            for lane in LANES:
-                socket = self._listeners[lane].socket
-                ask_for_life(socket, parsed, self._limits)
-                bound[lane] = await bind(socket, parsed.endpoint(lane), self._clock)
-        except zmq.ZMQError as error:
-            for lane, where in bound.items():
-                self._listeners[lane].socket.unbind(where)
-            if error.errno == zmq.EADDRINUSE:
-                raise AddressInUse(
-                    f"{parsed} is in use by a live listener: choose another"
-                ) from error
-            raise AddressError(f"{parsed} cannot be listened at: {error.strerror}") from error
-        for lane in LANES:
-            self._listeners[lane].touched()
-        if parsed.scheme == "tcp":
-            parsed = parsed.with_ports([bound[lane].rpartition(":")[2] for lane in LANES])
-        self._addresses.append(parsed)
-        return str(parsed)
+        return await self._listeners.listen(address)
 
     @property
     def addresses(self) -> tuple[str, ...]:
         """Where this endpoint listens; the first is ``inproc://NODE``."""
-        return tuple(map(str, self._addresses))
+        return tuple(map(str, self._listeners.addresses))
 
     @property
     def local(self) -> Link[I]:
@@ -570,15 +539,10 @@ class Endpoint(Generic[I]):
         ]
         if self._local is not None:
             self._local.close(f"{self.node} closed")
-        for address in self._addresses:
-            # While it is still listened at, so that no successor's sockets can be in the place.
-            clear(address)
-            for lane in LANES:
-                self._listeners[lane].socket.unbind(address.endpoint(lane))
+        self._listeners.leave()
         for own in self._local_ports:
             own.close(left)
-        for port in self._listeners.values():
-            port.close(left)
+        self._listeners.close(left)
         return Dropped(
             sum(each.unsent for each in dropped),
             sum(each.unacknowledged for each in dropped),

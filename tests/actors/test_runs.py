@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import replace
 from typing import Any
 
@@ -159,7 +160,7 @@ async def test_the_window_bounds_them_and_each_is_counted() -> None:
     async with ActorSystem("node", world=replace(World(), limits=limits)) as system:
         ref = await system.spawn("keeper", Keeper)
         before, told = _counted(system), 0
-        with pytest.raises(LinkFull):
+        with contextlib.suppress(LinkFull):
             while told < 1000:
                 ref.tell(Number(told))
                 told += 1
@@ -168,7 +169,7 @@ async def test_the_window_bounds_them_and_each_is_counted() -> None:
         await ref.drain()
         assert local.statistics().control.held <= 2000
         assert await ref.ask(Log(), timeout=5) == [str(number) for number in range(told)]
-        assert told > 10
+        assert 10 < told < 1000
         assert _counted(system) - before == told + 2, "an ask and its answer came after them"
 
 
