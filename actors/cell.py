@@ -159,17 +159,13 @@ class Cell(Parts):
 
     def deliver_run(self, run: Item) -> None:
         """Put the messages of an item of kind ``TELLS`` into the mailbox."""
-        mailbox = self._mailbox
         messages = self._handling.read(run)
-        if messages is None or len(mailbox) + len(messages) > self.bound:
+        if messages is None or len(self.mailbox) + len(messages) > self.bound:
             for item in items_of(run):
                 self.deliver(item)
             return
-        if self.busy and not mailbox:
-            self._since = self.system.world.clock.now()
-        mailbox.extend(messages)
-        if self._wakeup is not None:
-            self._wake()
+        self.deliver(messages[0])  # which wakes it
+        self.mailbox.extend(messages[1:])
 
     def understands(self, kind: type[Message[Any]]) -> bool:
         """Whether its class has a handler for that type."""

@@ -26,6 +26,9 @@ _ARRAY: Final = 0xDD
 _each = msgspec.msgpack.Decoder(list[msgspec.Raw]).decode
 
 
+_NOTHING: Final[list[Item]] = []
+
+
 class Run:
     """The one that still grows: the last item of the queue of a node to itself.
 
@@ -43,7 +46,7 @@ class Run:
     def __init__(self) -> None:
         self.ref: ActorRef | None = None
         self.cell: Cell | None = None
-        self.queue: list[Item] = []
+        self.queue = _NOTHING
         self.item: Item | None = None
         self.kind: type | None = None
         self.bodies: list[bytes] = []
@@ -69,6 +72,7 @@ class Run:
                 item.kind, item.ask, item.body = TELLS, len(bodies), b"".join(bodies)
             self.bodies = []
         self.ref = self.item = self.cell = None
+        self.queue = _NOTHING
 
 
 def messages_of(run: Item, decode: Callable[[bytes], list[Any]]) -> list[Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from dataclasses import replace
 from typing import Any
@@ -48,6 +49,9 @@ class Log(Message[list[str]]):
 
 
 class Keeper(Actor):
+    class Inner(Message[None]):
+        number: int
+
     def __init__(self) -> None:
         self.came: list[str] = []
 
@@ -63,8 +67,11 @@ class Keeper(Actor):
     def picky(self, message: Picky) -> None:
         self.came.append(f"picky {message.number}")
 
+    def inner(self, message: Keeper.Inner) -> None:
+        self.came.append(str(message.number))
+
     def log(self, message: Log) -> list[str]:
-        return self.came
+        return self.came.copy()
 
 
 async def test_tells_of_several_types_and_asks_between_them_keep_their_order(
@@ -80,6 +87,37 @@ async def test_tells_of_several_types_and_asks_between_them_keep_their_order(
     expected = [word for n in range(20) for word in (str(n), f"after {n}")]
     assert await one.ask(Log(), timeout=5) == expected
     assert await other.ask(Log(), timeout=5) == ["4", "9", "14", "19"]
+
+
+async def test_an_ask_stands_between_the_tells_of_one_turn(system: ActorSystem) -> None:
+    ref = await system.spawn("keeper", Keeper)
+
+    async def tell(*numbers: int) -> list[str]:
+        for number in numbers:
+            ref.tell(Number(number))
+        return []
+
+    answers = await asyncio.gather(
+        tell(1, 2), ref.ask(Log(), timeout=5), tell(3, 4, 5), ref.ask(Log(), timeout=5)
+    )
+    assert answers[1] == ["1", "2"]
+    assert answers[3] == ["1", "2", "3", "4", "5"]
+
+
+async def test_those_that_wait_at_a_stop_are_dead_letters_by_one_name(system: ActorSystem) -> None:
+    ref = await system.spawn("keeper", Keeper)
+    system.debug.suspend(ref)
+    with dead_letters(system) as letters:
+        ref.tell(Keeper.Inner(0))
+        await ref.drain()
+        for number in range(1, 4):
+            ref.tell(Keeper.Inner(number))
+        await ref.drain()
+        state = await system.debug.get_state(ref)
+        await system.stop(ref)
+        for _ in range(4):
+            await letters.expect(Keeper.Inner, reason="stopped")
+    assert state.mailbox == ("Keeper.Inner",) * 4
 
 
 async def test_what_a_sender_does_to_a_list_after_telling_it_nobody_sees(

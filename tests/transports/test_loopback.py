@@ -66,11 +66,14 @@ async def test_a_handler_that_ends_the_link_gets_nothing_more(world: World) -> N
 
 async def test_arrays_for_which_no_hand_over_is_left_are_sent(world: World) -> None:
     assert not PROCESS
+    faults: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, fault: faults.append(fault))
     node = await world.node("a", Limits(max_handovers=1))
     local: Link[Note] = node.endpoint.local
     transfers = [local.transfer(Note(n), [arrays(1_000_000)], 10, pair=n) for n in range(3)]
     await finished(*(transfer.done for transfer in transfers))
     assert sorted(item.number for item, _ in node.recorder.transfers) == [0, 1, 2]
     assert node.recorder.pool.statistics().landed == 2
+    assert not faults, "it reads as many messages as it has sent"
     for _, (weights,) in node.recorder.transfers:
         weights.release()
