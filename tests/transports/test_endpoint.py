@@ -416,8 +416,8 @@ async def test_a_loop_that_stays_awake_for_an_answer_sleeps_when_none_comes(worl
     assert time.process_time() - used < 0.15
 
 
-async def test_who_sends_in_every_turn_waits_for_no_answer(world: World) -> None:
-    _, two, there, _ = await world.pair()
+async def test_who_sends_in_every_turn_waits_for_no_answer(ipc_world: World) -> None:
+    _, two, there, _ = await ipc_world.pair()
     port = there.channel("control").port
     assert isinstance(port, Port)
     awake = 0
@@ -426,7 +426,7 @@ async def test_who_sends_in_every_turn_waits_for_no_answer(world: World) -> None
         await asyncio.sleep(0)
         awake += port._awake > 0
     await two.recorder.until(lambda: len(two.recorder.items) == 3000)
-    assert awake < 600, "acknowledgements come all the time"
+    assert awake < 2000, "acknowledgements come all the time"
 
 
 async def test_a_loop_whose_waits_for_an_answer_are_in_vain_waits_less_and_less(
