@@ -236,7 +236,10 @@ class Sender:
         transfer: Transfer | None = None
         if not waits:
             try:
-                transfer = self._router.put(link, item, arrays, bulk=lane == "bulk")
+                if lane == "control":
+                    link.send(item, len(body) + OVERHEAD)
+                else:
+                    transfer = self._router.put(link, item, arrays, bulk=True)
             except LinkFull:
                 waits = True
             except LinkClosed as error:

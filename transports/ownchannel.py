@@ -26,7 +26,7 @@ class OwnChannel(Channel[T]):
     is ours, so it carries no checksum. What is not as always takes the way of all channels.
 
     The last item of ``queue`` has not left yet: who adds the bytes to ``enqueued`` and keeps that
-    below ``soft`` may let the item grow until ``leaving`` is called.
+    below ``soft`` may let the item grow until ``leaving`` is called, as long as it is the last.
 
     Args:
         deliver: takes the items of a batch; must not raise.
@@ -59,10 +59,11 @@ class OwnChannel(Channel[T]):
         self.check_bounds(nbytes)
         self.enqueued += nbytes
         self.queue.append(item)
-        self.soft = min(
-            self.window + self.sending.acked_bytes, self.enqueued + self._limits.batch_bytes
-        )
-        if not self._in_tick:
+        if self._in_tick:  # and only then: most turns send one
+            self.soft = min(
+                self.window + self.sending.acked_bytes, self.enqueued + self._batch_bytes
+            )
+        else:
             self._in_tick = True
             loopback.defer(self._turn)
 
@@ -89,12 +90,10 @@ class OwnChannel(Channel[T]):
         # Not what the receivers send meanwhile: others get their turn first.
         left = _AT_ONCE
         while count and left > 0 and self.state == "up":
-            frame, share = self.queue, nbytes
+            size, share = count, nbytes
             if count > most:
-                frame, share = frame[:most], nbytes * most // count
-            elif len(frame) > count:
-                frame = frame[:count]
-            size = len(frame)
+                size, share = most, nbytes * most // count
+            frame = self.queue if size == len(self.queue) else self.queue[:size]
             batch = Batch(VERSION, 1, self._incarnation, sending.last + 1, receiving.last, frame)
             try:
                 data = self._encode(batch)
@@ -102,7 +101,7 @@ class OwnChannel(Channel[T]):
             except Exception:  # noqa: BLE001  (what is sent carefully says which item it is, and why)
                 self.flush()
                 return
-            self.queue = self.queue[size:] if len(self.queue) > size else []
+            del self.queue[:size]  # in place: what is growing is the last of this very list
             data = loopback.recv(NOW)
             items = self._decode(data).items
             sending.last += size
