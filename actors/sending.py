@@ -236,10 +236,7 @@ class Sender:
         transfer: Transfer | None = None
         if not waits:
             try:
-                if lane == "control":
-                    link.send(item, len(body) + OVERHEAD)
-                else:
-                    transfer = self._router.put(link, item, arrays, bulk=True)
+                transfer = self._router.put(link, item, arrays, bulk=lane == "bulk")
             except LinkFull:
                 waits = True
             except LinkClosed as error:
