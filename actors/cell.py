@@ -159,7 +159,7 @@ class Cell(Parts):
 
     def deliver_run(self, run: Item) -> None:
         """Put the messages of an item of kind ``TELLS`` into the mailbox."""
-        messages = self._handling.read(run)
+        messages = self.handling.read(run)
         if messages is None or len(self.mailbox) + len(messages) > self.bound:
             for item in items_of(run):
                 self.deliver(item)

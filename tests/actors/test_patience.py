@@ -142,5 +142,3 @@ def test_an_actor_that_catches_its_cancellation_is_cancelled_again_and_left_at_l
         cell.task.get_coro().close()  # it would catch all others, too
 
     in_virtual_time(main)
-
-
