@@ -33,6 +33,7 @@ from actors import (
     SpareDied,
     SupervisorGaveUp,
 )
+from actors.failurelog import NAME as FAILURES
 
 T = TypeVar("T")
 
@@ -240,6 +241,8 @@ class _Warnings(logging.Handler):
 
     def __init__(self, tell: Callable[[str, str], None]) -> None:
         super().__init__(logging.WARNING)
+        # Failures are events, which stand in the log by themselves.
+        self.addFilter(lambda record: record.name != FAILURES)
         self.setFormatter(logging.Formatter("%(levelname)s %(name)s: %(message)s"))
         self._tell = tell
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import logging
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
         GaveUp,
         GraphError,
         HandlerError,
+        HandlerWarning,
         MailboxFull,
         NodeError,
         NodeStartFailed,
@@ -99,9 +99,6 @@ if TYPE_CHECKING:
     from actors.timers import Timers
     from actors.world import World
 
-# Whoever uses this decides where its log goes; without a handler Python writes warnings to stderr.
-logging.getLogger(__name__).addHandler(logging.NullHandler())
-
 # Where each public name lives; it is loaded when it is first used, so that a node's process
 # can attach to its launcher, and a command line answer, before anything heavy is imported.
 _HOMES = {
@@ -149,6 +146,7 @@ _HOMES = {
     "GraphError": "actors.errors",
     "Handle": "actors.declared",
     "HandlerError": "actors.errors",
+    "HandlerWarning": "actors.errors",
     "Inline": "actors.deploy",
     "Jitter": "actors.faults.kinds",
     "Kill": "actors.faults.kinds",
@@ -260,6 +258,7 @@ __all__ = [
     "GraphError",
     "Handle",
     "HandlerError",
+    "HandlerWarning",
     "Inline",
     "Jitter",
     "Kill",

@@ -6,9 +6,13 @@ import math
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from actors.argumentcheck import check_arguments
 from actors.errors import UsageError
+from actors.given import check_awaitable, check_callable, check_ref, check_text
 from actors.message import Message
+from actors.names import check_name
 from actors.ref import ActorRef
+from actors.reserved import check_reserved
 from actors.signals import Cause, Failure
 
 if TYPE_CHECKING:
@@ -44,6 +48,15 @@ class Actor:
 
     #: Messages that fit into ``self.stash``; a class or a constructor sets another.
     stash_capacity: int = 1_000
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        """Refuse what would hide a name of this class.
+
+        Raises:
+            HandlerError: a method, an attribute or a hook that cannot be meant.
+        """
+        super().__init_subclass__(**options)
+        check_reserved(cls, Actor)
 
     # -- hooks ---------------------------------------------------------------------------------
 
@@ -114,20 +127,26 @@ class Actor:
 
         Raises:
             SpawnFailed: its constructor or ``on_start`` raised.
-            UsageError: the name is taken or not a name.
+            UsageError: the name is taken or not a name, or its constructor does not take the
+                arguments or needs others.
         """
+        check_name(name)
         children = self._cell.children
         if name in children.names:
             msg = f"{self.ref.path} has a child named {name!r} already; choose another name"
             raise UsageError(msg)
-        child = self.system.make(name, cls, arguments, parent=self.ref)
+        check_arguments(name, cls, arguments)
+        child = self.system.make(name, cls, arguments, parent=self.ref, begin=False)
         children.adopt(child.ref, math.inf)
-        await child.started
+        await self.system.idling.start(child)
         return child.ref
 
     def stop(self, ref: ActorRef | None = None) -> None:
         """Stop a child, or this actor after the current message."""
-        (ref or self.ref).stop()
+        if ref is None:
+            ref = self.ref
+        check_ref("stop", ref)
+        ref.stop()
 
     def watch(self, ref: ActorRef) -> None:
         """Have one ``Terminated`` delivered when that actor is gone, at once if it already is.
@@ -137,12 +156,14 @@ class Actor:
         was there has a second to be made.
 
         Raises:
-            UsageError: this class has no handler for ``Terminated``.
+            UsageError: this class has no handler for ``Terminated``, or it is no reference.
         """
+        check_ref("watch", ref)
         self._cell.watch(ref)
 
     def unwatch(self, ref: ActorRef) -> None:
         """No longer care: what is to be told of that actor's end is not told any more."""
+        check_ref("unwatch", ref)
         self._cell.unwatch(ref)
 
     # -- durable state --------------------------------------------------------------------------
@@ -151,11 +172,14 @@ class Actor:
         """The durable snapshots of this actor, by default under its path."""
         from actors.snapshot import Snapshots
 
+        if name is not None:
+            check_text("snapshots", "a name", name)
         label = name or self.ref.path.strip("/").replace("/", ".")
         return Snapshots(self.storage, label, self.system.generation)
 
     def publish(self, kind: str, **fields: Any) -> None:
         """Publish an event by name; it reaches the launcher's event stream too."""
+        check_text("publish", "the kind of event", kind)
         self._cell.system.report(self._cell.path, kind, fields)
 
     def pipe_to_self(
@@ -173,11 +197,19 @@ class Actor:
             done: makes a message of its result.
             failed: makes one of the exception that it raised; without it this actor fails then,
                 as it does where ``done`` or ``failed`` raises, or somebody else cancels the work.
+
+        Raises:
+            UsageError: there is nothing to await, or no function.
         """
+        check_awaitable("pipe_to_self", work)
+        check_callable("pipe_to_self", "done=", done)
+        if failed is not None:
+            check_callable("pipe_to_self", "failed=", failed)
         self._cell.pipes.start(work, done, failed)
 
     def child_failed(self, child: ActorRef, failure: Failure) -> None:
         """Called when a child failed: it is stopped. Supervisors decide otherwise."""
+        self.system.failures.tell(child.path, failure, "is stopped", final=True)
         child.stop()
 
     def child_stopped(self, child: ActorRef, reason: str, cause: Cause) -> None:

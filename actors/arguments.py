@@ -32,8 +32,8 @@ def encode(codec: Codec, cls: type, arguments: Mapping[str, Any]) -> dict[str, b
     for name, value in arguments.items():
         if name not in hints:
             msg = (
-                f"{cls.__qualname__}.__init__ has no annotated parameter {name!r}, so it "
-                "cannot be placed in another process; annotate it"
+                f"the parameter {name!r} of {cls.__qualname__}.__init__ has no annotation, so the "
+                "actor cannot be placed in another process; annotate it"
             )
             raise UsageError(msg)
         try:

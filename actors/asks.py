@@ -23,6 +23,7 @@ from actors.errors import (
     WouldDeadlock,
 )
 from actors.item import Refusal
+from actors.knownpaths import nameless
 from actors.message import Message, reply_type
 from actors.ref import ActorRef
 from transports import Clock, Timer, Weights
@@ -167,7 +168,9 @@ class Asks:
         ask = self._answered(number)
         if ask is not None:
             kind = _REASONS.get(refusal.reason, NotStarted)
-            ask.future.set_exception(kind(refusal.sentence))
+            # A node that has never had the actor, or not for long, knows no more than its uid.
+            unnamed = nameless(ask.ref.uid, ask.ref.node)
+            ask.future.set_exception(kind(refusal.sentence.replace(unnamed, ask.ref.path, 1)))
 
     def lost(self, link: object, why: str) -> None:
         """The link that these asks left over has died: their outcome is unknown."""

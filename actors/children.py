@@ -7,10 +7,13 @@ from typing import Any, Final
 import msgspec
 
 from actors import arguments as arguments_of
-from actors.blocking import ActorClass
+from actors.argumentcheck import check_arguments
+from actors.blocking import ActorClass, actor_class
 from actors.code import reference
 from actors.errors import SpawnFailed, UsageError
+from actors.given import check_ref, check_text, check_timeout
 from actors.message import Message
+from actors.names import check_name
 from actors.options import check_options
 from actors.ref import ActorRef
 from actors.signals import ActorSpec, Overflow
@@ -18,6 +21,10 @@ from actors.supervision import RestartType
 
 MAX_CHILDREN: Final = 100_000
 """Children of one supervisor; a client that starts them without end meets it."""
+
+
+#: Keywords of ``Children.start`` that a constructor's own parameter cannot have.
+_OPTIONS: Final = ("node", "restart", "mailbox", "overflow", "stop_timeout")
 
 
 class ChildRecord(msgspec.Struct, frozen=True, array_like=True):
@@ -77,9 +84,14 @@ class Children:
     Args:
         supervisor: reference of a ``Supervisor``.
         timeout: seconds that each request may take.
+
+    Raises:
+        UsageError: no reference, or no seconds from 0.
     """
 
     def __init__(self, supervisor: ActorRef, *, timeout: float = 30.0) -> None:
+        check_ref("Children", supervisor)
+        check_timeout("Children", timeout)
         self.supervisor = supervisor
         self._timeout = timeout
 
@@ -113,12 +125,18 @@ class Children:
 
         Raises:
             SpawnFailed: the name is taken, there is no such process, or its start failed.
-            UsageError: an option is none of those that exist.
+            UsageError: an option is none of those that exist, what is no name, or arguments that
+                the constructor does not take or needs.
             CodeTravelError: its class or an argument does not travel.
         """
         check_options(
             name, restart=restart, mailbox=mailbox, overflow=overflow, stop_timeout=stop_timeout
         )
+        check_name(name)
+        if node is not None:
+            check_text("start", "node=", node)
+        actor_class(cls)
+        check_arguments(name, cls, arguments, options=_OPTIONS)
         code = reference(cls)
         spec = ActorSpec(
             name=name,
@@ -140,6 +158,7 @@ class Children:
         Raises:
             UsageError: there is none of that name.
         """
+        check_text("terminate", "a child's name", name)
         if not await self.supervisor.ask(TerminateChild(name), timeout=self._timeout):
             raise self._unknown(name)
 
@@ -149,6 +168,7 @@ class Children:
         Raises:
             UsageError: there is none of that name.
         """
+        check_text("restart", "a child's name", name)
         if not await self.supervisor.ask(RestartChild(name), timeout=self._timeout):
             raise self._unknown(name)
 

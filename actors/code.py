@@ -34,7 +34,8 @@ _loading: contextvars.ContextVar[str | None] = contextvars.ContextVar("loading",
 # A file is loaded once, whatever thread asks; re-entrant, since a file may load others.
 _lock = threading.RLock()
 _files: dict[str, ModuleType] = {}
-_unfinished: set[str] = set()
+#: And those that are being loaded: the threads that there were before.
+_unfinished: dict[str, frozenset[int | None]] = {}
 # Hash of a module's source when it was first seen: what this process runs, even if the file is
 # edited later. Its size is bounded by the number of modules that this process imported.
 _hashes: dict[str, str] = {}
@@ -46,6 +47,14 @@ class NoSuchCode(CodeTravelError):  # noqa: N818
 
 class CodeRaised(CodeTravelError):  # noqa: N818
     """The file or module raised while it was loaded; `__cause__` is what it raised."""
+
+
+class Unguarded(CodeRaised):
+    """The file or module starts something while it is loaded: its main guard is missing."""
+
+
+class _CalledWhileLoading(UsageError):  # noqa: N818
+    pass
 
 
 class CodeChanged(CodeTravelError):  # noqa: N818
@@ -167,12 +176,17 @@ def refuse_if_loading(what: str) -> None:
     Raises:
         UsageError: called while a file is being loaded: its main guard is missing.
     """
-    home = _loading.get()
+    home = _loading.get() or _loading_with(threading.get_ident())
     if home is not None:
-        raise UsageError(
+        raise _CalledWhileLoading(
             f"{what} was called while {home} was being loaded for what it defines; "
             'put the call under `if __name__ == "__main__":`'
         )
+
+
+def _loading_with(thread: int) -> str | None:
+    """The file that started this thread, which it does where it is loaded without a guard."""
+    return next((home for home, before in tuple(_unfinished.items()) if thread not in before), None)
 
 
 # --- finding ------------------------------------------------------------------------------------
@@ -270,7 +284,7 @@ def _load_module(name: str) -> ModuleType:
                 ) from error
             raise CodeRaised(_raised(name, None, error)) from error
         except (Exception, SystemExit) as error:
-            raise CodeRaised(_raised(name, None, error)) from error
+            raise _kind_of(error)(_raised(name, None, error)) from error
 
 
 def _load_file(home: str, ref: CodeRef) -> ModuleType:
@@ -302,7 +316,7 @@ def _load_file(home: str, ref: CodeRef) -> ModuleType:
     sys.modules[name] = module
     _files[str(path)] = module
     _hashes[name] = digest
-    _unfinished.add(str(path))
+    _unfinished[str(path)] = frozenset(thread.ident for thread in threading.enumerate())
     with _marked_loading(str(path)):
         try:
             # From the bytes that were hashed, not read a second time.
@@ -310,10 +324,10 @@ def _load_file(home: str, ref: CodeRef) -> ModuleType:
         except BaseException as error:
             del sys.modules[name], _files[str(path)], _hashes[name]
             if isinstance(error, Exception | SystemExit):
-                raise CodeRaised(_raised(home, path, error)) from error
+                raise _kind_of(error)(_raised(home, path, error)) from error
             raise
         finally:
-            _unfinished.remove(str(path))
+            del _unfinished[str(path)]
     return module
 
 
@@ -374,15 +388,29 @@ def _compare(ref: CodeRef, home: str, digest: str | None) -> None:
         )
 
 
+def _kind_of(error: BaseException) -> type[CodeRaised]:
+    unguarded = isinstance(error, _CalledWhileLoading) or _runs_a_loop(error)
+    return Unguarded if unguarded else CodeRaised
+
+
+def _runs_a_loop(error: BaseException) -> bool:
+    """Whether it is what asyncio.run and the like raise in a node, whose loop runs already."""
+    return isinstance(error, RuntimeError) and "from a running event loop" in str(error)
+
+
 def _raised(home: str, path: Path | None, error: BaseException) -> str:
     # One line: of an exception that prints a page, `__cause__` has the rest.
     first_line = str(error).partition("\n")[0][:300]
+    if _runs_a_loop(error):
+        first_line = f'{first_line}; put the call under `if __name__ == "__main__":`'
     what = f"{type(error).__name__}: {first_line}".rstrip(": ")
     lines = [
         frame.lineno
         for frame in traceback.extract_tb(error.__traceback__)
         if path is not None and frame.filename == str(path)
     ]
+    if isinstance(error, _CalledWhileLoading):
+        what = first_line
     if lines:
         return f"{home} cannot be loaded: line {lines[-1]}: {what}"
     return f"{home} cannot be loaded: {what}"

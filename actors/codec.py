@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import inspect
+import sys
 import typing
 from collections.abc import Callable, Sequence
+from types import CoroutineType
 from typing import Any
 
 import msgspec
 
 from actors.errors import CannotEncode
+from actors.stray import stray
 from transports import Weights
 
 RefParts = tuple[str, str, int]
@@ -62,6 +66,20 @@ class Codec:
     def cannot(self, value: Any, error: Exception) -> CannotEncode:
         """What is raised for a value that does not travel."""
         self.found = []
+        if isinstance(value, CoroutineType):
+            value.close()  # it is told of here, and not once more by Python
+            return CannotEncode(
+                f"the coroutine {value.__name__} cannot be encoded: return what it returns, by "
+                "`return await` in an `async def`; the handlers of blocking actors are plain "
+                "functions and await nothing"
+            )
+        declared = sys.modules.get("actors.declared")  # where it is not loaded there are no handles
+        where = "" if declared is None else stray(value, declared.Handle)
+        if where:
+            return CannotEncode(
+                f"{type(value).__qualname__} cannot be encoded: it holds the handle of a graph in "
+                f"{where}; give the reference instead, which is live[handle] once the graph runs"
+            )
         return CannotEncode(
             f"{type(value).__qualname__} cannot be encoded: {error}; messages and arguments "
             "hold numbers, text, bytes, containers, msgspec structures, dataclasses, actor "
@@ -101,6 +119,13 @@ class Codec:
         hint = ""
         if type(value).__name__ in {"ndarray", "Tensor", "Parameter"}:
             hint = " (arrays travel inside Weights.of({...}))"
+        elif inspect.isawaitable(value):
+            hint = " (await it, and give what it results in)"
+        else:
+            from actors.given import where_its_ref_is  # which needs the class of references
+
+            where = where_its_ref_is(value)
+            hint = f" ({where})" if where else ""
         msg = f"a {type(value).__module__}.{type(value).__qualname__} does not travel{hint}"
         raise NotImplementedError(msg)
 

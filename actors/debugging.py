@@ -8,6 +8,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from actors.errors import NoSuchActor, Unreachable
+from actors.given import check_ref, check_timeout
 from actors.handling import Envelope
 from actors.item import Item, tag_of
 from actors.ref import ActorRef
@@ -48,9 +49,9 @@ def state_of(cell: Cell, mailbox: Iterable[Any], handling: str) -> ActorState:
 
 def _name(entry: Any) -> str:
     if isinstance(entry, Tick):
-        return type(entry.message).__name__
+        return type(entry.message).__qualname__
     item = entry.item if isinstance(entry, Envelope) else entry
-    return tag_of(item.body) if isinstance(item, Item) else type(entry).__name__
+    return tag_of(item.body) if isinstance(item, Item) else type(entry).__qualname__
 
 
 class Debugger:
@@ -70,10 +71,12 @@ class Debugger:
 
         Signals reach it all the same: it can be stopped, and its children's failures be decided.
         """
+        check_ref("suspend", ref)
         self._system.signal(ref.parts, Suspend())
 
     def resume(self, ref: ActorRef) -> None:
         """Have an actor go on that was suspended."""
+        check_ref("resume", ref)
         self._system.signal(ref.parts, Resume())
 
     async def get_state(self, ref: ActorRef, *, timeout: float = 5.0) -> ActorState:
@@ -86,7 +89,10 @@ class Debugger:
         Raises:
             NoSuchActor: it is gone.
             Unreachable: its node does not answer; it may be blocked or frozen.
+            UsageError: no reference, or no seconds from 0.
         """
+        check_ref("get_state", ref)
+        check_timeout("get_state", timeout)
         self._next += 1
         number = self._next
         answer: asyncio.Future[ActorState | None] = asyncio.get_running_loop().create_future()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, Never, TypeVar
 
 from actors.deploy import Process
 from actors.errors import GraphError
@@ -30,6 +30,12 @@ else:  # pykka is imported by those who use it
 _DEPTH = 32
 
 
+#: What is asked of a handle where a reference is meant.
+_OF_REFERENCES: Final = frozenset(
+    {"tell", "ask", "ask_blocking", "send", "stop", "drain", "path", "uid", "node", "ref"}
+)
+
+
 @dataclass(frozen=True, eq=False, repr=False)
 class Handle(Generic[A_co]):
     """An actor of a graph; given to another as constructor argument it links the two.
@@ -45,7 +51,18 @@ class Handle(Generic[A_co]):
     graph: ActorGraph
 
     def __repr__(self) -> str:
-        return f"<Handle {self.name}: {self.cls.__name__ if self.cls else 'of any class'}>"
+        cls = getattr(self.cls, "__name__", self.cls) if self.cls else "of any class"
+        return f"<Handle {self.name}: {cls}>"
+
+    def __getattr__(self, name: str) -> Never:
+        # Still an AttributeError, which who looks whether there is one expects.
+        msg = (
+            f"the handle of {self.name!r} has no {name!r}: it stands for an actor that is not "
+            f"started; once the graph runs, live[{self.name!r}] is its reference"
+            if name in _OF_REFERENCES
+            else f"'Handle' object has no attribute {name!r}"
+        )
+        raise AttributeError(msg)
 
 
 @dataclass(eq=False)

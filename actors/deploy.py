@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Final, Literal
 
 from actors.errors import UsageError
 from actors.faults.kinds import Torn
 from actors.faults.plan import FaultPlan
 from actors.names import check_name
 from actors.quantities import is_count, is_finite
+from actors.suggest import shown
 from transports.sim import Net, SimLoop
 
 LAN = Net(delay=2e-4, jitter=1e-3, bandwidth=1.25e8)
@@ -180,3 +181,27 @@ def _check_spare(deployment: Processes | Simulated, n: int, spare: int) -> None:
 
 
 Deployment = Inline | Processes | Simulated
+
+
+def check_deployment(value: Any) -> None:
+    """Refuse what is no deployment.
+
+    Raises:
+        UsageError: it is none; what was probably meant is named.
+    """
+    if isinstance(value, Deployment):
+        return
+    meant = "Inline(), Processes(2) or Simulated(2)"
+    if is_count(value, 1):
+        meant = f"Processes({value})"
+    elif isinstance(value, type) and issubclass(value, Deployment):
+        meant = f"{value.__name__}({'' if value is Inline else '2'})"
+    elif isinstance(value, Process):
+        meant = "Processes(2); Process() is a place= within it"
+    elif isinstance(value, str) and value.lower() in _NAMED:
+        meant = _NAMED[value.lower()]
+    msg = f"on={shown(value)} is no deployment; write {meant}"
+    raise UsageError(msg)
+
+
+_NAMED: Final = {"inline": "Inline()", "processes": "Processes(2)", "simulated": "Simulated(2)"}

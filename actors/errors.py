@@ -22,6 +22,8 @@ ActorError
 ├── ObserveError              nobody shows the live state at an address, or no longer
 ├── GaveUp                    a supervisor's intensity is exhausted
 └── StorageError              the disk refused; the path and its reason are named
+
+HandlerWarning                a method that looks like a handler and is none
 """
 
 from __future__ import annotations
@@ -36,7 +38,11 @@ class UsageError(ActorError):
 
 
 class HandlerError(UsageError):
-    """An actor class whose handler methods do not fit its message types."""
+    """An actor class whose methods cannot work: handlers that fit no message, hidden names."""
+
+
+class HandlerWarning(UserWarning):
+    """A method of an actor looks like a handler and is none; it may be a helper."""
 
 
 class GraphError(UsageError):

@@ -8,6 +8,8 @@ from typing import Any
 
 import msgspec
 
+from actors.given import check_callable, check_class_of
+
 _log = logging.getLogger("actors.events")
 
 #: Events within events: a subscriber to dead letters that tells a dead actor makes another one.
@@ -240,7 +242,12 @@ class EventStream:
 
         Returns:
             A function that ends the subscription.
+
+        Raises:
+            UsageError: no class of events, or nothing to call.
         """
+        check_class_of("subscribe", "events", kind, Event)
+        check_callable("subscribe", "the callback", callback)
         self._next += 1
         number = self._next
         self._subscribers[number] = (kind, callback)

@@ -12,6 +12,7 @@ from actors.declared import ActorNode, Handle, SupervisorNode
 from actors.deploy import Deployment, Inline, Process
 from actors.drawing import draw
 from actors.errors import GraphError, UsageError
+from actors.given import check_callable, check_kind, check_text
 from actors.graphcheck import check
 from actors.launching import launched
 from actors.live import Live
@@ -19,7 +20,9 @@ from actors.names import check_name
 from actors.options import check_options
 from actors.outline import outline
 from actors.peers import UNREACHABLE_AFTER
+from actors.quantities import is_count
 from actors.signals import Overflow
+from actors.suggest import shown
 from actors.supervision import RestartType, Strategy, one_for_one
 from actors.system import ActorSystem
 from actors.world import World
@@ -162,7 +165,7 @@ class ActorGraph:
         Raises:
             GraphError: as :meth:`actor`, or a pattern without ``{}`` or a count below 1.
         """
-        if type(count) is not int or count < 1 or "{}" not in pattern:
+        if not is_count(count, 1) or not isinstance(pattern, str) or "{}" not in pattern:
             msg = (
                 f"actors({pattern!r}, {count!r}) needs a pattern with {{}} and a count of at "
                 "least 1"
@@ -180,7 +183,11 @@ class ActorGraph:
         Args:
             name: of the actor; it must exist when the graph is checked.
             cls: that it must be of, or derived from; any where not given.
+
+        Raises:
+            GraphError: what is no name, or no class.
         """
+        _check_link(name, cls)
         handle: Handle[A] = Handle(name, cls, self)
         self._links.append(handle)
         return handle
@@ -225,7 +232,7 @@ class ActorGraph:
                 fault for a process that does not exist.
             HandlerError: handlers that do not fit their messages.
             CodeTravelError: a class or an argument that cannot cross to another process.
-            UsageError: a simulation on a loop whose time is real.
+            UsageError: a simulation on a loop whose time is real, or what is no deployment.
         """
         check(self, on)
 
@@ -239,6 +246,7 @@ class ActorGraph:
 
         Raises:
             GraphError: a link or a placement that does not exist.
+            UsageError: what is no deployment.
         """
         return outline(self, on).text()
 
@@ -252,7 +260,9 @@ class ActorGraph:
         Raises:
             GraphError: another suffix, a directory that does not exist or cannot be written, or
                 as :meth:`text`.
+            UsageError: what is no path.
         """
+        check_kind("draw", "the path of a file", path, str | Path)
         draw(outline(self, on), Path(path))
 
     def __str__(self) -> str:
@@ -285,7 +295,10 @@ class ActorGraph:
     ) -> AsyncIterator[Live]:
         """Start the graph; leaving the block stops it in reverse order and ends its processes.
 
-        The block is entered when every actor has started.
+        The block is entered when every actor has started. Where a root supervisor gives up
+        meanwhile, that is logged as an error, and leaving the block raises it, unless
+        ``live.until`` has raised it or ``live.failed`` returned it. What else the block raises goes
+        on as it is, with a note.
 
         Args:
             on: the deployment, ``Inline()`` where not given.
@@ -296,7 +309,8 @@ class ActorGraph:
             durability: "process" or "machine".
             pass_fds: descriptors that every process keeps open.
             generation: of this start, at least 0, see ``actors.processes``.
-            on_line: called with (node, line) of the processes' standard output.
+            on_line: called with (node, line) of what the processes print; without it that is shown
+                on standard error as ``node: line``, at most 1,000 lines a second of each.
             cwd: working directory of the processes.
             debug: have the processes log at debug level.
             stuck_after: seconds after which a process that lives and answers nothing is killed;
@@ -310,10 +324,20 @@ class ActorGraph:
         Raises:
             UsageError: as :meth:`validate`, or an argument that cannot be.
             NodeStartFailed: a process did not come up.
-            GaveUp: some actor did not start, and its supervisors could not help it.
+            CodeTravelError: the script starts processes outside its main guard.
+            GaveUp: some actor did not start, and its supervisors could not help it; or a root
+                supervisor gave up later and nobody was told.
         """
+        for name, call in (("before", before), ("on_line", on_line)):
+            if call is not None:
+                check_callable("start", f"{name}=", call)
+        for name, text in (("cluster", cluster), ("observe", observe)):
+            if text is not None:
+                check_text("start", f"{name}=", text)
+        if world is not None:
+            check_kind("start", "a World as world=", world, World)
         async with launched(
-            self, on or Inline(), world=world, cluster=cluster, storage=storage,
+            self, Inline() if on is None else on, world=world, cluster=cluster, storage=storage,
             durability=durability, pass_fds=pass_fds, generation=generation, on_line=on_line,
             cwd=cwd, debug=debug, stuck_after=stuck_after, unreachable_after=unreachable_after,
             before=before, observe=observe,
@@ -327,6 +351,16 @@ def _named(kind: str, name: Any) -> None:
     except UsageError as error:
         msg = f"the {kind}'s name {error}"
         raise GraphError(msg) from None
+
+
+def _check_link(name: Any, cls: Any) -> None:
+    if isinstance(name, Handle):
+        msg = f"link() takes a name; {name!r} is a handle already, give it as the argument"
+        raise GraphError(msg)
+    _named("link", name)
+    if cls is not None and not isinstance(cls, type):
+        msg = f"link({name!r}) takes a class of actors, not {shown(cls)}; write link({name!r})"
+        raise GraphError(msg)
 
 
 def _check_strategy(name: str, strategy: Any) -> None:

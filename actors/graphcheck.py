@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import inspect
 from graphlib import CycleError, TopologicalSorter
 from typing import TYPE_CHECKING, Any
 
 from actors import arguments as arguments_of
+from actors.argumentcheck import check_arguments
 from actors.blocking import actor_class
 from actors.code import reference
 from actors.codec import Codec
@@ -136,14 +136,7 @@ def _check_made(graph: ActorGraph, actor: ActorNode) -> None:
     except UsageError as error:
         msg = f"{actor.name!r} is declared with {actor.cls!r}, which is not an actor class"
         raise GraphError(msg) from error
-    try:
-        inspect.signature(actor.cls).bind(**actor.arguments)
-    except TypeError as error:
-        takes = inspect.signature(actor.cls).parameters
-        taken = [name for name in _TAKEN if name in takes]
-        hint = f" ({taken[0]!r} is an option of the graph: rename the parameter)" if taken else ""
-        msg = f"{actor.name!r} cannot be made: {actor.cls.__qualname__}: {error}{hint}"
-        raise GraphError(msg) from None
+    check_arguments(actor.name, actor.cls, actor.arguments, options=_TAKEN, in_graph=True)
     if not any(True for _ in actor.links()):
         return
     try:

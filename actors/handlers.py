@@ -12,14 +12,16 @@ import typing
 import weakref
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from types import FunctionType
+from typing import Any, TypeGuard
 
 import msgspec
 
-from actors.actor import Actor
 from actors.errors import HandlerError
+from actors.handlercheck import check_class, check_runs, methods_of, warn_of_no_handler
 from actors.message import Message, reply_type
 from actors.signals import Terminated
+from actors.suggest import meant
 
 
 @dataclass(frozen=True)
@@ -38,30 +40,23 @@ class Handlers:
 def handlers_of(cls: type) -> Handlers:
     """The handlers of an actor class.
 
+    A method that looks like a handler and is none is told of as ``HandlerWarning``.
+
     Raises:
-        HandlerError: two methods take the same message type, or a method's return annotation
-            disagrees with the ``R`` of ``Message[R]``.
+        HandlerError: two methods take the same message type, a method's return annotation
+            disagrees with the ``R`` of ``Message[R]``, its annotations cannot be read, or it
+            cannot run as a handler.
     """
     known = _known.get(cls)
     if known is not None:
         return known
+    check_class(cls)
     found: dict[type[Message[Any]], Callable[[Any, Any], Any]] = {}
-    for name, function in inspect.getmembers(cls, inspect.isfunction):
-        if name.startswith("_") or getattr(Actor, name, None) is function:
-            continue
-        parameters = list(inspect.signature(function).parameters.values())[1:]
-        if len(parameters) != 1 or parameters[0].annotation is inspect.Parameter.empty:
-            continue
-        try:
-            hints = typing.get_type_hints(function)
-        except (NameError, TypeError) as error:
-            msg = (
-                f"the annotations of {cls.__qualname__}.{name} cannot be read ({error}); import "
-                "the names they use at the top of the module, outside TYPE_CHECKING"
-            )
-            raise HandlerError(msg) from None
-        message = hints.get(parameters[0].name)
-        if not (isinstance(message, type) and issubclass(message, Message)):
+    for name, function in methods_of(cls):
+        hints = _hints(cls, name, function)
+        message = None if hints is None else _message_of(cls, name, function, hints)
+        if hints is None or message is None:
+            warn_of_no_handler(cls, name, function, hints or {})
             continue
         if message in found:
             other = found[message].__name__
@@ -70,12 +65,59 @@ def handlers_of(cls: type) -> Handlers:
                 "keep one"
             )
             raise HandlerError(msg)
+        check_runs(cls, name, function)
         _check_reply(cls, name, message, hints)
         found[message] = function
     wire: list[Any] = [m for m in found if m is not Terminated]
     union: Any = functools.reduce(operator.or_, wire) if wire else None
     made = _known[cls] = Handlers(found, union)
     return made
+
+
+def _hints(cls: type, name: str, function: FunctionType) -> dict[str, Any] | None:
+    """The annotations of a method that may be a handler; None where it takes none or is not one."""
+    parameters = list(inspect.signature(function).parameters.values())[1:]
+    if not any(p.annotation is not p.empty for p in parameters):
+        return None
+    try:
+        return typing.get_type_hints(function)
+    except (NameError, TypeError) as error:
+        if len(parameters) != 1:
+            return None  # a helper, whoever it is for
+        wrong = getattr(error, "name", None)
+        known = [n for n, v in function.__globals__.items() if _is_message_class(v)]
+        hint = meant(wrong, known) if wrong else ""
+        msg = (
+            f"the annotations of {cls.__qualname__}.{name} cannot be read ({error}); {hint}"
+            "import the names they use at the top of the module, outside TYPE_CHECKING, or begin "
+            "the name of what is no handler with an underscore"
+        )
+        raise HandlerError(msg) from None
+
+
+def _message_of(
+    cls: type, name: str, function: FunctionType, hints: dict[str, Any]
+) -> type[Message[Any]] | None:
+    """The class of messages that a method handles; None for a helper."""
+    parameters = list(inspect.signature(function).parameters.values())[1:]
+    if len(parameters) != 1:
+        return None
+    (parameter,) = parameters
+    message = hints.get(parameter.name)
+    if not _is_message_class(message):
+        return None
+    if parameter.kind not in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD):
+        msg = (
+            f"{cls.__qualname__}.{name} takes its {message.__name__} as {parameter}, but a handler "
+            f"is given its message by position; write `def {name}(self, message: "
+            f"{message.__name__})`"
+        )
+        raise HandlerError(msg)
+    return message
+
+
+def _is_message_class(value: Any) -> TypeGuard[type[Message[Any]]]:
+    return isinstance(value, type) and issubclass(value, Message)
 
 
 def handle_undecoded(cls: type, take: Callable[[Any, msgspec.Raw], Any]) -> None:

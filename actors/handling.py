@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 from collections import deque
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any
 
@@ -16,8 +16,10 @@ from actors import item as wire
 from actors.errors import CannotEncode
 from actors.handlers import Handlers
 from actors.item import ASK, OVERHEAD, REPLY, Item, Refusal, tag_of
-from actors.message import Lane, Message
+from actors.message import Lane, kinds_below
+from actors.runs import messages_of
 from actors.signals import Failure, Terminated
+from actors.suggest import shown
 from actors.timers import Tick
 from transports import Link, LinkClosed, LinkFull, MessageTooLarge, Weights
 
@@ -56,7 +58,8 @@ class Handling:
     """
 
     __slots__ = (
-        "_by_type", "_cell", "_decode", "_system", "_union", "current", "handles", "taken",
+        "_by_type", "_cell", "_decode", "_decode_all", "_system", "_union", "_waiting", "current",
+        "handles", "taken",
     )  # fmt: skip
 
     def __init__(self, cell: Cell, handlers: Handlers) -> None:
@@ -66,16 +69,28 @@ class Handling:
         self._union = handlers.union
         decoder = self._system.codec.decoder
         self._decode = _nothing if self._union is None else decoder(self._union).decode
+        self._decode_all: Callable[[bytes], list[Any]] | None = None
         #: What is being handled, where it came in an envelope.
         self.current: Envelope | None = None
         #: Name of the message type that is waited in; empty where no handler waits.
         self.handles = ""
+        #: What a handler has left to wait for.
+        self._waiting: Coroutine[Any, Any, Any] | None = None
         #: Entries that the last call took.
         self.taken = 0
 
-    def understands(self, kind: type[Message[Any]]) -> bool:
-        """Whether there is a handler for that type."""
-        return kind in self._by_type
+    def read(self, run: Item) -> list[Any] | None:
+        """The messages of a run; None where they are to be read one by one."""
+        decode = self._decode_all
+        if decode is None:
+            if self._union is None or self._union is msgspec.Raw:
+                return None
+            union: Any = self._union
+            decode = self._decode_all = self._system.codec.decoder(list[union]).decode
+        try:
+            return messages_of(run, decode)
+        except Exception:  # noqa: BLE001  (what checks a message is the user's own code)
+            return None
 
     def handle(self, mailbox: deque[Any], most: int) -> Coroutine[Any, Any, None] | None:
         """Handle entries of the mailbox while the actor goes on; ``taken`` says how many.
@@ -92,35 +107,37 @@ class Handling:
         """
         cell, decode, by_type = self._cell, self._decode, self._by_type
         actor, state, taken = cell.actor, cell.state, 0
-        while taken < most and mailbox and cell.state is state and not cell._stop_wanted:  # noqa: SLF001  (asked for each message: without a call)
+        find = by_type.get
+        while taken < most and mailbox and cell.state is state and not cell.stop_wanted:
             taken += 1
             entry = mailbox.popleft()
             envelope: Envelope | None = None
-            message: Any
-            if type(entry) is Item:
-                try:
-                    message = decode(entry.body)
-                except Exception as error:  # noqa: BLE001  (what checks a message is the user's own code)
-                    self._not_understood(entry, error)
+            message: Any = entry
+            function = find(type(entry))  # mostly it is a message, of those told in a row
+            if function is None or type(entry) is Terminated:
+                if type(entry) is Item:
+                    try:
+                        message = decode(entry.body)
+                    except Exception as error:  # noqa: BLE001  (what checks a message is the user's own code)
+                        self._not_understood(entry, error)
+                        cell.skipped += 1
+                        continue
+                elif type(entry) is Envelope:
+                    envelope = entry
+                    message = self._opened(envelope)
+                elif type(entry) is Tick:
+                    message = entry.message if cell.timers.take(entry) else None
+                elif type(entry) is Terminated:
+                    message = entry if cell.takes(entry) else None
+                if message is None:
                     cell.skipped += 1
                     continue
-            elif type(entry) is Envelope:
-                envelope = entry
-                message = self._opened(envelope)
-            elif type(entry) is Tick:
-                message = entry.message if cell.timers.take(entry) else None
-            elif type(entry) is Terminated:
-                message = entry if cell.takes(entry) else None
-            else:
-                message = entry
-            if message is None:
-                cell.skipped += 1
-                continue
-            function = by_type.get(type(message))
-            if function is None:
-                self._system.dead_letter(cell.path, entry, "no handler for it")
-                cell.skipped += 1
-                continue
+                function = find(type(message))
+                if function is None:
+                    why = f"no handler for it{self._of_base(type(message).__qualname__)}"
+                    self._system.dead_letter(cell.path, entry, why)
+                    cell.skipped += 1
+                    continue
             self.current = envelope
             try:
                 result = function(actor, message)
@@ -163,10 +180,37 @@ class Handling:
         if tag_of(item.body) in handled or not handled or self._union is msgspec.Raw:
             why = f"not understood: {str(error) or type(error).__name__}"
         else:
-            why = f"it handles only {', '.join(handled)}"
+            why = f"it handles only {', '.join(handled)}{self._of_base(tag_of(item.body))}"
         self._system.dead_letter(self._cell.path, entry, why)
 
-    async def _awaited(
+    def _of_base(self, name: str) -> str:
+        """What is to be done where the message's class is derived from one that is handled."""
+        for kind in self._by_type:
+            if any(one.__qualname__ == name for one in kinds_below(kind)):
+                return (
+                    f", and the handler of {kind.__qualname__} takes no {name}, which is derived "
+                    "from it: add a handler for it"
+                )
+        return ""
+
+    def _awaited(
+        self,
+        waiting: Coroutine[Any, Any, Any],
+        envelope: Envelope | None,
+        message: Any,
+        *,
+        replied: bool = False,
+    ) -> Coroutine[Any, Any, None]:
+        self._waiting = waiting
+        return self._await(waiting, envelope, message, replied=replied)
+
+    def never_awaited(self, rest: Coroutine[Any, Any, None]) -> None:
+        """What ``handle`` left to wait for is not to be waited for any more, nor was it begun."""
+        rest.close()
+        if self._waiting is not None:
+            self._waiting.close()
+
+    async def _await(
         self,
         waiting: Coroutine[Any, Any, Any],
         envelope: Envelope | None,
@@ -175,9 +219,13 @@ class Handling:
         replied: bool = False,
     ) -> None:
         """A handler that waits for something, or (``replied``) an answer that waits for room."""
-        self._cell.busy = True
+        self._cell.be_busy()
         self.handles = type(message).__name__
         try:
+            if envelope is not None and envelope.cancelled:  # before it could begin
+                waiting.close()
+                self._cell.skipped += 1
+                return
             result = await waiting
             if not replied and envelope is not None and envelope.item.kind == ASK:
                 rest = self._reply(envelope, result)
@@ -188,12 +236,11 @@ class Handling:
             self._raised(error, envelope, message)
         finally:
             self._cell.busy = False
-            self.current = None
+            self.current = self._waiting = None
             self.handles = ""
             if envelope is not None and envelope.cancelled and not self._cell.patience.interrupted:
                 # The handler may have ended it by itself: nothing of it is left for the next one.
-                while self._cell.task.cancelling():
-                    self._cell.task.uncancel()
+                self._cell.uncancel()
 
     def _raised(self, error: BaseException, envelope: Envelope | None, message: Any) -> None:
         """A handler raised, or was cancelled."""
@@ -229,6 +276,8 @@ class Handling:
     def _reply(self, envelope: Envelope, result: Any) -> Coroutine[Any, Any, None] | None:
         """Answer an ask; what is left to wait for where the link is full."""
         if envelope.stashed:
+            if result is not None:
+                self._went_on(envelope, result)
             return None
         try:
             item, arrays = self._answer_to(envelope, result)
@@ -254,6 +303,14 @@ class Handling:
             else:
                 return None
         return self._reply_when_there_is_room(envelope, item, arrays, lane)
+
+    def _went_on(self, envelope: Envelope, result: Any) -> None:
+        """A handler has stashed its ask, and then made an answer that goes nowhere."""
+        _log.warning(
+            "%s has stashed %s and went on, to an answer (%s) that nobody gets now: the message is "
+            "handled again when it is unstashed; write `return self.stash.stash(message)`",
+            self._cell.path, tag_of(envelope.item.body), shown(result),
+        )  # fmt: skip
 
     def _answer_to(self, envelope: Envelope, result: Any) -> tuple[Item, Sequence[Weights]]:
         body, arrays = self._system.codec.encode(result)

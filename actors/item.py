@@ -17,6 +17,7 @@ SIGNAL_ACK: Final = 7  # `ask` is the highest sequence number received in order
 HEARTBEAT: Final = 8  # `ask` 0 asks for an answer, 1 is the answer
 OBSERVE: Final = 9  # asks a node for its statistics; `ask` is the number of the question
 OBSERVED: Final = 10  # body: a part of them; `ask` is the number of the question
+TELLS: Final = 11  # within a node: `ask` messages, one behind the other, see actors.runs
 
 #: Encoded size of an item apart from its body, in bytes; an upper estimate for the byte window.
 OVERHEAD: Final = 40

@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Any, get_args
 from actors import arguments as arguments_of
 from actors.addresses import TcpAddresses
 from actors.blocking import ActorClass
-from actors.code import reference
+from actors.code import reference, refuse_if_loading
 from actors.declared import ActorNode, Handle, SupervisorNode, linked
 from actors.deploy import Deployment, Inline, Processes, Simulated
 from actors.errors import GaveUp, GraphError, NodeStartFailed, SpawnFailed, UsageError
 from actors.faults.links import FaultyLinks
 from actors.graphcheck import check
 from actors.live import Live
+from actors.mainguard import refuse_unguarded
 from actors.processes import Processes as ProcessManager
 from actors.quantities import is_count, is_seconds
 from actors.ref import ActorRef
@@ -55,7 +56,12 @@ async def launched(
 ) -> AsyncIterator[Live]:
     """The graph while it runs; arguments and errors as those of ``ActorGraph.start``."""
     _check_arguments(durability, generation, stuck_after, unreachable_after)
+    refuse_if_loading(f"the start of graph {graph.name!r}")
     nodes = check(graph, on, world.limits if world else None)
+    if isinstance(on, Processes):
+        refuse_unguarded(
+            actor.cls for name, actor in graph.declared.items() if nodes[name] != graph.name
+        )
     simulation: Simulation | None = None
     if isinstance(on, Simulated) and world is None:
         from actors.sim import Simulation
@@ -121,14 +127,17 @@ async def launched(
             manager.go_wrong()
         launch = _Launch(graph, system, nodes)
         if manager is not None:
-            async with asyncio.TaskGroup() as group:
-                for place in places:
-                    group.create_task(_up(manager, place))
+            await _all_up(manager, places)
         live = Live(graph, system, manager, launch.refs, launch.supervisors)
         await launch.start()
-        yield live
-    except BaseExceptionGroup as group_error:
-        raise group_error.exceptions[0] from None
+        try:
+            yield live
+        except Exception as error:
+            if live.gave_up is not None:  # most likely what it comes from
+                error.add_note(f"graph {graph.name!r} had failed before: {live.gave_up}")
+            raise
+        if live.gave_up is not None:
+            raise live.gave_up
     finally:
         await system.close()
         within.close()
@@ -159,6 +168,15 @@ def _environment(on: Processes | Simulated, place: str, nodes: dict[str, str]) -
             env.update(on.env.get(name, {}))
     env.update(on.env.get(place, {}))
     return env
+
+
+async def _all_up(manager: ProcessManager, places: Sequence[str]) -> None:
+    try:
+        async with asyncio.TaskGroup() as group:
+            for place in places:
+                group.create_task(_up(manager, place))
+    except BaseExceptionGroup as group_error:
+        raise group_error.exceptions[0] from None
 
 
 async def _up(manager: ProcessManager, place: str) -> None:

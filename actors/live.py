@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 from actors.children import Children
 from actors.declared import Handle
 from actors.errors import GaveUp, GraphError
+from actors.given import check_awaitable, check_timeout
 from actors.observing import LIMIT
 from actors.processes import Processes as ProcessManager
 from actors.ref import ActorRef
 from actors.signals import Failure
 from actors.state import LiveState
-from actors.suggest import among
+from actors.suggest import among, shown
 from actors.supervisor import Progressed
 from actors.system import ActorSystem
 
@@ -49,6 +50,8 @@ class Live:
         self.processes = processes
         self._refs = refs
         self._supervisors = supervisors
+        #: Whether somebody has been told that the graph gave up, or waits for it.
+        self._heeded = False
 
     @overload
     def __getitem__(self, actor: Handle[A]) -> ActorRef[A]: ...
@@ -65,19 +68,22 @@ class Live:
             name = actor.name
         else:
             name = actor
-        try:
-            return self._refs[name]
-        except KeyError:
+        if not isinstance(name, str) or name not in self._refs:
             known = among(name, list(self._refs))
-            msg = f"graph {self._graph.name!r} has no actor {name!r}; {known}"
-            raise GraphError(msg) from None
+            msg = f"graph {self._graph.name!r} has no actor {shown(name)}; {known}"
+            raise GraphError(msg)
+        return self._refs[name]
 
     async def state(self, *, limit: float = LIMIT) -> LiveState:
         """The tree of actors over all nodes, and the nodes with their links, as they are now.
 
         Args:
             limit: seconds after which a node that has not answered is shown as stuck.
+
+        Raises:
+            UsageError: no seconds from 0.
         """
+        check_timeout("state", limit, "limit")
         return await self.system.state(limit=limit)
 
     def children(self, supervisor: str) -> Children:
@@ -87,9 +93,9 @@ class Live:
             GraphError: there is no supervisor of that name.
         """
         known = {ref.name: ref for ref in self._supervisors()}
-        if supervisor not in known:
+        if not isinstance(supervisor, str) or supervisor not in known:
             hint = among(supervisor, list(known))
-            msg = f"graph {self._graph.name!r} has no supervisor {supervisor!r}; {hint}"
+            msg = f"graph {self._graph.name!r} has no supervisor {shown(supervisor)}; {hint}"
             raise GraphError(msg)
         return Children(known[supervisor])
 
@@ -99,15 +105,22 @@ class Live:
             ref.tell(Progressed(0))
 
     async def failed(self) -> Failure:
-        """Wait until a root supervisor gives up; why."""
-        return await asyncio.shield(self.system.failure)
+        """Wait until a root supervisor gives up; why. It is not raised at the block's end then."""
+        before, self._heeded = self._heeded, True
+        try:
+            return await asyncio.shield(self.system.failure)
+        except asyncio.CancelledError:
+            self._heeded = before  # whoever waited does no longer
+            raise
 
     async def until(self, done: Awaitable[T]) -> T:
         """Wait for ``done``, or for the graph to fail, which ends ``done`` where it is no future.
 
         Raises:
             GaveUp: a root supervisor gave up first.
+            UsageError: there is nothing to await.
         """
+        check_awaitable("until", done)
         failed = self.system.failure
         waited: asyncio.Future[T] = asyncio.ensure_future(done)
         either: set[asyncio.Future[Any]] = {waited, failed}
@@ -118,8 +131,20 @@ class Live:
         finally:
             if waited is not done:
                 waited.cancel()
-        failure = failed.result()
-        raise GaveUp(failure.message, child="", restarts=0, remote_traceback=failure.traceback)
+        self._heeded = True
+        raise _gave_up(failed.result())
+
+    @property
+    def gave_up(self) -> GaveUp | None:
+        """What a root supervisor gave up with, as long as nobody has been told of it."""
+        failed = self.system.failure
+        if self._heeded or not failed.done() or failed.cancelled():
+            return None
+        return _gave_up(failed.result())
 
     def __repr__(self) -> str:
         return f"<Live {self._graph.name} {len(self._refs)} actors {self.processes!r}>"
+
+
+def _gave_up(failure: Failure) -> GaveUp:
+    return GaveUp(failure.message, child="", restarts=0, remote_traceback=failure.traceback)

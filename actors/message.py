@@ -6,6 +6,7 @@ import functools
 import sys
 import types
 import typing
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Literal, TypeVar, dataclass_transform
 
@@ -60,6 +61,9 @@ class Message(msgspec.Struct, Generic[R_co], metaclass=_MessageMeta):
     Arrays travel only inside a frozen :class:`transports.Weights`; a type that has one among its
     fields travels on the bulk lane, every other on the control lane. The order of messages from
     one actor to another is kept per lane.
+
+    A class that is derived from another class of messages has its fields and its reply, and is a
+    type of its own: a handler for that one does not get it.
     """
 
     #: Set by hand to move a type to the bulk lane that carries no arrays.
@@ -88,6 +92,14 @@ def reply_type(message: type[Message[Any]]) -> Any:
     raise TypeError(msg)
 
 
+def kinds_below(kind: type) -> Iterator[type]:
+    """The classes that are derived from one, at any depth, as far as they are loaded."""
+    derived: list[type] = kind.__subclasses__()
+    for one in derived:
+        yield one
+        yield from kinds_below(one)
+
+
 def _resolve(reply: Any, cls: type) -> Any:
     if _names_later(reply):
         scope = vars(sys.modules[cls.__module__])
@@ -113,17 +125,22 @@ _lanes: dict[Any, Lane] = {}
 CONTROL: set[type] = set()
 
 
-def lane_of(kind: Any) -> Lane:
-    """The lane of a message type or of a reply type: bulk where it can carry ``Weights``."""
+def lane_of(kind: type[Message[Any]]) -> Lane:
+    """The lane of a message type: bulk where it can carry ``Weights``.
+
+    Raises:
+        TypeError: it is none.
+    """
     try:
         return _lanes[kind]
-    except (KeyError, TypeError):
-        declared = getattr(kind, "lane", None)
-        lane: Lane = declared or ("bulk" if _carries_weights(kind, set()) else "control")
-        if isinstance(kind, type):
-            _lanes[kind] = lane
-            if lane == "control":
-                CONTROL.add(kind)
+    except KeyError:
+        if Message not in kind.__mro__:
+            msg = f"{kind.__qualname__} is no class of messages; derive it from Message"
+            raise TypeError(msg) from None
+        lane: Lane = kind.lane or ("bulk" if _carries_weights(kind, set()) else "control")
+        _lanes[kind] = lane
+        if lane == "control":
+            CONTROL.add(kind)
         return lane
 
 

@@ -250,7 +250,7 @@ class Observing:
         some: list[CellStatistics] = []
         weight = 0
         for cell in told:
-            if cell.stopped.done():  # in one of the pauses
+            if cell.gone is not None:  # in one of the pauses
                 continue
             some.append(cell.statistics())
             weight += 1 + len(some[-1].noted) + len(cell.path) // _LONG

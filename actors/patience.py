@@ -49,17 +49,12 @@ class Patience:
         """What one instance needed is no business of the next."""
         if self.interrupted:
             self.interrupted = False
-            self.uncancel()
-
-    def uncancel(self) -> None:
-        """The cancellations of the task have had their effect."""
-        while self._cell.task.cancelling():
-            self._cell.task.uncancel()
+            self._cell.uncancel()
 
     def _over(self) -> None:
         """It has had its time; again and again, for one that catches its cancellation."""
         cell = self._cell
-        if not cell.busy or cell.stopped.done():
+        if not cell.busy or cell.gone is not None or cell.task is None:
             return
         if self._cancellations == _CANCELLATIONS:
             why = f"it caught {_CANCELLATIONS} cancellations"

@@ -8,7 +8,7 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
 from actors.crashpoints import CrashPoint
-from actors.deploy import Deployment, Inline, Processes
+from actors.deploy import Deployment, Inline, Processes, check_deployment
 from actors.errors import GraphError
 from actors.faults.kinds import Churn, Freeze, Full, Kill, Skew, Slow, Torn
 from actors.suggest import among
@@ -30,7 +30,9 @@ def placed(graph: str, actors: Mapping[str, ActorNode], on: Deployment) -> dict[
 
     Raises:
         GraphError: a placement that does not exist.
+        UsageError: what is no deployment.
     """
+    check_deployment(on)
     nodes: dict[str, str] = {}
     index = 0
     for name, actor in actors.items():

@@ -17,7 +17,9 @@ from actors.errors import NodeStartFailed, UsageError
 from actors.events import CrashPointMissed, NodeAnswers, NodeDied, NodeStarted, NodeStuck
 from actors.faults.plan import FaultPlan
 from actors.faults.timeline import Timeline
+from actors.given import check_known
 from actors.liveness import INTERVAL, STUCK, Liveness
+from actors.output import Output
 from actors.reserve import Reserve
 from actors.serving import NodeConfig
 from actors.signals import (
@@ -95,7 +97,8 @@ class Processes:
         durability: "process" or "machine", see ``FileStorage``.
         pass_fds: descriptors that every child keeps open (a lock that must outlive the launcher).
         generation: of the first start of each node; a resumed run continues the count.
-        on_line: called with (node, line) of their standard output.
+        on_line: called with (node, line) of their output; shown on standard error, see
+            ``actors.output``, where not given.
         cwd: working directory of the children.
         uvloop: whether they use it where it is installed.
         debug: have them log at debug level.
@@ -139,7 +142,8 @@ class Processes:
         self._durability = durability
         self._pass_fds = pass_fds
         self._generation = generation
-        self._on_line = on_line
+        self._output = Output(system.world.clock)
+        self._on_line = on_line or self._output.show
         self._cwd = cwd
         self._uvloop = uvloop
         self._debug = debug
@@ -184,13 +188,7 @@ class Processes:
             NodeStartFailed: it did not come up; its last lines are in the sentence.
             UsageError: it was not declared.
         """
-        process = self._processes.get(name)
-        if process is None:
-            msg = (
-                f"no process named {name!r} is declared; there are "
-                f"{', '.join(sorted(self._processes)) or 'none'}"
-            )
-            raise UsageError(msg)
+        process = self._known(name)
         if process.starting is None:
             if process.child is not None and process.child.alive:
                 return
@@ -310,10 +308,7 @@ class Processes:
             point = announced(line)
             if point in self._missed:
                 self._missed.remove(point)
-            if self._on_line is not None:
-                self._on_line(name, line)
-            else:
-                _log.info("%s: %s", name, line)
+            self._on_line(name, line)
 
         return on_line
 
@@ -455,8 +450,12 @@ class Processes:
     # -- looking and ending ------------------------------------------------------------------------
 
     def pid(self, name: str) -> int | None:
-        """Process id of a node's running process."""
-        child = self._processes[name].child
+        """Process id of a node's running process; None where it does not run.
+
+        Raises:
+            UsageError: it was not declared.
+        """
+        child = self._known(name).child
         return child.pid if child is not None and child.alive else None
 
     def kill(self, name: str, down: float = 0.0) -> bool:
@@ -468,8 +467,11 @@ class Processes:
 
         Returns:
             Whether there was one.
+
+        Raises:
+            UsageError: it was not declared.
         """
-        process = self._processes[name]
+        process = self._known(name)
         if down > 0:
             process.not_before = self._system.world.clock.now() + down
         child = process.child
@@ -480,19 +482,23 @@ class Processes:
 
     def freeze(self, name: str) -> bool:
         """Stop a node's process as SIGSTOP does; whether there was one."""
-        child = self._processes[name].child
+        child = self._known(name).child
         return child is not None and child.freeze()
 
     def thaw(self, name: str) -> bool:
         """Let a frozen process go on; whether there was one."""
-        child = self._processes[name].child
+        child = self._known(name).child
         return child is not None and child.thaw()
 
     def slow(self, name: str, factor: float) -> bool:
         """Have a node compute so many times slower, its successors, too; whether it runs."""
-        process = self._processes[name]
+        process = self._known(name)
         process.slow = factor
         return process.child is not None and process.child.slow(factor)
+
+    def _known(self, name: str) -> _Process:
+        check_known("process", name, sorted(self._processes))
+        return self._processes[name]
 
     def statistics(self) -> tuple[ProcessStatistics, ...]:
         """One frozen record per declared process."""
@@ -531,6 +537,7 @@ class Processes:
         for task in tuple(self._watchers):
             await task
         await self._system.world.spawner.close()
+        self._output.close()
         self._system.world.addresses.close()
         for point in self._missed:
             self._system.events.publish(

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
 from actors.errors import AskTimeout, UsageError
+from actors.given import check_ref, check_text, check_timeout
 from actors.message import Message
 from actors.ref import ActorRef
 from actors.services import MAX_KEYS, Services
@@ -30,6 +31,7 @@ from actors.signals import (
     Unwatch,
     Watch,
 )
+from actors.suggest import shown
 
 if TYPE_CHECKING:
     from actors.system import ActorSystem
@@ -47,6 +49,10 @@ MAX_SUBSCRIBERS: Final = 1_000
 """Subscriptions of one node: each change of a key makes a message for each of them."""
 
 
+_NONE: Final = object()
+"""Where a call takes no reference."""
+
+
 class ServiceKey(msgspec.Struct, frozen=True):
     """What actors are registered under.
 
@@ -57,6 +63,7 @@ class ServiceKey(msgspec.Struct, frozen=True):
     name: str
 
     def __post_init__(self) -> None:
+        check_text("ServiceKey", "its name", self.name)
         if not 1 <= len(self.name) <= MAX_NAME:
             msg = f"a ServiceKey has 1 to {MAX_NAME} characters, not {len(self.name)}"
             raise UsageError(msg)
@@ -112,6 +119,7 @@ class Receptionist:
             UsageError: there are too many keys, or too many actors under this one.
             AskTimeout: the launcher has not answered in time; it may be registered even so.
         """
+        _check("register", key, ref, timeout)
         self._next += 1
         number = self._next
         asked = self._asked[number] = asyncio.get_running_loop().create_future()
@@ -128,6 +136,7 @@ class Receptionist:
 
     def deregister(self, key: ServiceKey, ref: ActorRef) -> None:
         """Take an actor out of the listing of that key, if it is there."""
+        _check("deregister", key, ref)
         self._to_launcher(Deregister(key.name, ref.parts))
 
     async def find(self, key: ServiceKey, *, timeout: float = 10.0) -> Listing:
@@ -141,6 +150,7 @@ class Receptionist:
             AskTimeout: the launcher has not answered in time.
             UsageError: this node looks for too many keys under which somebody is.
         """
+        _check("find", key, timeout=timeout)
         self._follow(key.name)
         listing = self._listings.get(key.name)
         if listing is None:
@@ -163,6 +173,7 @@ class Receptionist:
         Raises:
             UsageError: it is none, or there are too many subscriptions or keys.
         """
+        _check("subscribe", key, subscriber)
         cell = self._system.cell(subscriber)
         if cell is None:
             msg = (
@@ -191,6 +202,7 @@ class Receptionist:
 
     def unsubscribe(self, key: ServiceKey, subscriber: ActorRef) -> None:
         """Have no more listings of that key delivered."""
+        _check("unsubscribe", key, subscriber)
         subscribers = self._subscribers.get(key.name, {})
         subscribers.pop(subscriber.uid, None)
         if not subscribers:
@@ -309,3 +321,14 @@ class Receptionist:
             f"<Receptionist of {self._system.name} follows={len(self._listings)} "
             f"subscriptions={sum(map(len, self._subscribers.values()))} {self._services!r}>"
         )
+
+
+def _check(call: str, key: Any, ref: Any = _NONE, timeout: float = 0.0) -> None:
+    """Refuse a key, a reference or a time that is none."""
+    call = f"receptionist.{call}"
+    if not isinstance(key, ServiceKey):
+        hint = f"write ServiceKey({key!r})" if isinstance(key, str) else 'write ServiceKey("…")'
+        raise UsageError(f"{call}() takes a ServiceKey, not {shown(key)}; {hint}")
+    if ref is not _NONE:
+        check_ref(call, ref)
+    check_timeout(call, timeout)

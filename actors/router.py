@@ -14,8 +14,9 @@ from actors import item as wire
 from actors.events import Unacknowledged
 from actors.faults.parcel import Parcel
 from actors.handling import Envelope
-from actors.item import ASK, REPLY, TELL, Item, Refusal, tag_of
+from actors.item import ASK, REPLY, TELL, TELLS, Item, Refusal, tag_of
 from actors.message import Lane
+from actors.runs import items_of
 from actors.signalling import MAX_UNACKNOWLEDGED, Signalling
 from actors.signals import AnySignal, Dial
 from transports import (
@@ -27,6 +28,7 @@ from transports import (
     Lost,
     MessageTooLarge,
     NodeId,
+    OwnChannel,
     Timer,
     Transfer,
     Weights,
@@ -187,7 +189,7 @@ class Router:
             sentence = f"{tag_of(item.body)} did not leave for node {link.peer.name}: {reason}"
             self._system.asks.refused(item.ask, Refusal("unreachable", sentence))
         if item.kind in (wire.TELL, wire.ASK):
-            self._system.dead_letter(f"uid {item.to:x} on {link.peer.name}", item, reason)
+            self._system.dead_letter(self._system.paths.name(item.to, link.peer.name), item, reason)
         elif item.kind == REPLY:  # the asker would wait for it until its deadline
             cell = self._system.cells.get(item.sender)
             who = cell.path if cell is not None else f"an actor of {self.node}"
@@ -421,6 +423,8 @@ class Router:
                         cell.deliver(item)
                     else:
                         self._system.dispatch(link, item, ())
+                elif kind == TELLS and link.own is not None:
+                    self._take_run(link.own, link, item)
                 elif kind == REPLY:
                     self._system.asks.replied(item.ask, item.body, ())
                 elif kind == ASK:
@@ -431,6 +435,15 @@ class Router:
                 failed = error
         if failed is not None:
             raise failed  # the link logs and counts it
+
+    def _take_run(self, own: OwnChannel[Item], link: Link[Item], run: Item) -> None:
+        own.joined += run.ask - 1
+        cell = self._system.cells.get(run.to)
+        if cell is not None:
+            cell.deliver_run(run)
+        else:
+            for item in items_of(run):
+                self._system.dispatch(link, item, ())
 
     def on_transfer(self, link: Link[Item], item: Item, weights: list[Weights]) -> None:
         """An item of the bulk lane with its arrays."""

@@ -14,14 +14,16 @@ import msgspec
 
 from actors import item as wire
 from actors.baton import current_turn
-from actors.cell import CURRENT
+from actors.cell import CURRENT, Cell
 from actors.chains import MAX_CHAIN, chain_of_thread, drawn
 from actors.codec import Codec
 from actors.errors import Unreachable, UsageError, WouldDeadlock
+from actors.given import check_message, check_timeout
 from actors.item import ASK, OVERHEAD, TELL, Item
 from actors.message import CONTROL, Lane, Message, lane_of, reply_type
 from actors.ref import ActorRef
-from transports import Link, LinkClosed, LinkFull, MessageTooLarge, Transfer, Weights
+from actors.runs import Run
+from transports import Link, LinkClosed, LinkFull, MessageTooLarge, OwnChannel, Transfer, Weights
 
 if TYPE_CHECKING:
     from actors.system import ActorSystem
@@ -54,18 +56,40 @@ class Sender:
         self._asks = system.asks
         self._loop = asyncio.get_running_loop()
         self._thread = get_ident()
+        self._run = Run()
+        self._own: OwnChannel[Item]
+        self._encode = system.codec.encode_raw
 
     def tell(self, ref: ActorRef, message: Message[Any]) -> Transfer | None:
         """See ``ActorRef.send``."""
         if get_ident() != self._thread:
             self._tell_from_thread(ref, message)
             return None
-        # As codec.encode, without its call: this is the path that has to be short.
-        codec = self._codec
+        # All of it in one place, without calls: this is the path that has to be short.
+        codec, run = self._codec, self._run
         try:
-            body = codec.encode_raw(message)
+            body = self._encode(message)
         except Exception as error:
-            raise codec.cannot(message, error) from error
+            wrong = codec.cannot(message, error)
+            check_message("tell", message)
+            raise wrong from error
+        if (
+            ref is run.ref
+            and CURRENT.get() is run.cell
+            and run.queue[-1] is run.item
+            and (type(message) is run.kind or run.takes(type(message)))
+            and not codec.found
+        ):
+            own = self._own
+            enqueued = own.enqueued + len(body) + OVERHEAD
+            if enqueued <= own.soft:
+                own.enqueued = enqueued
+                run.bodies.append(body)
+                return None
+        return self._tell_alone(ref, message, body)
+
+    def _tell_alone(self, ref: ActorRef, message: Message[Any], body: bytes) -> Transfer | None:
+        codec = self._codec
         arrays = codec.take() if codec.found else ()
         sender = CURRENT.get()
         item = Item(ref.uid, 0 if sender is None else sender.uid, TELL, body)
@@ -74,12 +98,23 @@ class Sender:
             try:
                 if not arrays and type(message) in CONTROL:
                     link.send(item, len(body) + OVERHEAD)
+                    if link.own is not None and link.own.queue:
+                        self._begin_run(link.own, ref, sender)
                     return None
                 return self._router.put(link, item, arrays, bulk=lane_of(type(message)) == "bulk")
             except LinkClosed:
                 pass
+            except TypeError:  # lane_of says so of what is no message, whose type is not in CONTROL
+                check_message("tell", message)
+                raise
+        check_message("tell", message)
         self._system.dead_letter(ref.path, item, "unreachable")
         return None
+
+    def _begin_run(self, own: OwnChannel[Item], ref: ActorRef, sender: Cell | None) -> None:
+        self._own = own
+        own.leaving = self._run.end
+        self._run.begin(ref, sender, own.queue)
 
     def _link_of(self, ref: ActorRef) -> Link[Item] | None:
         """The link to a reference's node, and from now on with the reference."""
@@ -103,6 +138,7 @@ class Sender:
         turn.on_loop(make_it)
 
     def _tell_from_thread(self, ref: ActorRef, message: Message[Any]) -> None:
+        check_message("tell", message)
         kind = type(message)
         body, arrays = self._encode_in_thread(ref, message)
         self.on_loop(partial(self._tell_for_thread, ref, kind, body, arrays))
@@ -150,7 +186,8 @@ class Sender:
         if get_ident() == self._thread:
             msg = f"{ref.path} cannot be asked by ask_blocking on the loop's thread; await ask()"
             raise UsageError(msg)
-        reply_type(type(message))
+        check_timeout("ask_blocking", timeout)
+        _check_asked("ask_blocking", message)
         encoded = (*self._encode_in_thread(ref, message), chain_of_thread())
         turn = current_turn()
         if turn is not None:
@@ -167,10 +204,19 @@ class Sender:
         encoded: tuple[bytes, Sequence[Weights], tuple[int, ...]] | None = None,
     ) -> R:
         """See ``ActorRef.ask``; ``encoded`` is what a thread gives: its message and its chain."""
-        if not timeout >= 0.0:
-            raise UsageError(f"the timeout of an ask is seconds from 0, not {timeout!r}")
+        try:
+            # Shorter ones are rare, and all that is wrong is among them: below 0, nan, True.
+            if not timeout > 1.0:
+                check_timeout("ask", timeout)
+        except TypeError:
+            check_timeout("ask", timeout)
+            raise
         kind = type(message)
-        reply_type(kind)  # one that names no reply is refused before it is sent
+        try:
+            reply_type(kind)  # one that names no reply is refused before it is sent
+        except (TypeError, NameError):
+            _check_asked("ask", message)
+            raise
         if encoded is None:
             body, arrays = self._codec.encode(message)
             uid, chain = self._who_waits()
@@ -274,6 +320,20 @@ class Sender:
         if link is not None:
             await link.drain("bulk")
             await link.drain("control")
+
+
+def _check_asked(call: str, message: Message[Any]) -> None:
+    """Refuse what cannot be asked.
+
+    Raises:
+        UsageError: it is no message, or names no reply, or one that cannot be found.
+    """
+    check_message(call, message)
+    try:
+        reply_type(type(message))
+    except (TypeError, NameError) as error:
+        msg = f"{type(message).__qualname__} cannot be asked: {error}"
+        raise UsageError(msg) from None
 
 
 class _StayedFull(Exception):  # noqa: N818  (said in other words to people)

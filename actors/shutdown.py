@@ -14,6 +14,8 @@ import msgspec
 from actors.cell import CURRENT
 from actors.errors import UsageError
 from actors.events import ShutdownTaskFailed
+from actors.given import check_callable, check_text
+from actors.quantities import is_seconds
 
 if TYPE_CHECKING:
     from actors.system import ActorSystem
@@ -107,6 +109,8 @@ class CoordinatedShutdown:
                 or a node that its launcher ends.
         """
         self._check_phase(phase)
+        check_text("add_task", "a name", name)
+        check_callable("add_task", "the task", task)
         launcher = self._system.router.launcher
         if launcher is not None:
             msg = (
@@ -135,7 +139,7 @@ class CoordinatedShutdown:
             UsageError: no such phase, it has begun, or no seconds above 0.
         """
         self._check_phase(phase)
-        if not 0.0 < seconds < float("inf"):
+        if not is_seconds(seconds):
             msg = f"the timeout of phase {phase} is seconds above 0, not {seconds!r}"
             raise UsageError(msg)
         self._check_to_come(phase, "timeout")

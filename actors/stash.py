@@ -6,8 +6,10 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from actors.errors import StashFull, UsageError
+from actors.given import check_message
 from actors.handling import Envelope
 from actors.message import Message
+from actors.quantities import is_count
 from actors.signals import Terminated
 from transports import Link
 
@@ -30,7 +32,7 @@ class Stash:
     """
 
     def __init__(self, cell: Cell, capacity: int) -> None:
-        if capacity < 1:
+        if not is_count(capacity, 1):
             msg = f"{cell.path} has stash_capacity={capacity!r}; a stash takes 1 message or more"
             raise UsageError(msg)
         self.capacity = capacity
@@ -48,8 +50,9 @@ class Stash:
 
         Raises:
             StashFull: there is no room; it fails the actor unless the handler catches it.
-            UsageError: that message is in the stash already.
+            UsageError: that message is in the stash already, or is none.
         """
+        check_message("stash", message)
         current = self._cell.current
         entry: Any = message
         if current is not None and current.message is message:

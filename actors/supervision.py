@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Literal, get_args
 
+from actors.code import Unguarded
 from actors.errors import GaveUp, UsageError
 from actors.quantities import is_count, is_finite
 from actors.signals import kinds_of
@@ -135,7 +136,8 @@ class Strategy:
     def verdict(self, kinds: Sequence[str]) -> Verdict:
         """What to do about an exception of these classes, nearest first (see ``kinds_of``)."""
         named = {kinds_of(cls)[0]: verdict for cls, verdict in self.decide.items()}
-        named.setdefault(kinds_of(GaveUp)[0], "escalate")
+        for beyond_help in (GaveUp, Unguarded):
+            named.setdefault(kinds_of(beyond_help)[0], "escalate")
         return next((named[kind] for kind in kinds if kind in named), "restart")
 
 

@@ -192,10 +192,16 @@ class Supervisor(Actor):
         gone = failure.during in ("process", "make")
         # Who asked for it is told, and there is nothing to restart.
         if self._first_is(child.uid, str(failure)):
+            self.system.failures.tell(child.path, failure, "is not started", final=True)
             self._carry_out(self._family.terminate(child.uid, gone=gone))
             self._forget(child.uid)
             return
-        self._carry_out(self._family.failed(child.uid, failure, gone=gone))
+        effects = self._family.failed(child.uid, failure, gone=gone)
+        if not any(isinstance(effect, Escalate) for effect in effects):  # who is above tells of it
+            kept = child.uid in self._family and self._family.stage(child.uid) is not Stage.ENDING
+            verdict = "is restarted" if kept else "is stopped"
+            self.system.failures.tell(child.path, failure, verdict, final=not kept)
+        self._carry_out(effects)
         self._forget(child.uid)
 
     def child_halted(self, child: ActorRef) -> None:
@@ -314,13 +320,10 @@ class Supervisor(Actor):
             self._escalate(failure)
             return
         if decided.beyond_help:
-            sentence = f"{child.name} failed beyond help: {failure}"
+            sentence = f"{child.path} failed beyond help: {failure}"
         else:
-            what = "restarts" if restarts != 1 else "restart"
-            sentence = (
-                f"{child.name} failed again after {restarts} {what} within "
-                f"{self._strategy.per:g} s, {self.ref.path} gives up: {failure}"
-            )
+            again = said_of(restarts, self._strategy, outside=failure.outside)
+            sentence = f"{child.path} {again}, {self.ref.path} gives up: {failure}"
         self.system.events.publish(
             SupervisorGaveUp(
                 supervisor=self.ref.path,
@@ -330,7 +333,15 @@ class Supervisor(Actor):
                 kinds=failure.kinds,
             )
         )
-        self._escalate(Failure(GaveUp.__name__, sentence, failure.traceback, kinds=kinds))
+        self._escalate(
+            Failure(
+                GaveUp.__name__,
+                sentence,
+                failure.traceback,
+                handling=failure.handling,
+                kinds=kinds,
+            )
+        )
 
     def child_restarts(self, child: ActorRef) -> int:
         """Those of its code and of its process together."""
@@ -440,6 +451,15 @@ class Supervisor(Actor):
             for uid in self._family
             for child in [self._known[uid]]
         )
+
+
+def said_of(restarts: int, strategy: Strategy, *, outside: bool) -> str:
+    """What a child did that may not be restarted (again)."""
+    limit = f"outside={strategy.outside}" if outside else f"intensity={strategy.intensity}"
+    if not restarts:
+        return f"failed and may not be restarted ({limit})"
+    times = "1 restart" if restarts == 1 else f"{restarts} restarts"
+    return f"failed again after {times} within {strategy.per:g} s ({limit})"
 
 
 def _refused(why: str) -> StartAnswer:

@@ -15,6 +15,7 @@ import msgspec
 from actors import arguments as arguments_of
 from actors import item as wire
 from actors.actor import Actor
+from actors.argumentcheck import check_arguments
 from actors.asks import Asks
 from actors.blocking import ActorClass, actor_class
 from actors.cell import Cell
@@ -24,12 +25,17 @@ from actors.codec import Codec
 from actors.debugging import Debugger
 from actors.errors import UsageError
 from actors.events import Custom, DeadLetter, EventStream
+from actors.failurelog import FailureLog
+from actors.given import check_ref
 from actors.handling import Envelope
+from actors.idling import Idling
 from actors.item import OVERHEAD, TELL, Item, Refusal, tag_of
+from actors.knownpaths import KnownPaths
 from actors.names import check_name
+from actors.nodesignals import NodeSignals
 from actors.observing import LIMIT, Observing
 from actors.peers import UNREACHABLE_AFTER, Peers
-from actors.receptionist import RECEPTIONIST_UID, Receptionist
+from actors.receptionist import Receptionist
 from actors.ref import ActorRef
 from actors.router import Router
 from actors.sending import Sender
@@ -40,16 +46,9 @@ from actors.signals import (
     ActorSpec,
     AnySignal,
     Cause,
-    Dial,
     Failed,
     Failure,
-    Inspect,
-    Inspected,
-    NodeDown,
-    NodeReady,
-    NodeUp,
     Overflow,
-    Quarantine,
     RefParts,
     Reported,
     Spawn,
@@ -70,11 +69,6 @@ from transports import LandingPool, Link, LinkClosed, LinkFull, MessageTooLarge,
 R = TypeVar("R")
 _log = logging.getLogger("actors.system")
 
-#: Actors that are gone of which a node remembers why, for those who watch them too late.
-_REMEMBERED = 10_000
-#: Seconds that a watched actor of which this node knows nothing has to be made: actors of a graph
-#: have references before they are, and some start before others.
-MADE_WITHIN = 1.0
 #: Asks whose cancellation may overtake them; the oldest is forgotten, and then handled in vain.
 _MAX_GAVE_UP = 1_000
 
@@ -116,7 +110,13 @@ class ActorSystem:
         self.cluster = cluster
         self.generation = generation
         self.node = NodeId(name, incarnation or self.world.rng.bits(62) + 1)
+        #: The parent of all top-level actors.
+        self.guardian: RefParts = (name, "/", GUARDIAN_UID)
         self.events = EventStream()
+        #: Tells of failures where nobody listens to the event stream.
+        self.failures = FailureLog(self.world.clock)
+        #: Of actors of which this node has heard, for what people are told.
+        self.paths = KnownPaths()
         self.codec = Codec(ActorRef, lambda r: r.parts, self._bind)
         self.asks = Asks(self.world.clock, self.codec)
         self.router = Router(
@@ -139,8 +139,8 @@ class ActorSystem:
         self._names = TakenNames()
         #: Which of the other nodes live.
         self.peers = Peers(self, unreachable_after)
-        #: Of this node's actors that are gone, by uid: why. Whoever watches one too late learns it.
-        self._ended: dict[int, tuple[str, Cause]] = {}
+        #: System signals, to and from this node.
+        self.signals = NodeSignals(self)
         self._pools: dict[int, LandingPool] = {}
         #: Threads of blocking actors that were given up.
         self.abandoned = 0
@@ -149,6 +149,7 @@ class ActorSystem:
         self._gave_up: dict[tuple[NodeId, int], bool] = {}
         #: Who waits until which actor is gone.
         self.stops = Stops()
+        self.idling = Idling(self)
         self.observing = Observing(self)
         self._started = False
         #: All actors are being stopped: what fails or dies now is not restarted.
@@ -214,9 +215,11 @@ class ActorSystem:
             self.closed = True
 
     async def _close_endpoint(self) -> None:
+        self.idling.end()
         self.peers.end()
         await self.observing.close()
         await self.router.close(self._linger)
+        self.failures.end()
         self.asks.end(self.name)
         self.stops.all_ended(f"{self.name} was closed")
         self.failure.cancel()  # without effect where it has its result
@@ -264,18 +267,21 @@ class ActorSystem:
         Raises:
             SpawnFailed: its constructor or ``on_start`` raised.
             HandlerError: its handlers do not fit its messages.
-            UsageError: the name is taken, or not a name.
+            UsageError: the name is taken, or not a name, or its constructor does not take the
+                arguments or needs others.
         """
+        check_name(name)
+        check_arguments(name, cls, arguments)
         if name in self._names:
             msg = (
                 f"node {self.name} has a top-level actor named {name!r} already; choose "
                 "another name"
             )
             raise UsageError(msg)
-        cell = self.make(name, cls, arguments)
+        cell = self.make(name, cls, arguments, begin=False)
         self._top[cell.uid] = cell.ref
         self._names.add(name)
-        await cell.started
+        await self.idling.start(cell)
         return cell.ref
 
     def new_ref(self, name: str, node: str | None = None, above: str = "") -> ActorRef:
@@ -295,17 +301,25 @@ class ActorSystem:
         mailbox: int = 10_000,
         overflow: Overflow = "reject",
         stop_timeout: float = 5.0,
+        begin: bool = True,
     ) -> Cell:
-        """Make an actor on this node, without waiting for it to start; see ``ActorSpec``."""
+        """Make an actor on this node, without waiting for it to start; see ``ActorSpec``.
+
+        It starts in the next turn of the loop, or with ``begin=False`` when its ``begin`` is
+        called.
+        """
         if self.closed:
             msg = f"node {self.name} is closed; {name} cannot be made any more"
             raise UsageError(msg)
         cls = actor_class(cls)
         ref = ref or self.new_ref(name, above=parent.path if parent else "")
         above = parent.parts if parent else self.guardian
-        return self._cell(
+        cell = self._cell(
             ref, above, cls, arguments, bound=mailbox, overflow=overflow, stop_timeout=stop_timeout
         )
+        if begin:
+            asyncio.get_running_loop().call_soon(cell.begin)
+        return cell
 
     def _cell(
         self,
@@ -315,8 +329,7 @@ class ActorSystem:
         arguments: dict[str, Any],
         **options: Any,
     ) -> Cell:
-        construct: Any = cls.__init__
-        cell = Cell(self, ref, parent, cls, partial(construct, **arguments), **options)
+        cell = Cell(self, ref, parent, cls, arguments, **options)
         self.cells[ref.uid] = cell
         return cell
 
@@ -324,7 +337,7 @@ class ActorSystem:
         """Have the actor of ``ref`` made on its node; ``parent`` hears of its start or failure."""
         signal = Spawn(ref.uid, ref.path, spec, parent.parts)
         if ref.node == self.name:
-            self._spawn(signal)
+            self.make_ordered(signal)
         else:
             if self.watch_signals is not None:
                 self.watch_signals(ref.node, ref.uid, signal)
@@ -333,7 +346,8 @@ class ActorSystem:
             except MessageTooLarge as error:
                 self.signal(parent.parts, Failed(ref.parts, Failure.of(error, "make")))
 
-    def _spawn(self, order: Spawn) -> None:
+    def make_ordered(self, order: Spawn) -> None:
+        """Make the actor that a ``Spawn`` describes; its parent hears of a failure."""
         ref = ActorRef(self, self.name, order.path, order.uid)
         if order.uid in self.cells:
             return
@@ -341,7 +355,7 @@ class ActorSystem:
             cls = load(CodeRef(order.spec.code, order.spec.sha256))
             made = actor_class(cls)
             arguments = arguments_of.decode(self.codec, cls, order.spec.args)
-            self._cell(
+            cell = self._cell(
                 ref,
                 order.parent,
                 made,
@@ -350,16 +364,11 @@ class ActorSystem:
                 overflow=order.spec.overflow,
                 stop_timeout=order.spec.stop_timeout,
             )
+            asyncio.get_running_loop().call_soon(cell.begin)
         except Exception as error:  # noqa: BLE001  (loading runs user code)
-            _log.exception("%s cannot be made", order.path)
             self.signal(order.parent, Failed(ref.parts, Failure.of(error, "make")))
 
     # -- finding and stopping ---------------------------------------------------------------------
-
-    @property
-    def guardian(self) -> RefParts:
-        """The parent of all top-level actors."""
-        return (self.name, "/", GUARDIAN_UID)
 
     def _bind(self, node: str, path: str, uid: int) -> ActorRef:
         return ActorRef(self, node, path, uid)
@@ -377,7 +386,11 @@ class ActorSystem:
 
         Returns:
             Why it is gone: "stopped" where the stop worked; or why its node is.
+
+        Raises:
+            UsageError: it is no reference.
         """
+        check_ref("stop", ref)
         if ref.node != self.name and self.router.link_to(ref.node) is None:
             return f"node {ref.node} is not known or dead"
         ended = self.stops.wait_for(ref)
@@ -434,7 +447,7 @@ class ActorSystem:
             if item.kind == wire.ASK and item.to == NODE_UID:
                 answer_node(self, link, item)
                 return
-            self.dead_letter(f"uid {item.to:x} on {self.name}", envelope, "no such actor")
+            self.dead_letter(self.paths.name(item.to, self.name), envelope, "no such actor")
         elif item.to in item.chain:
             names = known_names(self, (*item.chain, item.to))
             why = f"{cell.path} waits for this ask itself: {names}; tell it instead"
@@ -457,7 +470,7 @@ class ActorSystem:
         """Account for a message that will not be handled; its asker is told."""
         self._dead_letters += 1
         item = entry.item if isinstance(entry, Envelope) else entry
-        name = type(entry.message).__name__ if isinstance(entry, Tick) else type(entry).__name__
+        name = type(entry.message if isinstance(entry, Tick) else entry).__qualname__
         if isinstance(item, Item):
             name = tag_of(item.body)
             if isinstance(entry, Envelope) and item.kind == wire.ASK:
@@ -469,6 +482,7 @@ class ActorSystem:
     def forget(self, cell: Cell) -> None:
         """A cell has ended."""
         self.cells.pop(cell.uid, None)
+        self.paths.note(cell.uid, cell.path)
         self._pools.pop(cell.uid, None)
         self.receptionist.forget(cell.uid)
 
@@ -476,111 +490,22 @@ class ActorSystem:
 
     def signal(self, to: RefParts, signal: AnySignal) -> None:
         """Send a system signal to an actor, its guardian or a node."""
-        node, _path, uid = to
-        if node == self.name:
-            self._signalled_here(uid, signal, to)
-        elif self.router.link_to(node) is None:
-            self._answer_for_dead(to, signal, f"node {node} is gone")
-        else:
-            if self.watch_signals is not None:
-                self.watch_signals(node, uid, signal)
-            self.router.signal(node, uid, signal)
+        self.signals.send(to, signal)
 
     def signalled(self, peer: NodeId, uid: int, signal: AnySignal) -> None:
         """A signal came from another node."""
-        if self.watch_signals is not None:
-            self.watch_signals(peer.name, NODE_UID, signal)
-        match signal:
-            case Spawn():
-                self._spawn(signal)
-            case NodeUp(name, incarnation, address):
-                if name != self.name:
-                    self.router.node_up(NodeId(name, incarnation), address)
-            case NodeDown(name, incarnation, reason, cause):
-                self.peers.node_died(NodeId(name, incarnation), reason, cause)
-            case Dial(who, wants) if who == self.name:
-                self.router.link_to(wants)
-            case Quarantine(name, incarnation, reason):
-                self.peers.quarantine(NodeId(name, incarnation), f"{peer.name} says that {reason}")
-            case NodeReady() | Dial():
-                if self.on_node_signal is not None:
-                    self.on_node_signal(peer, signal)
-            case Reported(kind, fields):
-                self.events.publish(Custom(source=peer.name, kind=kind, fields=fields))
-            case Stopped() if uid == NODE_UID:
-                self._gone(signal)
-            case Inspected(number, state):
-                self.debug.answered(number, state)
-            case _:
-                self._signalled_here(uid, signal, (self.name, "?", uid), peer)
-
-    def _signalled_here(
-        self, uid: int, signal: AnySignal, to: RefParts, peer: NodeId | None = None
-    ) -> None:
-        if uid == GUARDIAN_UID:
-            self._guard(signal)
-            return
-        if isinstance(signal, Inspected):
-            self.debug.answered(signal.number, signal.state)
-            return
-        if uid == RECEPTIONIST_UID:
-            self.receptionist.signalled(signal)
-            return
-        cell = self.cells.get(uid)
-        if cell is not None:
-            cell.signal(signal)
-        elif isinstance(signal, Watch) and uid not in self._ended and not self.closed:
-            # A supervisor may be about to make it.
-            self.world.clock.call_later(MADE_WITHIN, self._watched_late, to, signal)
-        else:
-            self._answer_for_dead(to, signal, "no such actor", peer)
-
-    def _watched_late(self, to: RefParts, signal: Watch) -> None:
-        cell = self.cells.get(to[2])
-        if cell is not None:
-            cell.signal(signal)
-        elif not self.closed:
-            self._answer_for_dead(to, signal, "no such actor")
-
-    def _answer_for_dead(
-        self, to: RefParts, signal: AnySignal, why: str, peer: NodeId | None = None
-    ) -> None:
-        """A signal to an actor that is not there: whoever waits for an answer is told at once."""
-        if isinstance(signal, Inspect):
-            self.signal((signal.asker, "/", NODE_UID), Inspected(signal.number, None))
-            return
-        if not isinstance(signal, Watch | Stop):
-            return
-        cause: Cause = "not_found"
-        if to[0] == self.name:
-            why, cause = self._ended.get(to[2], (why, cause))
-        else:
-            why, cause = self.peers.why_dead(to[0]) or (why, cause)
-        gone = Stopped(to, why, cause)
-        if isinstance(signal, Watch):
-            self.signal(signal.watcher, gone)
-        elif peer is None:
-            self._gone(gone)
-        else:
-            self.router.signal(peer.name, NODE_UID, gone)
+        self.signals.received(peer, uid, signal)
 
     def ended(self, uid: int, reason: str, cause: Cause) -> None:
         """An actor of this node is gone, and why."""
-        self._ended[uid] = (reason, cause)
-        if len(self._ended) > _REMEMBERED:
-            del self._ended[next(iter(self._ended))]
+        self.signals.ended(uid, reason, cause)
 
-    def _gone(self, gone: Stopped) -> None:
-        """Whoever has it among its children or watches it learns that it is gone."""
-        for cell in tuple(self.cells.values()):
-            cell.signal(gone)
-        self._guard(gone)
-
-    def _guard(self, signal: AnySignal) -> None:
+    def guard(self, signal: AnySignal) -> None:
         """The guardian: a top-level actor that fails is stopped, and the system says why."""
         match signal:
             case Failed(child, failure):
                 self.signal(child, Stop())
+                self.failures.tell(child[1], failure, "is stopped", final=True)
                 if not self.failure.done():
                     self.failure.set_result(failure)
             case Stopped(actor, reason):

@@ -8,7 +8,9 @@ from typing import Any
 import msgspec
 
 from actors.errors import UsageError
+from actors.given import check_message, check_text
 from actors.message import Message
+from actors.quantities import is_finite, is_seconds
 from transports import Clock, Timer
 
 
@@ -43,9 +45,11 @@ class Timers:
         """Send ``message`` after some seconds (0 or more), then every so many (above 0) if given.
 
         Raises:
-            UsageError: the seconds are none of these.
+            UsageError: the seconds are none of these, or what is to be sent is no message.
         """
-        if not after >= 0.0 or (every is not None and not every > 0.0):
+        check_text("timers.start", "the key", key)
+        check_message("timers.start", message)
+        if not _is_after(after) or not (every is None or is_seconds(every)):
             msg = (
                 f"timer {key!r} cannot start with after={after!r}, every={every!r}: after takes "
                 "seconds from 0, every takes seconds above 0"
@@ -98,6 +102,10 @@ class Timers:
 
     def __repr__(self) -> str:
         return f"<Timers {sorted(self._active)}>"
+
+
+def _is_after(seconds: float) -> bool:
+    return is_finite(seconds) and seconds >= 0
 
 
 class _Spent:

@@ -133,6 +133,7 @@ async def between_processes(trials: int) -> list[Row]:
                         "bursts": (TELLS, lambda: tell(ref, TELLS, held=TELLS)),
                         "raw": (TELLS, raw_tells),
                         "lone": (LONE, lambda: tell_lone(ref, LONE)),
+                        "raw lone": (LONE, lambda: blocking.tell_lone(LONE)),
                         "aio": (SLOW, lambda: aio.tell(SLOW)),
                     },
                     trials,
@@ -161,6 +162,13 @@ async def between_processes(trials: int) -> list[Row]:
             ">= 8",
         ),
         Row("3", "tell, ipc, one a tick, /s vs blocking pyzmq", per["lone"], per["raw"], ">= 0.3"),
+        Row(
+            "3",
+            "the same of raw pyzmq, one a tick: what row 3 can reach",
+            per["raw lone"],
+            per["raw"],
+        ),
+        Row("3", "tell, ipc, one a tick, /s vs raw, one a tick", per["lone"], per["raw lone"]),
         Row("6", "ask, ipc, us vs blocking pyzmq round trip", micro["ours"], micro["raw"], "<= 2"),
     ]
 

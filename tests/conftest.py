@@ -58,6 +58,10 @@ _MAY_BLOCK: tuple[tuple[tuple[str, ...], str, tuple[str, ...]], ...] = (
     (_EVERYTHING, "actors/code.py", ("load",)),
     # A file of the kernel's, made up in memory.
     (_READ, "actors/exits.py", ("read", "_cgroup_candidates")),
+    # As print would: whoever must not wait for a console gives on_line.
+    (_WRITE, "actors/output.py", ("_write",)),
+    # The script, before its processes are started.
+    (_READ, "actors/mainguard.py", ("refuse_unguarded",)),
     # Text: it asks for the working directory where a path is relative, and no disk.
     (("os.path.abspath",), "actors/surroundings.py", ("import_path",)),
     # Python works out its own folders once in a process, with the first child.

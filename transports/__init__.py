@@ -22,6 +22,7 @@ from transports.landing import LandingPool
 from transports.lane import Lost
 from transports.limits import Limits
 from transports.link import Link
+from transports.ownchannel import OwnChannel
 from transports.rng import Rng, SeededRng, SystemRng
 from transports.sockets import Context
 from transports.transfer import Transfer
@@ -47,6 +48,7 @@ __all__ = [
     "Lost",
     "MessageTooLarge",
     "NodeId",
+    "OwnChannel",
     "ProtocolError",
     "Rng",
     "SeededRng",

@@ -9,6 +9,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 from typing import Any, Generic, Literal, TypeVar
+from zlib import crc32
 
 import zmq
 
@@ -18,15 +19,26 @@ from transports.errors import LinkClosed, LinkFull, MessageTooLarge, ProtocolErr
 from transports.identity import NodeId
 from transports.lane import Range, Receiving, Sending
 from transports.limits import Limits
+from transports.loopback import Loopback
 from transports.port import MORE, NOW, Port
 from transports.waiters import Waiters
-from transports.wire import MAX_BATCH, VERSION, Batch, Bye, Chunk, Codec
+from transports.wire import (
+    CHECKSUM,
+    CODE,
+    MAX_BATCH,
+    VERSION,
+    Batch,
+    Bye,
+    Chunk,
+    Codec,
+    with_checksum,
+)
 
 T = TypeVar("T")
 
 _logger = logging.getLogger("transports")
 
-_NEVER = -1
+NEVER = -1
 """A bound below any count of bytes: every send takes the careful path."""
 
 
@@ -72,7 +84,7 @@ class Channel(Generic[T]):
         self.codec = codec
         self.state: Literal["down", "greeting", "up", "closed"] = "down"
         self.epoch = 0
-        self.port: Port | None = None
+        self.port: Port | Loopback | None = None
         self.route: bytes | None = None
         self.window = window
         self.sending = Sending()
@@ -84,12 +96,15 @@ class Channel(Generic[T]):
         # Public to Link.send, which adds and appends without a call where nothing is at stake.
         self.enqueued = 0
         """Bytes of all items ever queued, by the callers' estimate."""
-        self.soft = _NEVER
+        self.soft = NEVER
         """Value of ``enqueued`` above which ``send_carefully`` decides."""
         self.queue: list[T] = []
 
+        self._encode = codec.encoder.encode
+        self._incarnation = peer.incarnation
         self._clock = clock
         self._limits = limits
+        self._batch_bytes = limits.batch_bytes
         self._max_message = max_message
         self._ack_delay = ack_delay
         self._broken = broken
@@ -114,8 +129,8 @@ class Channel(Generic[T]):
             self.enqueued = enqueued
             self.queue.append(item)
 
-    def send_carefully(self, item: T, nbytes: int) -> None:
-        """Queue an item where a bound may be reached or a tick begins."""
+    def check_bounds(self, nbytes: int) -> None:
+        """Refuse an item of so many bytes where it cannot be queued; see ``Link.send``."""
         if self.state == "closed":
             raise LinkClosed(self._closed_sentence())
         if nbytes > self._max_message:
@@ -129,6 +144,10 @@ class Channel(Generic[T]):
                 f"{held} of {self.window} bytes to {self.peer} are unacknowledged ({self.state}): "
                 "await link.drain() and send again"
             )
+
+    def send_carefully(self, item: T, nbytes: int) -> None:
+        """Queue an item where a bound may be reached or a tick begins."""
+        self.check_bounds(nbytes)
         self.enqueued += nbytes
         port = self.port
         if self.state != "up" or port is None:
@@ -141,15 +160,48 @@ class Channel(Generic[T]):
                 port.defer(self._end_tick)
         else:
             self._in_tick = True
-            self._send_batch([item], nbytes)
+            if not self._send_lone(port, item, nbytes):
+                self._send_batch([item], nbytes)
             self._allow_more()
             port.defer(self._end_tick)
+
+    def _send_lone(self, port: Port | Loopback, item: T, nbytes: int) -> bool:
+        """As ``_send_batch``, in one place: most ticks send one item, and each call costs.
+
+        Returns:
+            Whether it left; what goes wrong is left to ``_send_batch``, which says why.
+        """
+        sending, receiving = self.sending, self.receiving
+        number = sending.last + 1
+        batch = Batch(VERSION, self.epoch, self._incarnation, number, receiving.last, [item])
+        try:
+            body = self._encode(batch)
+        except Exception:  # noqa: BLE001  (user data decides what an encoder raises)
+            return False
+        size = len(body) + CHECKSUM
+        if size > self._limits.max_frame or port.closed:
+            return False
+        data = with_checksum(CODE, crc32(body)) + body
+        try:
+            if self.route is not None:
+                port.send(self.route, MORE)
+            port.send(data, NOW)
+        except zmq.ZMQError:
+            return False
+        sending.last = number
+        sending.sent_bytes += nbytes
+        sending.marks.append((number, sending.sent_bytes))
+        receiving.acked = receiving.last
+        self._unacknowledged = 0
+        self.batches_out += 1
+        self.bytes_out += size
+        return True
 
     def _end_tick(self) -> None:
         self._in_tick = False
         if self.queue:
             self.flush()
-        self.soft = _NEVER
+        self.soft = NEVER
 
     def flush(self) -> None:
         """Send what is queued, in frames of about ``batch_bytes``."""
@@ -175,9 +227,9 @@ class Channel(Generic[T]):
         """Let items be appended without care for the rest of a tick."""
         # Outside of a tick nobody would flush them.
         if self._in_tick and self.state == "up":
-            self.soft = min(
-                self.window + self.sending.acked_bytes, self.enqueued + self._limits.batch_bytes
-            )
+            bound = self.window + self.sending.acked_bytes
+            soon = self.enqueued + self._batch_bytes
+            self.soft = min(soon, bound)
 
     def _send_parts(self, items: list[T], nbytes: int, parts: int) -> None:
         count = -(-len(items) // parts)
@@ -278,7 +330,7 @@ class Channel(Generic[T]):
     def _break(self, reason: str) -> None:
         epoch = self.epoch
         self.state = "down"
-        self.soft = _NEVER
+        self.soft = NEVER
 
         # Later: the caller may be in the middle of a send of the floor above.
         def tell() -> None:
@@ -400,7 +452,9 @@ class Channel(Generic[T]):
         self.state = "greeting"
         return self._transmit(hello)
 
-    def up(self, port: Port, route: bytes | None, *, epoch: int, first: int, window: int) -> None:
+    def up(
+        self, port: Port | Loopback, route: bytes | None, *, epoch: int, first: int, window: int
+    ) -> None:
         """The connection is agreed on.
 
         Args:
@@ -427,7 +481,7 @@ class Channel(Generic[T]):
         """
         if self.state != "closed":
             self.state = "down"
-        self.soft = _NEVER
+        self.soft = NEVER
         self.port = self.route = None
         lost = self.sending.cut()
         self._wake_for_room()

@@ -9,18 +9,21 @@ from typing import Any, Generic, TypeVar
 
 import zmq
 
-from transports.address import LANES, Address, Lane, clear, prepare
+from transports.address import LANES, Address, Lane
 from transports.clock import Clock
-from transports.dialler import Dialler, ask_for_life, configure
-from transports.errors import AddressError, AddressInUse, ProtocolError
+from transports.dialler import Dialler, configure
+from transports.errors import ProtocolError
 from transports.gate import Gate
 from transports.handover import PROCESS_TOKEN
 from transports.identity import NodeId
 from transports.limits import Limits
 from transports.link import Handler, Link
-from transports.port import MORE, NOW, Port, read_into
+from transports.listeners import Listeners
+from transports.loopback import Loopback
+from transports.ownchannel import OwnChannel
+from transports.port import MORE, NOW, read_into
 from transports.rng import Rng
-from transports.sockets import Context, Frame, Socket, bind, check_scheme
+from transports.sockets import Context, Frame, Socket, check_scheme
 from transports.statistics import Dropped, EndpointStatistics
 from transports.wire import (
     MAX_SENTENCE,
@@ -88,13 +91,11 @@ class Endpoint(Generic[I]):
             "bulk": Codec.bulk(item),
         }
         self._state = "new"
-        self._listeners: dict[Lane, Port] = {}
-        self._addresses: list[Address] = []
+        self._listeners = Listeners(node, self._context, clock, self._limits)
         self._links: dict[NodeId, Link[I]] = {}
         self._diallers: dict[NodeId, dict[Lane, Dialler]] = {}
         self._local: Link[I] | None = None
-        self._local_ports: list[Port] = []
-        self._local_token = rng.bits(128).to_bytes(16, "big")
+        self._local_ports: list[Loopback] = []
         self._routes: dict[Lane, dict[bytes, Link[I]]] = {lane: {} for lane in LANES}
         self._gate = Gate(node, cluster, self._limits)
         self._refused: Counter[str] = Counter()
@@ -112,16 +113,7 @@ class Endpoint(Generic[I]):
         if self._state != "new":
             raise RuntimeError(f"{self!r} was opened before: make a new one")
         self._state = "open"
-        for lane in LANES:
-            socket = self._context.socket(zmq.ROUTER)
-            configure(socket, self._limits)
-            socket.setsockopt(zmq.ROUTER_MANDATORY, 1)
-            self._listeners[lane] = Port(
-                socket,
-                partial(self._receive_routed, lane),
-                partial(self._connection_ended, lane),
-                stays_awake=lane == "control",
-            )
+        self._listeners.open(self._receive_routed, self._connection_ended)
         await self.listen(f"inproc://{self.node}")
         self._local = self._make_link(self.node)
         for lane in LANES:
@@ -143,34 +135,12 @@ class Endpoint(Generic[I]):
             AddressError: it cannot be listened at, e.g. its path is too long.
         """
         self._check_open()
-        parsed = Address.parse(address, self.node)
-        check_scheme(self._context, parsed)
-        prepare(parsed)
-        bound: dict[Lane, str] = {}
-        try:
-            for lane in LANES:
-                socket = self._listeners[lane].socket
-                ask_for_life(socket, parsed, self._limits)
-                bound[lane] = await bind(socket, parsed.endpoint(lane), self._clock)
-        except zmq.ZMQError as error:
-            for lane, where in bound.items():
-                self._listeners[lane].socket.unbind(where)
-            if error.errno == zmq.EADDRINUSE:
-                raise AddressInUse(
-                    f"{parsed} is in use by a live listener: choose another"
-                ) from error
-            raise AddressError(f"{parsed} cannot be listened at: {error.strerror}") from error
-        for lane in LANES:
-            self._listeners[lane].touched()
-        if parsed.scheme == "tcp":
-            parsed = parsed.with_ports([bound[lane].rpartition(":")[2] for lane in LANES])
-        self._addresses.append(parsed)
-        return str(parsed)
+        return await self._listeners.listen(address)
 
     @property
     def addresses(self) -> tuple[str, ...]:
         """Where this endpoint listens; the first is ``inproc://NODE``."""
-        return tuple(map(str, self._addresses))
+        return tuple(map(str, self._listeners.addresses))
 
     @property
     def local(self) -> Link[I]:
@@ -180,14 +150,20 @@ class Endpoint(Generic[I]):
         return self._local
 
     def _link_locally(self, link: Link[I], lane: Lane) -> None:
-        socket = self._context.socket(zmq.DEALER)
-        configure(socket, self._limits)
-        socket.connect(self._addresses[0].endpoint(lane))
-        port = Port(socket, None)
+        address = f"inproc://{self.node}-to-itself-{lane}"
+        ends = self._context.socket(zmq.DEALER), self._context.socket(zmq.DEALER)
+        for socket in ends:
+            configure(socket, self._limits)
+        ends[0].bind(address)
+        ends[1].connect(address)
+        receive = self._receive_own if lane == "control" else self._receive_dialled
+        port = Loopback(*ends, partial(receive, lane, link))
         self._local_ports.append(port)
         channel = link.channel(lane)
-        channel.greet(port, self._hello(link, lane, self._local_token, 1))
-        channel.up(port, None, epoch=1, first=1, window=self._window(lane))
+        if isinstance(channel, OwnChannel):
+            channel.opened(port)
+        else:
+            channel.up(port, None, epoch=1, first=1, window=self._window(lane))
         link.share_memory()
         link.came_up(lane)
 
@@ -295,8 +271,7 @@ class Endpoint(Generic[I]):
         if link.state == "closed":
             return
         for route in [r for r, owner in self._routes[lane].items() if owner is link]:
-            if not link.local:
-                self._retire(lane, route, "epoch")
+            self._retire(lane, route, "epoch")
         link.went_down(lane, reason)
         dialler = self._diallers.get(link.peer, {}).get(lane)
         if dialler is not None:
@@ -310,8 +285,7 @@ class Endpoint(Generic[I]):
     def _probe(self, lane: Lane) -> None:
         if self._state == "open":
             for link in list(self._routes[lane].values()):
-                if not link.local:
-                    link.channel(lane).probe()
+                link.channel(lane).probe()
 
     # Frames
 
@@ -323,6 +297,15 @@ class Endpoint(Generic[I]):
     def _receive_dialled(self, lane: Lane, link: Link[I], socket: Socket) -> int:
         part = socket.recv(NOW, copy=False)
         return self._receive(lane, link, None, part, socket)
+
+    def _receive_own(self, lane: Lane, link: Link[I], socket: Socket) -> int:
+        # As _receive, for what can only be a batch of this node itself.
+        data = socket.recv(NOW)
+        try:
+            link.on_control(self._codecs[lane].decode(data), len(data))
+        except ProtocolError as error:
+            self._refuse(lane, link, None, error)
+        return 1
 
     def _receive(
         self, lane: Lane, link: Link[I] | None, route: bytes | None, part: Frame, socket: Socket
@@ -432,10 +415,6 @@ class Endpoint(Generic[I]):
         return limits.control_window if lane == "control" else limits.transfer_window
 
     def _on_hello(self, lane: Lane, route: bytes, hello: Hello) -> None:
-        if hello.source == self.node and hello.process == self._local_token:
-            assert self._local is not None
-            self._routes[lane][route] = self._local
-            return
         try:
             link = self._admit(lane, hello)
             channel = link.channel(lane)
@@ -560,13 +539,10 @@ class Endpoint(Generic[I]):
         ]
         if self._local is not None:
             self._local.close(f"{self.node} closed")
-        for address in self._addresses:
-            # While it is still listened at, so that no successor's sockets can be in the place.
-            clear(address)
-            for lane in LANES:
-                self._listeners[lane].socket.unbind(address.endpoint(lane))
-        for port in (*self._local_ports, *self._listeners.values()):
-            port.close(left)
+        self._listeners.leave()
+        for own in self._local_ports:
+            own.close(left)
+        self._listeners.close(left)
         return Dropped(
             sum(each.unsent for each in dropped),
             sum(each.unacknowledged for each in dropped),

@@ -77,7 +77,7 @@ class Sending:
     agree with the receiver's count.
     """
 
-    __slots__ = ("_marks", "acked", "acked_bytes", "last", "lost", "sent_bytes")
+    __slots__ = ("acked", "acked_bytes", "last", "lost", "marks", "sent_bytes")
 
     def __init__(self) -> None:
         self.last = 0
@@ -91,7 +91,7 @@ class Sending:
         self.lost = 0
         """Items given up by cuts."""
         # Last sequence number and sent_bytes after each batch in flight; bounded by the window.
-        self._marks: deque[tuple[int, int]] = deque()
+        self.marks: deque[tuple[int, int]] = deque()
 
     @property
     def in_flight(self) -> int:
@@ -102,7 +102,7 @@ class Sending:
         """A batch of ``count`` items left, ``nbytes`` by estimate."""
         self.last += count
         self.sent_bytes += nbytes
-        self._marks.append((self.last, self.sent_bytes))
+        self.marks.append((self.last, self.sent_bytes))
 
     def acknowledge(self, upto: int) -> bool:
         """The receiver has everything up to ``upto``.
@@ -120,7 +120,7 @@ class Sending:
                 "sequence", f"message {upto} was acknowledged and {self.last} is the last sent"
             )
         self.acked = upto
-        marks = self._marks
+        marks = self.marks
         while marks and marks[0][0] <= upto:
             self.acked_bytes = marks.popleft()[1]
         return True
@@ -135,7 +135,7 @@ class Sending:
         self.lost += self.last - self.acked
         self.acked = self.last
         self.acked_bytes = self.sent_bytes
-        self._marks.clear()
+        self.marks.clear()
         return lost
 
 

@@ -16,6 +16,7 @@ from transports.identity import NodeId
 from transports.landing import LandingPool
 from transports.lane import Lost
 from transports.limits import Limits
+from transports.ownchannel import OwnChannel
 from transports.rng import Rng
 from transports.statistics import LaneStatistics, LinkStatistics
 from transports.transfer import Transfer
@@ -112,6 +113,8 @@ class Link(Generic[I]):
         self.peer = peer
         self.state: Literal["connecting", "up", "down", "closed"] = "connecting"
         self.local = node == peer
+        #: Of the link of a node to itself, for a sender that lets the last of its queue grow.
+        self.own: OwnChannel[I] | None = None
         #: Why it is not up: what the last connection ended with, or the last attempt at one.
         self.trouble: str | None = None
         self._node = node
@@ -120,18 +123,7 @@ class Link(Generic[I]):
         self._count_refused = count_refused
         self._count_error = count_error
         self._refused: Counter[str] = Counter()
-        self._control: Channel[I] = Channel(
-            "control",
-            peer,
-            codecs[0],
-            clock=clock,
-            limits=limits,
-            window=limits.control_window,
-            max_message=limits.max_message,
-            ack_delay=limits.ack_delay,
-            broken=lambda reason: broken(self, "control", reason),
-            acknowledges=not self.local,
-        )
+        self._control = self._make_control(codecs[0], clock, limits, broken)
         events: Channel[Any] = Channel(
             "bulk",
             peer,
@@ -154,6 +146,27 @@ class Link(Generic[I]):
             deliver=lambda item, weights: self._call(handler.on_transfer, self, item, weights),
             refused=self.refuse,
         )
+
+    def _make_control(
+        self,
+        codec: Codec[Any],
+        clock: Clock,
+        limits: Limits,
+        broken: Callable[[Link[I], Lane, str], None],
+    ) -> Channel[I]:
+        options: dict[str, Any] = {
+            "clock": clock,
+            "limits": limits,
+            "window": limits.control_window,
+            "max_message": limits.max_message,
+            "ack_delay": limits.ack_delay,
+            "broken": lambda reason: broken(self, "control", reason),
+            "acknowledges": not self.local,
+        }
+        if self.local:
+            self.own = OwnChannel("control", self.peer, codec, deliver=self._deliver, **options)
+            return self.own
+        return Channel("control", self.peer, codec, **options)
 
     # For the floor above
 
@@ -263,14 +276,17 @@ class Link(Generic[I]):
         control.check(batch.epoch, batch.to, self._node)
         items = control.receive(batch, size)
         if items:
-            try:  # as _call, without the call
-                self._on_items(self, items)
-            except Exception:
-                self._count_error()
-                _logger.exception(_HANDLER_FAILED, self._node, self.peer)
+            self._deliver(items)
             # The handler may have ended this very link.
             if control.state != "closed":
                 control.received(size)
+
+    def _deliver(self, items: list[I]) -> None:
+        try:  # as _call, without the call
+            self._on_items(self, items)
+        except Exception:
+            self._count_error()
+            _logger.exception(_HANDLER_FAILED, self._node, self.peer)
 
     def on_bulk(self, batch: Batch[Any], size: int) -> None:
         """A batch of the bulk lane arrived.
@@ -393,11 +409,12 @@ class Link(Generic[I]):
 
 def _lane_statistics(channel: Channel[Any]) -> LaneStatistics:
     sending, receiving = channel.sending, channel.receiving
+    joined = channel.joined if isinstance(channel, OwnChannel) else 0
     return LaneStatistics(
         state=channel.state,
         epoch=channel.epoch,
-        messages_out=sending.last,
-        messages_in=receiving.last - receiving.missed,
+        messages_out=sending.last + joined,
+        messages_in=receiving.last - receiving.missed + joined,
         batches_out=channel.batches_out,
         batches_in=channel.batches_in,
         bytes_out=channel.bytes_out,

@@ -114,13 +114,16 @@ class Port:
                 callback()
 
     def _end_tick(self) -> None:
-        self._run_deferred()
+        if self._deferred:
+            self._run_deferred()
         if self._sent and self._streams and self._reads and self._postponed < _POSTPONED:
             # Who sent in this tick may send in the next one too.
             self._sent = False
             self._postponed += 1
             self._loop.call_soon(self._end_tick)
             return
+        # Who sends in every tick is awake anyway.
+        stays_awake = self._stays_awake and self._postponed < _POSTPONED
         self._touched = self._sent = False
         self._streams = True
         self._postponed = 0
@@ -130,7 +133,7 @@ class Port:
                 self._visit()
             else:
                 self._lone = True
-                if self._stays_awake:
+                if stays_awake:
                     self._stay_awake()
 
     def _stay_awake(self) -> None:

@@ -268,7 +268,7 @@ class Codec(Generic[I]):
         """
         # Joining costs a third of encoding into a buffer that was begun with the checksum.
         body = self.encoder.encode(frame)
-        return _PREFIX.pack(_UINT32, zlib.crc32(body)) + body
+        return _PREFIX.pack(CODE, zlib.crc32(body)) + body
 
     def decode(self, data: bytes) -> Any:
         """The frame in these bytes.
@@ -281,7 +281,7 @@ class Codec(Generic[I]):
         kind, checksum = _PREFIX.unpack_from(data)
         # Below some kilobytes a copy is faster than a view.
         body = data[5:] if len(data) < 4096 else memoryview(data)[5:]
-        if kind != _UINT32 or zlib.crc32(body) != checksum:
+        if kind != CODE or zlib.crc32(body) != checksum:
             raise ProtocolError("malformed", "a frame's checksum does not fit its bytes")
         # Header, kind and version take one byte each, so that any version's frames are told apart
         # before their fields are read.
@@ -297,5 +297,9 @@ class Codec(Generic[I]):
             raise ProtocolError("malformed", f"a frame cannot be read: {error}") from error
 
 
-_UINT32: Final = 0xCE  # MessagePack's type byte of a uint32
+CODE: Final = 0xCE
+"""MessagePack's type byte of a uint32, as which the checksum goes first."""
 _PREFIX: Final = struct.Struct(">BI")
+with_checksum: Final = _PREFIX.pack
+CHECKSUM: Final = _PREFIX.size
+"""Bytes that it takes."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 import msgspec
 
 from actors.errors import UsageError
+from actors.given import check_callable, check_kind
 from actors.item import FAILED, Refusal
 from actors.message import Message, reply_type
 from actors.signals import Failure
@@ -44,7 +45,12 @@ class Asked(Generic[R]):
         self._forget(self._received)
 
     def fail(self, error: BaseException) -> None:
-        """Have the ask end as if a handler had raised this: the asker gets ``ActorFailed``."""
+        """Have the ask end as if a handler had raised this: the asker gets ``ActorFailed``.
+
+        Raises:
+            UsageError: it is no exception.
+        """
+        check_kind("fail", "an exception", error, BaseException)
         envelope = self._received.envelope
         assert envelope is not None
         refuse(self._cell, envelope, type(self._received.message).__name__, error)
@@ -81,7 +87,11 @@ class When(Generic[R]):
         """Answer each ask at once, with what this function of the message returns.
 
         What it raises is the asker's ``ActorFailed``; the probe goes on.
+
+        Raises:
+            UsageError: it cannot be called.
         """
+        check_callable("reply_with", "what makes the answer", make)
 
         def made(message: Message[Any]) -> R:
             answer = make(message)
@@ -91,7 +101,12 @@ class When(Generic[R]):
         self._answers[self._kind] = made
 
     def fail(self, error: Exception) -> None:
-        """Have each ask end as if a handler had raised this."""
+        """Have each ask end as if a handler had raised this.
+
+        Raises:
+            UsageError: it is no exception.
+        """
+        check_kind("fail", "an exception", error, Exception)
 
         def failed(_: Message[Any]) -> Any:
             raise error

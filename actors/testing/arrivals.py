@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Iterable
 from typing import Any, Final, TypeVar
 
-from actors.errors import UsageError
+from actors.given import check_timeout
 from transports import Clock
 
 T = TypeVar("T")
@@ -46,9 +46,7 @@ class Arrivals:
         Raises:
             UsageError: the timeout is no number of seconds.
         """
-        if not timeout >= 0:
-            msg = f"a time to wait is a number of seconds from 0, not {timeout!r}"
-            raise UsageError(msg)
+        check_timeout("expect", timeout)
         found = look()
         if found is not None:
             return found

@@ -6,6 +6,7 @@ import weakref
 from typing import Any
 
 from actors.events import DeadLetter
+from actors.given import check_class_of, check_ref, check_text
 from actors.message import Message
 from actors.ref import ActorRef
 from actors.system import ActorSystem
@@ -37,7 +38,13 @@ class DeadLetters(Recorded[DeadLetter]):
 
         Raises:
             AssertionError: none came in time.
+            UsageError: no class of messages, no reference, or no seconds from 0.
         """
+        if kind is not None:
+            check_class_of("expect", "messages", kind, Message)
+        if to is not None:
+            check_ref("expect", to)
+        check_text("expect", "reason=", reason)
 
         def fits(letter: DeadLetter) -> bool:
             return (

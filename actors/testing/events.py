@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import Generic, Self, TypeVar
 
 from actors.events import Event
+from actors.given import check_callable, check_class_of, check_kind
 from actors.system import ActorSystem
 from actors.testing.arrivals import KEPT, PATIENCE, Arrivals, condition, listed
 
@@ -21,6 +22,8 @@ class Recorded(Generic[E]):
     """
 
     def __init__(self, system: ActorSystem, kind: type[E]) -> None:
+        check_kind(type(self).__name__, "an ActorSystem", system, ActorSystem)
+        check_class_of("record", "events", kind, Event)
         self._system = system
         self._kind = kind
         self._arrivals = Arrivals(system.world.clock)
@@ -58,6 +61,9 @@ class Recorded(Generic[E]):
         return await self._next(where, timeout, f"{self._kind.__name__}{condition(where)}")
 
     async def _next(self, where: Callable[[E], bool] | None, timeout: float, expected: str) -> E:
+        if where is not None:
+            check_callable("next", "where=", where)
+
         def look() -> E | None:
             for event in self._left:
                 if where is None or where(event):

@@ -10,9 +10,11 @@ from typing import Any, Final
 from actors.addresses import Addresses, IpcAddresses
 from actors.cell import Cell
 from actors.crashpoints import CrashPoint
-from actors.deploy import Deployment, Inline, Simulated
+from actors.deploy import Deployment, Inline, Simulated, check_deployment
 from actors.errors import UsageError
 from actors.faults.kinds import Churn, Freeze, Kill, Slow
+from actors.given import check_known
+from actors.names import check_name
 from actors.signals import Cause
 from actors.sim import Simulation
 from actors.sim.disk import SimStorage
@@ -94,11 +96,8 @@ class Nodes:
         return len(self._systems)
 
     def _system(self, name: str) -> _NodeSystem:
-        try:
-            return self._systems[name]
-        except KeyError:
-            msg = f"there is no node {name!r} here; there are {', '.join(self._systems)}"
-            raise UsageError(msg) from None
+        check_known("node", name, list(self._systems))
+        return self._systems[name]
 
     @property
     def simulation(self) -> Simulation:
@@ -273,6 +272,8 @@ async def systems(*names: str, on: Deployment | None = None) -> AsyncIterator[No
             kills or crash points, which happen to processes; ``Processes()``, whose systems are
             not here.
     """
+    for name in names:
+        check_name(name)
     if not names or len(set(names)) != len(names):
         msg = f"systems({', '.join(map(repr, names))}): give each node a name of its own"
         raise UsageError(msg)
@@ -292,6 +293,7 @@ async def systems(*names: str, on: Deployment | None = None) -> AsyncIterator[No
             stack.callback(addresses.close)
             nodes = Nodes(None, addresses)
         else:
+            check_deployment(on)
             msg = (
                 f"systems(on={on!r}) would live in other processes; give Inline() or Simulated(), "
                 "or start an ActorGraph on it"

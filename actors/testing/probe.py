@@ -13,6 +13,7 @@ from actors.actor import Actor
 from actors.cell import Cell
 from actors.errors import UsageError
 from actors.events import DeadLetter
+from actors.given import check_callable, check_class_of, check_kind, check_message, check_ref
 from actors.handlers import handle_undecoded
 from actors.message import Message
 from actors.ref import ActorRef
@@ -56,8 +57,9 @@ class TestProbe:
             name: of the actor; "probe", "probe2", … where not given.
 
         Raises:
-            UsageError: the name is taken or not a name.
+            UsageError: the name is taken or not a name, or there is no system.
         """
+        check_kind("TestProbe.on", "an ActorSystem", system, ActorSystem)
         probe = cls(system)
         if name is None:
             taken = {cell.path for cell in system.cells.values()}
@@ -101,7 +103,9 @@ class TestProbe:
 
         Raises:
             AssertionError: another message came first, or none in time.
+            UsageError: no class of messages, no function, or no seconds from 0.
         """
+        _check_expected("expect_message", kind, where)
         expected = f"a {kind.__qualname__}{condition(where)}"
 
         def look() -> M | None:
@@ -141,7 +145,9 @@ class TestProbe:
 
         Raises:
             AssertionError: none came in time.
+            UsageError: no class of messages, no function, or no seconds from 0.
         """
+        _check_expected("fish_for_message", kind, where)
         passed: list[Received | Terminated] = []
 
         def look() -> M | None:
@@ -193,7 +199,9 @@ class TestProbe:
 
         Raises:
             AssertionError: it lives.
+            UsageError: no reference, or no seconds from 0.
         """
+        check_ref("expect_terminated", ref)
 
         def look() -> Terminated | None:
             for one in self._queue:
@@ -224,17 +232,19 @@ class TestProbe:
 
     def _state(self) -> str:
         state = f"still in the queue: {listed(self._queue)}"
-        return f"{state} (the probe was stopped)" if self._cell.stopping else state
+        return f"{state} (the probe was stopped)" if self._cell.stop_wanted else state
 
     # -- watching -------------------------------------------------------------------------------
 
     def watch(self, ref: ActorRef) -> None:
         """Have one ``Terminated`` come when that actor is gone, at once if it already is."""
+        check_ref("watch", ref)
         self._watched.add(ref.uid)
         self._cell.watch(ref)
 
     def unwatch(self, ref: ActorRef) -> None:
         """No longer care."""
+        check_ref("unwatch", ref)
         self._watched.discard(ref.uid)
         self._cell.unwatch(ref)
 
@@ -249,6 +259,7 @@ class TestProbe:
         Raises:
             UsageError: it was told, not asked, or has its answer.
         """
+        check_message("asked", message)
         for received in self._asks:
             if received.message is message:
                 return Asked(self._cell, received, self._asks.remove)
@@ -265,7 +276,11 @@ class TestProbe:
 
         Args:
             kind: the class, or one from which it is derived.
+
+        Raises:
+            UsageError: no class of messages.
         """
+        check_class_of("when", "messages", kind, Message)
         return When(self._cell, kind, self._answers)
 
     # -- life -----------------------------------------------------------------------------------
@@ -318,6 +333,12 @@ class TestProbe:
             f"<TestProbe {self._cell.system.name}{self._cell.path} queue={len(self._queue)} "
             f"asks={len(self._asks)}>"
         )
+
+
+def _check_expected(call: str, kind: Any, where: Any) -> None:
+    check_class_of(call, "messages", kind, Message)
+    if where is not None:
+        check_callable(call, "where=", where)
 
 
 class _Probed(Actor):

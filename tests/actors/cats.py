@@ -105,6 +105,11 @@ class Taker(Actor):
         return self.ref.name
 
 
+class Needy(Actor):
+    def __init__(self, store: int, *, label: str = "") -> None:
+        pass
+
+
 class Bounded(Actor):
     def __init__(self, mailbox: int) -> None:
         pass

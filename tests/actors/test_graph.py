@@ -127,7 +127,7 @@ async def test_a_graph_whose_supervisor_gives_up_says_so() -> None:
     async with graph(intensity=0).start(Inline()) as live:
         never: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         live["adder1"].tell(Fail())
-        with pytest.raises(GaveUp, match="adder1 failed again after 0 restarts"):
+        with pytest.raises(GaveUp, match=r"adder1 failed and may not be restarted \(intensity=0\)"):
             await live.until(never)
 
 
@@ -161,7 +161,7 @@ def test_arguments_that_do_not_fit_the_constructor_are_refused() -> None:
     g = ActorGraph("g")
     with g.supervisor("root"):
         g.actor("a", Adder, begin=1)
-    with pytest.raises(GraphError, match=r"'a' cannot be made: Adder: .*begin|missing"):
+    with pytest.raises(GraphError, match=r"'a' cannot be made: Adder takes no argument 'begin'"):
         g.validate(Inline())
 
 

@@ -17,6 +17,7 @@ from actors import (
     Actor,
     ActorGraph,
     ActorRef,
+    ActorSystem,
     CodeTravelError,
     Deployment,
     FaultPlan,
@@ -34,6 +35,7 @@ from actors import (
     one_for_one,
     run,
 )
+from actors.testing import TestProbe
 from tests.actors.cats import (
     Basket,
     Bounded,
@@ -45,6 +47,7 @@ from tests.actors.cats import (
     Keeper,
     Kitten,
     Name,
+    Needy,
     Plan,
     Taker,
 )
@@ -383,7 +386,7 @@ def test_environments_and_faults_for_nobody_are_refused_with_what_there_is() -> 
         ({"call": len}, "'call' of Taker is the function 'len', and functions do not travel"),
         ({"anything": [lambda: 1]}, "'anything' of Taker does not travel: list cannot be encoded"),
         ({"anything": object()}, "a builtins.object does not travel"),
-        ({"unsaid": 1}, "Taker.__init__ has no annotated parameter 'unsaid'"),
+        ({"unsaid": 1}, "the parameter 'unsaid' of Taker.__init__ has no annotation"),
         ({"text": 7}, "'text' of Taker does not arrive as the str that it is annotated with"),
         ({"number": "7"}, "'number' of Taker does not arrive as the int"),
         (
@@ -447,8 +450,76 @@ def test_a_class_that_is_no_actor_is_refused() -> None:
 
 
 def test_a_parameter_that_the_graph_takes_for_itself_is_told_of() -> None:
-    sentence = "missing a required argument: 'mailbox' ('mailbox' is an option of the graph: rename"
+    sentence = "Bounded needs 'mailbox'; 'mailbox' is an option of the call itself: rename the"
     refused(one(Bounded, mailbox=3), Inline(), sentence)
+
+
+@pytest.mark.parametrize(
+    ("cls", "given", "sentence"),
+    [
+        (Needy, {"stroe": 1}, ("Needy takes no argument 'stroe' (did you mean 'store'? it takes "
+         "store, label) and needs 'store'")),
+        (Needy, {"label": "x"}, "Needy needs 'store'; give it by name"),
+        (Cat, {"mailbx": 5}, ("Cat takes no argument 'mailbx' (did you mean 'mailbox'? it takes "
+         "age, friend)")),
+        (Dog, {"age": 5}, "Dog takes no argument 'age' (it takes none)"),
+    ],
+)  # fmt: skip
+def test_a_wrong_argument_is_named_before_one_that_is_missing(
+    cls: Any, given: dict[str, Any], sentence: str
+) -> None:
+    refused(one(cls, **given), Inline(), f"'mia' cannot be made: {sentence}")
+    with pytest.raises(UsageError, match=re.escape(f"'tom' cannot be made: {sentence}")):
+        run(start_child("tom", cls, **given), on=Simulated(1))
+
+
+async def start_child(name: str, cls: Any, **given: Any) -> None:
+    g = one(Cat)
+    async with g.start(Simulated(1)) as live:
+        await live.children("root").start(name, cls, **given)
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        ({"friend": "tom"}, ("'friend' of 'mia' is 'tom', but Cat wants ActorRef[Animal] | None "
+         "there; give the handle that actor() returned, or link('tom') of the graph")),
+        ({"friend": Dog}, "'friend' of 'mia' is the class Dog, but Cat wants ActorRef[Animal]"),
+        ({"friend": 5}, "'friend' of 'mia' is 5, but Cat wants"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("on", [Inline(), Processes(1)], ids=str)
+def test_a_name_where_a_reference_is_wanted_is_refused(
+    on: Deployment, given: dict[str, Any], sentence: str
+) -> None:
+    refused(one(Cat, place=Process(), **given), on, sentence)
+
+
+def test_a_name_within_a_container_of_references_is_refused() -> None:
+    for given in ({"cats": ["tom"]}, {"by_name": {"a": ["tom"]}}, {"pair": ("tom", None)}):
+        (parameter,) = given
+        refused(
+            one(Keeper, **given), Inline(), f"{parameter!r} of 'mia' is 'tom', but Keeper wants "
+            "ActorRef[Cat] there",
+        )  # fmt: skip
+    allowed: dict[str, Any]
+    for allowed in ({"anything": "tom"}, {"unsaid": ["tom"]}, {"cats": []}, {"cat": None}):
+        one(Keeper, **allowed).validate(Inline())
+
+
+async def test_a_name_where_a_spawned_actor_wants_a_reference_is_refused() -> None:
+    async with ActorSystem("node") as system:
+        handle: Handle[Cat] = ActorGraph("other").link("tom")
+        wrong: Any
+        for wrong, hint in (("tom", "that may be an actor's name"), (handle, "live['tom']")):
+            with pytest.raises(UsageError, match=r"'friend' of 'mia' is .* wants") as caught:
+                await system.spawn("mia", Cat, friend=wrong)
+            assert hint in str(caught.value)
+        with pytest.raises(UsageError, match=r"'friend' of 'mia' is <TestProbe.*give its \.ref"):
+            await system.spawn("mia", Cat, friend=await TestProbe.on(system))
+        with pytest.raises(UsageError, match=r"Cat takes no argument 'aeg' \(did you mean 'age'"):
+            await system.spawn("mia", Cat, aeg=3)
+        await system.spawn("mia", Cat, friend=await system.spawn("rex", Dog))
 
 
 def test_handlers_that_do_not_fit_are_refused_as_such() -> None:

@@ -140,7 +140,7 @@ async def test_what_cannot_be_is_refused_with_a_sentence(deployment: Deployment)
     await refused("is not a name", "a/b", on=deployment)
     await refused("would live in other processes", "a", on=Processes(2))
     async with systems("a", on=deployment) as nodes:
-        with pytest.raises(UsageError, match="no node 'b' here; there are a"):
+        with pytest.raises(UsageError, match="no node named 'b'; there is a"):
             nodes["b"]
         with pytest.raises(UsageError, match="node a lives"):
             await nodes.start("a")

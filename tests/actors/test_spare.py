@@ -43,7 +43,6 @@ from actors import (
     lifeline,
     one_for_one,
     reserve,
-    spare,
 )
 from actors.crashpoints import crash_point
 from actors.sim import Simulation
@@ -327,16 +326,16 @@ async def test_spares_that_cannot_load_are_given_up_and_processes_go_on_without(
         assert len(watched.of(SpareDied)) == reserve.TRIES
 
 
-async def test_a_frozen_spare_holds_nobody_up_and_is_killed(
-    monkeypatch: pytest.MonkeyPatch,
+async def test_a_frozen_spare_holds_nobody_up_for_more_than_half_a_second_and_is_killed(
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    monkeypatch.setattr(spare, "ANSWER_LIMIT", 0.3)
     async with counting(Processes(2, spare=1)) as watched:
         pid = await watched.ready(1)
         os.kill(pid, signal.SIGSTOP)
         started = await watched.killed("p0")
         assert not started.spare
         assert not running(pid)
+        assert "could not become p0: it did not answer within 0.5 s; another process" in caplog.text
         assert len(watched.of(NodeDied)) == 1
         assert await watched.ask("c0", Count()) == 1
 

@@ -238,7 +238,7 @@ async def test_a_full_mailbox_refuses_the_ask_and_counts_the_tell(system: ActorS
         with pytest.raises(MailboxFull):
             await cell.ref.ask(Hold(), timeout=5)
         gate.set()
-        for _ in range(8):  # of eleven: one was held, and two waited
+        for _ in range(9):  # of eleven, which came together: two waited
             await letters.expect(Hold, reason="mailbox full")
         await letters.expect_none(where=lambda letter: letter.reason == "mailbox full")
     await system.stop(cell.ref)

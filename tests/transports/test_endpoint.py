@@ -17,6 +17,7 @@ from transports.errors import LinkClosed, LinkFull, MessageTooLarge, TransferRef
 from transports.identity import NodeId
 from transports.limits import Limits
 from transports.link import Link
+from transports.port import Port
 from transports.weights import Weights
 
 SMALL = Limits(chunk=4096, chunk_window=2, inline=256)
@@ -413,6 +414,19 @@ async def test_a_loop_that_stays_awake_for_an_answer_sleeps_when_none_comes(worl
     used = time.process_time()
     await asyncio.sleep(0.3)
     assert time.process_time() - used < 0.15
+
+
+async def test_who_sends_in_every_turn_waits_for_no_answer(ipc_world: World) -> None:
+    _, two, there, _ = await ipc_world.pair()
+    port = there.channel("control").port
+    assert isinstance(port, Port)
+    awake = 0
+    for number in range(3000):
+        there.send(Note(number), 10)
+        await asyncio.sleep(0)
+        awake += port._awake > 0
+    await two.recorder.until(lambda: len(two.recorder.items) == 3000)
+    assert awake < 2000, "acknowledgements come all the time"
 
 
 async def test_a_loop_whose_waits_for_an_answer_are_in_vain_waits_less_and_less(

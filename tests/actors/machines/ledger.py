@@ -18,6 +18,8 @@ from actors import AskError, DeadLetter, NotStarted, Unacknowledged
 from actors.cell import Cell
 from actors.handling import Envelope
 from actors.item import ASK, TELL, Item
+from actors.ref import ActorRef
+from actors.sending import Sender
 from actors.system import ActorSystem
 from transports import Link, NodeId, Transfer
 from transports.sim import SimNetwork
@@ -175,8 +177,7 @@ class Ledger:
         """A message became a dead letter; what is cleared up after a crash nobody hears of."""
         if system.node in self.crashed:
             return
-        item = entry.item if isinstance(entry, Envelope) else entry
-        key = id_of(item) if isinstance(item, Item) else None
+        key = key_of(entry)
         if key is None:
             return
         if key not in self.sent:  # no link took it
@@ -188,9 +189,8 @@ class Ledger:
         for system in self.living(name):
             self.crashed.add(system.node)
             for cell in system.cells.values():
-                for entry in cell._mailbox:
-                    item = entry.item if isinstance(entry, Envelope) else entry
-                    key = id_of(item) if isinstance(item, Item) else None
+                for entry in cell.mailbox:
+                    key = key_of(entry)
                     if key is not None:
                         self.sent[key].lost = True
             for sent in self.sent.values():
@@ -212,6 +212,7 @@ class Ledger:
         """See what the runtime does within the block."""
         with pytest.MonkeyPatch.context() as patch:
             start, dead_letter = ActorSystem.start, ActorSystem.dead_letter
+            tell = Sender.tell
             send, transfer, crash = Link.send, Link.transfer, SimNetwork.crash
 
             async def started(system: ActorSystem) -> None:
@@ -226,6 +227,13 @@ class Ledger:
                 send(link, item, nbytes)
                 self.left(link, item, "control", None)
 
+            def told(sender: Sender, ref: ActorRef, message: Any) -> Transfer | None:
+                transfer = tell(sender, ref, message)
+                run, own = sender._run, sender._system.router.endpoint.local
+                if getattr(message, "id", None) not in self.sent and run.ref is ref:
+                    self.left(own, Item(ref.uid, 0, TELL, run.bodies[-1]), "control", None)
+                return transfer
+
             def transferred(link: Link[Item], item: Item, *args: Any, **more: Any) -> Transfer:
                 begun = transfer(link, item, *args, **more)
                 self.left(link, item, "bulk", begun)
@@ -238,6 +246,7 @@ class Ledger:
             patch.setattr(ActorSystem, "start", started)
             patch.setattr(ActorSystem, "dead_letter", lettered)
             patch.setattr(Link, "send", sent)
+            patch.setattr(Sender, "tell", told)
             patch.setattr(Link, "transfer", transferred)
             patch.setattr(SimNetwork, "crash", crashed)
             yield
@@ -296,14 +305,14 @@ class Ledger:
                 target = by_uid.get(watching.uid)
                 story = f"{watching.cell.path} of {watching.uid:x}: {watching.story}"
                 assert target is not None, f"never told: {story}"
-                assert watching.cell.uid in target._watchers, f"forgotten: {story}"
+                assert watching.cell.uid in target.watchers, f"forgotten: {story}"
         for cell in alive:
-            for uid in cell._watchers:
+            for uid in cell.watchers:
                 watcher = by_uid.get(uid)
                 assert watcher is not None, f"{cell.path} has a dead watcher {uid:x}"
                 told = self.watched[watcher, cell.uid].story
                 # One that was taken back and begun anew on its way may find a successor.
-                assert cell.uid in watcher._watching or "unwatch" in told, (
+                assert cell.uid in watcher.watching or "unwatch" in told, (
                     f"{cell.path} is not watched by {watcher.path}: {told}"
                 )
             for uid in (child.uid for child in cell.children):
@@ -334,6 +343,15 @@ class Ledger:
                 "queues": list(router._queues),
             }
             assert not any(left.values()), f"{system} keeps {left}"
+
+
+def key_of(entry: Any) -> int | None:
+    """The id of what is in a mailbox; None of what is no message of the cast."""
+    item = entry.item if isinstance(entry, Envelope) else entry
+    if isinstance(item, Item):
+        return id_of(item)
+    ours = type(item).__module__ == "tests.actors.machines.cast"
+    return getattr(item, "id", None) if ours else None
 
 
 def id_of(item: Item) -> int | None:

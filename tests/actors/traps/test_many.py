@@ -165,6 +165,7 @@ async def roll(on: Deployment, count: int) -> None:
         live.processes.kill(f"n{count // 2}")
         (end,) = await gave_up.number(1)
         assert (end.child, end.restarts) == (f"/root/leaves/l{count // 2}", 1)
+        await live.failed()
 
 
 @pytest.mark.parametrize(

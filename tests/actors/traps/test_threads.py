@@ -227,6 +227,7 @@ def test_one_that_hangs_in_a_process_of_its_own_ends_it_and_its_supervisor_decid
                 ref.stop()
                 await died.number(len(pids))
             (end, *_) = await gave_up.number(1)
+            await live.failed()
             assert f"exit code {EXIT_HUNG}" in end.error
         assert [event.reason for event in died.events] == [f"exit code {EXIT_HUNG}"] * 2
         assert [event.pid for event in died.events] == pids

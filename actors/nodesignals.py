@@ -1,0 +1,157 @@
+"""System signals of a node: whom each is for, and who answers where nobody is there."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from actors.events import Custom
+from actors.receptionist import RECEPTIONIST_UID
+from actors.signals import (
+    GUARDIAN_UID,
+    NODE_UID,
+    AnySignal,
+    Cause,
+    Dial,
+    Inspect,
+    Inspected,
+    NodeDown,
+    NodeReady,
+    NodeUp,
+    Quarantine,
+    RefParts,
+    Reported,
+    Spawn,
+    Stop,
+    Stopped,
+    Watch,
+)
+from transports import NodeId
+
+if TYPE_CHECKING:
+    from actors.system import ActorSystem
+
+#: Actors that are gone of which a node remembers why, for those who watch them too late.
+_REMEMBERED = 10_000
+#: Seconds that a watched actor of which this node knows nothing has to be made: actors of a graph
+#: have references before they are, and some start before others.
+MADE_WITHIN = 1.0
+
+
+class NodeSignals:
+    """Sends what is for others, and gives what is for this node to the part that it concerns.
+
+    Args:
+        system: of this node.
+    """
+
+    def __init__(self, system: ActorSystem) -> None:
+        self._system = system
+        #: Of this node's actors that are gone, by uid: why. Whoever watches one too late learns it.
+        self._ended: dict[int, tuple[str, Cause]] = {}
+
+    def send(self, to: RefParts, signal: AnySignal) -> None:
+        """Send a system signal to an actor, its guardian or a node."""
+        node, _path, uid = to
+        if node == self._system.name:
+            self._signalled_here(uid, signal, to)
+        elif self._system.router.link_to(node) is None:
+            self._answer_for_dead(to, signal, f"node {node} is gone")
+        else:
+            if self._system.watch_signals is not None:
+                self._system.watch_signals(node, uid, signal)
+            self._system.router.signal(node, uid, signal)
+
+    def received(self, peer: NodeId, uid: int, signal: AnySignal) -> None:
+        """A signal came from another node."""
+        if self._system.watch_signals is not None:
+            self._system.watch_signals(peer.name, NODE_UID, signal)
+        match signal:
+            case Spawn():
+                self._system.make_ordered(signal)
+            case NodeUp(name, incarnation, address):
+                if name != self._system.name:
+                    self._system.router.node_up(NodeId(name, incarnation), address)
+            case NodeDown(name, incarnation, reason, cause):
+                self._system.peers.node_died(NodeId(name, incarnation), reason, cause)
+            case Dial(who, wants) if who == self._system.name:
+                self._system.router.link_to(wants)
+            case Quarantine(name, incarnation, reason):
+                self._system.peers.quarantine(
+                    NodeId(name, incarnation), f"{peer.name} says that {reason}"
+                )
+            case NodeReady() | Dial():
+                if self._system.on_node_signal is not None:
+                    self._system.on_node_signal(peer, signal)
+            case Reported(kind, fields):
+                self._system.events.publish(Custom(source=peer.name, kind=kind, fields=fields))
+            case Stopped() if uid == NODE_UID:
+                self._gone(signal)
+            case Inspected(number, state):
+                self._system.debug.answered(number, state)
+            case _:
+                self._signalled_here(uid, signal, (self._system.name, "?", uid), peer)
+
+    def _signalled_here(
+        self, uid: int, signal: AnySignal, to: RefParts, peer: NodeId | None = None
+    ) -> None:
+        if uid == GUARDIAN_UID:
+            self._system.guard(signal)
+            return
+        if isinstance(signal, Inspected):
+            self._system.debug.answered(signal.number, signal.state)
+            return
+        if uid == RECEPTIONIST_UID:
+            self._system.receptionist.signalled(signal)
+            return
+        cell = self._system.cells.get(uid)
+        if cell is not None:
+            cell.signal(signal)
+        elif isinstance(signal, Watch) and uid not in self._ended and not self._system.closed:
+            # A supervisor may be about to make it.
+            self._system.world.clock.call_later(MADE_WITHIN, self._watched_late, to, signal)
+        else:
+            self._answer_for_dead(to, signal, "no such actor", peer)
+
+    def _watched_late(self, to: RefParts, signal: Watch) -> None:
+        cell = self._system.cells.get(to[2])
+        if cell is not None:
+            cell.signal(signal)
+        elif not self._system.closed:
+            self._answer_for_dead(to, signal, "no such actor")
+
+    def _answer_for_dead(
+        self, to: RefParts, signal: AnySignal, why: str, peer: NodeId | None = None
+    ) -> None:
+        """A signal to an actor that is not there: whoever waits for an answer is told at once."""
+        if isinstance(signal, Inspect):
+            self.send((signal.asker, "/", NODE_UID), Inspected(signal.number, None))
+            return
+        if not isinstance(signal, Watch | Stop):
+            return
+        cause: Cause = "not_found"
+        if to[0] == self._system.name:
+            why, cause = self._ended.get(to[2], (why, cause))
+        else:
+            why, cause = self._system.peers.why_dead(to[0]) or (why, cause)
+        gone = Stopped(to, why, cause)
+        if isinstance(signal, Watch):
+            self.send(signal.watcher, gone)
+        elif peer is None:
+            self._gone(gone)
+        else:
+            self._system.router.signal(peer.name, NODE_UID, gone)
+
+    def ended(self, uid: int, reason: str, cause: Cause) -> None:
+        """An actor of this node is gone, and why."""
+        self._ended[uid] = (reason, cause)
+        if len(self._ended) > _REMEMBERED:
+            del self._ended[next(iter(self._ended))]
+
+    def _gone(self, gone: Stopped) -> None:
+        """Whoever has it among its children or watches it learns that it is gone."""
+        for cell in tuple(self._system.cells.values()):
+            cell.signal(gone)
+        self._system.guard(gone)
+
+    def __repr__(self) -> str:
+        return f"<NodeSignals of {self._system.name}, {len(self._ended)} ends remembered>"
