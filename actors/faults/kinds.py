@@ -92,7 +92,7 @@ class Drop(OnMessages, frozen=True, tag="drop"):
 
 
 class Duplicate(OnMessages, frozen=True, tag="duplicate"):
-    """A message arrives twice.
+    """A message arrives twice; where jitter falls on it, too, the second alone is late.
 
     Attributes:
         p: how likely.
@@ -188,7 +188,9 @@ class Partition(Timed, frozen=True, tag="partition"):
         groups: patterns of names of nodes; all that are in none are a group of their own.
     """
 
-    groups: Annotated[tuple[tuple[Pattern, ...], ...], Meta(min_length=1)]
+    groups: Annotated[
+        tuple[Annotated[tuple[Pattern, ...], Meta(min_length=1)], ...], Meta(min_length=1)
+    ]
 
     def side(self, name: str) -> int:
         """The number of a node's group, from 1; 0 for that of all which are in none."""
