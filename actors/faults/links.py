@@ -191,9 +191,7 @@ class FaultyLinks:
         # Drawn for each message, so that what one fault does to it moves no draw of another.
         drawn = [rule.rng.bits(_BITS) / (1 << _BITS) for rule in pair.rules]
         fate = _Fate()
-        if any(
-            one.holds(now, self._until) and self._apart(one, source) for one in self._partitions
-        ):
+        if any(self._apart(one, source, now) for one in self._partitions):
             fate.lost = "partition"
         for rule, chance in zip(pair.rules, drawn, strict=True):
             if rule.fault.holds(now, self._until):

@@ -52,7 +52,7 @@ class FaultPlan:
 
     Args:
         *faults: in any order.
-        seed: of all that is drawn.
+        seed: of all that is drawn, a signed number of 64 bits.
         until: seconds after the start of the launcher at which all that holds for a time ends, so
             that a run can end; finite, above 0.
 
@@ -73,6 +73,8 @@ class FaultPlan:
     def __post_init__(self) -> None:
         if isinstance(self.seed, bool) or not isinstance(self.seed, int):
             raise UsageError(f"seed={self.seed!r} of a fault plan is no whole number; give one")
+        if not -(2**63) <= self.seed < 2**63:
+            raise UsageError(f"seed={self.seed} of a fault plan takes more than 64 bits")
         until: object = self.until
         if not isinstance(until, int | float) or not 0 < until < math.inf:
             raise UsageError(
