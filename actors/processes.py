@@ -136,7 +136,8 @@ class Processes:
         self._next_beat = 0.0
         self._faults = faults
         self._missed = list(faults.points) if faults is not None else []
-        self._began = system.world.clock.now()
+        #: When it started, from which the times of a fault plan count, by the launcher's clock.
+        self.began = system.world.clock.now()
         self._timeline: Timeline | None = None
         self._system = system
         self._storage = storage
@@ -169,7 +170,7 @@ class Processes:
     def go_wrong(self) -> None:
         """From now on processes suffer what the plan says; all of them are declared."""
         world = self._system.world
-        self._began = world.clock.now()
+        self.began = world.clock.now()
         if self._faults:
             self._timeline = Timeline(
                 self._faults, tuple(self._processes), self, world.clock, world.fault_counts
@@ -227,7 +228,7 @@ class Processes:
             debug=self._debug,
             start=process.starts,
             faults=self._faults,
-            elapsed=system.world.clock.now() - self._began,
+            elapsed=system.world.clock.now() - self.began,
         )
         process.node = node
         process.liveness = None

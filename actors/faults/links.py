@@ -191,7 +191,10 @@ class FaultyLinks:
         # Drawn for each message, so that what one fault does to it moves no draw of another.
         drawn = [rule.rng.bits(_BITS) / (1 << _BITS) for rule in pair.rules]
         fate = _Fate()
-        if any(self._apart(one, source, now) for one in self._partitions):
+        if any(
+            one.holds(now, self._until) and one.parts(source, self._node)
+            for one in self._partitions
+        ):
             fate.lost = "partition"
         for rule, chance in zip(pair.rules, drawn, strict=True):
             if rule.fault.holds(now, self._until):
@@ -220,11 +223,6 @@ class FaultyLinks:
             self._clock.call_later(seconds, call, *args)
         else:
             call(*args)
-
-    def _apart(self, partition: Partition, source: str, now: float) -> bool:
-        return partition.holds(now, self._until) and (
-            partition.side(source) != partition.side(self._node)
-        )
 
     def _rules(self, source: str) -> list[_Rule]:
         # Of the fault itself, not of its place in the plan: one less moves no draw of the others.

@@ -59,9 +59,10 @@ class Islands:
 
     def _cut_and_join(self, pairs: Iterable[tuple[str, str]]) -> None:
         for a, b in pairs:
-            between = [place for place, each in self._now.items() if each.side(a) != each.side(b)]
-            self._counts["partition"] += len(set(between) - self._took)
-            self._took.update(between)
+            between = {place for place, each in self._now.items() if each.parts(a, b)}
+            if new := between - self._took:
+                self._counts["partition"] += len(new)
+                self._took |= new
             if between and (a, b) not in self._cut:
                 self._cut.add((a, b))
                 self._network.cut(a, b)

@@ -105,7 +105,8 @@ class Simulation:
         self, node: SimNode, name: str, generation: int, spawner: SimSpawner, skew: float
     ) -> World:
         plan = self.on.faults
-        self.counts["skew"] += skew != 0
+        if skew:
+            self.counts["skew"] += 1
         clock = node.clock(skew=skew)
         began = self.began + skew
         rng = self.rng.derive("node", name, generation)

@@ -79,6 +79,7 @@ KINDS: dict[type, st.SearchStrategy[Fault]] = {
         groups=st.lists(st.lists(names, min_size=1, max_size=3), min_size=1, max_size=3).map(
             lambda groups: tuple(map(tuple, groups))
         ),
+        others=st.sampled_from(["apart", "between"]),
     ),
     Kill: st.builds(Kill, names, seconds, seconds),
     Freeze: st.builds(Freeze, names, seconds, above),
