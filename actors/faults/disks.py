@@ -45,9 +45,10 @@ class DiskFaults:
         self._began = began
         self._counts = counts
         rng = SeededRng(plan.seed).derive("disk", node, generation)
+        faults: tuple[Full | Torn, ...] = (*plan.of(Full), *plan.of(Torn))
         self._rules: list[tuple[Full | Torn, Rng]] = [
             (fault, rng.derive(key))
-            for fault, key in keyed((*plan.of(Full), *plan.of(Torn)))
+            for fault, key in keyed(faults)
             if fnmatchcase(node, fault.node)
         ]
         self._part = rng.derive("part")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from actors import (
     Slow,
 )
 from actors.faults.timeline import Timeline
+from actors.live import Live
 from tests.actors.subjects import (
     Compute,
     Counts,
@@ -51,7 +53,9 @@ def real(n: int, plan: FaultPlan) -> Processes:
 both = pytest.mark.parametrize("deploy", [simulated, real])
 
 
-def start(on: Processes | Simulated, tmp_path: Path, events: list[Event] | None = None) -> Any:
+def start(
+    on: Processes | Simulated, tmp_path: Path, events: list[Event] | None = None
+) -> AbstractAsyncContextManager[Live]:
     return pair(apart=on.n > 1).start(
         on,
         storage=tmp_path,
@@ -93,6 +97,7 @@ def test_a_killed_process_stays_down_for_as_long_as_the_plan_says(
             clock = live.system.world.clock
             for kind in (NodeDied, NodeStarted):
                 live.system.events.subscribe(kind, lambda _: seen.append(clock.now()))
+            assert live.processes is not None
             assert live.processes.kill("p0", down=1.5)
             assert await until_answered(live["a"], Hello()) == "hello"
 
@@ -110,6 +115,7 @@ def test_a_graph_ends_at_once_while_a_process_is_held_down(deploy: Deploy, tmp_p
         async with start(on, tmp_path) as live:
             clock = live.system.world.clock
             live.system.events.subscribe(NodeDied, lambda _: gone.set())
+            assert live.processes is not None
             live.processes.kill("p0", down=1000.0)
             await gone.wait()
             await clock.sleep(0.2)
@@ -143,6 +149,7 @@ def test_a_frozen_process_answers_nothing_until_it_goes_on(deploy: Deploy, tmp_p
     async def main() -> None:
         async with start(on, tmp_path) as live:
             clock = live.system.world.clock
+            assert live.processes is not None
             assert live.processes.freeze("p0")
             clock.call_later(0.8, live.processes.thaw, "p0")
             began = clock.now()
