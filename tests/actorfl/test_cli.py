@@ -168,7 +168,8 @@ def test_a_fault_plan_of_the_command_line_is_that_of_the_deployment(
     plan = FaultPlan(Kill("p0", 1.0), Drop(0.1), seed=3, until=9.0)
     (tmp_path / "plan.toml").write_text(plan.to_toml())
     given = cli.parse_deployment(deploy)
-    assert cli.disturbed(given, tmp_path / "plan.toml") == replace(given, faults=plan)  # type: ignore[type-var]  # never Inline
+    assert not isinstance(given, Inline)
+    assert cli.disturbed(given, tmp_path / "plan.toml") == replace(given, faults=plan)
 
 
 def test_a_run_under_a_fault_plan_ends_with_the_same_model(tmp_path: Path) -> None:

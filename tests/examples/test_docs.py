@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -201,7 +202,7 @@ def test_the_reference_of_faults_names_every_kind_with_its_fields_and_where_it_c
 
 def possible(name: str, kind: type[Fault]) -> str:
     """Where a fault of a kind is not refused."""
-    needed = {"seconds": 1.0, "bandwidth": 1.0, "source": "a", "target": "b", "groups": (("a",),),
+    needed: dict[str, Any] = {"seconds": 1.0, "bandwidth": 1.0, "source": "a", "target": "b", "groups": (("a",),),
               "node": "p0", "at": 1.0, "factor": 2.0, "offline": 0.1, "session": 1.0}  # fmt: skip
     fault = kind(**{name: needed[name] for name in kind.__struct_fields__ if name in needed})
     taken = []
