@@ -120,6 +120,14 @@ def run(  # noqa: PLR0917  (typer turns parameters into arguments and options)
             "'simulated=N', the same in virtual time."
         ),
     ] = "inline",
+    faults: Annotated[
+        Path | None,
+        typer.Option(
+            help="What shall go wrong: a fault plan, a TOML file; see docs/simulation.md.",
+            metavar="PLAN",
+            show_default=False,
+        ),
+    ] = None,
     settings: Annotated[
         list[str] | None,
         typer.Option(
@@ -153,6 +161,8 @@ def run(  # noqa: PLR0917  (typer turns parameters into arguments and options)
     if file is None and resume is None:
         raise typer.BadParameter("give a configuration FILE, or --resume", param_hint="FILE")
     deployment = parse_deployment(deploy)
+    if faults is not None:
+        deployment = disturbed(deployment, faults)
     try:
         # A task may print, when it is imported or when it trains in this process.
         with contextlib.redirect_stdout(sys.stderr) if as_json else contextlib.nullcontext():
@@ -266,6 +276,30 @@ def parse_deployment(text: str) -> Deployment:
         "'processes=N,spare=M'",
         param_hint="--deploy",
     )
+
+
+def disturbed(deployment: Deployment, file: Path) -> Deployment:
+    """Return a deployment in which goes wrong what a file says.
+
+    Raises:
+        typer.BadParameter: nothing can go wrong there, or the file holds no plan, or one that
+            cannot be carried out there.
+    """
+    from dataclasses import replace
+
+    from actors.deploy import Inline
+    from actors.errors import UsageError
+    from actors.faults.plan import FaultPlan
+
+    if isinstance(deployment, Inline):
+        raise typer.BadParameter(
+            "nothing can go wrong in one process; give --deploy simulated=N or processes=N with it",
+            param_hint="--faults",
+        )
+    try:
+        return replace(deployment, faults=FaultPlan.from_file(file))
+    except UsageError as error:
+        raise typer.BadParameter(str(error), param_hint="--faults") from None
 
 
 def row_line(row: Mapping[str, Any]) -> str:

@@ -20,6 +20,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from fnmatch import fnmatchcase
 from typing import Annotated, Final, NoReturn
 
 import msgspec
@@ -35,9 +36,18 @@ _REACHED: Final = "actors: crash point reached: "
 _SIGNALS = {"sigkill": signal.SIGKILL, "sigstop": signal.SIGSTOP}
 _ACTIONS = (*_SIGNALS, "exit:N", "raise", "segfault", "hang", "oom")
 
+TAKEN: Final = "actor.message"
+"""The point that every actor passes before it handles a message."""
+HANDLED: Final = "actor.handled"
+"""The point that it passes after that, before its answer leaves."""
+_OF_MESSAGES = (TAKEN, HANDLED)
+
 
 class CrashPointReached(ActorError):  # noqa: N818  (it is what was ordered, not an error of ours)
     """The action "raise": the code at a crash point fails like any other that raises."""
+
+
+_Pattern = Annotated[str, Meta(min_length=1, max_length=256)]
 
 
 class AtClock(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -65,9 +75,12 @@ class CrashPoint(
             without cleaning up; "raise" a `CrashPointReached`; "segfault"; "hang", the thread for
             ever, the process alive; "oom", the MemoryError of a system that refuses memory (one
             that kills instead is a "sigkill" to all but its own counter).
-        at: nth passage of the point in this process, from 1, or an `AtClock`.
+        at: nth passage of the point in this process, from 1, or an `AtClock`; of passages by
+            another actor or with another message none is counted.
         start: start of the process it holds for, 0 for the first under its launcher.
-        node: name of the process; None for any that is given this.
+        node: name of the process, a pattern as of file names; None for any that is given this.
+        actor: path of the actor, a pattern; only "actor.message" and "actor.handled" tell it.
+        message: name of the message's class, a pattern; likewise.
     """
 
     point: Annotated[str, Meta(min_length=1)]
@@ -75,12 +88,19 @@ class CrashPoint(
     at: Annotated[int, Meta(ge=1)] | AtClock = 1
     start: Annotated[int, Meta(ge=0)] = 0
     node: str | None = None
+    actor: _Pattern = "*"
+    message: _Pattern = "*"
 
     def __post_init__(self) -> None:
         if self.action not in _ACTIONS and _exit_code(self.action) is None:
             raise ValueError(
                 f"the action {self.action!r} of crash point {self.point!r} is none of "
                 f"{', '.join(_ACTIONS)} (N from 0 to 255)"
+            )
+        if self.point not in _OF_MESSAGES and (self.actor, self.message) != ("*", "*"):
+            raise ValueError(
+                f"the crash point {self.point!r} tells neither actor nor message; only "
+                f"{' and '.join(_OF_MESSAGES)} do"
             )
 
 
@@ -96,6 +116,24 @@ class CrashPointStatistics(msgspec.Struct, frozen=True):
     passed: Mapping[str, int]
     waiting: tuple[CrashPoint, ...]
     reached: tuple[CrashPoint, ...]
+
+
+class _Order:
+    """One crash point and how often what it waits for came by."""
+
+    def __init__(self, point: CrashPoint) -> None:
+        self.point = point
+        self._times = 0
+
+    def passed(self, clock: int | None, actor: str, message: str) -> bool:
+        """Count a passage of its point, if it is meant; whether it is due."""
+        point = self.point
+        if (point.actor != "*" and not fnmatchcase(actor, point.actor)) or (
+            point.message != "*" and not fnmatchcase(message, point.message)
+        ):
+            return False
+        self._times += 1
+        return self._times == point.at if isinstance(point.at, int) else clock == point.at.clock
 
 
 class CrashPoints:
@@ -119,40 +157,45 @@ class CrashPoints:
         self._tell = tell
         self._generation = generation
         self._waiting = [
-            p for p in points if p.start == generation and (p.node is None or p.node == node)
+            _Order(p)
+            for p in points
+            if p.start == generation and (p.node is None or fnmatchcase(node, p.node))
         ]
         self._reached: list[CrashPoint] = []
         self._passed: Counter[str] = Counter()
         # Points lie in the loop, the training lane and the storage's thread alike.
         self._lock = threading.Lock()
 
-    def passed(self, point: str, clock: int | None) -> str | None:
+    def passed(
+        self, point: str, clock: int | None, actor: str = "", message: str = ""
+    ) -> str | None:
         """Count a passage; the action that is due, or None.
 
         Where several are due at once, the first in the list happens and the others never will.
         """
         with self._lock:
             self._passed[point] += 1
-            nth = self._passed[point]
             due = [
-                p
-                for p in self._waiting
-                if p.point == point
-                and (nth == p.at if isinstance(p.at, int) else clock == p.at.clock)
+                order
+                for order in self._waiting
+                if order.point.point == point and order.passed(clock, actor, message)
             ]
             if not due:
                 return None
-            self._waiting = [p for p in self._waiting if p not in due]
-            self._reached.append(due[0])
+            self._waiting = [order for order in self._waiting if order not in due]
+            reached = due[0].point
+            self._reached.append(reached)
         if self._tell is not None:
-            self._tell(due[0])
-        return due[0].action
+            self._tell(reached)
+        return reached.action
 
     def statistics(self) -> CrashPointStatistics:
         """Tell what was passed."""
         with self._lock:
             return CrashPointStatistics(
-                dict(self._passed), tuple(self._waiting), tuple(self._reached)
+                dict(self._passed),
+                tuple(order.point for order in self._waiting),
+                tuple(self._reached),
             )
 
     def __repr__(self) -> str:
@@ -163,8 +206,14 @@ class CrashPoints:
         )
 
 
+Watcher = Callable[[str, int | None, str, str], None]
+
 _installed: CrashPoints | None = None
-_watcher: Callable[[str, int | None], None] | None = None
+_watcher: Watcher | None = None
+
+on_message: Watcher | None = None
+"""What an actor calls with (point, clock, path, name of the message's class) before and after it
+handles a message; None where nothing is ordered for that."""
 
 
 def crash_point(name: str, clock: int | None = None) -> None:
@@ -178,26 +227,52 @@ def crash_point(name: str, clock: int | None = None) -> None:
         CrashPointReached: ordered by "raise".
         MemoryError: ordered by "oom".
     """
+    if _watcher is not None or _installed is not None:
+        _pass(name, clock, "", "")
+
+
+def _pass(name: str, clock: int | None, actor: str, message: str) -> None:
     if _watcher is not None:
-        _watcher(name, clock)
+        _watcher(name, clock, actor, message)
     elif _installed is not None:
-        action = _installed.passed(name, clock)
+        action = _installed.passed(name, clock, actor, message)
         if action is not None:
             _perform(action, name)
 
 
+def clock_of(message: object) -> int | None:
+    """What the field ``clock`` of a message, or of a structure in it, holds."""
+    if not isinstance(message, msgspec.Struct):
+        return None
+    clock = getattr(message, "clock", None)
+    if clock is None:
+        parts = (getattr(message, name) for name in message.__struct_fields__)
+        clock = next((found for part in parts if (found := clock_of(part)) is not None), None)
+    return clock if isinstance(clock, int) else None
+
+
 @contextmanager
-def watched_by(watcher: Callable[[str, int | None], None]) -> Iterator[None]:
-    """Within the block each passage calls ``watcher(point, clock)`` and nothing else.
+def watched_by(watcher: Watcher, points: Sequence[CrashPoint]) -> Iterator[None]:
+    """Within the block each passage calls ``watcher(point, clock, actor, message)``, nothing else.
 
     A simulation has many nodes in one process and sees to them itself.
+
+    Args:
+        watcher: is called.
+        points: that are ordered; without any of messages, actors call nothing for each.
     """
-    global _watcher  # noqa: PLW0603  (one simulation at a time)
-    before, _watcher = _watcher, watcher
+    global _watcher, on_message  # noqa: PLW0603  (one simulation at a time)
+    before = _watcher, on_message
+    _watcher = watcher
+    on_message = _pass if _of_messages(points) else None
     try:
         yield
     finally:
-        _watcher = before
+        _watcher, on_message = before
+
+
+def _of_messages(points: Sequence[CrashPoint]) -> bool:
+    return any(point.point in _OF_MESSAGES for point in points)
 
 
 def raise_for(action: str, name: str) -> NoReturn:
@@ -231,9 +306,11 @@ def install(
     Returns:
         The counter, for its `statistics`; None where no point holds for this process and start.
     """
-    global _installed  # noqa: PLW0603  (a process dies as a whole)
+    global _installed, on_message  # noqa: PLW0603  (a process dies as a whole)
     found = CrashPoints(points, node, generation, tell)
-    _installed = found if found.statistics().waiting else None
+    waiting = found.statistics().waiting
+    _installed = found if waiting else None
+    on_message = _pass if _of_messages(waiting) else None
     return _installed
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
 from actors.errors import UsageError
-from actors.faults.kinds import Torn
+from actors.faults.kinds import Corrupt, Torn
 from actors.faults.plan import FaultPlan
 from actors.names import check_name
 from actors.quantities import is_count, is_finite
@@ -91,6 +91,7 @@ class Processes:
                 "give spare=1 with it"
             )
             raise UsageError(msg)
+        _check_faults(self, self.faults)
         for fault in self.faults.of(Torn) if self.faults is not None else ():
             msg = (
                 f"{fault} happens to simulated disks alone; leave it out of Processes(faults=…), "
@@ -141,6 +142,7 @@ class Simulated:
                 msg = f"Simulated({name}={seconds!r}) is no time; give seconds, at least 0"
                 raise UsageError(msg)
         _check_spare(self, self.n, self.spare)
+        _check_faults(self, self.faults)
         for point in self.faults.points:
             if point.action == "hang":
                 msg = (
@@ -177,6 +179,19 @@ def _check_spare(deployment: Processes | Simulated, n: int, spare: int) -> None:
     if not is_count(spare) or spare > n:
         name = type(deployment).__name__
         msg = f"{name}({n}, spare={spare!r}) cannot be; give from 0 to {n}, 1 is usually enough"
+        raise UsageError(msg)
+
+
+def _check_faults(deployment: Processes | Simulated, faults: object) -> None:
+    name = type(deployment).__name__
+    if faults is not None and not isinstance(faults, FaultPlan):
+        msg = f"{name}(faults={faults!r}) is no fault plan; give FaultPlan(Drop(0.1), …)"
+        raise UsageError(msg)
+    for fault in faults.of(Corrupt) if faults is not None else ():
+        msg = (
+            f"{name}(faults=…) cannot carry out {fault}, since no way to a node inverts bits; "
+            "leave it out, Drop loses messages"
+        )
         raise UsageError(msg)
 
 

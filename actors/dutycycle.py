@@ -6,6 +6,9 @@ import asyncio
 from collections.abc import Callable
 from typing import Final
 
+LONGEST_REST: Final = 0.5
+"""Seconds: a slow node is to answer now and then, one that hangs is another fault."""
+
 SLICE: Final = 0.02
 """Seconds: short against all that a node is waited for, long against what a signal costs."""
 
@@ -22,6 +25,7 @@ class DutyCycle:
         self._stop = stop
         self._go = go
         self._factor = 1.0
+        self._working_since = 0.0
         self._timer: asyncio.TimerHandle | None = None
 
     def set(self, factor: float) -> None:
@@ -32,6 +36,7 @@ class DutyCycle:
             self._go()
         self._factor = factor
         if factor > 1.0:
+            self._working_since = asyncio.get_running_loop().time() - SLICE / factor
             self._rest()
 
     def end(self) -> None:
@@ -41,16 +46,20 @@ class DutyCycle:
             self._timer = None
 
     def _rest(self) -> None:
+        loop = asyncio.get_running_loop()
         if self._stop():
-            seconds = SLICE * (1.0 - 1.0 / self._factor)
-            self._timer = asyncio.get_running_loop().call_later(seconds, self._work)
+            # For what it has worked: a timer of a busy launcher comes late.
+            worked = loop.time() - self._working_since
+            seconds = min(worked * (self._factor - 1.0), LONGEST_REST)
+            self._timer = loop.call_later(seconds, self._work)
         else:
             self._timer = None
 
     def _work(self) -> None:
+        loop = asyncio.get_running_loop()
         self._go()
-        seconds = SLICE / self._factor
-        self._timer = asyncio.get_running_loop().call_later(seconds, self._rest)
+        self._working_since = loop.time()
+        self._timer = loop.call_later(SLICE / self._factor, self._rest)
 
     def __repr__(self) -> str:
         return f"<DutyCycle 1/{self._factor:g}>"

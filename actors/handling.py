@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from actors import crashpoints
 from actors import item as wire
+from actors.crashpoints import HANDLED, TAKEN, clock_of
 from actors.errors import CannotEncode
 from actors.handlers import Handlers
 from actors.item import ASK, OVERHEAD, REPLY, Item, Refusal, tag_of
@@ -107,7 +109,7 @@ class Handling:
         """
         cell, decode, by_type = self._cell, self._decode, self._by_type
         actor, state, taken = cell.actor, cell.state, 0
-        find = by_type.get
+        find, passing = by_type.get, crashpoints.on_message
         while taken < most and mailbox and cell.state is state and not cell.stop_wanted:
             taken += 1
             entry = mailbox.popleft()
@@ -140,10 +142,14 @@ class Handling:
                     continue
             self.current = envelope
             try:
+                if passing is not None:
+                    passing(TAKEN, clock_of(message), cell.path, type(message).__name__)
                 result = function(actor, message)
                 if result is not None and isinstance(result, CoroutineType):
                     self.taken = taken
                     return self._awaited(result, envelope, message)
+                if passing is not None:
+                    passing(HANDLED, clock_of(message), cell.path, type(message).__name__)
                 if envelope is not None and envelope.item.kind == ASK and not envelope.later:
                     rest = self._reply(envelope, result)
                     if rest is not None:
@@ -227,6 +233,9 @@ class Handling:
                 self._cell.skipped += 1
                 return
             result = await waiting
+            passing = crashpoints.on_message
+            if passing is not None and not replied:
+                passing(HANDLED, clock_of(message), self._cell.path, type(message).__name__)
             if not replied and envelope is not None and envelope.item.kind == ASK:
                 rest = self._reply(envelope, result)
                 if rest is not None:

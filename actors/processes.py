@@ -73,8 +73,9 @@ class _Process:
     #: Why this manager killed the child, where it did so by itself.
     verdict: tuple[str, Cause] | None = None
     #: When its next start may begin, and how many times slower it computes, as a fault plan says.
-    not_before: float = 0.0
+    not_before: float = -math.inf
     slow: float = 1.0
+    held: asyncio.Future[None] | None = None
 
     def started(self, task: asyncio.Task[None]) -> None:
         """A start is through, or failed; nobody may be waiting for it any more."""
@@ -135,7 +136,8 @@ class Processes:
         self._next_beat = 0.0
         self._faults = faults
         self._missed = list(faults.points) if faults is not None else []
-        self._began = system.world.clock.now()
+        #: When it started, from which the times of a fault plan count, by the launcher's clock.
+        self.began = system.world.clock.now()
         self._timeline: Timeline | None = None
         self._system = system
         self._storage = storage
@@ -168,7 +170,7 @@ class Processes:
     def go_wrong(self) -> None:
         """From now on processes suffer what the plan says; all of them are declared."""
         world = self._system.world
-        self._began = world.clock.now()
+        self.began = world.clock.now()
         if self._faults:
             self._timeline = Timeline(
                 self._faults, tuple(self._processes), self, world.clock, world.fault_counts
@@ -209,9 +211,7 @@ class Processes:
             if self._closing:
                 raise NodeStartFailed(f"{process.name} is not started: the system is closing")
         system = self._system
-        away = process.not_before - system.world.clock.now()
-        if away > 0:
-            await system.world.clock.sleep(away)
+        await self._back(process)
         node = NodeId(process.name, system.world.rng.bits(48))
         generation = self._generation + process.starts
         config = NodeConfig(
@@ -228,7 +228,7 @@ class Processes:
             debug=self._debug,
             start=process.starts,
             faults=self._faults,
-            elapsed=system.world.clock.now() - self._began,
+            elapsed=system.world.clock.now() - self.began,
         )
         process.node = node
         process.liveness = None
@@ -244,7 +244,7 @@ class Processes:
         process.child = child
         process.starts += 1
         if process.slow > 1.0:
-            child.slow(process.slow)
+            system.world.fault_counts["slow"] += child.slow(process.slow)
         watcher = asyncio.get_running_loop().create_task(
             self._watch(process, child, node), name=f"watch {process.name}"
         )
@@ -275,6 +275,17 @@ class Processes:
                 system, self._spec("spare", self._usual_environment()), self._spare, self._preload,
                 lambda: any(p.starting for p in self._processes.values()),
             )  # fmt: skip
+
+    async def _back(self, process: _Process) -> None:
+        """Wait until a process that a fault plan holds down may start."""
+        clock = self._system.world.clock
+        while (away := process.not_before - clock.now()) > 0:
+            process.held = asyncio.get_running_loop().create_future()
+            timer = clock.call_later(away, _release, process.held)
+            await process.held
+            timer.cancel()
+            if self._closing:
+                raise NodeStartFailed(f"{process.name} is not started: the system is closing")
 
     async def _from_reserve(self, spec: ProcessSpec) -> Child | None:
         spare = self._reserve.take(spec) if self._reserve is not None else None
@@ -527,6 +538,9 @@ class Processes:
             self._beat.cancel()
         if self._timeline is not None:
             self._timeline.stop()
+        for process in self._processes.values():
+            if process.held is not None:
+                _release(process.held)
         if self._reserve is not None:
             await self._reserve.close()
         children = [p.child for p in self._processes.values() if p.child is not None]
@@ -548,3 +562,8 @@ class Processes:
         up = sum(1 for p in self._processes.values() if p.child is not None and p.child.alive)
         spare = f", {self._reserve!r}" if self._reserve is not None else ""
         return f"<Processes {up}/{len(self._processes)} up{spare}>"
+
+
+def _release(held: asyncio.Future[None]) -> None:
+    if not held.done():
+        held.set_result(None)

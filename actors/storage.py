@@ -262,14 +262,17 @@ class FileStorage:
         return content
 
     def _write(self, path: Path, parts: Iterable[ReadableBuffer]) -> None:
+        crash_point("storage.begin")
         self._make_folder(path.parent)
         owner = f"{_MACHINE}-{os.getpid()}-{_TOKEN}-{next(_numbers)}"
         temporary = path.with_name(f".{path.name}~{owner}{_SUFFIX}")
         written = 0
         try:
             with temporary.open("xb", buffering=_BUFFER) as file:
-                for part in parts:
+                for number, part in enumerate(parts):
                     written += file.write(part)
+                    if number == 0:
+                        crash_point("storage.part")
                 file.flush()
                 self._fsync(file.fileno())
             crash_point("storage.write")
@@ -279,6 +282,7 @@ class FileStorage:
                 temporary.unlink(missing_ok=True)
             raise
         self._sync_folder(path.parent)
+        crash_point("storage.placed")
         self._counts["writes"] += 1
         self._counts["bytes_written"] += written
 

@@ -7,11 +7,9 @@ from collections.abc import Iterable
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Final
 
-import msgspec
-
 from actors.errors import StorageError
 from actors.faults.kinds import Full, Torn
-from actors.faults.plan import FaultPlan
+from actors.faults.plan import FaultPlan, keyed
 from actors.storage import Storage
 from transports import Clock, Rng, SeededRng
 
@@ -47,10 +45,11 @@ class DiskFaults:
         self._began = began
         self._counts = counts
         rng = SeededRng(plan.seed).derive("disk", node, generation)
+        faults: tuple[Full | Torn, ...] = (*plan.of(Full), *plan.of(Torn))
         self._rules: list[tuple[Full | Torn, Rng]] = [
-            (fault, rng.derive(msgspec.json.encode(fault).decode()))
-            for fault in plan.faults
-            if isinstance(fault, Full | Torn) and fnmatchcase(node, fault.node)
+            (fault, rng.derive(key))
+            for fault, key in keyed(faults)
+            if fnmatchcase(node, fault.node)
         ]
         self._part = rng.derive("part")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from fnmatch import fnmatchcase
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 
 import msgspec
 from msgspec import Meta
@@ -92,7 +92,7 @@ class Drop(OnMessages, frozen=True, tag="drop"):
 
 
 class Duplicate(OnMessages, frozen=True, tag="duplicate"):
-    """A message arrives twice.
+    """A message arrives twice; where jitter falls on it, too, the second alone is late.
 
     Attributes:
         p: how likely.
@@ -182,16 +182,25 @@ class Cut(Timed, frozen=True, tag="cut"):
 
 
 class Partition(Timed, frozen=True, tag="partition"):
-    """No connection between two groups: a pair, an isolated node, or islands.
+    """No connection between groups: two nodes, an isolated one and all others, or islands.
 
     Attributes:
-        groups: patterns of names of nodes; all that are in none are a group of their own.
+        groups: patterns of names of nodes.
+        others: of nodes that are in none: "apart", they are a group of their own; "between", they
+            reach everybody, as a launcher may of which two nodes cannot reach each other.
     """
 
-    groups: Annotated[tuple[tuple[Pattern, ...], ...], Meta(min_length=1)]
+    groups: Annotated[
+        tuple[Annotated[tuple[Pattern, ...], Meta(min_length=1)], ...], Meta(min_length=1)
+    ]
+    others: Literal["apart", "between"] = "apart"
 
-    def side(self, name: str) -> int:
-        """The number of a node's group, from 1; 0 for that of all which are in none."""
+    def parts(self, one: str, other: str) -> bool:
+        """Whether it takes two nodes apart."""
+        a, b = self._side(one), self._side(other)
+        return a != b and (self.others == "apart" or (a > 0 and b > 0))
+
+    def _side(self, name: str) -> int:
         for number, group in enumerate(self.groups, 1):
             if any(fnmatchcase(name, pattern) for pattern in group):
                 return number

@@ -8,8 +8,6 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any, Final, Protocol
 
-import msgspec
-
 from actors.faults.kinds import (
     Cut,
     Delay,
@@ -21,7 +19,7 @@ from actors.faults.kinds import (
     Reorder,
     Throttle,
 )
-from actors.faults.plan import FaultPlan
+from actors.faults.plan import FaultPlan, keyed
 from transports import Clock, Rng, SeededRng, Timer
 
 _BITS: Final = 53
@@ -66,6 +64,57 @@ class _Rule:
     rng: Rng
     #: When the way is free again, for a throttle.
     free: float = 0.0
+
+    def queued(self, now: float, nbytes: int) -> float:
+        """Seconds that a message waits for its way."""
+        assert isinstance(self.fault, Throttle)
+        self.free = max(now, self.free) + nbytes / self.fault.bandwidth
+        return self.free - now
+
+
+@dataclass
+class _Fate:
+    """What becomes of one message."""
+
+    #: The kind of fault that lost it, if any.
+    lost: str = ""
+    kinds: list[str] = field(default_factory=list)
+    late: float = 0.0
+    jitter: float = 0.0
+    hold: bool = False
+    twice: bool = False
+    queues: list[_Rule] = field(default_factory=list)
+
+    def decide(self, rule: _Rule, drawn: float, parcel: Parcel) -> None:
+        """One fault that holds has its say."""
+        fault = rule.fault
+        if self.lost:
+            return
+        if isinstance(fault, Cut):
+            self.lost = "cut"
+            return
+        if not _chosen(fault, parcel):
+            return
+        if isinstance(fault, Throttle):
+            self.queues.append(rule)
+            self.kinds.append("throttle")
+            return
+        if drawn >= fault.p:
+            return
+        match fault:
+            case Drop():
+                self.lost = "drop"
+            case Duplicate():
+                self.twice = True
+                self.kinds.append("duplicate")
+            case Delay(seconds):
+                self.late += seconds
+                self.kinds.append("delay")
+            case Jitter(seconds):
+                self.jitter += seconds * drawn / fault.p  # uniform, given that it is below p
+                self.kinds.append("jitter")
+            case Reorder():
+                self.hold = True
 
 
 @dataclass
@@ -139,67 +188,47 @@ class FaultyLinks:
             pair = self._pairs[source] = _Pair(self._rules(source))
         pair.number = number = pair.number + 1
         now = self._clock.now() - self._began
-        for partition in self._partitions:
-            if partition.holds(now, self._until) and self._apart(partition, source):
-                self.counts["partition"] += 1
-                return
-        late, hold, twice = 0.0, False, False
-        for rule in pair.rules:
-            fault = rule.fault
-            # Drawn for each message, so that what one fault chooses moves no draw of a later one.
-            drawn = rule.rng.bits(_BITS) / (1 << _BITS)
-            if not fault.holds(now, self._until):
-                continue
-            if isinstance(fault, Cut):
-                self.counts["cut"] += 1
-                return
-            if not _chosen(fault, parcel):
-                continue
-            if isinstance(fault, Throttle):
-                rule.free = max(now, rule.free) + parcel.nbytes / fault.bandwidth
-                wait = rule.free - now
-                self.counts["throttle"] += 1
-                late = max(late, wait)
-                continue
-            if drawn >= fault.p:
-                continue
-            match fault:
-                case Drop():
-                    self.counts["drop"] += 1
-                    return
-                case Duplicate():
-                    self.counts["duplicate"] += 1
-                    twice = True
-                case Delay(seconds):
-                    self.counts["delay"] += 1
-                    late += seconds
-                case Jitter(seconds):
-                    self.counts["jitter"] += 1
-                    late += seconds * drawn / fault.p  # uniform, given that it is below p
-                case Reorder():
-                    hold = True
-        if twice:
-            self._passed(pair, number, deliver, args)
-        if twice and late:
-            self._clock.call_later(late, deliver, *args)
-        elif twice:
-            deliver(*args)
-        elif late:
-            self._clock.call_later(late, self._passed, pair, number, deliver, args)
-        elif hold:
+        # Drawn for each message, so that what one fault does to it moves no draw of another.
+        drawn = [rule.rng.bits(_BITS) / (1 << _BITS) for rule in pair.rules]
+        fate = _Fate()
+        if any(
+            one.holds(now, self._until) and one.parts(source, self._node)
+            for one in self._partitions
+        ):
+            fate.lost = "partition"
+        for rule, chance in zip(pair.rules, drawn, strict=True):
+            if rule.fault.holds(now, self._until):
+                fate.decide(rule, chance, parcel)
+        if fate.lost:
+            self.counts[fate.lost] += 1
+            return
+        self.counts.update(fate.kinds)
+        # What waits for its way when a throttle ends is not overtaken.
+        late = max([0.0, *(rule.free - now for rule in pair.rules)])
+        for rule in fate.queues:
+            late = max(late, rule.queued(now, parcel.nbytes))
+        late += fate.late
+        arrive = (self._passed, pair, number, deliver, args)
+        if fate.twice:
+            self._after(late, *arrive)
+            self._after(late + fate.jitter, deliver, *args)
+        elif fate.hold and not late and not fate.jitter:
             timer = self._clock.call_later(LONGEST_HOLD, self._let_go, pair, number)
             pair.held[number] = _Held(deliver, args, timer)
         else:
-            self._passed(pair, number, deliver, args)
+            self._after(late + fate.jitter, *arrive)
 
-    def _apart(self, partition: Partition, source: str) -> bool:
-        return partition.side(source) != partition.side(self._node)
+    def _after(self, seconds: float, call: Callable[..., None], *args: Any) -> None:
+        if seconds > 0.0:
+            self._clock.call_later(seconds, call, *args)
+        else:
+            call(*args)
 
     def _rules(self, source: str) -> list[_Rule]:
         # Of the fault itself, not of its place in the plan: one less moves no draw of the others.
         return [
-            _Rule(fault, self._rng.derive(source, msgspec.json.encode(fault).decode()))
-            for fault in self._faults
+            _Rule(fault, self._rng.derive(source, key))
+            for fault, key in keyed(self._faults)
             if fnmatchcase(source, fault.source)
         ]
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -32,6 +33,7 @@ from actors.faults.kinds import (
 )
 
 T = TypeVar("T")
+F = TypeVar("F", bound=Fault)
 
 HORIZON: Final = 60.0
 MOST_FAULTS: Final = 10_000
@@ -50,7 +52,7 @@ class FaultPlan:
 
     Args:
         *faults: in any order.
-        seed: of all that is drawn.
+        seed: of all that is drawn, a signed number of 64 bits.
         until: seconds after the start of the launcher at which all that holds for a time ends, so
             that a run can end; finite, above 0.
 
@@ -63,16 +65,16 @@ class FaultPlan:
     until: float = HORIZON
 
     def __init__(self, *faults: Fault, seed: int = 0, until: float = HORIZON) -> None:
-        object.__setattr__(self, "faults", faults)
+        object.__setattr__(self, "faults", tuple(map(_checked, faults)))
         object.__setattr__(self, "seed", seed)
         object.__setattr__(self, "until", until)
         self.__post_init__()
-        for fault in faults:
-            _check(fault)
 
     def __post_init__(self) -> None:
         if isinstance(self.seed, bool) or not isinstance(self.seed, int):
             raise UsageError(f"seed={self.seed!r} of a fault plan is no whole number; give one")
+        if not -(2**63) <= self.seed < 2**63:
+            raise UsageError(f"seed={self.seed} of a fault plan takes more than 64 bits")
         until: object = self.until
         if not isinstance(until, int | float) or not 0 < until < math.inf:
             raise UsageError(
@@ -204,15 +206,30 @@ class FaultPlan:
         return f"FaultPlan({faults}seed={self.seed}, until={self.until:g})"
 
 
-def _check(fault: object) -> None:
-    """Hold a fault that was made by hand against its own rules, which msgspec checks on reading."""
+def keyed(faults: Iterable[F]) -> Iterator[tuple[F, str]]:
+    """Each with what its draws are derived from: itself, and which of several alike it is.
+
+    Its place in the plan is none of it: one fault less moves no draw of the others.
+    """
+    alike: Counter[str] = Counter()
+    for fault in faults:
+        text = msgspec.json.encode(fault).decode()
+        alike[text] += 1
+        yield fault, text if alike[text] == 1 else f"{text}#{alike[text]}"
+
+
+def _checked(fault: object) -> Fault:
+    """Hold a fault that was made by hand against its own rules, which msgspec checks on reading.
+
+    What comes back has tuples where lists were given.
+    """
     if not isinstance(fault, Fault):
         raise UsageError(
             f"{fault!r} is no fault; give Drop(0.1), Kill('p0', at=1.0) or another of "
             f"{', '.join(sorted(kind.__name__ for kind in Fault.__args__))}"
         )
     try:
-        msgspec.convert(msgspec.to_builtins(fault), type(fault))
+        return msgspec.convert(msgspec.to_builtins(fault), type(fault))
     except msgspec.ValidationError as error:
         raise UsageError(f"{fault!r} cannot be: {error}") from None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Sequence
 from fnmatch import fnmatchcase
@@ -57,6 +58,7 @@ class Timeline:
         self._counts = counts
         self._timers: list[Timer] = []
         self._frozen: Counter[str] = Counter()
+        self._factors: dict[str, list[float]] = {name: [] for name in names}
         rng = SeededRng(plan.seed)
         for fault in plan.faults:
             if not isinstance(fault, Kill | Freeze | Slow | Churn):
@@ -76,7 +78,7 @@ class Timeline:
                     end = plan.until if fault.before is None else min(fault.before, plan.until)
                     if fault.after < end:
                         self._at(fault.after, self._slowed, name, fault.factor)
-                        self._at(end, self._slowed, name, 1.0)
+                        self._at(end, self._quickened, name, fault.factor)
 
     def stop(self) -> None:
         """Nothing more happens; what is frozen goes on."""
@@ -84,6 +86,7 @@ class Timeline:
             timer.cancel()
         for name in tuple(self._frozen):
             self._hands.thaw(name)
+        self._frozen.clear()
 
     def _at(self, seconds: float, what: Callable[..., object], *args: Any) -> None:
         self._timers.append(self._clock.call_later(seconds, what, *args))
@@ -102,5 +105,9 @@ class Timeline:
             self._hands.thaw(name)
 
     def _slowed(self, name: str, factor: float) -> None:
-        took = self._hands.slow(name, factor)
-        self._counts["slow"] += took and factor > 1.0
+        self._factors[name].append(factor)
+        self._counts["slow"] += self._hands.slow(name, math.prod(self._factors[name]))
+
+    def _quickened(self, name: str, factor: float) -> None:
+        self._factors[name].remove(factor)
+        self._hands.slow(name, math.prod(self._factors[name]))

@@ -103,10 +103,16 @@ class SimStorage(MemoryStorage):
         """See `Storage.write`."""
         content = b"".join(parts)
         self._refuse_if_full("write", name)
+        crash_point("storage.begin")
+        self._refuse_if_crashed("write", name)
+        half = self._disk_of_all.seconds / 2
         try:
+            await self._turn("write", name, half)
+            crash_point("storage.part")
+            await self._turn("write", name, half)
             crash_point("storage.write")
-            await self._turn("write", name)
-        except asyncio.CancelledError:
+            self._refuse_if_crashed("write", name)
+        except (asyncio.CancelledError, StorageError):
             if self._unplugged and self._faults is not None:
                 left = self._faults.tears(len(content))
                 if left is not None:
@@ -114,6 +120,8 @@ class SimStorage(MemoryStorage):
             raise
         self._disk_of_all.touched.add(name)
         await super().write(name, [content])
+        crash_point("storage.placed")
+        self._refuse_if_crashed("write", name)
 
     async def append(self, name: str, data: ReadableBuffer, at: int) -> None:
         """See `Storage.append`."""
@@ -137,8 +145,11 @@ class SimStorage(MemoryStorage):
         self._disk_of_all.touched.add(name)
         await super().remove(name)
 
-    async def _turn(self, verb: str, name: str) -> None:
-        await self._clock.sleep(self._disk_of_all.seconds)
+    async def _turn(self, verb: str, name: str, seconds: float | None = None) -> None:
+        await self._clock.sleep(self._disk_of_all.seconds if seconds is None else seconds)
+        self._refuse_if_crashed(verb, name)
+
+    def _refuse_if_crashed(self, verb: str, name: str) -> None:
         if self._unplugged:
             raise StorageError(f"cannot {verb} {name}: the node has crashed")
 

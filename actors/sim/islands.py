@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import combinations
 
 from actors.faults.kinds import Partition
@@ -33,35 +33,39 @@ class Islands:
         self._counts = counts
         self._names: dict[str, None] = {}
         self._cut: set[tuple[str, str]] = set()
-        self._now: list[Partition] = []
-        for partition in partitions:
+        #: Those that hold, by their place, and which of them have taken two nodes apart.
+        self._now: dict[int, Partition] = {}
+        self._took: set[int] = set()
+        for place, partition in enumerate(partitions):
             end = until if partition.before is None else min(partition.before, until)
             if partition.after < end:
-                loop.call_later(partition.after, self._begin, partition)
-                loop.call_later(end, self._end, partition)
+                loop.call_later(partition.after, self._begin, place, partition)
+                loop.call_later(end, self._end, place)
 
     def there(self, name: str) -> None:
         """A node is there, again or for the first time."""
         if name not in self._names:
+            pairs = [(other, name) for other in self._names]
             self._names[name] = None
-            if self._now:
-                self._cut_and_join()
+            self._cut_and_join(pairs)
 
-    def _begin(self, partition: Partition) -> None:
-        self._now.append(partition)
-        self._counts["partition"] += len({partition.side(name) for name in self._names}) > 1
-        self._cut_and_join()
+    def _begin(self, place: int, partition: Partition) -> None:
+        self._now[place] = partition
+        self._cut_and_join(combinations(self._names, 2))
 
-    def _end(self, partition: Partition) -> None:
-        self._now.remove(partition)
-        self._cut_and_join()
+    def _end(self, place: int) -> None:
+        del self._now[place]
+        self._cut_and_join(combinations(self._names, 2))
 
-    def _cut_and_join(self) -> None:
-        for a, b in combinations(self._names, 2):
-            apart = any(each.side(a) != each.side(b) for each in self._now)
-            if apart and (a, b) not in self._cut:
+    def _cut_and_join(self, pairs: Iterable[tuple[str, str]]) -> None:
+        for a, b in pairs:
+            between = {place for place, each in self._now.items() if each.parts(a, b)}
+            if new := between - self._took:
+                self._counts["partition"] += len(new)
+                self._took |= new
+            if between and (a, b) not in self._cut:
                 self._cut.add((a, b))
                 self._network.cut(a, b)
-            elif not apart and (a, b) in self._cut:
+            elif not between and (a, b) in self._cut:
                 self._cut.discard((a, b))
                 self._network.uncut(a, b)

@@ -6,14 +6,14 @@ import asyncio
 import signal
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Final
 
 import msgspec
 
 from actors import crashpoints
-from actors.crashpoints import CrashPoint, CrashPoints, announcement
+from actors.crashpoints import CrashPoint, CrashPointReached, CrashPoints, announcement
 from actors.deploy import Simulated
 from actors.errors import NodeStartFailed, UsageError
 from actors.exits import Exit
@@ -89,19 +89,24 @@ class Simulation:
         self._children: dict[str, SimChild] = {}
         self._works: list[SimWork] = []
 
-    def world(self, name: str, generation: int = 0) -> World:
+    def world(self, name: str, generation: int = 0, *, skewed: bool = False) -> World:
         """The world of the launcher's node.
 
         Args:
             name: of the node.
             generation: how many of that name came before; each has randomness of its own.
+            skewed: whether a skew of the plan holds for its clock; those of processes differ from
+                that of their launcher.
         """
-        return self._world(self.network.node(name), name, generation, SimSpawner(self))
+        skew = self.on.faults.skew(name) if skewed else 0.0
+        return self._world(self.network.node(name), name, generation, SimSpawner(self), skew)
 
-    def _world(self, node: SimNode, name: str, generation: int, spawner: SimSpawner) -> World:
+    def _world(
+        self, node: SimNode, name: str, generation: int, spawner: SimSpawner, skew: float
+    ) -> World:
         plan = self.on.faults
-        skew = plan.skew(name)
-        self.counts["skew"] += skew != 0
+        if skew:
+            self.counts["skew"] += 1
         clock = node.clock(skew=skew)
         began = self.began + skew
         rng = self.rng.derive("node", name, generation)
@@ -148,7 +153,8 @@ class Simulation:
         """
         config = msgspec.msgpack.decode(spec.config, type=NodeConfig)
         node = self.network.node(spec.name)
-        world = self._world(node, spec.name, config.generation, spawner)
+        skew = self.on.faults.skew(spec.name)
+        world = self._world(node, spec.name, config.generation, spawner, skew)
         heard = spec.on_line
 
         def tell(point: CrashPoint) -> None:
@@ -163,22 +169,26 @@ class Simulation:
         child.start(self.on.start if start is None else start)
         return child
 
-    def _passed(self, point: str, clock: int | None) -> None:
+    def _passed(self, point: str, clock: int | None, actor: str, message: str) -> None:
         """A crash point came by: is it ordered for this node?"""
         owner = OWNER.get()
         for child in self._children.values():
             if child.owner == owner and child.alive:
-                action = child.points.passed(point, clock)
+                action = child.points.passed(point, clock, actor, message)
                 if action is not None:
                     self.counts["crash"] += 1
                     child.perform(action, point)
+                    if actor and not child.alive:
+                        # Unwinds at once: what died before a message must not handle it.
+                        raise CrashPointReached(f"{child.name} ended at crash point {point}")
                 return
 
     @contextmanager
     def running(self) -> Iterator[Simulation]:
         """Crash points are in force within the block."""
+        points = self.on.faults.points
         try:
-            with crashpoints.watched_by(self._passed):
+            with crashpoints.watched_by(self._passed, points) if points else nullcontext():
                 yield self
         finally:
             for work in self._works:

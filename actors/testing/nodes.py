@@ -228,7 +228,7 @@ class Nodes:
             assert self._addresses is not None
             world = World(storage=MemoryStorage(), addresses=self._addresses)
         else:
-            world = self._simulation.world(name, generation)
+            world = self._simulation.world(name, generation, skewed=True)
             assert isinstance(world.context, SimNode)
             inside = world.context.inside
         system = _NodeSystem(name, world, inside)

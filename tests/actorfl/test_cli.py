@@ -21,6 +21,7 @@ from actorfl import cli, errors
 from actorfl.exitcodes import ExitCode
 from actorfl.run import Run
 from actorfl.rundir import RunDirectory
+from actors import Drop, FaultPlan, Kill
 from actors.blocking import EXIT_HUNG
 from actors.deploy import Inline, Processes, Simulated
 from actors.errors import GaveUp, StorageError, UsageError
@@ -135,6 +136,53 @@ def test_another_configuration_is_not_resumed(tmp_path: Path) -> None:
 )
 def test_a_command_line_that_is_not_understood_ends_with_2(arguments: list[str]) -> None:
     assert actorfl(*arguments).exit_code == ExitCode.USAGE
+
+
+@pytest.mark.parametrize(
+    ("deploy", "plan", "words"),
+    [
+        ("inline", "", "nothing can go wrong in one process; give --deploy simulated=N"),
+        ("simulated=2", None, "cannot read the fault plan"),
+        ("simulated=2", "=", "the fault plan is no TOML"),
+        ("simulated=2", "[[fault]]\nkind = 'drop'\np = 2.0", "<= 1.0 - at `$[0].p`"),
+        ("processes=2", "[[fault]]\nkind = 'torn'", "happens to simulated disks alone"),
+    ],
+)
+def test_a_fault_plan_that_cannot_be_or_cannot_be_carried_out_ends_with_2(
+    deploy: str, plan: str | None, words: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "plan.toml"
+    if plan is not None:
+        file.write_text(plan)
+    result = actorfl("run", DIGITS, "--out", tmp_path, "--deploy", deploy, "--faults", file)
+    assert result.exit_code == ExitCode.USAGE
+    said = " ".join(re.sub("[│╭╮╰╯─]", " ", result.stderr).split())
+    assert words in said
+    assert list(tmp_path.glob("digits-*")) == []
+
+
+@pytest.mark.parametrize("deploy", ["simulated=2", "processes=3,spare=1"])
+def test_a_fault_plan_of_the_command_line_is_that_of_the_deployment(
+    deploy: str, tmp_path: Path
+) -> None:
+    plan = FaultPlan(Kill("p0", 1.0), Drop(0.1), seed=3, until=9.0)
+    (tmp_path / "plan.toml").write_text(plan.to_toml())
+    given = cli.parse_deployment(deploy)
+    assert not isinstance(given, Inline)
+    assert cli.disturbed(given, tmp_path / "plan.toml") == replace(given, faults=plan)
+
+
+def test_a_run_under_a_fault_plan_ends_with_the_same_model(tmp_path: Path) -> None:
+    (tmp_path / "plan.toml").write_text(
+        FaultPlan(Kill("p0", 1.0), Drop(0.05), until=20.0).to_toml()
+    )
+    command = ("run", DIGITS, "--set", "until.rounds=2", "--json", "--deploy", "simulated=2")
+    calm = process(*command, "--out", tmp_path / "calm")
+    wild = process(*command, "--out", tmp_path / "wild", "--faults", tmp_path / "plan.toml")
+    assert (calm.returncode, wild.returncode) == (0, 0), wild.stderr
+    calm_end, wild_end = (json.loads(ended.stdout) for ended in (calm, wild))
+    assert wild_end["sha256"] == calm_end["sha256"]
+    assert (calm_end["restarts"], wild_end["restarts"] > 0) == (0, True)
 
 
 def test_a_traceback_is_shown_on_demand_only() -> None:
@@ -451,7 +499,7 @@ def test_help_explains_itself_without_loading_what_learning_needs() -> None:
         [sys.executable, "-c", program], capture_output=True, text=True, timeout=30, check=False
     )
     assert ended.returncode == 0, ended.stderr
-    for word in ("--deploy", "--set", "--resume", "--json", "--out", "--debug", "FILE"):
+    for word in ("--deploy", "--faults", "--set", "--resume", "--json", "--out", "--debug", "FILE"):
         assert word in ended.stdout
 
 

@@ -154,7 +154,7 @@ async def test_what_cannot_be_is_refused_with_a_sentence(deployment: Deployment)
             FaultPlan(Kill("a", 1.0)),
             FaultPlan(CrashPoint("x", "sigkill")),
         ):
-            await refused("happen to processes of a graph", "a", on=Simulated(faults=plan))
+            await refused("happens to processes of a graph", "a", on=Simulated(faults=plan))
 
 
 @simulated

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import re
 import shutil
@@ -9,11 +10,23 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from actorfl import SGD, Every, Result, Run, Star, Supervision
-from actors import CrashPoint, Event, FaultPlan, LiveActor, LiveNode
+from actors import (
+    CrashPoint,
+    Event,
+    FaultPlan,
+    LiveActor,
+    LiveNode,
+    Processes,
+    Simulated,
+    UsageError,
+)
+from actors.crashpoints import HANDLED, TAKEN
+from actors.faults.kinds import Fault, OnMessages
 from actors.testing import Asked, DeadLetters, Nodes, Recorded, TestProbe, When
 from examples.shop.shop import declared
 from tests.examples.test_programs import ENVIRONMENT, ROOT
@@ -157,9 +170,62 @@ def first_column(page: str, head: str) -> list[str]:
     return [name.strip('"') for cell in cells for name in re.findall(r"`(.*?)`", cell)]
 
 
-def test_the_reference_of_faults_names_every_field_place_and_action() -> None:
-    fields, points = (cls.__struct_fields__ for cls in (FaultPlan, CrashPoint))
-    assert sorted(first_column("simulation.md", "field \\| default")) == sorted(fields)
+SELECTORS = ("source", "target", "actor", "message", "rounds")
+TIMES = ("after", "before")
+
+
+def test_the_reference_of_faults_names_every_kind_with_its_fields_and_where_it_can_be() -> None:
+    text = (ROOT / "docs" / "simulation.md").read_text()
+    (table,) = re.findall(r"^\| kind \| its fields.*?\n\n", text, re.DOTALL | re.MULTILINE)
+    shown = {
+        kind: (re.findall(r"`(\w+)`", fields), where)
+        for kind, fields, where in re.findall(
+            r"^\| `(\w+)` \| (.*?) \| .* \| (.*?) \|$", table, re.MULTILINE
+        )
+    }
+    # Its fields have a table of their own.
+    assert shown.pop("CrashPoint") == (["point", "action"], "everywhere")
+    kinds = {kind.__name__: kind for kind in Fault.__args__ if kind is not CrashPoint}
+    assert shown.keys() == kinds.keys()
+    for name, kind in kinds.items():
+        known = set(kind.__struct_fields__)
+        if issubclass(kind, OnMessages):
+            known -= set(SELECTORS)
+        fields, where = shown[name]
+        assert set(fields) == known - set(TIMES), name
+        assert where == possible(name, kind), name
+    assert first_column("simulation.md", "selector \\| what it chooses") == list(SELECTORS)
+    timeless = {name for name, kind in kinds.items() if not set(TIMES) <= {*kind.__struct_fields__}}
+    assert "All but `Kill`, `Freeze`, `Skew` and `CrashPoint` hold for a time" in text
+    assert timeless == {"Kill", "Freeze", "Skew"}
+
+
+def possible(name: str, kind: type[Fault]) -> str:
+    """Where a fault of a kind is not refused."""
+    needed: dict[str, Any] = {"seconds": 1.0, "bandwidth": 1.0, "source": "a", "target": "b", "groups": (("a",),),
+              "node": "p0", "at": 1.0, "factor": 2.0, "offline": 0.1, "session": 1.0}  # fmt: skip
+    fault = kind(**{name: needed[name] for name in kind.__struct_fields__ if name in needed})
+    taken = []
+    for on in (Simulated, Processes):
+        with contextlib.suppress(UsageError):
+            on(1, faults=FaultPlan(fault))
+            taken.append(on)
+    return {2: "everywhere", 1: "simulation", 0: "nowhere yet: refused"}[len(taken)]
+
+
+def test_the_plan_of_the_reference_is_one_and_can_be_carried_out() -> None:
+    (toml,) = blocks("simulation.md", "toml")
+    plan = FaultPlan.from_toml(toml)
+    assert [type(fault).__name__ for fault in plan.faults] == [
+        "Drop", "Partition", "Kill", "Churn", "CrashPoint"
+    ]  # fmt: skip
+    assert FaultPlan.from_toml(plan.to_toml()) == plan
+    Simulated(2, faults=plan)
+    Processes(2, faults=plan)
+
+
+def test_the_reference_of_crash_points_names_every_field_and_action() -> None:
+    points = CrashPoint.__struct_fields__
     assert first_column("simulation.md", "field \\| what it takes") == list(points)
     optional = dict(zip(points[::-1], CrashPoint.__struct_defaults__[::-1], strict=False))
     shown = ", ".join(f"{one}={optional[one]!r}" if one in optional else one for one in points)
@@ -179,7 +245,11 @@ def test_the_reference_of_crash_points_names_every_place_and_whether_it_tells_it
         for name, rest in re.findall(r'crash_point\("([\w.]+)"(, [^)]+)?\)', file.read_text())
     }
     text = (ROOT / "docs" / "simulation.md").read_text()
-    assert dict(re.findall(r"^\| `([\w.]+)` \| .* \| (yes|no) \|$", text, re.MULTILINE)) == passed
+    (table,) = re.findall(r"^\| place \| when.*?\n\n", text, re.DOTALL | re.MULTILINE)
+    shown = dict(re.findall(r"^\| `([\w.]+)` \| .* \| (.*?) \|$", table, re.MULTILINE))
+    assert shown.pop(TAKEN).startswith("if the message does")
+    assert shown.pop(HANDLED) == "likewise"
+    assert shown == passed
 
 
 def test_the_run_of_the_reference_is_one_run_in_toml_and_in_python(tmp_path: Path) -> None:
