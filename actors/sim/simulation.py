@@ -34,6 +34,9 @@ from transports.sim.owner import OWNER, owned
 
 _FIRST_PID: Final = 1000
 
+_KEPT: Final = 120
+"""Events of the network that are held on to, for the story of what went wrong."""
+
 
 @dataclass(frozen=True)
 class SimulationStatistics:
@@ -77,7 +80,7 @@ class Simulation:
         self.on = on
         self.loop = loop
         self.disk = disk or Disk()
-        self.trace = Trace()
+        self.trace = Trace(keep=_KEPT)
         self.network = SimNetwork(loop, seed=on.seed, net=on.net, trace=self.trace)
         self.rng = SeededRng(on.seed)
         self.counts: Counter[str] = Counter()

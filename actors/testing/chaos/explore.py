@@ -1,0 +1,241 @@
+"""Plays a scenario under many schedules of faults, in processes of their own."""
+
+from __future__ import annotations
+
+import os
+import selectors
+import subprocess
+import sys
+import time
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from actors.errors import UsageError
+from actors.faults.plan import FaultPlan
+from actors.testing.chaos.report import Failed, Played, Report
+from actors.testing.chaos.scenario import Evidence, Scenario
+from actors.testing.chaos.worker import Job, Player, Said, load
+
+MOST_SHORTENED: Final = 5
+"""Failed seeds that are shortened: the others mostly show the same, and each takes a minute."""
+
+_WAIT: Final = 5.0
+"""Seconds in which a process that is told nothing more ends."""
+
+
+def explore(
+    scenario: Scenario[Any] | str,
+    seeds: Iterable[int],
+    *,
+    arguments: tuple[str, ...] = (),
+    jobs: int = 2,
+    on_played: Callable[[Played], object] = lambda _: None,
+    on_failed: Callable[[Failed], object] = lambda _: None,
+) -> Report:
+    """Play a scenario under the schedule of each seed, and shorten those that break something.
+
+    Args:
+        scenario: a scenario, which is played in this process; or where it is found,
+            ``module:attr`` or ``file.py:attr``, and it is played in processes of their own.
+        seeds: of the schedules.
+        arguments: where ``attr`` is a function that makes the scenario: what it is given.
+        jobs: processes, at least 1; about as many as there are cores.
+        on_played: called after each seed.
+        on_failed: called with each schedule that was shortened: the first ``MOST_SHORTENED``.
+
+    Raises:
+        UsageError: there is no such scenario, or it does not hold without faults.
+    """
+    began = time.perf_counter()
+    played: list[Played] = []
+    failed: list[Failed] = []
+
+    def heard(one: Played) -> None:
+        played.append(one)
+        on_played(one)
+
+    def shortened(one: Failed) -> None:
+        failed.append(one)
+        on_failed(one)
+
+    if isinstance(scenario, Scenario):
+        player = Player(scenario)
+        for seed in seeds:
+            heard(player.played(seed))
+        for one in [one for one in played if one.broken][:MOST_SHORTENED]:
+            shortened(player.shortened(one.seed))
+    else:
+        if jobs < 1:
+            raise UsageError(f"jobs={jobs} plays nothing; give at least 1")
+        pool = _Pool(_absolute(scenario), arguments, jobs, heard, shortened)
+        pool.carry_out(deque(seeds))
+    known = {one.seed for one in failed}
+    failed += [_unshortened(one) for one in played if one.broken and one.seed not in known]
+    return Report.of(played, failed, time.perf_counter() - began)
+
+
+def replay(
+    scenario: Scenario[Any] | str, plan: FaultPlan, *, arguments: tuple[str, ...] = ()
+) -> tuple[Evidence[Any], dict[str, str]]:
+    """Play one schedule again, in this process.
+
+    Returns:
+        What it left, with its story, and what of it does not hold: a sentence by invariant.
+
+    Raises:
+        UsageError: there is no such scenario, or it does not hold without faults.
+    """
+    found = load(scenario, arguments) if isinstance(scenario, str) else scenario
+    return Player(found).judged(plan)
+
+
+def _absolute(reference: str) -> str:
+    home, colon, name = reference.rpartition(":")
+    return f"{Path(home).resolve()}{colon}{name}" if home.endswith(".py") else reference
+
+
+def _unshortened(one: Played) -> Failed:
+    return Failed(
+        seed=one.seed, broken=one.broken, plan="", faults=0, drawn=0, plays=0, digest=one.digest
+    )
+
+
+@dataclass
+class _Process:
+    """One that plays, and what it was told last."""
+
+    child: subprocess.Popen[bytes]
+    writing: int
+    reading: int
+    number: int
+    told: tuple[str, int] | None = None
+    ready: bool = False
+    buffer: bytearray = field(default_factory=bytearray)
+
+
+class _Pool:
+    """Processes that play; each gets the next seed when it is through with one."""
+
+    def __init__(
+        self,
+        scenario: str,
+        arguments: tuple[str, ...],
+        jobs: int,
+        heard: Callable[[Played], object],
+        shortened: Callable[[Failed], object],
+    ) -> None:
+        self._scenario = scenario
+        self._arguments = arguments
+        self._jobs = jobs
+        self._heard = heard
+        self._shortened = shortened
+        self._processes: list[_Process] = []
+        self._to_shorten = 0
+        self._made = 0
+
+    def carry_out(self, seeds: deque[int]) -> None:
+        """Play them all."""
+        todo: deque[tuple[str, int]] = deque(("play", seed) for seed in seeds)
+        with selectors.DefaultSelector() as selector:
+            try:
+                for _ in range(min(self._jobs, len(todo))):
+                    self._start(selector)
+                while any(p.told is not None or not p.ready for p in self._processes):
+                    for key, _events in selector.select():
+                        self._read(key.data, selector, todo)
+            finally:
+                for process in self._processes:
+                    self._end(process)
+
+    def _start(self, selector: selectors.BaseSelector) -> None:
+        ins, writing = os.pipe()
+        reading, outs = os.pipe()
+        try:
+            child = subprocess.Popen(
+                [sys.executable, "-m", "actors.testing.chaos.worker", str(ins), str(outs)],
+                pass_fds=(ins, outs), stdin=subprocess.DEVNULL, stdout=sys.stderr.fileno(),
+                env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+            )  # fmt: skip
+        finally:
+            os.close(ins)
+            os.close(outs)
+        self._made += 1
+        process = _Process(child, writing, reading, self._made)
+        self._processes.append(process)
+        selector.register(reading, selectors.EVENT_READ, process)
+        job = Job(scenario=self._scenario, arguments=self._arguments, number=self._made)
+        self._write(process, msgspec.json.encode(job))
+
+    @staticmethod
+    def _write(process: _Process, line: bytes) -> None:
+        try:
+            os.write(process.writing, line + b"\n")
+        except BrokenPipeError:
+            pass  # its end is read next
+
+    def _read(
+        self, process: _Process, selector: selectors.BaseSelector, todo: deque[tuple[str, int]]
+    ) -> None:
+        data = os.read(process.reading, 1 << 16)
+        if not data:
+            selector.unregister(process.reading)
+            self._end(process)
+            self._processes.remove(process)
+            self._died(process, selector, todo)
+            return
+        process.buffer += data
+        while (end := process.buffer.find(b"\n")) >= 0:
+            line = bytes(process.buffer[:end])
+            del process.buffer[: end + 1]
+            self._said(process, msgspec.json.decode(line, type=Said), todo)
+
+    def _said(self, process: _Process, said: Said, todo: deque[tuple[str, int]]) -> None:
+        if said.trouble is not None:
+            raise UsageError(f"{self._scenario} cannot be played: {said.trouble}")
+        process.ready, process.told = True, None
+        if said.played is not None:
+            if said.played.broken and self._to_shorten < MOST_SHORTENED:
+                self._to_shorten += 1
+                todo.append(("shorten", said.played.seed))
+            self._heard(said.played)
+        if said.failed is not None:
+            self._shortened(said.failed)
+        # One that waited when a seed failed late is told now.
+        for each in self._processes:
+            if todo and each.ready and each.told is None:
+                each.told = todo.popleft()
+                word, seed = each.told
+                self._write(each, f"{word} {seed}".encode())
+
+    def _died(
+        self, process: _Process, selector: selectors.BaseSelector, todo: deque[tuple[str, int]]
+    ) -> None:
+        code = process.child.returncode
+        if process.told is None:
+            raise UsageError(
+                f"a process that was to play {self._scenario} ended with {code}; what it printed "
+                "says why"
+            )
+        word, seed = process.told
+        if word == "play":
+            sentence = f"the process that played it ended with {code}"
+            self._heard(Played(seed=seed, broken={"ends": sentence}))
+        if todo:
+            self._start(selector)
+
+    @staticmethod
+    def _end(process: _Process) -> None:
+        if process.child.returncode is not None:
+            return
+        os.close(process.writing)
+        os.close(process.reading)
+        try:
+            process.child.wait(_WAIT if process.told is None else 0.0)
+        except subprocess.TimeoutExpired:
+            process.child.kill()
+            process.child.wait()

@@ -1,0 +1,289 @@
+"""Looks on while something is played, and changes nothing: calls go through it to themselves."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import msgspec
+
+from actors.asks import Asks
+from actors.cell import Cell
+from actors.events import Event, EventStream
+from actors.faults.links import OUT_OF_ORDER, FaultyLinks
+from actors.sim import Simulation
+from actors.system import ActorSystem
+from transports import Link, NodeId
+from transports.sim import SimNetwork
+
+TOLD: Final = 100
+"""Events of actors and faults in a story: more than this nobody reads."""
+
+_NETWORK: Final = 40
+"""And of the network: they say less."""
+
+_NO_FAULTS: Final = frozenset({OUT_OF_ORDER})
+
+_EQUAL: Final = 1e-6
+"""Seconds by which virtual times that are equal may differ: a deadline is a sum of floats."""
+
+_COUNTED: Final = (ActorSystem, Cell, Simulation, Link, asyncio.Task)
+
+_LONGEST: Final = 300
+"""Characters of one line of a story."""
+
+
+@dataclass
+class _Asked:
+    node: str
+    number: int
+    message: str
+    deadline: float
+    ended: float | None = None
+
+
+@dataclass
+class _Frozen:
+    since: float
+    until: float | None = None
+
+
+@dataclass
+class _Counts:
+    """What became of the messages that arrived at one node from others."""
+
+    arrived: int = 0
+    taken: int = 0
+
+
+@dataclass
+class Looking:
+    """What is seen of one play."""
+
+    simulations: list[Simulation] = field(default_factory=list)
+    systems: list[ActorSystem] = field(default_factory=list)
+    links: list[tuple[NodeId, Link[Any]]] = field(default_factory=list)
+    _asked: dict[tuple[int, int], _Asked] = field(default_factory=dict)
+    _names: dict[int, str] = field(default_factory=dict)
+    _crashed: dict[str, list[float]] = field(default_factory=dict)
+    _gone: set[NodeId] = field(default_factory=set)
+    _frozen: dict[str, list[_Frozen]] = field(default_factory=dict)
+    _counts: _Counts = field(default_factory=_Counts)
+    _events: deque[tuple[float, str]] = field(default_factory=lambda: deque(maxlen=TOLD))
+
+    # -- what is seen -----------------------------------------------------------------------------
+
+    @contextmanager
+    def on(self) -> Iterator[Looking]:
+        """See what happens within the block."""
+        with ExitStack() as stack:
+            for cls, name, around in (
+                (Simulation, "__init__", self._simulation),
+                (ActorSystem, "__init__", self._system),
+                (Link, "__init__", self._link),
+                (Asks, "open", self._opened),
+                (Asks, "_take", self._ended),
+                (Asks, "close", self._ended),
+                (SimNetwork, "crash", self._crash),
+                (SimNetwork, "freeze", self._freeze),
+                (SimNetwork, "thaw", self._thaw),
+                (FaultyLinks, "deliver", self._delivered),
+                (EventStream, "publish", self._published),
+            ):
+                stack.enter_context(_around(cls, name, around))
+            yield self
+
+    def _simulation(
+        self, call: Callable[..., None], simulation: Simulation, *a: Any, **k: Any
+    ) -> None:
+        call(simulation, *a, **k)
+        self.simulations.append(simulation)
+
+    def _system(self, call: Callable[..., None], system: ActorSystem, *a: Any, **k: Any) -> None:
+        call(system, *a, **k)
+        self.systems.append(system)
+        self._names[id(system.events)] = system.name
+
+    def _link(
+        self, call: Callable[..., None], link: Link[Any], node: NodeId, *a: Any, **k: Any
+    ) -> None:
+        call(link, node, *a, **k)
+        if not link.local:
+            self.links.append((node, link))
+
+    def _opened(self, call: Callable[..., Any], asks: Asks, number: int, ref: Any, message: Any,
+                timeout: float, *rest: Any, **k: Any) -> Any:  # fmt: skip
+        self._asked[id(asks), number] = _Asked(
+            self._name_of(asks), number, message.__name__, _now() + timeout
+        )
+        return call(asks, number, ref, message, timeout, *rest, **k)
+
+    def _ended(self, call: Callable[..., Any], asks: Asks, number: int) -> Any:
+        asked = self._asked.get((id(asks), number))
+        if asked is not None and asked.ended is None:
+            asked.ended = _now()
+        return call(asks, number)
+
+    def _name_of(self, asks: Asks) -> str:
+        return next((s.name for s in reversed(self.systems) if s.asks is asks), "?")
+
+    def _crash(self, call: Callable[..., None], network: SimNetwork, name: str) -> None:
+        self._crashed.setdefault(name, []).append(_now())
+        self._gone.update(s.node for s in self.systems if s.name == name)
+        self._say(f"{name} crashes")
+        call(network, name)
+
+    def _freeze(self, call: Callable[..., None], network: SimNetwork, name: str) -> None:
+        self._frozen.setdefault(name, []).append(_Frozen(_now()))
+        self._say(f"{name} is frozen")
+        call(network, name)
+
+    def _thaw(self, call: Callable[..., None], network: SimNetwork, name: str) -> None:
+        for each in self._frozen.get(name, ()):
+            each.until = each.until or _now()
+        self._say(f"{name} goes on")
+        call(network, name)
+
+    def _delivered(self, call: Callable[..., None], links: FaultyLinks, source: str, parcel: Any,
+                   deliver: Callable[..., None], *args: Any) -> None:  # fmt: skip
+        self._counts.arrived += 1
+
+        def taken(*inner: Any) -> None:
+            self._counts.taken += 1
+            deliver(*inner)
+
+        before = links.counts.copy()
+        call(links, source, parcel, taken, *args)
+        for kind in links.counts.keys() - _NO_FAULTS:
+            if links.counts[kind] > before[kind]:
+                self._say(f"{links._node}: {kind} of {_described(parcel)} from {source}")
+
+    def _published(self, call: Callable[..., None], events: EventStream, event: Event) -> None:
+        self._say(f"{self._names.get(id(events), '?')}: {_told(event)}")
+        call(events, event)
+
+    def _say(self, sentence: str) -> None:
+        self._events.append((_now(), sentence[:_LONGEST]))
+
+    # -- what follows from it -----------------------------------------------------------------------
+
+    def asks(self) -> tuple[str, ...]:
+        """Asks that did not end by their deadline, and whose node could have ended them."""
+        found = []
+        for asked in self._asked.values():
+            limit = asked.deadline
+            for frozen in self._frozen.get(asked.node, ()):
+                if frozen.since <= limit:
+                    limit = max(limit, frozen.until if frozen.until is not None else limit)
+            if asked.ended is not None and asked.ended <= limit + _EQUAL:
+                continue
+            # Its own node went down with it.
+            if any(at <= limit for at in self._crashed.get(asked.node, ())):
+                continue
+            when = "never ended" if asked.ended is None else f"ended at {asked.ended:.3f} s"
+            found.append(
+                f"ask {asked.number} of {asked.node} for {asked.message} was to end by "
+                f"{limit:.3f} s and {when}"
+            )
+        return tuple(found)
+
+    def messages(self, faults: Mapping[str, int]) -> tuple[str, ...]:
+        """Messages that are not accounted for.
+
+        Of each two nodes, on the control lane: what left and did not arrive was given up by the
+        sender, which says so, unless the sender itself crashed; nothing arrived that was not sent.
+        Of all that arrived, every message was passed on once for each time that the plan let it,
+        or still waited, as the plan said, when its node ended.
+        """
+        found = []
+        arrived: Counter[tuple[NodeId, NodeId]] = Counter()
+        for node, link in self.links:
+            receiving = link.channel("control").receiving
+            arrived[link.peer, node] += receiving.last - receiving.missed
+        for node, link in self.links:
+            sending = link.channel("control").sending
+            came = arrived[node, link.peer]
+            if came > sending.last:
+                found.append(
+                    f"{link.peer} had {came} messages of {node}, which sent {sending.last}"
+                )
+            missing = sending.last - came
+            if node not in self._gone and missing > sending.lost:
+                found.append(
+                    f"of {sending.last} messages of {node} to {link.peer} {came} arrived and only "
+                    f"{sending.lost} are told as lost"
+                )
+        lost = faults.get("drop", 0) + faults.get("cut", 0)
+        due = self._counts.arrived - lost + faults.get("duplicate", 0)
+        taken = self._counts.taken
+        waits = any(faults.get(kind) for kind in ("delay", "jitter", "reorder", "throttle"))
+        if taken > due or (taken < due and not waits):
+            found.append(
+                f"{self._counts.arrived} messages arrived, {lost} of them the plan lost and "
+                f"{faults.get('duplicate', 0)} it doubled, but {taken} were passed on"
+            )
+        return tuple(found)
+
+    def story(self) -> tuple[str, ...]:
+        """The last of what happened, oldest first."""
+        began = self.simulations[0].began if self.simulations else 0.0
+        lines = [(at, f"{at - began:9.3f} s  {sentence}") for at, sentence in self._events]
+        for simulation in self.simulations:
+            for event in simulation.trace.events[-_NETWORK:]:
+                at = event.ns / 1e9
+                lines.append((
+                    at,
+                    f"{at - began:9.3f} s  {event.source} -> {event.target}: {event.label} "
+                    f"{event.number}, {event.size} B",
+                ))  # fmt: skip
+        lines.sort(key=lambda each: each[0])
+        return tuple(line for _, line in lines)
+
+
+def living() -> Counter[str]:
+    """How many of the runtime's objects are alive, by kind."""
+    gc.collect()
+    counts: Counter[str] = Counter()
+    for each in gc.get_objects():
+        if isinstance(each, _COUNTED):
+            counts[type(each).__name__] += 1
+    return counts
+
+
+@contextmanager
+def _around(cls: type[Any], name: str, around: Callable[..., Any]) -> Iterator[None]:
+    original = getattr(cls, name)
+
+    def through(self: Any, *args: Any, **named: Any) -> Any:
+        return around(original, self, *args, **named)
+
+    setattr(cls, name, through)
+    try:
+        yield
+    finally:
+        setattr(cls, name, original)
+
+
+def _told(event: Event) -> str:
+    fields = msgspec.to_builtins(event)
+    name = fields.pop("event", type(event).__name__)
+    fields.pop("traceback", None)
+    told = " ".join(
+        f"{key}={value!r}" for key, value in fields.items() if value not in ("", (), [])
+    )
+    return f"{name} {' '.join(told.split())}"
+
+
+def _described(parcel: Any) -> str:
+    if not parcel.ordinary:
+        return "a signal or reply"
+    return f"{parcel.message} to {parcel.actor}" if parcel.actor else str(parcel.message)
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

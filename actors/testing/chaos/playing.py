@@ -1,0 +1,83 @@
+"""Plays a scenario once, and tells what it left."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Awaitable
+from dataclasses import replace
+from typing import TypeVar
+
+from actors.deploy import Simulated
+from actors.faults.plan import FaultPlan
+from actors.runner import run
+from actors.testing.chaos.looking import Looking, living
+from actors.testing.chaos.scenario import Evidence, Scenario
+
+R = TypeVar("R")
+
+
+def undisturbed(scenario: Scenario[R]) -> Evidence[R]:
+    """The play without faults, which the others are compared with.
+
+    Raises:
+        Exception: what it raised: a scenario must hold without faults at first.
+    """
+    # Twice: what is loaded and cached once must not look like what a play leaves behind.
+    found = play(scenario, FaultPlan(), None)
+    if found.error is not None:
+        raise found.error
+    return play(scenario, FaultPlan(), None)
+
+
+def play(scenario: Scenario[R], plan: FaultPlan, reference: Evidence[R] | None) -> Evidence[R]:
+    """Play a scenario under a schedule of faults.
+
+    Args:
+        scenario: what.
+        plan: what goes wrong; its seed is also the simulation's.
+        reference: the undisturbed play; None where this is it.
+    """
+    seed = plan.seed if plan else scenario.on.seed
+    on = replace(scenario.on, seed=seed, faults=plan)
+    before = living()
+    found = _played(scenario, on, reference)
+    after = living()
+    after.subtract(before)
+    return replace(found, left={kind: count for kind, count in after.items() if count > 0})
+
+
+def _played(scenario: Scenario[R], on: Simulated, reference: Evidence[R] | None) -> Evidence[R]:
+    looking = Looking()
+    result: R | None = None
+    error: BaseException | None = None
+    with looking.on():
+        try:
+            result = run(_awaited(scenario.play(on)), on=on)
+        except (Exception, asyncio.CancelledError) as raised:  # noqa: BLE001  (it is judged)
+            # Its frames hold what was played.
+            error = raised.with_traceback(None)
+            error.__context__ = error.__cause__ = None
+    faults: Counter[str] = Counter()
+    for simulation in looking.simulations:
+        faults.update(simulation.counts)
+    told = [simulation.statistics() for simulation in looking.simulations]
+    counted = dict(+faults)
+    return Evidence(
+        plan=on.faults,
+        result=result,
+        error=error,
+        seconds=sum(each.seconds for each in told),
+        digest="-".join(each.digest for each in told),
+        faults=counted,
+        killed=sum(each.killed for each in told),
+        started=sum(each.started for each in told),
+        asks=looking.asks(),
+        messages=looking.messages(counted),
+        story=looking.story(),
+        reference=reference,
+    )
+
+
+async def _awaited(awaitable: Awaitable[R]) -> R:
+    return await awaitable

@@ -1,0 +1,173 @@
+"""A process that plays seeds of a scenario as it is told: ``python -m actors.testing.chaos.worker``.
+
+Lines of JSON go both ways over two descriptors that it is given; what is printed goes to standard
+error. It ends when nobody tells it anything any more.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from actors import code
+from actors.errors import UsageError
+from actors.faults.plan import FaultPlan
+from actors.testing.chaos.generator import generate
+from actors.testing.chaos.playing import play, undisturbed
+from actors.testing.chaos.report import Failed, Played
+from actors.testing.chaos.scenario import Evidence, Scenario
+from actors.testing.chaos.shrinking import shrink
+
+_BEYOND = 1.25
+"""Faults begin within the time that the play takes undisturbed, and a quarter: they make it longer,
+and what comes after its end would take no effect."""
+
+
+class Job(msgspec.Struct, frozen=True, kw_only=True):
+    """What a process is told first.
+
+    Attributes:
+        scenario: ``module:attr`` or ``/abs/file.py:attr``, a ``Scenario`` or what makes one.
+        arguments: for what makes it.
+        number: of the process.
+        fewest: faults of a schedule at least; None for the usual.
+        most: at most.
+    """
+
+    scenario: str
+    arguments: tuple[str, ...] = ()
+    number: int = 0
+
+
+class Said(msgspec.Struct, frozen=True, kw_only=True):
+    """What a process says: that it is ready, what it played, or what became of a failed seed."""
+
+    ready: bool = False
+    trouble: str | None = None
+    played: Played | None = None
+    failed: Failed | None = None
+
+
+def load(reference: str, arguments: tuple[str, ...] = ()) -> Scenario[Any]:
+    """The scenario that a reference names.
+
+    Raises:
+        CodeTravelError: it cannot be imported.
+        UsageError: what is there is no scenario and makes none.
+    """
+    found = code.load(code.parse(reference))
+    if not isinstance(found, Scenario) and callable(found):
+        found = found(*arguments)
+    if not isinstance(found, Scenario):
+        raise UsageError(
+            f"{reference} is a {type(found).__name__}; name a Scenario, or a function that "
+            "returns one"
+        )
+    return found
+
+
+class Player:
+    """Plays one scenario again and again.
+
+    Args:
+        scenario: what.
+        number: of the process that it does so in.
+    """
+
+    def __init__(self, scenario: Scenario[Any], number: int = 0) -> None:
+        self.scenario = scenario
+        self.reference = undisturbed(scenario)
+        self._number = number
+        broken = scenario.broken(self.reference)
+        if broken:
+            name, sentence = next(iter(broken.items()))
+            raise UsageError(f"without any fault {name!r} does not hold: {sentence}")
+
+    @property
+    def seconds(self) -> float:
+        """Within which faults begin."""
+        given = self.scenario.seconds
+        return self.reference.seconds * _BEYOND if given is None else given
+
+    def plan(self, seed: int) -> FaultPlan:
+        """The schedule of a seed."""
+        scenario = self.scenario
+        return generate(
+            seed, scenario.nodes, self.seconds, points=scenario.points, kinds=scenario.kinds
+        )
+
+    def judged(self, plan: FaultPlan) -> tuple[Evidence[Any], dict[str, str]]:
+        """Play a schedule; what it left, and what of it does not hold."""
+        evidence = play(self.scenario, plan, self.reference)
+        return evidence, self.scenario.broken(evidence)
+
+    def played(self, seed: int) -> Played:
+        """Play the schedule of a seed."""
+        began = time.perf_counter()
+        evidence, broken = self.judged(self.plan(seed))
+        return Played(
+            seed=seed, broken=broken, digest=evidence.digest, faults=dict(evidence.faults),
+            kills=evidence.kills, restarts=evidence.restarts,
+            seconds=time.perf_counter() - began, virtual=evidence.seconds, memory=_memory(),
+            process=self._number,
+        )  # fmt: skip
+
+    def shortened(self, seed: int) -> Failed:
+        """The shortest schedule found under which the same breaks as under that of a seed."""
+        whole = self.plan(seed)
+        _, broken = self.judged(whole)
+        wanted = set(broken)
+
+        def breaks(plan: FaultPlan) -> bool:
+            return bool(wanted & set(self.judged(plan)[1]))
+
+        plan, plays = shrink(whole, breaks)
+        evidence, broken = self.judged(plan)
+        return Failed(
+            seed=seed, broken=broken, plan=plan.to_toml(), faults=len(plan), drawn=len(whole),
+            plays=plays, digest=evidence.digest, story=evidence.story,
+        )  # fmt: skip
+
+
+def _memory() -> int:
+    try:
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+    except OSError:  # no /proc, as on macOS
+        return 0
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+def main(reading: int, writing: int) -> None:
+    """Play what comes in, line by line, until nothing comes any more."""
+    sys.stdout = sys.stderr
+    with os.fdopen(reading, "rb") as ins, os.fdopen(writing, "wb", buffering=0) as outs:
+
+        def say(what: Said) -> None:
+            outs.write(msgspec.json.encode(what) + b"\n")
+
+        job = msgspec.json.decode(ins.readline(), type=Job)
+        try:
+            player = Player(load(job.scenario, job.arguments), job.number)
+        except Exception as error:  # noqa: BLE001  (whoever explores is told)
+            say(Said(trouble=f"{type(error).__name__}: {error}"))
+            return
+        # What is there from now on to the end need not be looked through after each play.
+        gc.collect()
+        gc.freeze()
+        say(Said(ready=True))
+        for line in ins:
+            word, _, number = line.decode().strip().partition(" ")
+            if word == "play":
+                say(Said(played=player.played(int(number))))
+            else:
+                say(Said(failed=player.shortened(int(number))))
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), int(sys.argv[2]))
