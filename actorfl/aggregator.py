@@ -43,6 +43,7 @@ from actorfl.protocol import (
 from actorfl.rounds import Answer, Phase, Rounds, Verdict
 from actorfl.terms import Contribution, Sum, Terms, TermsError
 from actorfl.until import Progress
+from actorfl.witness import Kind, witness
 from actors import Actor, ActorRef, Message
 from actors.crashpoints import crash_point
 from transports import LandingPool, LinkFull, Transfer, Weights
@@ -199,6 +200,7 @@ class Aggregator(Actor):
         if message.stamp.run != self._plan.identity:
             self._rounds.dropped["foreign"] += 1
             return
+        self._witness("heard", message.worker, message.incarnation)
         answer = self._rounds.ready(message.worker, message.incarnation, message.examples)
         if answer in (Answer.UNKNOWN, Answer.FENCED):
             return
@@ -229,6 +231,7 @@ class Aggregator(Actor):
             if message.stamp.run != self._plan.identity:
                 self._rounds.dropped["foreign"] += 1
                 return
+            self._witness("heard", message.worker, message.incarnation)
             verdict = self._rounds.put(
                 message.worker, message.incarnation, message.stamp.clock, message.stamp.version
             )
@@ -258,6 +261,7 @@ class Aggregator(Actor):
         else:
             try:
                 self._merge(worker, self._terms(message))
+                self._witness("merged", worker, message.incarnation)
             except Refusal as refusal:
                 self._refuse(message, refusal)
                 return
@@ -316,6 +320,7 @@ class Aggregator(Actor):
                 _log.info("clock %d begins anew on a wider grid: %s", self._rounds.clock, refusal)
                 self._grid = wider
                 self._merger.restart(wider, self._rounds.clock)
+                self._witness("opened")
                 again = self._rounds.arrived - {worker}
                 self._rounds.arrived.clear()
                 for name in sorted(again):
@@ -369,6 +374,16 @@ class Aggregator(Actor):
             _log.debug("%s is not told to %s now: %s", type(message).__name__, to.path, full)
             return None
 
+    def _witness(
+        self,
+        kind: Kind,
+        worker: str = "",
+        incarnation: int = 0,
+        workers: tuple[str, ...] = (),
+    ) -> None:
+        by = (self.system.generation << 20) | self.restarts
+        witness(kind, by, self._rounds.clock, worker, incarnation, workers)
+
     def _stamp(self) -> Stamp:
         return Stamp(self._plan.identity, self._rounds.clock, self._rounds.clock)
 
@@ -408,6 +423,7 @@ class Aggregator(Actor):
             self._merger = Merger(self._layout, self._grid, self._rounds.clock)
         else:
             self._merger.restart(self._grid, self._rounds.clock)
+        self._witness("opened")
         for name in self._rounds.open(self._rounds.clock):
             self._go(name)
         self._evaluate()
@@ -435,6 +451,8 @@ class Aggregator(Actor):
         rounds = self._rounds
         merged = self._merger.merged()
         crash_point("aggregator.merged", rounds.clock)
+        inside = sorted(each.worker for each in self._merger.contributions)
+        self._witness("closed", workers=tuple(inside))
         closed = Closed(
             rounds.clock,
             rounds.clock,
@@ -466,6 +484,7 @@ class Aggregator(Actor):
         due = self._plan.at != "nowhere" and (rounds.clock % self._plan.every == 0 or self._final)
         self._pending = PendingRow(rounds.clock, fields, due)
         await self._save(finished=False)
+        self._witness("saved")
         await self._open()
 
     async def _write_row(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 
+from actorfl import memo
 from actorfl.lane import lane_of
 from actorfl.mean import Mean
 from actorfl.protocol import Build, Evaluate, Evaluated, Idle, Initial, pack, unpack
@@ -83,4 +84,9 @@ class Evaluator(Actor):
         model.load(module, vector, integers)
         if self._test is None:
             self._test = self._task.test()
-        return {} if self._test is None else fit.evaluate(self._task, module, self._test)
+        test = self._test
+        if test is None:
+            return {}
+        return memo.recalled(
+            "evaluate", lambda: fit.evaluate(self._task, module, test), vector, integers
+        )

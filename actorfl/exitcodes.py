@@ -49,5 +49,6 @@ class ExitCode(IntEnum):
 
     RUN_FAILED = 30, "the run started and gave up"
     NO_ANSWER = 31, "nobody who can be looked at answers at the address, or no longer"
+    BROKEN = 32, "under some schedule of faults something did not hold that must always hold"
 
     INTERRUPTED = 130, "Ctrl-C or SIGTERM"

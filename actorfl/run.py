@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from actorfl import config, registry
 from actorfl.algorithm import Algorithm
+from actorfl.chaos.settings import Chaos
 from actorfl.config import Place, Table
 from actorfl.errors import ConfigError, Misfit, MissingKey, UnknownKey, WrongType, WrongValue
 from actorfl.every import Every
@@ -178,7 +179,7 @@ class Run:
         """
         top = Place(source, settings=settings)
         for key in table:
-            if key not in _KEYS:
+            if key not in _KEYS and key not in _BESIDE:
                 raise UnknownKey("key", key, top.inside(key), _meant(key, table, base))
         for key in ("task", "topology", "algorithm", "local", "until"):
             if key not in table:
@@ -189,6 +190,8 @@ class Run:
             place = top.of(key)
             if key in SLOTS:
                 values[key] = config.build(SLOTS[key], value, place, where)
+            elif key in _BESIDE:
+                config.convert(value, _BESIDE[key], place)  # refused here if it cannot be
             elif key != "base":
                 values[key] = config.convert(value, _PLAIN[key], place)
         return cls(**values, base=where)
@@ -376,6 +379,8 @@ _PLAIN: dict[str, Any] = {
     "strict": bool,
     "base": str,
 }
+# Sections that a file may have for other commands; no part of the run.
+_BESIDE: dict[str, Any] = {"chaos": Chaos}
 # As people read it: what is learned first, how it is carried out last.
 _KEYS = (
     *("name", "seed", "validate"),

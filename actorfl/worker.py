@@ -6,7 +6,7 @@ import contextlib
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from actorfl import fingerprint
+from actorfl import fingerprint, memo
 from actorfl.algorithm import Ctx
 from actorfl.fingerprint import Fingerprint
 from actorfl.kept import Kept
@@ -15,7 +15,7 @@ from actorfl.mean import Mean
 from actorfl.partition import worker_data
 from actorfl.protocol import Ack, Done, Go, Put, Ready, Refused, Stamp, Wait, unpack
 from actorfl.runtext import RunText
-from actorfl.seeds import seed_for
+from actorfl.seeds import seed_everything, seed_for
 from actorfl.stepping import Stepping
 from actorfl.task import Who
 from actors import Actor, ActorRef, Message
@@ -218,15 +218,18 @@ class Worker(Actor):
             self._data.examples, 0, run.local.lr,
         )  # fmt: skip
         crash_point("worker.fit", stamp.clock)
-        result = fit.fit(
-            self._task,
-            self._data.train,
-            start,
-            integers,
-            local=run.local,
-            seed=seed_for(run.seed, self._name, stamp.clock, "fit"),
-            hook=fit.gradient_hook(algorithm, context),
-        )
+        train = self._data.train
+        seed = seed_for(run.seed, self._name, stamp.clock, "fit")
+        result = memo.recalled(
+            "fit",
+            lambda: fit.fit(
+                self._task, train, start, integers,
+                local=run.local, seed=seed, hook=fit.gradient_hook(algorithm, context),
+            ),
+            self._name, stamp.clock, start, integers, extras, mine,
+        )  # fmt: skip
+        if memo.active():  # what is drawn from now on must not depend on whether it was computed
+            seed_everything(seed)
         terms, after = algorithm.up(
             replace(context, weights=result.vector, steps=result.steps), mine
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import selectors
 import subprocess
@@ -23,6 +24,9 @@ from actors.testing.chaos.worker import Job, Player, Said, load
 
 MOST_SHORTENED: Final = 5
 """Failed seeds that are shortened: the others mostly show the same, and each takes a minute."""
+
+_STDERR: Final = 2
+"""Descriptor of standard error: what a play prints is no part of what this process says."""
 
 _WAIT: Final = 5.0
 """Seconds in which a process that is told nothing more ends."""
@@ -156,9 +160,11 @@ class _Pool:
         ins, writing = os.pipe()
         reading, outs = os.pipe()
         try:
-            child = subprocess.Popen(
-                [sys.executable, "-m", "actors.testing.chaos.worker", str(ins), str(outs)],
-                pass_fds=(ins, outs), stdin=subprocess.DEVNULL, stdout=sys.stderr.fileno(),
+            child = subprocess.Popen(  # noqa: S603  (this interpreter, a module of ours)
+                [sys.executable, "-m", "actors.testing.chaos", str(ins), str(outs)],
+                pass_fds=(ins, outs), stdin=subprocess.DEVNULL, stdout=_STDERR,
+                # Ctrl-C is the business of whoever explores.
+                start_new_session=True,
                 env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
             )  # fmt: skip
         finally:
@@ -173,10 +179,8 @@ class _Pool:
 
     @staticmethod
     def _write(process: _Process, line: bytes) -> None:
-        try:
+        with contextlib.suppress(BrokenPipeError):  # its end is read next
             os.write(process.writing, line + b"\n")
-        except BrokenPipeError:
-            pass  # its end is read next
 
     def _read(
         self, process: _Process, selector: selectors.BaseSelector, todo: deque[tuple[str, int]]
@@ -184,7 +188,7 @@ class _Pool:
         data = os.read(process.reading, 1 << 16)
         if not data:
             selector.unregister(process.reading)
-            self._end(process)
+            self._end(process, ended=True)
             self._processes.remove(process)
             self._died(process, selector, todo)
             return
@@ -229,13 +233,13 @@ class _Pool:
             self._start(selector)
 
     @staticmethod
-    def _end(process: _Process) -> None:
+    def _end(process: _Process, *, ended: bool = False) -> None:
         if process.child.returncode is not None:
             return
         os.close(process.writing)
         os.close(process.reading)
         try:
-            process.child.wait(_WAIT if process.told is None else 0.0)
+            process.child.wait(_WAIT if ended or process.told is None else 0.0)
         except subprocess.TimeoutExpired:
             process.child.kill()
             process.child.wait()

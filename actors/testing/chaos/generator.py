@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Final
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
 
 from actors.crashpoints import CrashPoint
 from actors.errors import UsageError
@@ -23,6 +23,7 @@ from actors.faults.kinds import (
     Skew,
     Slow,
     Throttle,
+    Timed,
     Torn,
 )
 from actors.faults.plan import FaultPlan
@@ -32,8 +33,12 @@ FEWEST: Final = 2
 MOST: Final = 8
 """Faults of a schedule: with more of them each run is the same noise, and shrinking takes long."""
 
+NO_POINTS: Final[Mapping[str, Sequence[str]]] = {}
+
 _LATEST_PASSAGE: Final = 6
 """A crash point is due at one of its first passages: a short run passes few."""
+
+_WRITE: Final = "storage.write"
 
 _SHORTEST: Final = 1e-3
 """Seconds: what a time is rounded to, so that a schedule can be read."""
@@ -43,7 +48,7 @@ class _Draw:
     """What the kinds draw from."""
 
     def __init__(
-        self, rng: Rng, nodes: Sequence[str], seconds: float, points: Sequence[str]
+        self, rng: Rng, nodes: Sequence[str], seconds: float, points: Mapping[str, Sequence[str]]
     ) -> None:
         self._rng = rng
         self.nodes = nodes
@@ -67,12 +72,16 @@ class _Draw:
         """A node, or all of them."""
         return self.one((*self.nodes, "*"))
 
-    def when(self, shortest: float = 0.2, longest: float = 1.0) -> dict[str, float]:
+    def when(self, shortest: float = 0.2, longest: float = 1.0) -> dict[str, Any]:
         """A part of the time: ``after`` and ``before``."""
         length = self.seconds * self._rng.uniform(shortest, longest)
         after = self._rng.uniform(0.0, max(self.seconds - length, 0.0))
         before = max(after + length, after + 2 * _SHORTEST)
         return {"after": round(after, 3), "before": round(before, 3)}
+
+    def passage(self) -> int:
+        """The number of a passage: the first ones more often, since some points have no other."""
+        return 1 + int(self._rng.uniform(0.0, 1.0) ** 2 * _LATEST_PASSAGE)
 
     def moment(self) -> float:
         return self.between(0.0, self.seconds)
@@ -86,8 +95,8 @@ def _kill(draw: _Draw) -> Fault:
 def _crash(draw: _Draw) -> Fault:
     # Killed mostly: an exception costs the actor of its budget, a kill the process.
     action = draw.one(("sigkill", "sigkill", "sigkill", "segfault", "exit:3", "raise"))
-    at = draw.whole(1, _LATEST_PASSAGE)
-    return CrashPoint(draw.one(draw.points), action, at, node=draw.node())
+    point = draw.one(tuple(draw.points))
+    return CrashPoint(point, action, draw.passage(), node=draw.one(draw.points[point]))
 
 
 def _churn(draw: _Draw) -> Fault:
@@ -158,7 +167,7 @@ def _full(draw: _Draw) -> Fault:
 
 
 def _torn(draw: _Draw) -> Fault:
-    return Torn(p=1.0, node="*")
+    return Torn(p=1.0, node="*", **draw.when(0.8, 1.0))
 
 
 KINDS: Final[dict[str, Callable[[_Draw], Fault]]] = {
@@ -187,7 +196,7 @@ def generate(
     nodes: Sequence[str],
     seconds: float,
     *,
-    points: Sequence[str] = (),
+    points: Mapping[str, Sequence[str]] = NO_POINTS,
     kinds: Sequence[str] = (),
     fewest: int = FEWEST,
     most: int = MOST,
@@ -200,7 +209,8 @@ def generate(
         seed: from which all is drawn; also the plan's own.
         nodes: names of the nodes that faults may happen to.
         seconds: within which they begin, above 0; the plan ends with them, a little later.
-        points: crash points that may be due; without any there is no fault of kind ``crash``.
+        points: crash points that may be due, and the nodes whose code passes them; without any
+            there is no fault of kind ``crash``.
         kinds: of faults to draw from, see ``KINDS``; all by default.
         fewest: faults of a schedule at least, 1 or more.
         most: faults of a schedule at most.
@@ -224,9 +234,7 @@ def generate(
         faults.append(KINDS[kind](draw))
         if kind == "torn":
             # A tear shows only where a crash comes in the middle of a write.
-            faults.append(
-                CrashPoint("storage.write", "sigkill", draw.whole(1, _LATEST_PASSAGE),
-                           node=draw.node())
-            )  # fmt: skip
-    longest = max([seconds, *(f.before for f in faults if getattr(f, "before", None))])
-    return FaultPlan(*dict.fromkeys(faults), seed=seed, until=round(longest, 3))
+            node = draw.one(points.get(_WRITE, nodes))
+            faults.append(CrashPoint(_WRITE, "sigkill", draw.passage(), node=node))
+    ends = [fault.before or 0.0 for fault in faults if isinstance(fault, Timed)]
+    return FaultPlan(*dict.fromkeys(faults), seed=seed, until=round(max([seconds, *ends]), 3))

@@ -6,7 +6,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Awaitable
 from dataclasses import replace
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from actors.deploy import Simulated
 from actors.faults.plan import FaultPlan
@@ -15,6 +15,14 @@ from actors.testing.chaos.looking import Looking, living
 from actors.testing.chaos.scenario import Evidence, Scenario
 
 R = TypeVar("R")
+
+_LONGEST: Final = 86_400.0
+"""Virtual seconds of an undisturbed play; one that does not end by then never does."""
+
+_TIMES: Final = 20.0
+_AND: Final = 120.0
+"""A play may take so many times the undisturbed one, and seconds more, after the plan's end: far
+more than any bound that an invariant sets, so that these speak first."""
 
 
 def undisturbed(scenario: Scenario[R]) -> Evidence[R]:
@@ -53,7 +61,7 @@ def _played(scenario: Scenario[R], on: Simulated, reference: Evidence[R] | None)
     error: BaseException | None = None
     with looking.on():
         try:
-            result = run(_awaited(scenario.play(on)), on=on)
+            result = run(_awaited(scenario.play(on), _limit(on.faults, reference)), on=on)
         except (Exception, asyncio.CancelledError) as raised:  # noqa: BLE001  (it is judged)
             # Its frames hold what was played.
             error = raised.with_traceback(None)
@@ -73,11 +81,24 @@ def _played(scenario: Scenario[R], on: Simulated, reference: Evidence[R] | None)
         killed=sum(each.killed for each in told),
         started=sum(each.started for each in told),
         asks=looking.asks(),
-        messages=looking.messages(counted),
+        messages=looking.messages(),
         story=looking.story(),
         reference=reference,
     )
 
 
-async def _awaited(awaitable: Awaitable[R]) -> R:
-    return await awaitable
+def _limit(plan: FaultPlan, reference: Evidence[R] | None) -> float:
+    if reference is None:
+        return _LONGEST
+    return plan.until + _TIMES * reference.seconds + _AND
+
+
+async def _awaited(awaitable: Awaitable[R], limit: float) -> R:
+    try:
+        async with asyncio.timeout(limit) as within:
+            return await awaitable
+    except TimeoutError:
+        if not within.expired():
+            raise  # its own
+        msg = f"it had not ended after {limit:.0f} s of virtual time"
+        raise TimeoutError(msg) from None

@@ -12,8 +12,6 @@ from actors.faults.plan import FaultPlan
 
 R = TypeVar("R")
 
-NO_COUNTS: Mapping[str, int] = {}
-
 
 @dataclass(frozen=True)
 class Evidence(Generic[R]):
@@ -111,8 +109,9 @@ class Scenario(Generic[R]):
         nodes: names of the processes that faults may happen to.
         invariants: judge each play, beside ``ALWAYS``.
         on: the simulation, undisturbed; each play has a seed and faults of its own.
-        points: names of crash points in its code.
-        seconds: virtual seconds within which faults begin; None for as long as it takes undisturbed.
+        points: names of crash points in its code, and the nodes that pass each.
+        seconds: virtual seconds within which faults begin; None for a little longer than it takes
+            undisturbed.
         kinds: of faults; all by default.
         always: the invariants that come with the engine; for a scenario that has others.
     """
@@ -121,7 +120,7 @@ class Scenario(Generic[R]):
     nodes: tuple[str, ...]
     invariants: tuple[Invariant, ...] = ()
     on: Simulated = field(default_factory=lambda: Simulated(2))
-    points: tuple[str, ...] = ()
+    points: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     seconds: float | None = None
     kinds: tuple[str, ...] = ()
     always: tuple[Invariant, ...] = ALWAYS
@@ -129,6 +128,9 @@ class Scenario(Generic[R]):
     def __post_init__(self) -> None:
         if not self.nodes:
             raise UsageError("a scenario needs the names of nodes that faults may happen to")
+        nodes: object = self.nodes
+        if isinstance(nodes, str):
+            raise UsageError(f"nodes={nodes!r} is a string; give a tuple: ({nodes!r},)")
         if self.on.faults:
             raise UsageError("the simulation of a scenario is undisturbed; leave out its faults")
 

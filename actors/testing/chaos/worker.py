@@ -1,4 +1,4 @@
-"""A process that plays seeds of a scenario as it is told: ``python -m actors.testing.chaos.worker``.
+"""A process that plays seeds of a scenario as it is told: ``python -m actors.testing.chaos``.
 
 Lines of JSON go both ways over two descriptors that it is given; what is printed goes to standard
 error. It ends when nobody tells it anything any more.
@@ -36,8 +36,6 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
         scenario: ``module:attr`` or ``/abs/file.py:attr``, a ``Scenario`` or what makes one.
         arguments: for what makes it.
         number: of the process.
-        fewest: faults of a schedule at least; None for the usual.
-        most: at most.
     """
 
     scenario: str
@@ -167,7 +165,3 @@ def main(reading: int, writing: int) -> None:
                 say(Said(played=player.played(int(number))))
             else:
                 say(Said(failed=player.shortened(int(number))))
-
-
-if __name__ == "__main__":
-    main(int(sys.argv[1]), int(sys.argv[2]))

@@ -1,0 +1,1 @@
+"""Runs under fault schedules drawn from seeds: ``actorfl chaos``; see docs/chaos.md."""

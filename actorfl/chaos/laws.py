@@ -1,0 +1,158 @@
+"""What must hold of a run whatever goes wrong, as pure functions of what was seen of it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from actorfl.witness import Act
+
+DETECTION = 10.0
+"""Virtual seconds after which whatever a fault did has been noticed: the longest wait between two
+attempts to connect, a second for a message that was held back, a retry."""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What was seen of one run.
+
+    Attributes:
+        sha256: of the final model.
+        rounds: clocks that were closed.
+        roster: names of the workers.
+        restarts: of actors and processes, as the run counts them.
+        acts: of its aggregator, in all its incarnations, in order.
+    """
+
+    sha256: str
+    rounds: int
+    roster: tuple[str, ...]
+    restarts: int
+    acts: tuple[Act, ...]
+
+
+def each_part_is_merged_once(acts: Sequence[Act], roster: Iterable[str], rounds: int) -> str | None:
+    """BSP: every (worker, clock) is in the model exactly once.
+
+    In what each incarnation of the aggregator does: a part is merged into the clock that is open,
+    no part twice since it was opened, and a clock closes with the parts of the whole roster. Over
+    all of them: each clock is closed, and none again after the next one was made durable.
+    """
+    expected = tuple(sorted(roster))
+    merged: dict[int, set[str]] = {}
+    opened: dict[int, int] = {}
+    closed: set[int] = set()
+    durable = -1
+    for act in acts:
+        if act.kind == "opened":
+            opened[act.by], merged[act.by] = act.clock, set()
+            if act.clock < durable:
+                return f"clock {act.clock} was opened after clock {durable} was made durable"
+        elif act.kind == "merged":
+            if opened.get(act.by) != act.clock:
+                return f"{act.worker} was merged into clock {act.clock}, which was not open"
+            if act.worker in merged[act.by]:
+                return f"{act.worker} was merged twice into clock {act.clock}"
+            merged[act.by].add(act.worker)
+        elif act.kind == "closed":
+            inside = merged.get(act.by, set())
+            if act.workers != expected or inside != set(expected):
+                return f"clock {act.clock} was closed with {', '.join(act.workers) or 'nobody'}"
+            if act.clock < durable:
+                return f"clock {act.clock} was closed after clock {durable} was made durable"
+            closed.add(act.clock)
+        elif act.kind == "saved":
+            durable = max(durable, act.clock)
+    missing = sorted(set(range(rounds)) - closed)
+    if missing:
+        return f"clock {missing[0]} was never closed, and {rounds} are said to be"
+    return None
+
+
+def nothing_is_merged_after_its_fence(acts: Sequence[Act]) -> str | None:
+    """What an incarnation sent is merged by nobody who has heard of a later one.
+
+    In each aggregator's own order; and an aggregator does nothing after a later one has begun.
+    """
+    latest: dict[tuple[int, str], int] = {}
+    newest = -1
+    for act in acts:
+        if act.by < newest and act.kind != "heard":
+            return (
+                f"incarnation {act.by:#x} of the aggregator {act.kind} clock {act.clock} after "
+                f"incarnation {newest:#x} had begun"
+            )
+        newest = max(newest, act.by)
+        key = (act.by, act.worker)
+        if act.kind == "heard":
+            latest[key] = max(latest.get(key, -1), act.incarnation)
+        elif act.kind == "merged" and act.incarnation < latest.get(key, -1):
+            return (
+                f"a part of incarnation {act.incarnation:#x} of {act.worker} was merged into clock "
+                f"{act.clock} after {latest[key]:#x} had been heard of"
+            )
+    return None
+
+
+def staleness_is_bounded(
+    steps: Iterable[tuple[Literal["starts", "ends"], str, int]],
+    roster: Iterable[str],
+    bound: float,
+) -> str | None:
+    """SSP: no worker starts clock c while c - min > bound, min over what all have completed.
+
+    Ho et al., "More Effective Distributed ML via a Stale Synchronous Parallel Parameter Server",
+    NeurIPS 2013, section 2. A bound of 0 is BSP, an infinite one ASP.
+
+    Args:
+        steps: that a worker starts a clock, from 0, or ends it, in the order of the aggregator.
+        roster: all workers.
+        bound: clocks, >= 0.
+    """
+    completed: dict[str, int] = dict.fromkeys(roster, 0)
+    for what, worker, clock in steps:
+        if what == "ends":
+            completed[worker] = max(completed[worker], clock + 1)
+            continue
+        behind = min(completed, key=lambda name: completed[name])
+        if clock - completed[behind] > bound:
+            return (
+                f"{worker} started clock {clock} while {behind} had completed "
+                f"{completed[behind]}, more than {bound:g} behind"
+            )
+    return None
+
+
+def longest(
+    undisturbed: float,
+    last: float,
+    restarts: int,
+    *,
+    crashes: int,
+    backoff: float,
+    backoff_max: float,
+) -> float:
+    """Virtual seconds by which a run must have ended.
+
+    The end of the last fault, and from there 2 times the undisturbed time, the back-off of each
+    restart, the first of them doubled with each further one, and ``DETECTION``. A crash point has
+    no time of its own: it may come as late as the run still does something, so each counts like one
+    more undisturbed run.
+    """
+    # 2.0 ** 1024 is no float.
+    waits = sum(min(backoff_max, math.ldexp(backoff, min(n, 60))) for n in range(restarts))
+    return last + (2 + crashes) * undisturbed + waits + DETECTION
+
+
+def same_bits(sha256: str, expected: str) -> str | None:
+    """BSP: the model is that of the undisturbed run, bit for bit."""
+    if sha256 == expected:
+        return None
+    return f"the model is {sha256[:16]}…, undisturbed it is {expected[:16]}…"
+
+
+def effects(faults: Mapping[str, int]) -> int:
+    """How often processes ended by a crash point."""
+    return faults.get("crash", 0)

@@ -1,0 +1,195 @@
+"""The scenario of ``actorfl chaos``: a short run, and what must hold of it."""
+
+from __future__ import annotations
+
+import dataclasses
+import tempfile
+from collections.abc import Awaitable, Callable, Iterable
+from pathlib import Path
+from typing import Any, Final
+
+from actorfl import config
+from actorfl.chaos import laws
+from actorfl.chaos.laws import Seen
+from actorfl.chaos.settings import Chaos
+from actorfl.config import Place
+from actorfl.errors import Misfit
+from actorfl.execute import running
+from actorfl.memo import Memo, memoised
+from actorfl.run import Run
+from actorfl.supervision import Supervision
+from actorfl.sync import BSP
+from actorfl.until import Rounds
+from actorfl.witness import Act, witnessed_by
+from actors import CrashPoint, Simulated
+from actors.faults.kinds import Churn, Freeze, Kill, Timed
+from actors.testing.chaos import Evidence, Scenario
+
+_BUDGET: Final = 10_000
+"""Restarts that are allowed: a schedule of faults must never be what makes a run give up."""
+
+_CENTRAL: Final = ("aggregator",)
+
+_WORKER_POINTS: Final = ("worker.start", "worker.fit", "worker.put")
+_WORKER_WRITES: Final = ("worker.saved",)
+_AGGREGATOR_POINTS: Final = (
+    "aggregator.start", "aggregator.merge", "aggregator.merged", "aggregator.saved",
+)  # fmt: skip
+_STORAGE_POINTS: Final = ("storage.write",)
+
+
+def read(file: str | Path, settings: Iterable[str] = ()) -> tuple[Run, Chaos]:
+    """The run of a configuration as chaos plays it, and the section ``[chaos]``.
+
+    Raises:
+        ConfigError: the configuration is refused.
+    """
+    path = Path(file)
+    table, paths = config.override(config.read(path), settings)
+    place = Place(str(path), ("chaos",), paths)
+    chaos: Chaos = config.convert(table.get("chaos", {}), Chaos, place)
+    run = Run.from_table(table, path.absolute().parent, source=str(path), settings=paths)
+    return shortened(run, chaos), chaos
+
+
+def shortened(run: Run, chaos: Chaos) -> Run:
+    """The same run with a near end, and a budget of restarts that no schedule exhausts.
+
+    Raises:
+        Misfit: its policy is one whose invariants are other ones.
+    """
+    if not isinstance(run.sync, BSP):
+        raise Misfit(f"chaos can judge runs under BSP, not under {type(run.sync).__name__}")
+    values: dict[str, Any] = {
+        each.name: getattr(run, each.name) for each in dataclasses.fields(run)
+    }
+    if not run.task.pooled:
+        del values["partition"]
+    rounds = chaos.rounds
+    if isinstance(run.until, Rounds):
+        rounds = min(rounds, run.until.rounds)
+    given = run.supervision
+    values["until"] = Rounds(rounds)
+    values["supervision"] = Supervision(
+        intensity=_BUDGET, outside=_BUDGET, per=given.per, backoff=given.backoff,
+        backoff_max=given.backoff_max, stuck_after=given.stuck_after,
+    )  # fmt: skip
+    task, topology, algorithm = (values.pop(key) for key in ("task", "topology", "algorithm"))
+    return Run(task, topology, algorithm, **values)
+
+
+def scenario(file: str, *settings: str) -> Scenario[Seen]:
+    """The scenario of a configuration, for ``actors.testing.chaos.explore``.
+
+    Raises:
+        ConfigError: the configuration is refused.
+    """
+    return scenario_of(*read(file, settings))
+
+
+def scenario_of(run: Run, chaos: Chaos) -> Scenario[Seen]:
+    """The scenario of a run that was shortened."""
+    workers = tuple(f"p{number}" for number in range(chaos.processes))
+    points = dict.fromkeys(_WORKER_POINTS, workers)
+    points.update(dict.fromkeys((*_AGGREGATOR_POINTS, *_STORAGE_POINTS), _CENTRAL))
+    return Scenario(
+        _player(run),
+        (*workers, *_CENTRAL, "evaluator"),
+        (
+            same_bits,
+            each_part_is_merged_once,
+            nothing_is_merged_after_its_fence,
+            _ends_in_time(run),
+        ),
+        on=Simulated(chaos.processes),
+        points=points,
+        seconds=chaos.seconds,
+    )
+
+
+def _player(run: Run) -> Callable[[Simulated], Awaitable[Seen]]:
+    memo = Memo()
+
+    async def play(on: Simulated) -> Seen:
+        acts: list[Act] = []
+        with (
+            tempfile.TemporaryDirectory(prefix="chaos-", dir=_in_memory()) as out,
+            memoised(memo),
+            witnessed_by(acts.append),
+        ):
+            async with running(run, on, out=Path(out)) as under_way:
+                result = await under_way.result()
+        return Seen(result.sha256, result.rounds, run.topology.names, result.restarts, tuple(acts))
+
+    return play
+
+
+def _in_memory() -> str | None:
+    """A file system without a disk, where there is one: each run writes and syncs a few files."""
+    memory = Path("/dev/shm")  # noqa: S108  (a directory of its own is made in it)
+    return str(memory) if memory.is_dir() else None
+
+
+def same_bits(evidence: Evidence[Seen]) -> str | None:
+    """Under BSP the final model has the SHA-256 of the undisturbed run."""
+    if evidence.reference is None:
+        return None
+    seen, expected = _seen(evidence), _seen(evidence.reference)
+    return laws.same_bits(seen.sha256, expected.sha256)
+
+
+def each_part_is_merged_once(evidence: Evidence[Seen]) -> str | None:
+    """Every (worker, clock) is in the model exactly once."""
+    seen = _seen(evidence)
+    return laws.each_part_is_merged_once(seen.acts, seen.roster, seen.rounds)
+
+
+def nothing_is_merged_after_its_fence(evidence: Evidence[Seen]) -> str | None:
+    """In the aggregator's own order."""
+    return laws.nothing_is_merged_after_its_fence(_seen(evidence).acts)
+
+
+def _ends_in_time(run: Run) -> Callable[[Evidence[Seen]], str | None]:
+    given = run.supervision
+
+    def it_ends_in_time(evidence: Evidence[Seen]) -> str | None:
+        if evidence.reference is None:
+            return None
+        limit = laws.longest(
+            evidence.reference.seconds,
+            _last(evidence),
+            _seen(evidence).restarts,
+            crashes=sum(isinstance(fault, CrashPoint) for fault in evidence.plan.faults),
+            backoff=given.backoff,
+            backoff_max=given.backoff_max,
+        )
+        if evidence.seconds <= limit:
+            return None
+        return (
+            f"it took {evidence.seconds:.1f} s of virtual time, and was to end by {limit:.1f} s "
+            f"({evidence.reference.seconds:.1f} s undisturbed)"
+        )
+
+    return it_ends_in_time
+
+
+def _last(evidence: Evidence[Seen]) -> float:
+    """When the last fault that has a time of its own is over."""
+    until = evidence.plan.until
+    ends = [0.0]
+    for fault in evidence.plan.faults:
+        match fault:
+            case Kill(_, at, down):
+                ends.append(at + down)
+            case Freeze(_, at, seconds):
+                ends.append(at + seconds)
+            case Churn() | Timed():
+                ends.append(until if fault.before is None else min(fault.before, until))
+            case _:
+                pass
+    return max(ends)
+
+
+def _seen(evidence: Evidence[Seen]) -> Seen:
+    assert evidence.result is not None
+    return evidence.result

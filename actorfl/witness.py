@@ -1,0 +1,59 @@
+"""What an aggregator does, for whoever must judge it; costs one look at a global otherwise."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Literal
+
+Kind = Literal["heard", "opened", "merged", "closed", "saved"]
+
+
+@dataclass(frozen=True, slots=True)
+class Act:
+    """One thing that an aggregator did, in its own order.
+
+    Attributes:
+        kind: ``heard`` of an incarnation of a worker, ``opened`` a clock with nothing in it,
+            ``merged`` a part, ``closed`` a clock, made the next one durable (``saved``).
+        by: incarnation of the aggregator; grows with each restart.
+        clock: the clock.
+        worker: whose part, or who was heard of.
+        incarnation: of the worker.
+        workers: in what was closed.
+    """
+
+    kind: Kind
+    by: int
+    clock: int
+    worker: str = ""
+    incarnation: int = 0
+    workers: tuple[str, ...] = ()
+
+
+_watcher: Callable[[Act], object] | None = None
+
+
+def witness(  # noqa: PLR0917  (called in a few places, once each)
+    kind: Kind,
+    by: int,
+    clock: int,
+    worker: str = "",
+    incarnation: int = 0,
+    workers: tuple[str, ...] = (),
+) -> None:
+    """Tell of an act; see ``Act``."""
+    if _watcher is not None:
+        _watcher(Act(kind, by, clock, worker, incarnation, workers))
+
+
+@contextmanager
+def witnessed_by(watcher: Callable[[Act], object]) -> Iterator[None]:
+    """Within the block ``watcher`` is called with each act of any aggregator of this process."""
+    global _watcher  # noqa: PLW0603  (one run at a time is judged)
+    before, _watcher = _watcher, watcher
+    try:
+        yield
+    finally:
+        _watcher = before

@@ -1,0 +1,264 @@
+"""Scenarios under drawn schedules: what is drawn, what is found, how it is shortened and replayed."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from actors import FaultPlan, Simulated, UsageError
+from actors.faults.kinds import Corrupt, CrashPoint, Drop, Duplicate, Fault, Kill, Timed
+from actors.runner import run
+from actors.sim import Simulation
+from actors.testing.chaos import KINDS, Evidence, Scenario, explore, generate, replay, shrink
+from actors.testing.chaos.looking import Looking
+from examples.replicated_counter import counter
+
+ROOT = Path(__file__).parents[2]
+POINTS = {"storage.write": ("p0",), "worker.fit": ("p0", "p1")}
+NODES = ("p0", "p1")
+
+
+def kinds(plan: FaultPlan) -> Counter[str]:
+    return Counter(str(fault.__struct_config__.tag) for fault in plan.faults)
+
+
+# -- schedules -------------------------------------------------------------------------------------
+
+
+def test_schedules_are_few_faults_of_every_kind_and_they_end() -> None:
+    drawn: Counter[str] = Counter()
+    for seed in range(300):
+        plan = generate(seed, NODES, 6.0, points=POINTS)
+        assert 1 <= len(plan) <= 16  # a torn write brings the crash that tears it
+        assert 6.0 <= plan.until <= 7.0
+        assert plan.seed == seed
+        assert all(f.before is not None for f in plan.faults if isinstance(f, Timed))
+        drawn.update(kinds(plan).keys())
+    every = {kind.__struct_config__.tag for kind in Fault.__args__ if kind is not Corrupt}
+    assert drawn.keys() == every == KINDS.keys()
+    assert min(drawn.values()) > 30
+
+
+def test_a_seed_gives_one_schedule_and_it_reads_back_from_toml() -> None:
+    for seed in range(50):
+        plan = generate(seed, NODES, 6.0, points=POINTS)
+        assert plan == generate(seed, NODES, 6.0, points=POINTS)
+        assert plan != generate(seed + 1, NODES, 6.0, points=POINTS)
+        assert FaultPlan.from_toml(plan.to_toml()) == plan
+
+
+def test_only_the_kinds_asked_for_are_drawn_and_points_only_where_they_are_passed() -> None:
+    for seed in range(50):
+        plan = generate(seed, NODES, 6.0, kinds=("drop", "kill"), fewest=3, most=3)
+        assert kinds(plan).keys() <= {"drop", "kill"}
+        assert "crash" not in kinds(generate(seed, NODES, 6.0, kinds=("drop", "crash")))
+        for point in generate(seed, NODES, 6.0, points=POINTS).of(CrashPoint):
+            assert point.node in POINTS[point.point]
+
+
+@pytest.mark.parametrize("wrong", [{"kinds": ("dorp",)}, {"fewest": 0}, {"fewest": 9, "most": 2}])
+def test_a_schedule_that_cannot_be_drawn_is_refused(wrong: dict[str, object]) -> None:
+    with pytest.raises(UsageError):
+        generate(0, NODES, 6.0, **wrong)  # type: ignore[arg-type]
+
+
+# -- shortening ------------------------------------------------------------------------------------
+
+
+def test_shortening_leaves_what_is_needed_and_rounds_its_numbers() -> None:
+    needed = {Kill("p0", 1.234), Duplicate(p=0.217)}
+    others = [Drop(p=0.1 + n / 100) for n in range(10)]
+    plan = FaultPlan(*others[:5], *sorted(needed, key=repr), *others[5:], seed=3, until=5.0)
+    seen: list[FaultPlan] = []
+
+    def breaks(candidate: FaultPlan) -> bool:
+        seen.append(candidate)
+        return len(candidate.of(Kill)) == len(candidate.of(Duplicate)) == 1
+
+    short, plays = shrink(plan, breaks)
+    assert set(short.faults) == {Kill("p0", 1.0), Duplicate(p=0.0)}
+    assert plays == len(seen) < 60
+    assert {(each.seed, each.until) for each in seen} == {(3, 5.0)}
+
+
+def test_shortening_stops_when_it_has_played_enough() -> None:
+    plan = FaultPlan(*(Drop(p=0.1 + n / 100) for n in range(50)))
+    short, plays = shrink(plan, lambda candidate: len(candidate) > 30, plays=5)
+    assert plays == 5
+    assert len(short) > 30
+
+
+# -- a bug that was planted --------------------------------------------------------------------------
+
+
+def test_what_is_right_holds_under_every_schedule() -> None:
+    report = explore(counter.right, range(40))
+    assert (report.seeds, report.failed, report.digests) == (40, (), 40)
+    assert report.kills > 0
+    assert report.restarts > 0
+    assert len(report.faults) > 10
+
+
+def test_a_planted_bug_is_found_shortened_and_replayed_to_the_same_trace() -> None:
+    report = explore(counter.forgetful, range(12))
+    assert report.failed
+    first = report.failed[0]
+    assert list(first.broken) == ["every replica has the sum"]
+    assert first.faults <= first.drawn
+    plan = FaultPlan.from_toml(first.plan)
+    # One that comes twice, whatever it is that brings it.
+    assert first.faults == len(plan) == 1
+    assert any(" of " in line or " back " in line for line in first.story)
+    for _ in range(2):
+        evidence, broken = replay(counter.forgetful, plan)
+        assert (evidence.digest, broken) == (first.digest, first.broken)
+    without, nothing = replay(counter.forgetful, plan.replace(()))
+    assert nothing == {}
+    assert without.digest != first.digest
+
+
+def test_processes_of_their_own_play_the_same() -> None:
+    here = explore(counter.forgetful, range(3))
+    # By the module's name as here: a message carries its class's home, and a trace its size.
+    reference = "examples.replicated_counter.counter:forgetful"
+    heard: list[int] = []
+    there = explore(reference, range(3), jobs=2, on_played=lambda one: heard.append(one.seed))
+    assert sorted(heard) == [0, 1, 2]
+    assert there.failed == here.failed
+    assert (there.faults, there.digests, there.kills) == (here.faults, here.digests, here.kills)
+
+
+async def _exits(on: Simulated) -> None:
+    if on.faults.seed == 1:
+        sys.exit(3)
+
+
+exits = Scenario(_exits, ("p0",), seconds=1.0)
+
+
+def test_a_process_that_dies_is_a_failed_seed_and_the_others_are_played() -> None:
+    report = explore("tests.actors.test_chaos:exits", range(4), jobs=1)
+    assert report.seeds == 4
+    (failed,) = report.failed
+    assert failed.seed == 1
+    assert failed.broken == {"ends": "the process that played it ended with 3"}
+
+
+async def _never(on: Simulated) -> None:
+    if on.faults:
+        await asyncio.Event().wait()
+
+
+def test_a_play_that_never_ends_is_given_up_in_virtual_time() -> None:
+    report = explore(Scenario(_never, ("p0",), seconds=1.0), [0])
+    (failed,) = report.failed
+    assert "had not ended after" in failed.broken["ends"]
+
+
+async def _always_wrong(on: Simulated) -> int:
+    return 1
+
+
+def no_one(evidence: Evidence[int]) -> str | None:
+    return "it is one" if evidence.result == 1 else None
+
+
+def test_what_does_not_hold_without_faults_is_refused() -> None:
+    with pytest.raises(UsageError, match="without any fault 'no one' does not hold: it is one"):
+        explore(Scenario(_always_wrong, ("p0",), (no_one,)), range(3))
+
+
+@pytest.mark.parametrize(
+    ("reference", "sentence"),
+    [
+        ("tests.actors.test_chaos:nothing", "nothing"),
+        ("tests.actors.test_chaos:NODES", "is a tuple; name a Scenario"),
+    ],
+)
+def test_a_scenario_that_is_not_there_is_refused_in_a_sentence(
+    reference: str, sentence: str
+) -> None:
+    with pytest.raises(UsageError, match=sentence):
+        explore(reference, range(2), jobs=1)
+
+
+# -- what is looked at -----------------------------------------------------------------------------
+
+
+_kept: list[object] = []
+
+
+async def _leaves(on: Simulated) -> None:
+    async with counter.declared(counter.Replica).start(on=on) as live:
+        if on.faults:
+            _kept.append(live.system)
+
+
+def test_what_is_left_behind_is_told() -> None:
+    try:
+        report = explore(Scenario(_leaves, counter.PROCESSES, on=Simulated(3)), [0])
+    finally:
+        _kept.clear()
+    (failed,) = report.failed
+    assert "ActorSystem" in failed.broken["nothing is left"]
+
+
+def test_an_ask_that_ends_late_and_a_message_that_vanishes_are_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from actors.asks import Asks
+    from actors.faults.links import FaultyLinks
+
+    def forgets(self: Asks, *args: object) -> None:
+        """The timer of the deadlines is lost."""
+
+    monkeypatch.setattr(Asks, "_arm", forgets)
+    plan = FaultPlan(Drop(p=0.5, message="Have"), seed=5, until=3.0)
+    _, broken = replay(counter.right, plan)
+    assert "asks end" in broken
+    monkeypatch.undo()
+
+    deliver = FaultyLinks.deliver
+
+    def loses(self: FaultyLinks, source: str, parcel: object, *rest: object) -> None:
+        pair = self._pairs.get(source)
+        if pair is None or pair.number != 3:
+            deliver(self, source, parcel, *rest)  # type: ignore[arg-type]
+        else:
+            pair.number += 1
+
+    monkeypatch.setattr(FaultyLinks, "deliver", loses)
+    _, broken = replay(counter.right, FaultPlan(Drop(p=1e-9), seed=5, until=1.0))
+    assert "messages are accounted for" in broken
+
+
+def test_looking_on_changes_no_trace() -> None:
+    on = Simulated(3, faults=FaultPlan(Drop(0.1), Duplicate(0.1), until=2.0))
+
+    async def main() -> str:
+        simulation = Simulation(on)
+        graph = counter.declared(counter.Replica)
+        with simulation.running():
+            async with graph.start(on=on, world=simulation.world(graph.name)) as live:
+                await counter.replicate(live["replica0"])
+        return simulation.trace.hexdigest()
+
+    alone = run(main(), on=on)
+    with Looking().on():
+        looked_at = run(main(), on=on)
+    assert looked_at == alone
+
+
+def test_the_example_prints_what_chaos_found() -> None:
+    done = subprocess.run(
+        [sys.executable, "counter.py"], cwd=ROOT / "examples/replicated_counter",
+        capture_output=True, text=True, timeout=60, check=True,
+        env={"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin"},
+    )  # fmt: skip
+    assert "right: 50 schedules, 0 failed" in done.stdout
+    assert "[[fault]]" in done.stdout
