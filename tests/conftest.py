@@ -47,6 +47,8 @@ _MAY_BLOCK: tuple[tuple[tuple[str, ...], str, tuple[str, ...]], ...] = (
     # Before an endpoint listens and after it has closed; a connect to a stale socket never waits.
     ((*_STAT, "os.mkdir"), "transports/address.py", ("prepare",)),
     (("os.unlink",), "transports/address.py", ("prepare", "clear")),
+    # The directory of a simulated run, before it starts and after it has ended.
+    (("os.mkdir", *_STAT, *_REMOVE), "actorfl/chaos/scenario.py", ("play",)),
     # Once, before a launcher listens for observers.
     (_STAT, "actors/observing.py", ("_check_directory",)),
     # Before the first node of a launcher, and after the last.

@@ -113,7 +113,7 @@ def test_a_planted_bug_is_found_shortened_and_replayed_to_the_same_trace() -> No
     plan = FaultPlan.from_toml(first.plan)
     # One that comes twice, whatever it is that brings it.
     assert first.faults == len(plan) == 1
-    assert any(" of " in line or " back " in line for line in first.story)
+    assert any(" of " in line or "held back" in line for line in first.story)
     for _ in range(2):
         evidence, broken = replay(counter.forgetful, plan)
         assert (evidence.digest, broken) == (first.digest, first.broken)

@@ -15,12 +15,13 @@ import msgspec
 from actors.asks import Asks
 from actors.cell import Cell
 from actors.events import Custom, Event, EventStream
+from actors.faults.kinds import Reorder
 from actors.faults.links import FaultyLinks
 from actors.sim import Simulation
 from actors.system import ActorSystem
 from transports import Link, NodeId
-from transports.sim import SimNetwork
 from transports.sim import Event as Arrival
+from transports.sim import SimNetwork
 
 TOLD: Final = 100
 """Events of actors and faults in a story: more than this nobody reads."""
@@ -29,6 +30,7 @@ _NETWORK: Final = 40
 """And of the network: they say less."""
 
 _LOSE: Final = frozenset({"drop", "cut", "partition"})
+_LATE: Final = frozenset({"delay", "jitter", "throttle"})
 _SHOWN: Final = _LOSE | {"duplicate"}
 
 _EQUAL: Final = 1e-6
@@ -171,7 +173,8 @@ class Looking:
         # One that is doubled and then lost is lost.
         due = 0 if effects.keys() & _LOSE else 1 + effects["duplicate"]
         counts.due += due
-        counts.held += due - passed
+        if effects.keys() & _LATE or any(isinstance(f, Reorder) for f in links._faults):  # noqa: SLF001
+            counts.held += due - passed
         what = f"{_described(parcel)} from {source}"
         node = links._node  # noqa: SLF001
         if due > passed:
@@ -188,7 +191,7 @@ class Looking:
     def _say(self, sentence: str) -> None:
         self._events.append((_now(), sentence[:_LONGEST]))
 
-    # -- what follows from it -----------------------------------------------------------------------
+    # -- what follows from it ----------------------------------------------------------------------
 
     def asks(self) -> tuple[str, ...]:
         """Asks that did not end by their deadline, and whose node could have ended them."""
