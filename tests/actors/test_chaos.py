@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from actors import FaultPlan, Simulated, UsageError
-from actors.faults.kinds import Corrupt, CrashPoint, Drop, Duplicate, Fault, Kill, Timed
+from actors.crashpoints import CrashPoint
+from actors.faults.kinds import Corrupt, Drop, Duplicate, Fault, Kill, Timed
 from actors.runner import run
 from actors.sim import Simulation
 from actors.testing.chaos import KINDS, Evidence, Scenario, explore, generate, replay, shrink
@@ -71,8 +72,8 @@ def test_a_schedule_that_cannot_be_drawn_is_refused(wrong: dict[str, object]) ->
 
 
 def test_shortening_leaves_what_is_needed_and_rounds_its_numbers() -> None:
-    needed = {Kill("p0", 1.234), Duplicate(p=0.217)}
-    others = [Drop(p=0.1 + n / 100) for n in range(10)]
+    needed: set[Fault] = {Kill("p0", 1.234), Duplicate(p=0.217)}
+    others: list[Fault] = [Drop(p=0.1 + n / 100) for n in range(10)]
     plan = FaultPlan(*others[:5], *sorted(needed, key=repr), *others[5:], seed=3, until=5.0)
     seen: list[FaultPlan] = []
 

@@ -24,6 +24,7 @@ from actorfl.exitcodes import ExitCode
 from actorfl.memo import Impure, Memo
 from actorfl.merging import Merger
 from actorfl.rounds import Phase, Rounds, Verdict
+from actorfl.until import Rounds as Until
 from actorfl.witness import Act
 from actors import Duplicate, FaultPlan
 from actors.testing.chaos import KINDS, explore, replay
@@ -273,7 +274,7 @@ def test_a_section_that_cannot_be_is_refused_by_every_command(
 
 def test_a_run_is_shortened_and_its_budget_never_exhausted(toml: Path) -> None:
     run, chaos = read(toml, ["chaos.processes=3", "seed=5"])
-    assert (run.until, chaos.processes, run.seed) == (small().until.__class__(2), 3, 5)
+    assert (run.until, chaos.processes, run.seed) == (Until(2), 3, 5)
     assert run.supervision.intensity >= 1000
     with pytest.raises(ConfigError):
         read(toml, ["chaos=3"])
