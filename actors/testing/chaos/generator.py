@@ -163,7 +163,7 @@ def _freeze(draw: _Draw) -> Fault:
 
 
 def _full(draw: _Draw) -> Fault:
-    return Full(p=draw.between(0.02, 0.3), node="*", **draw.when(0.1, 0.4))
+    return Full(p=draw.between(0.05, 0.4), node="*", **draw.when(0.2, 0.6))
 
 
 def _torn(draw: _Draw) -> Fault:
