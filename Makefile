@@ -44,6 +44,7 @@ bench: $(STAMP)  ## the benchmarks; each prints a table
 	$(BIN)/python -m benchmarks.merging
 	$(BIN)/python -m benchmarks.messaging
 	$(BIN)/python -m benchmarks.spawning
+	$(BIN)/python -m benchmarks.simulation
 	$(BIN)/python -m benchmarks.peers
 	$(BIN)/python -m benchmarks.recovery
 

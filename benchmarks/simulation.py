@@ -1,4 +1,4 @@
-"""Many gossiping actors in virtual time: row S of docs/performance.md.
+"""Many gossiping actors in virtual time: see docs/performance.md.
 
     python -m benchmarks.simulation [--actors 10000] [--nodes 4] [--minutes 60] [--json FILE]
 
@@ -158,7 +158,7 @@ def rows(arguments: argparse.Namespace) -> list[Row]:
 
     def row(name: str, what: str, floor: str = "") -> Row:
         mine, theirs = medians[what]["ours"], medians[what]["yardstick"]
-        return Row("S", f"{label}: {name}", mine, theirs, floor)
+        return Row("simulation", f"{label}: {name}", mine, theirs, floor)
 
     return [
         row("messages per second", "rate", ">= 0.25"),

@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[1]
 NAMES = sorted(
     file.stem for file in (ROOT / "benchmarks").glob("*.py") if "\ndef main(" in file.read_text()
 )
-ROW = re.compile(r"\d+b?|extra|recovery")
+ROW = re.compile(r"\d+b?|extra|recovery|simulation")
 TARGET = re.compile(r"[<>]= [\d.]+(?: (?:ms|us|KiB|fds))?")
 
 
