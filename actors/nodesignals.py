@@ -23,11 +23,13 @@ from actors.signals import (
     Spawn,
     Stop,
     Stopped,
+    Unwatch,
     Watch,
 )
 from transports import NodeId
 
 if TYPE_CHECKING:
+    from actors.cell import Cell
     from actors.system import ActorSystem
 
 #: Actors that are gone of which a node remembers why, for those who watch them too late.
@@ -48,6 +50,8 @@ class NodeSignals:
         self._system = system
         #: Of this node's actors that are gone, by uid: why. Whoever watches one too late learns it.
         self._ended: dict[int, tuple[str, Cause]] = {}
+        #: By the uid of an actor that is not made yet, and of who watches it already.
+        self._early: dict[int, dict[int, Watch]] = {}
 
     def send(self, to: RefParts, signal: AnySignal) -> None:
         """Send a system signal to an actor, its guardian or a node."""
@@ -108,16 +112,38 @@ class NodeSignals:
             cell.signal(signal)
         elif isinstance(signal, Watch) and uid not in self._ended and not self._system.closed:
             # A supervisor may be about to make it.
-            self._system.world.clock.call_later(MADE_WITHIN, self._watched_late, to, signal)
+            self._early.setdefault(uid, {})[signal.watcher[2]] = signal
+            self._system.world.clock.call_later(MADE_WITHIN, self._not_made, to, signal)
+        elif isinstance(signal, Unwatch):
+            self._no_longer(uid, signal.watcher[2])
         else:
             self._answer_for_dead(to, signal, "no such actor", peer)
 
-    def _watched_late(self, to: RefParts, signal: Watch) -> None:
-        cell = self._system.cells.get(to[2])
-        if cell is not None:
-            cell.signal(signal)
-        elif not self._system.closed:
-            self._answer_for_dead(to, signal, "no such actor")
+    def _not_made(self, to: RefParts, signal: Watch) -> None:
+        uid, watcher = to[2], signal.watcher[2]
+        if self._early.get(uid, {}).get(watcher) is signal:
+            self._no_longer(uid, watcher)
+            if not self._system.closed:
+                self._answer_for_dead(to, signal, "no such actor")
+
+    def _no_longer(self, uid: int, watcher: int) -> None:
+        early = self._early.get(uid, {})
+        early.pop(watcher, None)
+        if not early:
+            self._early.pop(uid, None)
+
+    def made(self, cell: Cell) -> None:
+        """An actor of this node is there, which may be watched already."""
+        if self._early:
+            for signal in self._early.pop(cell.uid, {}).values():
+                cell.signal(signal)
+
+    def node_died(self, node: str) -> None:
+        """Those of another node watch nobody any more."""
+        for uid, early in tuple(self._early.items()):
+            for watcher, signal in tuple(early.items()):
+                if signal.watcher[0] == node:
+                    self._no_longer(uid, watcher)
 
     def _answer_for_dead(
         self, to: RefParts, signal: AnySignal, why: str, peer: NodeId | None = None

@@ -157,6 +157,7 @@ class Peers:
         while len(self._dead) > self._system.world.limits.max_fenced:
             del self._dead[next(iter(self._dead))]
         self._system.router.node_down(peer, reason, emptied=emptied)
+        self._system.signals.node_died(peer.name)
         for cell in tuple(self._system.cells.values()):
             cell.node_died(peer.name, reason, cause, outside=outside, lines=lines)
         self._system.stops.all_ended(f"its node died: {reason}", peer.name)

@@ -331,6 +331,7 @@ class ActorSystem:
     ) -> Cell:
         cell = Cell(self, ref, parent, cls, arguments, **options)
         self.cells[ref.uid] = cell
+        self.signals.made(cell)
         return cell
 
     def spawn_at(self, ref: ActorRef, spec: ActorSpec, parent: ActorRef) -> None:

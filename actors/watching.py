@@ -11,6 +11,8 @@ AGAIN_AFTER = 0.1
 watches again at once would otherwise turn in a circle until that one is back."""
 
 _TWICE = 2
+#: Seconds by which a timer may come early.
+_EARLY = 2e-3
 
 
 class Watching:
@@ -67,7 +69,7 @@ class Watching:
 
     def _forget(self, now: float) -> None:
         for uid, (first, _) in tuple(self._lately.items()):
-            if first + AGAIN_AFTER > now:
+            if first + AGAIN_AFTER > now + _EARLY:
                 break
             del self._lately[uid]
 

@@ -208,7 +208,8 @@ def test_questions_that_get_lost_are_asked_again() -> None:
     async def main() -> None:
         async with sums().start(on) as live:
             states = [await live.state(limit=20.0) for _ in range(10)]
-            assert {n.state for s in states for n in s.nodes} == {"up"}
+            # Heartbeats get lost as well: three in a row, and a node counts as stuck until the next.
+            assert {n.state for s in states for n in s.nodes} <= {"up", "stuck"}
             assert {len(s.actors) for s in states} == {7}
 
     on_its_loop(on, main)

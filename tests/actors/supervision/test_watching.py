@@ -105,8 +105,8 @@ def test_watching_again_at_once_waits_for_the_process_and_turns_in_no_circle(on:
             live.processes.kill("p0")
             async with asyncio.timeout(60):
                 await live.until(back(live["worker"]))
-                took = loop.time() - before
                 heard = await live["watcher"].ask(Heard(), timeout=10)
+                took = loop.time() - before
                 assert heard[0] == "killed"
                 # Each answer took its time; and the last watch stands.
                 assert len(heard) <= 2 * (took / AGAIN_AFTER + 1)
@@ -125,6 +125,20 @@ async def back(worker: ActorRef) -> None:
             await asyncio.sleep(0.01)
         else:
             return
+
+
+@pytest.mark.parametrize("stays", [True, False], ids=["stays", "goes"])
+async def test_who_is_gone_before_the_actor_is_made_watches_it_no_more(stays: bool) -> None:
+    async with ActorSystem("alone") as system:
+        later = system.new_ref("later")
+        watcher = await system.spawn("watcher", Watcher, whom=later, again=False)
+        if not stays:
+            await system.stop(watcher)
+        made = system.make("later", Worker, {}, ref=later)
+        assert list(made.watchers) == ([watcher.uid] if stays else [])
+        await system.stop(later)
+        if stays:
+            assert await watcher.ask(Heard(), timeout=5) == ["stopped"]
 
 
 async def test_the_third_watch_of_one_that_is_gone_waits_a_moment() -> None:
