@@ -174,9 +174,14 @@ class NodeSignals:
             del self._ended[next(iter(self._ended))]
 
     def _gone(self, gone: Stopped) -> None:
-        """Whoever has it among its children or watches it learns that it is gone."""
+        """Whoever has it among its children, or waits for its end, learns that it is gone.
+
+        Who watches it gets an answer of his own: his question may be on its way, and find what a
+        supervisor has made in its place.
+        """
         for cell in tuple(self._system.cells.values()):
-            cell.signal(gone)
+            if cell.is_parent_of(gone.actor[2]):
+                cell.signal(gone)
         self._system.guard(gone)
 
     def __repr__(self) -> str:

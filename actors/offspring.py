@@ -44,6 +44,10 @@ class Offspring:
     def __iter__(self) -> Iterator[ActorRef]:
         return iter([child for child, _ in self._known.values()])
 
+    def __contains__(self, uid: int) -> bool:
+        leaving = self._leaving
+        return uid in self._known or (leaving is not None and leaving[0] == uid)
+
     def adopt(self, child: ActorRef, limit: float) -> None:
         """One more; ``limit`` seconds is what it may take to stop where it lives elsewhere."""
         here = child.node == self._system.name

@@ -112,6 +112,10 @@ class Parts:
         stash, self._stash = self._stash, None
         return [] if stash is None else stash.take()
 
+    def is_parent_of(self, uid: int) -> bool:
+        """Whether that is one of its living children."""
+        return self._children is not None and uid in self._children
+
     @property
     def has_children(self) -> bool:
         """Whether any of its children lives."""

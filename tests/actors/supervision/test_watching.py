@@ -141,6 +141,17 @@ async def test_who_is_gone_before_the_actor_is_made_watches_it_no_more(stays: bo
             assert await watcher.ask(Heard(), timeout=5) == ["stopped"]
 
 
+async def test_a_stop_of_what_is_not_made_is_no_end_of_what_is_made_then() -> None:
+    async with ActorSystem("alone") as system:
+        later = system.new_ref("later")
+        watcher = await system.spawn("watcher", Watcher, whom=later, again=False)
+        assert await system.stop(later) == "no such actor"
+        assert watcher.uid in system.make("later", Worker, {}, ref=later).watchers
+        assert await watcher.ask(Heard(), timeout=5) == []
+        await system.stop(later)
+        assert await watcher.ask(Heard(), timeout=5) == ["stopped"]
+
+
 async def test_the_third_watch_of_one_that_is_gone_waits_a_moment() -> None:
     async with ActorSystem("alone") as system:
         ref, watching = system.new_ref("somebody"), Watching()
