@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from typing import TYPE_CHECKING
 
 from actorfl import memo
 from actorfl.lane import lane_of
@@ -13,6 +14,9 @@ from actorfl.seeds import seed_for
 from actorfl.task import Dataset
 from actors import Actor, ActorRef, Message
 from transports import LinkFull, Transfer, Weights
+
+if TYPE_CHECKING:
+    from actorfl.model import Model
 
 #: Seconds between two words of having nothing to do: how soon a restarted aggregator is heard.
 RETRY = 0.25
@@ -59,13 +63,17 @@ class Evaluator(Actor):
 
     async def build(self, message: Build) -> None:
         """Build the initial model (seed purpose "init")."""
-        from actorfl import model
-
-        built = await self._lane.run(model.initial, self._task, self._run.seed)
+        built = await self._lane.run(self._initial_model)
         with contextlib.suppress(LinkFull):  # then it is asked for again
             self._initial = message.me.send(
                 Initial(message.run, built.layout, pack(built.vector, built.buffers))
             )
+
+    def _initial_model(self) -> Model:
+        # Loads torch, which takes seconds: not on the loop, whose node is to answer meanwhile.
+        from actorfl import model
+
+        return model.initial(self._task, self._run.seed)
 
     async def evaluate(self, message: Evaluate) -> None:
         """Evaluate a version on the task's test data."""

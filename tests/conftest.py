@@ -58,8 +58,6 @@ _MAY_BLOCK: tuple[tuple[tuple[str, ...], str, tuple[str, ...]], ...] = (
     ((*_READ, *_STAT, "os.path.abspath"), "actors/code.py", ("parse", "reference")),
     # To load it is to import what it imports.
     (_EVERYTHING, "actors/code.py", ("load",)),
-    # What loads torch, once in a process, and waits where another thread is loading it.
-    (_EVERYTHING, "actorfl/model.py", ("<module>",)),
     # A file of the kernel's, made up in memory.
     (_READ, "actors/exits.py", ("read", "_cgroup_candidates")),
     # As print would: whoever must not wait for a console gives on_line.
