@@ -37,6 +37,8 @@ _REMEMBERED = 10_000
 #: Seconds that a watched actor of which this node knows nothing has to be made: actors of a graph
 #: have references before they are, and some start before others.
 MADE_WITHIN = 1.0
+#: Watches that wait for that; more are answered at once.
+MOST_EARLY = 10_000
 
 
 class NodeSignals:
@@ -52,6 +54,7 @@ class NodeSignals:
         self._ended: dict[int, tuple[str, Cause]] = {}
         #: By the uid of an actor that is not made yet, and of who watches it already.
         self._early: dict[int, dict[int, Watch]] = {}
+        self._waiting = 0
 
     def send(self, to: RefParts, signal: AnySignal) -> None:
         """Send a system signal to an actor, its guardian or a node."""
@@ -110,14 +113,20 @@ class NodeSignals:
         cell = self._system.cells.get(uid)
         if cell is not None:
             cell.signal(signal)
-        elif isinstance(signal, Watch) and uid not in self._ended and not self._system.closed:
-            # A supervisor may be about to make it.
+        elif isinstance(signal, Watch) and self._may_be_made(uid):
+            self._no_longer(uid, signal.watcher[2])
             self._early.setdefault(uid, {})[signal.watcher[2]] = signal
+            self._waiting += 1
             self._system.world.clock.call_later(MADE_WITHIN, self._not_made, to, signal)
         elif isinstance(signal, Unwatch):
             self._no_longer(uid, signal.watcher[2])
         else:
             self._answer_for_dead(to, signal, "no such actor", peer)
+
+    def _may_be_made(self, uid: int) -> bool:
+        """Whether a supervisor may be about to make an actor that is not here."""
+        closed = self._system.closed
+        return uid not in self._ended and not closed and self._waiting < MOST_EARLY
 
     def _not_made(self, to: RefParts, signal: Watch) -> None:
         uid, watcher = to[2], signal.watcher[2]
@@ -127,15 +136,18 @@ class NodeSignals:
                 self._answer_for_dead(to, signal, "no such actor")
 
     def _no_longer(self, uid: int, watcher: int) -> None:
-        early = self._early.get(uid, {})
-        early.pop(watcher, None)
-        if not early:
-            self._early.pop(uid, None)
+        early = self._early.get(uid)
+        if early is not None and early.pop(watcher, None) is not None:
+            self._waiting -= 1
+            if not early:
+                del self._early[uid]
 
     def made(self, cell: Cell) -> None:
         """An actor of this node is there, which may be watched already."""
         if self._early:
-            for signal in self._early.pop(cell.uid, {}).values():
+            early = self._early.pop(cell.uid, {})
+            self._waiting -= len(early)
+            for signal in early.values():
                 cell.signal(signal)
 
     def node_died(self, node: str) -> None:

@@ -22,6 +22,7 @@ from actors import (
     Terminated,
     one_for_one,
 )
+from actors.nodesignals import MOST_EARLY
 from actors.watching import AGAIN_AFTER, Watching
 from tests.actors.supervision.family import Name
 
@@ -40,6 +41,31 @@ class Until(Message[None]):
 
 class Away(Message[None]):
     ref: ActorRef
+
+
+class Look(Message[None]):
+    """Watch so many that never were."""
+
+    count: int
+
+
+class Ends(Message[int]):
+    pass
+
+
+class Crowd(Actor):
+    def __init__(self) -> None:
+        self._ends = 0
+
+    def look(self, message: Look) -> None:
+        for number in range(message.count):
+            self.watch(self.system.new_ref(f"a{number}"))
+
+    def gone(self, message: Terminated) -> None:
+        self._ends += 1
+
+    def ends(self, message: Ends) -> int:
+        return self._ends
 
 
 class Worker(Actor):
@@ -139,6 +165,18 @@ async def test_who_is_gone_before_the_actor_is_made_watches_it_no_more(stays: bo
         await system.stop(later)
         if stays:
             assert await watcher.ask(Heard(), timeout=5) == ["stopped"]
+
+
+async def test_no_more_than_a_bound_wait_for_what_is_not_made() -> None:
+    async with ActorSystem("alone") as system:
+        crowd = await system.spawn("crowd", Crowd)
+        await crowd.ask(Look(MOST_EARLY + 7), timeout=30)
+        assert await crowd.ask(Ends(), timeout=5) == 7  # at once
+        async with asyncio.timeout(30):
+            while await crowd.ask(Ends(), timeout=5) < MOST_EARLY + 7:
+                await asyncio.sleep(0.01)
+        await crowd.ask(Look(MOST_EARLY), timeout=30)  # there is room again
+        assert await crowd.ask(Ends(), timeout=5) == MOST_EARLY + 7
 
 
 async def test_a_stop_of_what_is_not_made_is_no_end_of_what_is_made_then() -> None:
