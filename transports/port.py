@@ -83,8 +83,10 @@ class Port:
         self._streams = False
         # Whether the last look found nothing: what comes next may come alone.
         self._lone = False
+        # A look at a simulated socket costs no more than the turn that would put it off.
+        self._simulated = not isinstance(socket, zmq.Socket)
         # Simulated time stands still meanwhile, and with one processor the other end waits for it.
-        self._stays_awake = stays_awake and isinstance(socket, zmq.Socket) and _PROCESSORS > 1
+        self._stays_awake = stays_awake and not self._simulated and _PROCESSORS > 1
         self._looked = 0.0
         self._exchange = False
         self._awake = self._in_vain = self._left_out = 0
@@ -116,7 +118,13 @@ class Port:
     def _end_tick(self) -> None:
         if self._deferred:
             self._run_deferred()
-        if self._sent and self._streams and self._reads and self._postponed < _POSTPONED:
+        if (
+            self._sent
+            and self._streams
+            and self._reads
+            and self._postponed < _POSTPONED
+            and not self._simulated
+        ):
             # Who sent in this tick may send in the next one too.
             self._sent = False
             self._postponed += 1
@@ -164,7 +172,7 @@ class Port:
 
     def _visit(self) -> None:
         receive, socket = self._receive, self.socket
-        lone, self._lone = self._lone, False
+        lone, self._lone = self._lone and not self._simulated, False
         again = self._streams = False
         if self._stays_awake:
             self._exchange = time.monotonic() - self._looked < _EXCHANGE

@@ -128,6 +128,10 @@ class Watched(Socket, Protocol):
         """Call back on the loop as ``watch`` of this module says."""
         ...
 
+    def readable(self) -> bool:
+        """Whether ``EVENTS`` says that there is something to read."""
+        ...
+
 
 class Context(Protocol):
     """Where sockets come from: ``zmq.Context``, or a node of a simulated network."""
@@ -197,7 +201,7 @@ def readable(socket: Socket) -> Callable[[], object]:
     """
     if isinstance(socket, zmq.Socket):
         return partial(zmq.zmq_poll, [(socket, _READABLE)], 0)
-    return lambda: int(socket.getsockopt(zmq.EVENTS)) & _READABLE
+    return cast("Watched", socket).readable
 
 
 def watch(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import subprocess
 import sys
 from collections import Counter
@@ -103,6 +104,12 @@ def test_what_is_right_holds_under_every_schedule() -> None:
     assert report.kills > 0
     assert report.restarts > 0
     assert len(report.faults) > 10
+
+
+def test_exploring_here_leaves_the_collector_as_it_was() -> None:
+    before = gc.get_freeze_count()
+    explore(counter.right, [0])
+    assert gc.get_freeze_count() == before
 
 
 def test_a_planted_bug_is_found_shortened_and_replayed_to_the_same_trace() -> None:

@@ -31,7 +31,7 @@ class SimClock:
 
     def now(self) -> float:
         """Virtual seconds since the loop was made, plus the skew."""
-        return self.now_ns() / SECOND
+        return (self._loop.now_ns + self._skew_ns) / SECOND
 
     def now_ns(self) -> int:
         """Virtual nanoseconds since the loop was made, plus the skew."""

@@ -13,11 +13,13 @@ from collections import deque
 from collections.abc import Callable, Coroutine, Generator, Iterator
 from contextvars import Context
 from dataclasses import dataclass
+from heapq import heappop
 from typing import Any, Final, TypeVar, TypeVarTuple
 
 from transports.rng import derive_seed
 from transports.sim.draws import Draws
 from transports.sim.errors import RealWorldError, SimulatedDeadlock, SimulationRunaway
+from transports.sim.handles import SimHandle, SimTimerHandle
 from transports.sim.owner import OWNER
 from transports.sim.quiet import QuietLoop
 from transports.sim.tasks import SimTask, describe, in_order
@@ -41,6 +43,9 @@ _TEARDOWN_SECONDS: Final = 3600.0
 _CANCELLED: Final = 100
 """Cancelled timers from which on the heap is made anew once they are most of it: a busy node sets
 and cancels a time-out for each request."""
+
+_USUAL: Final = 1e9
+"""Seconds below which a delay needs no second look: it is a number, and not infinite."""
 
 _NAMED: Final = 20
 """Tasks that the sentence about a deadlock names at most; thousands would bury the first."""
@@ -112,7 +117,8 @@ class SimLoop(QuietLoop):
         self._max_steps = max_steps
         self._max_ns = _nanoseconds(max_seconds)
         self._trace = trace
-        self._ns = 0
+        #: Virtual nanoseconds since the loop was made; read it only.
+        self.now_ns = 0
         self._ready: deque[asyncio.Handle] = deque()
         self._held: dict[str, list[asyncio.Handle]] = {}
         self._discarded: dict[str, None] = {}
@@ -130,14 +136,9 @@ class SimLoop(QuietLoop):
 
     # Time
 
-    @property
-    def now_ns(self) -> int:
-        """Virtual nanoseconds since the loop was made."""
-        return self._ns
-
     def time(self) -> float:
         """Virtual seconds since the loop was made."""
-        return self._ns / SECOND
+        return self.now_ns / SECOND
 
     # Callbacks and timers
 
@@ -149,10 +150,14 @@ class SimLoop(QuietLoop):
         Raises:
             RuntimeError: the loop is closed.
         """
-        self._check_closed()
+        if self._closed:
+            self._check_closed()
+        handle: asyncio.Handle
         if self._debug:
             self._check_thread("call_soon")
-        handle = asyncio.Handle(callback, args, self, context)
+            handle = asyncio.Handle(callback, args, self, context)
+        else:
+            handle = SimHandle(callback, args, self, context)
         self._ready.append(handle)
         return handle
 
@@ -183,12 +188,15 @@ class SimLoop(QuietLoop):
             ValueError: ``delay`` is not a number.
             RuntimeError: the loop is closed.
         """
+        if 0 < delay < _USUAL:
+            ns = round(delay * SECOND) or 1
+            return self.call_at_ns(self.now_ns + ns, callback, *args, context=context)
         if math.isinf(delay) and delay > 0:
             return self._never(callback, args, context)
         ns = _nanoseconds(delay)
         if ns <= 0:
             ns = 1 if delay > 0 else 0
-        return self.call_at_ns(self._ns + ns, callback, *args, context=context)
+        return self.call_at_ns(self.now_ns + ns, callback, *args, context=context)
 
     def call_at(
         self,
@@ -205,8 +213,8 @@ class SimLoop(QuietLoop):
         """
         if math.isinf(when) and when > 0:
             return self._never(callback, args, context)
-        ns = max(_nanoseconds(when), self._ns)
-        if ns == self._ns and when > self.time():
+        ns = max(_nanoseconds(when), self.now_ns)
+        if ns == self.now_ns and when > self.time():
             ns += 1
         return self.call_at_ns(ns, callback, *args, context=context)
 
@@ -218,12 +226,17 @@ class SimLoop(QuietLoop):
         Raises:
             RuntimeError: the loop is closed.
         """
-        self._check_closed()
-        ns = max(ns, self._ns)
-        timer = asyncio.TimerHandle(ns / SECOND, callback, args, self, context)
+        if self._closed:
+            self._check_closed()
+        ns = max(ns, self.now_ns)
+        timer: asyncio.TimerHandle
+        if self._debug:
+            timer = asyncio.TimerHandle(ns / SECOND, callback, args, self, context)
+            timer._scheduled = True  # type: ignore[attr-defined]  # noqa: SLF001  # asyncio's own mark, without which it does not report a cancellation
+        else:
+            timer = SimTimerHandle(ns / SECOND, callback, args, self, context)
         self._timer_count += 1
         heapq.heappush(self._timers, (ns, self._timer_count, timer))
-        timer._scheduled = True  # type: ignore[attr-defined]  # noqa: SLF001  # asyncio's own mark, without which it does not report a cancellation
         return timer
 
     def _never(
@@ -413,40 +426,56 @@ class SimLoop(QuietLoop):
             heapq.heapify(self._timers)
             self._cancelled = 0
         ready, timers = self._ready, self._timers
-        while timers and timers[0][2].cancelled():
-            heapq.heappop(timers)
+        timer: Any  # what asyncio keeps in it is typed in part
+        while timers and (timer := timers[0][2])._cancelled:  # noqa: SLF001  (see SimHandle)
+            heappop(timers)
             self._cancelled -= 1
         if not ready and not self._stopping:
             if not timers:
                 raise SimulatedDeadlock(self._deadlock())
-            if timers[0][0] > self._ns:
+            if timers[0][0] > self.now_ns:
                 self._jump(timers[0][0])
-        while timers and timers[0][0] <= self._ns:
-            timer = heapq.heappop(timers)[2]
-            timer._scheduled = False  # type: ignore[attr-defined]  # noqa: SLF001  # as asyncio does
-            if timer.cancelled():
+        now = self.now_ns
+        while timers and timers[0][0] <= now:
+            timer = heappop(timers)[2]
+            timer._scheduled = False  # noqa: SLF001  (as asyncio does)
+            if timer._cancelled:  # noqa: SLF001  (as cancelled(), without the call)
                 self._cancelled -= 1
             else:
                 self._fired += 1
                 ready.append(timer)
         if self._draws is not None and len(ready) > 1:
             self._take_turns(self._draws)
-        trace = self._trace
+        trace, held, discarded = self._trace, self._held, self._discarded
         for _ in range(len(ready)):
-            handle = ready.popleft()
-            if handle.cancelled() or self._withheld(handle):
+            handle: Any = ready.popleft()  # typed without its context before Python 3.12
+            off = handle._cancelled  # noqa: SLF001  (as cancelled(), without the call)
+            if off or ((held or discarded) and self._withheld(handle)):
                 continue
             self._steps += 1
             if self._steps > self._max_steps:
                 ready.appendleft(handle)
                 self._run_away(f"{self._steps - 1} steps")
             if trace is not None:
-                trace(self._ns, handle)
-            handle._run()  # noqa: SLF001  # how every loop runs a handle; asyncio has no public way
+                trace(self.now_ns, handle)
+            try:  # as handle._run(), without the call
+                handle._context.run(handle._callback, *handle._args)  # noqa: SLF001  (as asyncio)
+            except BaseException as error:  # noqa: BLE001  (what ends the run is raised again)
+                self._failed(handle, error)
+
+    def _failed(self, handle: asyncio.Handle, error: BaseException) -> None:
+        """A callback raised."""
+        if isinstance(error, SystemExit | KeyboardInterrupt):
+            raise error
+        context = {
+            "message": f"Exception in callback of {handle!r}", "exception": error, "handle": handle,
+        }  # fmt: skip
+        traceback = getattr(handle, "_source_traceback", None)
+        if traceback:
+            context["source_traceback"] = traceback
+        self.call_exception_handler(context)
 
     def _withheld(self, handle: asyncio.Handle) -> bool:
-        if not self._held and not self._discarded:
-            return False
         owner = _owner(handle) or ""
         if owner in self._held:
             self._held[owner].append(handle)
@@ -469,13 +498,13 @@ class SimLoop(QuietLoop):
     def _jump(self, ns: int) -> None:
         if ns > self._max_ns:
             self._run_away(f"{self._max_ns / SECOND:.9g} virtual seconds")
-        self._ns = ns
+        self.now_ns = ns
         self._jumps += 1
 
     def _run_away(self, limit: str) -> None:
         steps, now = self._steps, self.time()
         self._max_steps = steps + _TEARDOWN_STEPS
-        self._max_ns = self._ns + _nanoseconds(_TEARDOWN_SECONDS)
+        self._max_ns = self.now_ns + _nanoseconds(_TEARDOWN_SECONDS)
         raise SimulationRunaway(
             f"the simulation used up its {limit} (step {steps} at {now:.9g} s): something repeats "
             f"without end, or it needs more; waiting: {self._waiting()}"

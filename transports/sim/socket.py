@@ -83,6 +83,7 @@ class SimSocket:
         self._routed = False
         self._watch: _Watch | None = None
         self._armed = True
+        self._most = -1
 
     # Options and addresses
 
@@ -90,6 +91,8 @@ class SimSocket:
         """Set an option; those that only tune real sockets change nothing."""
         self._check()
         self._options[int(option)] = optval
+        if option == zmq.MAXMSGSIZE:
+            self._most = optval
 
     def getsockopt(self, option: int, /) -> int:
         """``EVENTS``, ``RCVMORE``, or what was set.
@@ -101,15 +104,20 @@ class SimSocket:
         if option == zmq.RCVMORE:
             return int(bool(self._reading))
         if option == zmq.EVENTS:
-            self._swallow()
-            if self._reading or self._inbox:
-                return _READABLE | _WRITABLE
-            self._armed = True
-            return _WRITABLE
+            return _READABLE | _WRITABLE if self.readable() else _WRITABLE
         try:
             return self._options[int(option)]
         except KeyError:
             raise zmq.ZMQError(zmq.EINVAL) from None
+
+    def readable(self) -> bool:
+        """Whether ``EVENTS`` says that there is something to read."""
+        self._check()
+        self._swallow()
+        if self._reading or self._inbox:
+            return True
+        self._armed = True
+        return False
 
     def bind(self, addr: str, /) -> None:
         """Listen at "sim://name" or "inproc://name".
@@ -140,8 +148,10 @@ class SimSocket:
 
     def send(self, data: Any, /, flags: int = 0, copy: bool = True) -> None:
         """Send a part; see ``transports.sockets.Socket``. Without ``copy`` memory is not copied."""
-        self._check()
-        self._swallow()
+        if self.closed:
+            self._check()
+        if self._watch is not None and self._watch.pending is not None:
+            self._swallow()
         if not self._writing and not self._routed:
             if self.router:
                 self._to = self._routes.get(bytes(data))
@@ -152,6 +162,10 @@ class SimSocket:
             if self._connection is None and self._alive:
                 raise zmq.Again
             self._to = self._connection
+            if copy and not flags & _MORE:  # mostly it is one part
+                if self._to is not None:
+                    self._to.send(self, (data if type(data) is bytes else bytes(data),))
+                return
         self._writing.append(memoryview(data).cast("B") if not copy else bytes(data))
         if flags & _MORE:
             return
@@ -169,7 +183,9 @@ class SimSocket:
 
     def recv(self, flags: int = 0, /, *, copy: bool = True) -> bytes | SimFrame:
         """The next part; see ``transports.sockets.Socket``."""
-        data = bytes(self._next(flags))
+        data = self._next(flags)
+        if type(data) is not bytes:
+            data = bytes(data)
         return data if copy else SimFrame(data, bool(self._reading))
 
     def recv_into(self, buffer: Any, /, *, flags: int = 0) -> int:
@@ -182,8 +198,10 @@ class SimSocket:
         return size
 
     def _next(self, flags: int) -> Part:
-        self._check()
-        self._swallow()
+        if self.closed:
+            self._check()
+        if self._watch is not None and self._watch.pending is not None:
+            self._swallow()
         if not self._reading:
             if not self._inbox or not self._alive:
                 self._armed = True
@@ -207,8 +225,7 @@ class SimSocket:
         """A message arrived."""
         if self.closed or self.host.crashed:
             return
-        limit = self._options.get(zmq.MAXMSGSIZE, -1)
-        if not connection.local and 0 <= limit < max(map(size_of, message)):
+        if self._most >= 0 and not connection.local and self._most < max(map(size_of, message)):
             connection.cut()  # as libzmq does
             return
         self._inbox.append((connection.route, *message) if self.router else message)
@@ -249,8 +266,9 @@ class SimSocket:
             self._watch.tell_readable()
 
     def _swallow(self) -> None:
-        if self._watch is not None:
-            self._watch.swallow()
+        watch = self._watch
+        if watch is not None and watch.pending is not None:
+            watch.swallow()
 
     def unwatch(self) -> None:
         """Signal no longer."""
@@ -308,22 +326,23 @@ class _Watch:
         self._readable = readable
         self._ended = ended
         self._context: Context = copy_context()
-        self._pending: Handle | None = None
+        #: The call that tells it, until it is made.
+        self.pending: Handle | None = None
         self._has_ended = False
         self._stopped = False
 
     def tell_readable(self) -> None:
-        self._pending = self._loop.call_soon(self._call_readable, context=self._context)
+        self.pending = self._loop.call_soon(self._call_readable, context=self._context)
 
     def _call_readable(self) -> None:
-        self._pending = None
+        self.pending = None
         if not self._stopped:
             self._readable()
 
     def swallow(self) -> None:
-        if self._pending is not None:
-            self._pending.cancel()
-            self._pending = None
+        if self.pending is not None:
+            self.pending.cancel()
+            self.pending = None
 
     def tell_ended(self) -> None:
         if self._ended is not None:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import hashlib
 from collections import deque
-from dataclasses import dataclass
+from typing import Final
+
+import msgspec
+
+_TOGETHER: Final = 256
+"""Events hashed at once: each by itself would cost as much as all else about it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(msgspec.Struct, frozen=True):  # made by C, in a fifth of the time of a dataclass
     """One thing that happened on the simulated network.
 
     Attributes:
@@ -41,6 +45,7 @@ class Trace:
 
     def __init__(self, keep: int = 0) -> None:
         self._digest = hashlib.sha256()
+        self._lines: list[str] = []
         self._events: deque[Event] = deque(maxlen=keep)
         self._count = 0
 
@@ -49,12 +54,17 @@ class Trace:
         self._count += 1
         source, target, label = event.source, event.target, event.label
         # Lengths before texts, so that no two lists of events give the same bytes.
-        line = (
+        self._lines.append(
             f"{event.ns} {len(source)}:{source} {len(target)}:{target} {len(label)}:{label} "
             f"{event.number} {event.size}\n"
         )
-        self._digest.update(line.encode())
         self._events.append(event)
+        if len(self._lines) == _TOGETHER:
+            self._hash()
+
+    def _hash(self) -> None:
+        self._digest.update("".join(self._lines).encode())
+        self._lines.clear()
 
     @property
     def events(self) -> tuple[Event, ...]:
@@ -67,6 +77,7 @@ class Trace:
 
     def hexdigest(self) -> str:
         """The SHA-256 of all events so far, in hexadecimal."""
+        self._hash()
         return self._digest.hexdigest()
 
     def __repr__(self) -> str:

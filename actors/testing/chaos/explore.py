@@ -18,6 +18,7 @@ import msgspec
 
 from actors.errors import UsageError
 from actors.faults.plan import FaultPlan
+from actors.testing.chaos.looking import settled
 from actors.testing.chaos.report import Failed, Played, Report
 from actors.testing.chaos.scenario import Evidence, Scenario
 from actors.testing.chaos.worker import Job, Player, Said, load
@@ -69,10 +70,11 @@ def explore(
 
     if isinstance(scenario, Scenario):
         player = Player(scenario)
-        for seed in seeds:
-            heard(player.played(seed))
-        for one in [one for one in played if one.broken][:MOST_SHORTENED]:
-            shortened(player.shortened(one.seed))
+        with settled():
+            for seed in seeds:
+                heard(player.played(seed))
+            for one in [one for one in played if one.broken][:MOST_SHORTENED]:
+                shortened(player.shortened(one.seed))
     else:
         if jobs < 1:
             raise UsageError(f"jobs={jobs} plays nothing; give at least 1")

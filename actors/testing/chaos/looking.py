@@ -265,6 +265,17 @@ class Looking:
         return tuple(line for _, line in lines)
 
 
+@contextmanager
+def settled() -> Iterator[None]:
+    """What is there now stays to the end of the block, and need not be looked through meanwhile."""
+    gc.collect()
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
+
+
 def living() -> Counter[str]:
     """How many of the runtime's objects are alive, by kind."""
     gc.collect()

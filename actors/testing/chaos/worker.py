@@ -6,7 +6,6 @@ error. It ends when nobody tells it anything any more.
 
 from __future__ import annotations
 
-import gc
 import os
 import sys
 import time
@@ -19,6 +18,7 @@ from actors import code
 from actors.errors import UsageError
 from actors.faults.plan import FaultPlan
 from actors.testing.chaos.generator import generate
+from actors.testing.chaos.looking import settled
 from actors.testing.chaos.playing import play, undisturbed
 from actors.testing.chaos.report import Failed, Played
 from actors.testing.chaos.scenario import Evidence, Scenario
@@ -155,13 +155,11 @@ def main(reading: int, writing: int) -> None:
         except Exception as error:  # noqa: BLE001  (whoever explores is told)
             say(Said(trouble=f"{type(error).__name__}: {error}"))
             return
-        # What is there from now on to the end need not be looked through after each play.
-        gc.collect()
-        gc.freeze()
-        say(Said(ready=True))
-        for line in ins:
-            word, _, number = line.decode().strip().partition(" ")
-            if word == "play":
-                say(Said(played=player.played(int(number))))
-            else:
-                say(Said(failed=player.shortened(int(number))))
+        with settled():
+            say(Said(ready=True))
+            for line in ins:
+                word, _, number = line.decode().strip().partition(" ")
+                if word == "play":
+                    say(Said(played=player.played(int(number))))
+                else:
+                    say(Said(failed=player.shortened(int(number))))

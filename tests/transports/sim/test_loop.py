@@ -589,6 +589,8 @@ def test_errors_that_nobody_awaits_reach_the_handler_or_the_log(
     with caplog.at_level(logging.ERROR, "asyncio"):
         simulate(main())
     assert [str(context["exception"]) for context in contexts] == ["of a callback"]
+    assert "fail" in contexts[0]["message"]
+    assert "fail" in repr(contexts[0]["handle"])
     assert "Exception in callback" in caplog.records[0].message
     assert caplog.records[1].message.startswith("the exception handler failed")
 
