@@ -59,7 +59,8 @@ class Asks:
         self._loop = asyncio.get_running_loop()
         # As many as there are message types in the program that are asked.
         self._decode: dict[type[Message[Any]], Callable[[bytes], Any]] = {}
-        self._next = 0
+        #: The number of the last ask that was made.
+        self.number = 0
         #: Answers that came when nobody waited for them any more, and were dropped.
         self.late = 0
         self._open: dict[int, _Ask] = {}
@@ -68,11 +69,6 @@ class Asks:
         self._deadlines: list[tuple[float, int]] = []
         self._timer: Timer | None = None
         self._timer_at = math.inf
-
-    def number(self) -> int:
-        """The number of a new ask, which is opened in the same turn of the loop."""
-        self._next += 1
-        return self._next
 
     def open(
         self,
@@ -214,4 +210,4 @@ class Asks:
         return len(self._open)
 
     def __repr__(self) -> str:
-        return f"<Asks {len(self._open)} open, {self._next} made>"
+        return f"<Asks {len(self._open)} open, {self.number} made>"

@@ -164,7 +164,8 @@ class Handling:
 
     def _opened(self, envelope: Envelope) -> Any:
         """The message in an envelope; None where it is not to be handled."""
-        if envelope.given_up(self._system.world.clock.now()):
+        expires = envelope.expires
+        if envelope.cancelled or (expires > 0.0 and self._system.world.clock.now() > expires):
             self._system.dead_letter(self._cell.path, envelope, "the asker gave up")
             return None
         envelope.stashed = False
@@ -289,14 +290,16 @@ class Handling:
                 self._went_on(envelope, result)
             return None
         try:
-            item, arrays = self._answer_to(envelope, result)
+            body, arrays = self._system.codec.encode(result)
         except CannotEncode as error:
             self._unsendable(envelope, error)
             return None
+        item = Item(0, self._cell.uid, REPLY, body, envelope.item.ask)
         link = envelope.link
         assert link is not None
         lane: Lane = "bulk" if arrays else "control"
-        if not self._system.router.queues_for(link, lane):
+        queues = self._system.router.queues
+        if not queues or (link, lane) not in queues:
             try:
                 if arrays:
                     self._system.put(link, item, arrays)
@@ -321,10 +324,6 @@ class Handling:
             self._cell.path, tag_of(envelope.item.body), shown(result),
         )  # fmt: skip
 
-    def _answer_to(self, envelope: Envelope, result: Any) -> tuple[Item, Sequence[Weights]]:
-        body, arrays = self._system.codec.encode(result)
-        return Item(0, self._cell.uid, REPLY, body, envelope.item.ask), arrays
-
     def answer(self, envelope: Envelope, result: Any) -> None:
         """Answer an ask whose handler left it for later; a node that is gone gets nothing.
 
@@ -332,7 +331,8 @@ class Handling:
             CannotEncode: the answer holds something that does not travel.
             LinkFull: the asker's node does not read.
         """
-        item, arrays = self._answer_to(envelope, result)
+        body, arrays = self._system.codec.encode(result)
+        item = Item(0, self._cell.uid, REPLY, body, envelope.item.ask)
         assert envelope.link is not None
         with contextlib.suppress(LinkClosed):
             self._system.put(envelope.link, item, arrays)

@@ -77,8 +77,8 @@ class Router:
         self._closing = False
         #: The peer that is being declared dead with what its mailboxes held.
         self._dying: NodeId | None = None
-        #: Those who wait for room.
-        self._queues: dict[tuple[Link[Item], Lane], _Queue] = {}
+        #: Those who wait for room: who asks or answers there has to queue behind them.
+        self.queues: dict[tuple[Link[Item], Lane], _Queue] = {}
         #: Grows with each change of the links: what was looked up before may not hold any more.
         self.changes = 0
         self.pool = LandingPool()
@@ -128,10 +128,6 @@ class Router:
         transfer.done.add_done_callback(lambda _: self._transferred(link, transfer, item))
         return transfer
 
-    def queues_for(self, link: Link[Item], lane: Lane) -> bool:
-        """Whether somebody waits for room there: who asks or answers now has to queue behind."""
-        return (link, lane) in self._queues
-
     async def put_when_there_is_room(
         self,
         link: Link[Item],
@@ -154,7 +150,7 @@ class Router:
             LinkClosed: the link has ended.
         """
         # In a queue: all of them woken at once would cost their square, and change their order.
-        queue = self._queues.setdefault((link, lane), _Queue())
+        queue = self.queues.setdefault((link, lane), _Queue())
         queue.length += 1
         try:
             async with queue.lock:
@@ -163,7 +159,7 @@ class Router:
         finally:
             queue.length -= 1
             if not queue.length:
-                del self._queues[link, lane]
+                del self.queues[link, lane]
 
     def _transferred(self, link: Link[Item], transfer: Transfer, item: Item) -> None:
         future = transfer.done

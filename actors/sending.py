@@ -229,32 +229,36 @@ class Sender:
         if link is None:
             msg = f"{ref.path} cannot be asked: node {ref.node} is not known or dead"
             raise Unreachable(msg)
-        number = self._asks.number()
+        asks, router = self._asks, self._router
+        asks.number = number = asks.number + 1
         item = Item(ref.uid, uid, ASK, body, number, timeout, chain)
-        lane: Lane = "bulk" if arrays else lane_of(kind)
-        waits = self._router.queues_for(link, lane)
+        lane: Lane = "bulk" if arrays else "control" if kind in CONTROL else lane_of(kind)
+        waits = bool(router.queues) and (link, lane) in router.queues
         transfer: Transfer | None = None
         if not waits:
             try:
-                transfer = self._router.put(link, item, arrays, bulk=lane == "bulk")
+                if lane == "control":
+                    link.send(item, len(body) + OVERHEAD)
+                else:
+                    transfer = router.put(link, item, arrays, bulk=True)
             except LinkFull:
                 waits = True
             except LinkClosed as error:
                 raise Unreachable(f"{ref.path} cannot be asked: {error}") from error
         # After it has left: the one that is asked need not wait for what is noted here. While it
         # waits for room it is known not to have left, and no link's end is its end.
-        future = self._asks.open(number, ref, kind, timeout, None if waits else link)
+        future = asks.open(number, ref, kind, timeout, None if waits else link)
         try:
             if waits:
                 transfer = await self._put_when_there_is_room(link, item, arrays, lane, timeout)
-                self._asks.leaves_over(link, number)
+                asks.leaves_over(link, number)
             return await future  # type: ignore[no-any-return]  # the decoder is built from Message[R]
         except (LinkClosed, _StayedFull) as error:
             if future.done():
                 future.exception()  # its deadline, which nobody waits for any more
             raise Unreachable(f"{ref.path} cannot be asked: {error}") from error
         finally:
-            if self._asks.close(number):
+            if asks.close(number):
                 if transfer is not None and not transfer.done.done():
                     transfer.done.cancel()  # what has not left stays here
                 self._cancel_remote(link, ref, number)

@@ -220,7 +220,7 @@ def test_a_cancelled_ask_with_arrays_is_not_handled_however_late_it_comes(on: De
 async def test_a_cancellation_that_overtakes_its_ask_is_heeded() -> None:
     async with ActorSystem("node") as system:
         ref = await system.spawn("member", Member)
-        link, number = system.router.endpoint.local, system.asks.number()
+        link, number = system.router.endpoint.local, system.asks.number
         system.cancelled(link, Item(ref.uid, 0, CANCEL, b"", number + 1))
         with pytest.raises(NotStarted, match="/member did not handle Hold: the asker gave up"):
             await ref.ask(Hold([]), timeout=5)

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Callable
-from typing import Any
 
 import msgspec
 import numpy as np
@@ -31,7 +30,7 @@ from actors.errors import PeerLost
 from actors.item import ASK, Item
 from actors.signals import Failure, NodeDown
 from actors.sim import Simulation
-from transports import Link, LinkClosed, LinkFull, NodeId, Weights
+from transports import LinkClosed, LinkFull, NodeId, Weights
 
 
 class Small(Message[int]):
@@ -330,7 +329,7 @@ async def test_who_gives_up_waiting_for_room_is_forgotten(
                     await waiting
     assert not link._control._waiters
     assert not link._bulk._waiters
-    assert not system.router._queues
+    assert not system.router.queues
     await system.close(linger=0.0)
 
 
@@ -345,15 +344,16 @@ def test_asks_that_wait_for_room_keep_their_order_and_say_what_remains() -> None
             async with graph.start(on, world=simulation.world("order")) as live:
                 ref, router = live["takes"], live.system.router
                 remaining: list[float] = []
-                put = router.put
+                link = router.link_to("one")
+                assert link is not None
+                send = link.send
 
-                def noting(link: Link[Item], item: Item, *rest: Any, **more: Any) -> Any:
-                    found = put(link, item, *rest, **more)
+                def noting(item: Item, nbytes: int) -> None:
+                    send(item, nbytes)
                     if item.kind == ASK:
                         remaining.append(item.remaining)
-                    return found
 
-                router.put = noting  # type: ignore[method-assign]  # it looks, and hands on
+                link.send = noting  # type: ignore[method-assign]  # it looks, and hands on
                 simulation.network.freeze("one")
                 big = "x" * 3_000_000
                 asks = [
@@ -361,8 +361,6 @@ def test_asks_that_wait_for_room_keep_their_order_and_say_what_remains() -> None
                     for n in range(16)
                 ]
                 await asyncio.sleep(5)
-                link = router.link_to("one")
-                assert link is not None
                 assert len(link._control._waiters) == 1, "the others queue behind it"
                 simulation.network.thaw("one")
                 assert await asyncio.gather(*asks) == list(range(16))

@@ -340,7 +340,7 @@ class Ledger:
                 "stops": len(system.stops),
                 "pools": list(system._pools),
                 "resends": list(router._resends),
-                "queues": list(router._queues),
+                "queues": list(router.queues),
             }
             assert not any(left.values()), f"{system} keeps {left}"
 
