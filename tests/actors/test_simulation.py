@@ -304,3 +304,31 @@ async def test_work_that_is_cancelled_before_it_began_warns_of_nothing() -> None
     async with actors.ActorSystem("here") as system:
         piping = await system.spawn("piping", Piping)
         await system.stop(piping)
+
+
+class Number(Message[int]):
+    pass
+
+
+class One(Actor):
+    def number(self, message: Number) -> int:
+        return 1
+
+
+def test_graphs_run_one_after_the_other_and_each_restarts_what_is_killed() -> None:
+    graph = ActorGraph("again")
+    with graph.supervisor("root"):
+        graph.actor("one", One, place=Process("p0"))
+
+    async def main() -> list[int]:
+        answers = []
+        for seed in range(3):
+            on = Simulated(1, seed=seed, faults=FaultPlan(Kill("p0", at=1.0)))
+            async with graph.start(on=on) as live:
+                await asyncio.sleep(5)
+                answers.append(await live["one"].ask(Number(), timeout=5))
+                restarts = [actor.restarts for actor in (await live.state()).actors]
+                assert sum(restarts) == 1
+        return answers
+
+    assert actors.run(main(), on=Simulated()) == [1, 1, 1]

@@ -122,6 +122,7 @@ class SimLoop(QuietLoop):
         self._ready: deque[asyncio.Handle] = deque()
         self._held: dict[str, list[asyncio.Handle]] = {}
         self._discarded: dict[str, None] = {}
+        self._owners: dict[str, int] = {}
         self._timers: list[tuple[int, int, asyncio.TimerHandle]] = []
         self._timer_count = 0
         self._task_count = 0
@@ -346,6 +347,14 @@ class SimLoop(QuietLoop):
     def is_closed(self) -> bool:
         """Whether the loop was closed."""
         return self._closed
+
+    def new_owner(self, name: str) -> str:
+        """A name for the next node of that name, which no other node of this loop has had.
+
+        One loop may run one network after the other, with nodes of the same names.
+        """
+        self._owners[name] = self._owners.get(name, 0) + 1
+        return f"{name}/{self._owners[name]}"
 
     def freeze(self, owner: str) -> None:
         """Run no callback of a node until ``thaw``, as a process under SIGSTOP runs none.

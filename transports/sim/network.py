@@ -166,15 +166,13 @@ class SimNetwork:
         self._links = Links(Net() if net is None else net)
         self._sockets = Sockets(self._medium, self._links, seed)
         self._nodes: dict[str, SimNode] = {}
-        self._made: dict[str, int] = {}
 
     # Nodes
 
     def node(self, name: str) -> SimNode:
         """The node of this name, made anew when there is none or it has crashed."""
         if name not in self._nodes:
-            self._made[name] = self._made.get(name, 0) + 1
-            host = Host(name, f"{name}/{self._made[name]}")
+            host = Host(name, self.loop.new_owner(name))
             self._nodes[name] = SimNode(self.loop, self._sockets, host)
         return self._nodes[name]
 
