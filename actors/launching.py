@@ -16,10 +16,10 @@ from actors.blocking import ActorClass
 from actors.code import reference, refuse_if_loading
 from actors.declared import ActorNode, Handle, SupervisorNode, linked
 from actors.deploy import Deployment, Inline, Processes, Simulated
-from actors.errors import GaveUp, GraphError, NodeStartFailed, SpawnFailed, UsageError
+from actors.errors import GraphError, NodeStartFailed, SpawnFailed, UsageError
 from actors.faults.links import FaultyLinks
 from actors.graphcheck import check
-from actors.live import Live
+from actors.live import Live, gave_up
 from actors.mainguard import refuse_unguarded
 from actors.processes import Processes as ProcessManager
 from actors.quantities import is_count, is_seconds
@@ -220,10 +220,7 @@ class _Launch:
         except* SpawnFailed as errors:
             if not self._system.failure.done():
                 raise errors.exceptions[0] from None
-            failure = self._system.failure.result()
-            raise GaveUp(
-                failure.message, child="", restarts=0, remote_traceback=failure.traceback
-            ) from None
+            raise gave_up(self._system.failure.result()) from None
 
     async def _root(self, root: SupervisorNode) -> None:
         self.above[root.name] = await self._system.spawn(

@@ -132,7 +132,7 @@ class Live:
             if waited is not done:
                 waited.cancel()
         self._heeded = True
-        raise _gave_up(failed.result())
+        raise gave_up(failed.result())
 
     @property
     def gave_up(self) -> GaveUp | None:
@@ -140,11 +140,17 @@ class Live:
         failed = self.system.failure
         if self._heeded or not failed.done() or failed.cancelled():
             return None
-        return _gave_up(failed.result())
+        return gave_up(failed.result())
 
     def __repr__(self) -> str:
         return f"<Live {self._graph.name} {len(self._refs)} actors {self.processes!r}>"
 
 
-def _gave_up(failure: Failure) -> GaveUp:
-    return GaveUp(failure.message, child="", restarts=0, remote_traceback=failure.traceback)
+def gave_up(failure: Failure) -> GaveUp:
+    """What is raised for the failure that a root supervisor ended with."""
+    return GaveUp(
+        failure.message,
+        child=failure.child,
+        restarts=failure.restarts,
+        remote_traceback=failure.traceback,
+    )

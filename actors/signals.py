@@ -51,6 +51,8 @@ class Failure(msgspec.Struct, frozen=True, array_like=True):
         outside: the death came from outside (process killed, node cut off), not from the code.
         kinds: the exception's class and those it derives from, as ``module:Class``; of a
             script, as ``file.py:Class``.
+        child: path of the actor that could not be helped, where a supervisor gave up.
+        restarts: how often that one was restarted within the period.
     """
 
     kind: str
@@ -60,6 +62,8 @@ class Failure(msgspec.Struct, frozen=True, array_like=True):
     handling: str = ""
     outside: bool = False
     kinds: tuple[str, ...] = ()
+    child: str = ""
+    restarts: int = 0
 
     @classmethod
     def of(cls, error: BaseException, during: str, handling: str = "") -> Failure:

@@ -340,6 +340,8 @@ class Supervisor(Actor):
                 failure.traceback,
                 handling=failure.handling,
                 kinds=kinds,
+                child=child.path,
+                restarts=restarts,
             )
         )
 

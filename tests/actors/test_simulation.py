@@ -279,6 +279,8 @@ def test_an_exception_beyond_help_is_not_restarted(place: Process | None) -> Non
                 on, before=lambda system: system.events.subscribe(Event, events.append)
             ):
                 pass
+        assert gave_up.value.child == "/root/one"
+        assert gave_up.value.restarts == 0
         return str(gave_up.value)
 
     sentence = actors.run(main(), on=on)

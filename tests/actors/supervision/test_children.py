@@ -146,8 +146,9 @@ def test_a_subtree_that_gave_up_is_started_anew_where_its_supervisor_says_so(on:
             assert await live["scribe"].ask(Story(), timeout=10) == ["stop c", "stop b", "stop a"]
             with pytest.raises(ActorFailed):
                 await live["b"].ask(Boom("key"), timeout=10)
-            with pytest.raises(GaveUp, match="pool failed again after 1 restart"):
+            with pytest.raises(GaveUp, match="pool failed again after 1 restart") as raised:
                 await live.until(asyncio.get_running_loop().create_future())
+            assert (raised.value.child, raised.value.restarts) == ("/top/pool", 1)
 
     run(main, on)
 

@@ -75,10 +75,12 @@ def test_a_constructor_that_always_fails_is_tried_under_back_off_until_the_budge
 ) -> None:
     async def main() -> None:
         failures, gave_up = Heard(ActorFailure), Heard(SupervisorGaveUp)
-        with pytest.raises(GaveUp, match="bad failed again after 5 restarts within 60 s"):
+        sentence = "bad failed again after 5 restarts within 60 s"
+        with pytest.raises(GaveUp, match=sentence) as raised:
             # Starting waits for all of them, and ends when one cannot be had.
             async with started(stillborn(5, 99), on, failures, gave_up):
                 pass
+        assert (raised.value.child, raised.value.restarts) == ("/root/bad", 5)
         (end,) = gave_up.events
         bad = [failure.error for failure in failures.events if failure.path == "/root/bad"]
         assert bad == [f"OSError: no camera, {number} restarts" for number in range(6)]
