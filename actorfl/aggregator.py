@@ -37,7 +37,6 @@ from actorfl.protocol import (
     Row,
     Stamp,
     Wait,
-    pack,
     unpack,
 )
 from actorfl.rounds import Answer, Phase, Rounds, Verdict
@@ -46,6 +45,7 @@ from actorfl.until import Progress
 from actorfl.witness import Kind, witness
 from actors import Actor, ActorRef, Message
 from actors.crashpoints import crash_point
+from actors.snapshot import KEPT
 from transports import LandingPool, LinkFull, Transfer, Weights
 
 _log = logging.getLogger("actorfl.aggregator")
@@ -104,7 +104,8 @@ class Aggregator(Actor):
         crash_point("aggregator.start")
         pool = LandingPool(buffers=self._plan.landing)
         self.system.set_landing_pool(self.ref, pool)
-        self._snapshots = self.snapshots(checkpoint.FOLDER)
+        keep = None if self._plan.record else KEPT
+        self._snapshots = self.snapshots(checkpoint.FOLDER, keep=keep)
         # Whoever had it before may be frozen, and wake up in the middle of an append.
         await self.storage.claim(checkpoint.METRICS)
         found = await checkpoint.load(self._snapshots)
@@ -398,9 +399,7 @@ class Aggregator(Actor):
         """The checkpoint is durable: let the clock's ``Go`` leave, have its version evaluated."""
         assert self._state is not None
         assert self._layout is not None
-        extras = self._plan.algorithm.down(self._state)
-        extras.pop("model", None)
-        self._down = pack(self._state.weights, self._state.buffers, extras)
+        self._down = checkpoint.down_of(self._plan.algorithm, self._state)
         self._evaluated = None
         self._evaluating = None
         due = self._pending is not None and self._pending.due
@@ -416,7 +415,7 @@ class Aggregator(Actor):
             else:
                 await self._finish()
             return
-        self._names = _names_of_terms(self._plan, self._layout, self._state, extras)
+        self._names = _names_of_terms(self._plan, self._layout, self._state, unpack(self._down)[2])
         total = self._rounds.total
         self._grid = Grid.of(self._state.weights, self._layout, total, self._plan.algorithm.floor)
         if self._merger is None:

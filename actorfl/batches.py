@@ -40,6 +40,24 @@ def size_of(dataset: Dataset) -> int:
     return sizes[0]
 
 
+def arrays_of(dataset: Dataset) -> tuple[NDArray[Any], ...] | None:
+    """The arrays of a dataset that is made of arrays, not copied where they are numpy's or torch's.
+
+    Returns:
+        One array for each element of the dataset; None where it is another torch dataset, or holds
+        what numpy has no type for.
+    """
+    columns = _columns(dataset)
+    if columns is None:
+        return None
+    try:
+        return tuple(
+            column.numpy(force=True) if isinstance(column, Tensor) else column for column in columns
+        )
+    except TypeError:  # bfloat16
+        return None
+
+
 def labels_of(dataset: Dataset) -> NDArray[np.int64] | None:
     """Find the class of each example: the last array, where it is one-dimensional and integer.
 

@@ -7,9 +7,10 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from actorfl.algorithm import ServerState, StateHeader
+from actorfl.algorithm import Algorithm, ServerState, StateHeader
 from actorfl.fingerprint import Fingerprint
 from actorfl.layout import Layout
+from actorfl.protocol import pack
 from actors import Snapshots
 from actors.crashpoints import crash_point
 from transports import TensorSpec, Weights
@@ -92,9 +93,14 @@ async def save(snapshots: Snapshots, header: Header, state: ServerState) -> None
     crash_point("aggregator.saved", header.clock)
 
 
-async def load(snapshots: Snapshots) -> Checkpoint | None:
-    """The newest whole checkpoint, or None."""
-    found = await snapshots.latest()
+async def load(snapshots: Snapshots, upto: int | None = None) -> Checkpoint | None:
+    """The newest whole checkpoint, or None.
+
+    Args:
+        snapshots: of the aggregator.
+        upto: the last clock that counts; None for any.
+    """
+    found = await snapshots.latest(None if upto is None else 2 * upto + 1)
     if found is None:
         return None
     header = msgspec.msgpack.decode(found.header, type=Header)
@@ -102,3 +108,15 @@ async def load(snapshots: Snapshots) -> Checkpoint | None:
     # Copied: the arrays of a snapshot are views of its file's bytes.
     arrays = {name: np.array(packed[name]) for name in packed.names()}
     return Checkpoint(header, ServerState.from_wire(header.state, arrays))
+
+
+async def clocks(snapshots: Snapshots) -> tuple[int, ...]:
+    """The clocks of which there are checkpoints, whole or not, in order."""
+    return tuple(sorted({counter // 2 for counter in await snapshots.counters()}))
+
+
+def down_of(algorithm: Algorithm, state: ServerState) -> Weights:
+    """What the workers compute a clock from, as it goes down to them."""
+    extras = algorithm.down(state)
+    extras.pop("model", None)
+    return pack(state.weights, state.buffers, extras)

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TextIO
 import typer
 import typer.core
 
+from actorfl import replaycli
 from actorfl.errors import ActorflError
 from actorfl.exitcodes import ExitCode
 
@@ -39,8 +40,8 @@ _LATEST = "latest"
 
 _EPILOG = (
     "Exit codes: 0 done, 2 usage, 10-19 configuration refused, 20-29 run directory refused, "
-    "30 the run gave up, 32 chaos found a fault, 130 Ctrl-C or SIGTERM; docs/exit-codes.md lists "
-    "them all."
+    "30 the run gave up, 32 chaos found a fault, 33 a replay gave other "
+    "bits, 130 Ctrl-C or SIGTERM; docs/exit-codes.md lists them all."
 )
 
 app = typer.Typer(
@@ -313,6 +314,9 @@ def chaos(  # noqa: PLR0917  (typer turns parameters into arguments and options)
         say.line(json.dumps(told))
     if broken:
         raise typer.Exit(int(ExitCode.BROKEN))
+
+
+app.command(epilog=_EPILOG)(replaycli.replay)
 
 
 def parse_deployment(text: str) -> Deployment:

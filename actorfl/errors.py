@@ -16,8 +16,10 @@ ActorflError
 │   ├── RunInUse                another run holds it
 │   ├── NothingToResume         there is no run where one was expected
 │   ├── DifferentConfiguration  the run there was started with another configuration
-│   └── NotRunning              the run there has ended, or cannot be looked at
-└── RunFailed                   the run started and gave up
+│   ├── NotRunning              the run there has ended, or cannot be looked at
+│   └── NotRecorded             the run there did not keep what a step was computed from
+├── RunFailed                   the run started and gave up
+└── StepFailed                  a step that was replayed raised
 
 Each carries ``exit_code``, with which the command line ends.
 """
@@ -276,6 +278,25 @@ class NotRunning(RunDirectoryError):  # noqa: N818
         super().__init__(f"{path} {what}: {reason}{advice}")
 
 
+class NotRecorded(RunDirectoryError):  # noqa: N818
+    """A step cannot be replayed: the run did not keep what it was computed from.
+
+    Args:
+        path: the run's directory.
+        clock: of the step.
+        reason: what is missing.
+    """
+
+    exit_code = ExitCode.NOT_RECORDED
+
+    def __init__(self, path: Path, clock: int, reason: str) -> None:
+        again = f"actorfl run {shlex.quote(str(path / 'run.toml'))} --set record=true"
+        super().__init__(
+            f"clock {clock} of {path} cannot be replayed: {reason}; `record = true` keeps all "
+            f"clocks, and a run of the same configuration has the same bits: {again}"
+        )
+
+
 def _change(key: str, old: object, new: object) -> str:
     part, _, last = key.rpartition(".")
     if last == "source":
@@ -341,3 +362,21 @@ class RunFailed(ActorflError):  # noqa: N818
         self.who = who
         self.restarts = restarts
         self.remote_traceback = remote_traceback
+
+
+class StepFailed(ActorflError):  # noqa: N818
+    """A step that was replayed raised, as it did in the run perhaps.
+
+    Args:
+        worker: whose step.
+        clock: of the step.
+        error: what it raised.
+        traceback: as text.
+    """
+
+    exit_code = ExitCode.STEP_FAILED
+
+    def __init__(self, worker: str, clock: int, error: BaseException, traceback: str) -> None:
+        where = own_place(traceback)
+        at = f" ({where})" if where else ""
+        super().__init__(f"{worker} fails in clock {clock}: {type(error).__name__}: {error}{at}")

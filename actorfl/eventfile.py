@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import msgpack
 
@@ -56,6 +58,23 @@ class EventFile:
 
     def __repr__(self) -> str:
         return f"<EventFile {self._file.name} bytes={self._end}>"
+
+
+def records(path: Path) -> Iterator[dict[str, Any]]:
+    """The records of a file, in order, up to the end or the first that is not whole.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    with path.open("rb") as file:
+        unpacker = msgpack.Unpacker(file, unicode_errors="replace")
+        try:
+            for record in unpacker:
+                if not isinstance(record, dict):
+                    return
+                yield record
+        except (ValueError, TypeError, msgpack.UnpackException):
+            return
 
 
 def _end_of_records(path: Path) -> int:

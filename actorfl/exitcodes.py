@@ -46,9 +46,12 @@ class ExitCode(IntEnum):
     NOTHING_TO_RESUME = 22, "there is no run to resume where one was expected"
     DIFFERENT_CONFIGURATION = 23, "the run to resume was started with another configuration"
     NOT_RUNNING = 24, "the run to look at has ended, or cannot be looked at"
+    NOT_RECORDED = 25, "the run did not keep what the step to replay was computed from"
 
     RUN_FAILED = 30, "the run started and gave up"
     NO_ANSWER = 31, "nobody who can be looked at answers at the address, or no longer"
     BROKEN = 32, "under some schedule of faults something did not hold that must always hold"
+    OTHER_BITS = 33, "a step that was replayed did not give the bits that the run recorded"
+    STEP_FAILED = 34, "a step that was replayed raised"
 
     INTERRUPTED = 130, "Ctrl-C or SIGTERM"

@@ -12,6 +12,11 @@ from actors import Snapshots
 from transports import TensorSpec, Weights
 
 
+def folder_of(worker: str) -> str:
+    """Where the states of a worker lie in the storage of its run."""
+    return f"snapshots/worker-{worker}"
+
+
 class Kept:
     """The states from which a worker's last two clocks start.
 
@@ -63,9 +68,13 @@ class Kept:
         # Taken from the copy: a view of what came down would hold its landing buffer for ever.
         self._states = _states(scalars, packed)
 
-    async def restore(self) -> None:
-        """Take up the newest states that were saved."""
-        found = await self._snapshots.latest()
+    async def restore(self, upto: int | None = None) -> None:
+        """Take up the newest states that were saved.
+
+        Args:
+            upto: the last clock whose state counts; None for any.
+        """
+        found = await self._snapshots.latest(upto)
         if found is not None:
             header = msgspec.msgpack.decode(found.header, type=_Header)
             packed = Weights(header.layout, found.arrays[0])

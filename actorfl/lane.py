@@ -81,8 +81,23 @@ class Lane(Protocol):
 
 def lane_of(world: World) -> Lane:
     """The lane in which the actors of a node compute: this process's own, or a simulated one."""
-    threads = threads_per_fit()
-    return shared_lane(threads) if world.work is None else SimLane(world.work, threads)
+    return shared_lane(threads_per_fit()) if world.work is None else SimLane(world.work)
+
+
+def in_place(function: Callable[[*Ts], T], *args: *Ts, seed: int = 0) -> T:
+    """Run a function in the calling thread, from the state in which a lane runs its jobs.
+
+    Args:
+        function: Called with `args`.
+        *args: Its arguments.
+        seed: As for ``TrainingLane.run``.
+
+    Raises:
+        MissingExtra: torch is not installed.
+    """
+    with _process_lock:
+        _prepare(threads_per_fit(), seed)
+        return function(*args)
 
 
 class SimLane:
@@ -90,22 +105,14 @@ class SimLane:
 
     Args:
         work: of the node.
-        threads: that torch uses within a job.
     """
 
-    def __init__(self, work: Work, threads: int = 1) -> None:
+    def __init__(self, work: Work) -> None:
         self._work = work
-        self._threads = threads
 
     async def run(self, function: Callable[[*Ts], T], *args: *Ts, seed: int = 0) -> T:
         """See ``TrainingLane.run``."""
-
-        def job() -> T:
-            with _process_lock:
-                _prepare(self._threads, seed)
-                return function(*args)
-
-        return await self._work.run(job)
+        return await self._work.run(lambda: in_place(function, *args, seed=seed))
 
 
 class TrainingLane:

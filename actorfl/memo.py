@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
-import msgspec
-import numpy as np
-
 from actorfl.errors import ActorflError
+from actorfl.hashing import hash_of
 
 T = TypeVar("T")
 
@@ -62,12 +59,12 @@ class Memo:
         Raises:
             Impure: it was computed again, and is another.
         """
-        key = _hash(name, *inputs)
+        key = hash_of(name, *inputs)
         found = self._kept.get(key)
         if found is None:
             self._computed += 1
             result = compute()
-            self._kept[key] = (result, _hash(result))
+            self._kept[key] = (result, hash_of(result))
             while len(self._kept) > _MOST:
                 self._kept.popitem(last=False)
             return result
@@ -76,13 +73,13 @@ class Memo:
         result, digest = found
         if self._taken % self._every == 0:
             self._checked += 1
-            if _hash(compute()) != digest:
+            if hash_of(compute()) != digest:
                 raise Impure(
                     f"{name} gave other bits for the same input: it draws from something that is "
                     "not seeded, or keeps something between two calls"
                 )
         # Whoever changes what he was given would change it for all.
-        if _hash(result) != digest:
+        if hash_of(result) != digest:
             raise Impure(f"what {name} gave was changed in place by whoever was given it")
         kept: T = result
         return kept
@@ -123,32 +120,3 @@ def recalled(name: str, compute: Callable[[], T], *inputs: object) -> T:
 def active() -> bool:
     """Whether there is a memo."""
     return _memo is not None
-
-
-def _hash(*values: object) -> bytes:
-    digest = hashlib.sha256()
-    _feed(digest.update, values)
-    return digest.digest()
-
-
-def _feed(update: Callable[[bytes], object], value: object) -> None:
-    if isinstance(value, np.ndarray):
-        update(f"array {value.dtype} {value.shape}".encode())
-        update(np.ascontiguousarray(value).tobytes())
-    elif isinstance(value, Mapping):
-        update(f"map {len(value)}".encode())
-        for key in sorted(value):
-            _feed(update, key)
-            _feed(update, value[key])
-    elif isinstance(value, list | tuple):
-        update(f"list {len(value)}".encode())
-        for each in value:
-            _feed(update, each)
-    elif hasattr(value, "__dataclass_fields__"):
-        update(type(value).__name__.encode())
-        for name in value.__dataclass_fields__:
-            _feed(update, getattr(value, name))
-    elif isinstance(value, msgspec.Struct):
-        _feed(update, msgspec.to_builtins(value))
-    else:
-        update(f"{type(value).__name__} {value!r}\0".encode())

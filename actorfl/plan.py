@@ -33,6 +33,7 @@ class PlanText(msgspec.Struct, frozen=True):
         identity: of the run.
         lr: learning rate of the local loop.
         strict: whether workers that do not compute alike end the run.
+        record: whether the checkpoint of each clock is kept.
         code: what the classes of the slots are where the run was started.
     """
 
@@ -47,6 +48,7 @@ class PlanText(msgspec.Struct, frozen=True):
     identity: str
     lr: float
     strict: bool
+    record: bool
     code: dict[str, dict[str, str]]
 
 
@@ -64,6 +66,7 @@ class Plan:
     identity: str
     lr: float
     strict: bool
+    record: bool
 
     @classmethod
     def read(cls, text: PlanText) -> Plan:
@@ -90,6 +93,7 @@ class Plan:
             text.identity,
             text.lr,
             text.strict,
+            text.record,
         )
 
 
@@ -111,5 +115,6 @@ def plan_of(run: Run, identity: str, at: At) -> PlanText:
         identity=identity,
         lr=run.local.lr,
         strict=run.strict,
+        record=run.record,
         code=code_of(run, "algorithm", "sync", "until"),
     )

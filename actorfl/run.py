@@ -40,7 +40,9 @@ _SEED_MAX = 2**63 - 1
 _LANDING_MAX = 64
 # What says where and how a run is carried out, not what it computes: no part of its hash, and free
 # to differ when it is resumed.
-_CARRIED_OUT = frozenset({"name", "base", "durability", "supervision", "landing", "strict"})
+_CARRIED_OUT = frozenset({
+    "name", "base", "durability", "supervision", "landing", "strict", "record",
+})  # fmt: skip
 
 
 @dataclass(frozen=True, init=False)
@@ -67,6 +69,9 @@ class Run:
         landing: buffers in which an aggregator receives updates, 1 to 64; each is one model large.
         strict: end the run where workers would not compute the same bits (another build of torch,
             CPU, number of threads); else the result says that they are not promised.
+        record: keep what each worker computes each clock from, and the SHA-256 of what it gave, so
+            that ``actorfl replay`` can compute any of them again. Takes one model, and one state of
+            each worker that keeps one, of disk a round.
         base: directory that relative paths start from; without it that of the running script, or
             the current one where there is no script.
 
@@ -89,6 +94,7 @@ class Run:
     supervision: Supervision
     landing: int
     strict: bool
+    record: bool
     base: Path = field(compare=False)
 
     def __init__(
@@ -109,6 +115,7 @@ class Run:
         supervision: Supervision | None = None,
         landing: int = 2,
         strict: bool = False,
+        record: bool = False,
         base: str | os.PathLike[str] | None = None,
     ) -> None:
         where = (_script_directory() if base is None else Path(base)).resolve()
@@ -136,6 +143,7 @@ class Run:
             "supervision": Supervision() if supervision is None else supervision,
             "landing": landing,
             "strict": strict,
+            "record": record,
             "base": where,
         }
         for key, value in plain.items():
@@ -328,8 +336,9 @@ class Run:
             raise WrongValue("`durability` of Run", '"process" or "machine"', self.durability)
         if not 1 <= self.landing <= _LANDING_MAX:
             raise WrongValue("`landing` of Run", f"from 1 to {_LANDING_MAX}", self.landing)
-        if not isinstance(self.strict, bool):
-            raise WrongType("`strict` of Run", "bool", self.strict)
+        for key in ("strict", "record"):
+            if not isinstance(getattr(self, key), bool):
+                raise WrongType(f"`{key}` of Run", "bool", getattr(self, key))
         if self.algorithm.reduce == "pair":
             raise Misfit(
                 f"{type(self.algorithm).__name__} merges pairs of models, which needs a gossip "
@@ -377,6 +386,7 @@ _PLAIN: dict[str, Any] = {
     "supervision": Supervision,
     "landing": int,
     "strict": bool,
+    "record": bool,
     "base": str,
 }
 # Sections that a file may have for other commands; no part of the run.
@@ -385,7 +395,7 @@ _BESIDE: dict[str, Any] = {"chaos": Chaos}
 _KEYS = (
     *("name", "seed", "validate"),
     *SLOTS,
-    *("evaluate", "supervision", "durability", "landing", "strict", "base"),
+    *("evaluate", "supervision", "durability", "landing", "strict", "record", "base"),
 )
 
 

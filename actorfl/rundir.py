@@ -188,7 +188,7 @@ class RunDirectory:
             RunDirectoryError: it cannot be read or written.
         """
         new = run.canonical()
-        old = self._stored()
+        old = _stored(self.canonical)
         if old is not None and old != new:
             if isinstance(old.get("until"), dict) and run.extends(old["until"]):
                 old = {**old, "until": new["until"]}
@@ -235,21 +235,39 @@ class RunDirectory:
     def __repr__(self) -> str:
         return f"<RunDirectory {self.path} {'closed' if self._lock_fd is None else 'locked'}>"
 
-    def _stored(self) -> dict[str, Any] | None:
-        try:
-            if self.canonical.stat().st_size > _CONFIGURATION_MAX:
-                raise NothingToResume(self.path, f"{self.canonical.name} is not a configuration")
-            stored = json.loads(self.canonical.read_bytes())
-        except FileNotFoundError:
-            return None
-        except OSError as error:
-            raise unusable("read", self.canonical, error) from error
-        except ValueError as error:
-            reason = f"{self.canonical.name} is damaged"
-            raise NothingToResume(self.path, reason) from error
-        if not isinstance(stored, dict):
-            raise NothingToResume(self.path, f"{self.canonical.name} is not a configuration")
-        return stored
+
+def refuse_another(path: Path, run: Run) -> None:
+    """Refuse a run that is not the one of a directory; nothing is locked or written.
+
+    Args:
+        path: of the directory.
+        run: what its ``run.toml`` describes now.
+
+    Raises:
+        DifferentConfiguration: the run there was started with another one: its code, say, was
+            changed.
+        RunDirectoryError: it cannot be read.
+    """
+    changes = differing(_stored(path / "configuration.json"), run.canonical())
+    if changes:
+        raise DifferentConfiguration(path, changes)
+
+
+def _stored(canonical: Path) -> dict[str, Any] | None:
+    path = canonical.parent
+    try:
+        if canonical.stat().st_size > _CONFIGURATION_MAX:
+            raise NothingToResume(path, f"{canonical.name} is not a configuration")
+        stored = json.loads(canonical.read_bytes())
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise unusable("read", canonical, error) from error
+    except ValueError as error:
+        raise NothingToResume(path, f"{canonical.name} is damaged") from error
+    if not isinstance(stored, dict):
+        raise NothingToResume(path, f"{canonical.name} is not a configuration")
+    return stored
 
 
 def shown(path: Path) -> Path:

@@ -3,28 +3,25 @@
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import Any, Final
 
-from actorfl import fingerprint, memo
-from actorfl.algorithm import Ctx
+from actorfl import fingerprint, step
 from actorfl.fingerprint import Fingerprint
-from actorfl.kept import Kept
+from actorfl.kept import Kept, folder_of
 from actorfl.lane import lane_of
-from actorfl.mean import Mean
-from actorfl.partition import worker_data
-from actorfl.protocol import Ack, Done, Go, Put, Ready, Refused, Stamp, Wait, unpack
+from actorfl.protocol import Ack, Done, Go, Put, Ready, Refused, Stamp, Wait
 from actorfl.runtext import RunText
-from actorfl.seeds import seed_everything, seed_for
+from actorfl.step import Data, Given, Made
 from actorfl.stepping import Stepping
 from actorfl.task import Who
 from actors import Actor, ActorRef, Message
 from actors.crashpoints import crash_point
-from transports import LinkFull, Transfer, Weights
+from actors.snapshot import KEPT
+from transports import LinkFull, Transfer
 
-if TYPE_CHECKING:
-    from actorfl.algorithm import Mine
-    from actorfl.task import Dataset
+#: Kind of the event that a run with ``record`` publishes for each step: SHA-256 of its input, of
+#: the data, and of the result.
+COMPUTED: Final = "computed"
 
 #: Seconds until what was not answered is said again. Idempotent and a few bytes (an update goes
 #: again only when its transfer has ended), so the bound is how soon a restarted aggregator hears
@@ -34,13 +31,6 @@ RETRY = 0.25
 
 class _Retry(Message[None]):
     pass
-
-
-@dataclass(frozen=True)
-class _Data:
-    train: Dataset
-    validation: Dataset | None
-    examples: int
 
 
 class Worker(Actor):
@@ -78,31 +68,22 @@ class Worker(Actor):
         # after a checkpoint that knows of it. An aggregator that dies before would forget it.
         self._fingerprint: Fingerprint | None = None
         self._heard_in: int | None = None
-        self._data: _Data | None = None
-        self._kept = Kept(self.snapshots(f"snapshots/worker-{name}"))
+        self._data: Data | None = None
+        self._hash_of_data = ""
+        keep = None if self._run.record else KEPT
+        self._kept = Kept(self.snapshots(folder_of(name), keep=keep))
         # Grows with each restart of the process and, within one, of the actor.
         self._incarnation = (self.system.generation << 20) | self.restarts
 
     async def on_start(self) -> None:
         """Load the data and what an algorithm keeps here, then ask for the first clock."""
         crash_point("worker.start")
-        seed = seed_for(self._run.seed, self._name, 0, "load")
-        self._data = await self._lane.run(self._load, seed=seed)
+        seed = step.load_seed(self._run, self._name)
+        self._data = await self._lane.run(step.load, self._run, self._task, self._who, seed=seed)
         self._fingerprint = await self._lane.run(fingerprint.measured)
         await self._kept.restore()
         self._ask()
         self.timers.start("retry", _Retry(), after=RETRY, every=RETRY)
-
-    def _load(self) -> _Data:
-        from actorfl import batches
-
-        run = self._run
-        data = worker_data(self._task, self._who, run.partition, run.seed)
-        if run.validate == 0.0:
-            return _Data(data, None, batches.size_of(data))
-        seed = seed_for(run.seed, self._name, 0, "split")
-        train, held_back = batches.split(data, run.validate, seed)
-        return _Data(train, held_back, batches.size_of(train))
 
     # -- the protocol ----------------------------------------------------------------------------
 
@@ -185,64 +166,36 @@ class Worker(Actor):
     async def _compute(self, go: Go) -> Put:
         stamp = go.stamp
         self.publish("fit", worker=self._name, clock=stamp.clock, version=stamp.version)
-        mine = self._kept.before(stamp.clock)
-        put, after = await self._lane.run(
-            self._step, go, mine, seed=seed_for(self._run.seed, self._name, stamp.clock, "step")
+        given = Given(
+            stamp.clock, go.train, go.evaluate, go.weights, self._kept.before(stamp.clock)
         )
-        if go.train and (mine or after):
+        seed = step.step_seed(self._run, self._name, stamp.clock)
+        made, hashes = await self._lane.run(self._step, given, seed=seed)
+        if hashes:
+            self.publish(COMPUTED, worker=self._name, clock=stamp.clock, **hashes)
+        if go.train and (given.mine or made.mine):
             # Durable before the terms leave: a repeated request for this clock starts from `mine`.
-            await self._kept.save(stamp.clock + 1, after)
+            await self._kept.save(stamp.clock + 1, made.mine)
             crash_point("worker.saved", stamp.clock)
-        return put
+        return Put(
+            stamp, self._name, self._incarnation, made.metrics, made.loss, made.header,
+            made.weights, self.ref,
+        )  # fmt: skip
 
-    def _step(self, go: Go, mine: Mine) -> tuple[Put, Mine]:
-        """One clock, in the training lane."""
-        from actorfl import fit, model
-
+    def _step(self, given: Given) -> tuple[Made, dict[str, Any]]:
+        """One clock, in the training lane; and what is recorded of it."""
         assert self._data is not None
-        run, stamp = self._run, go.stamp
-        start, integers, extras = unpack(go.weights)
-        metrics: dict[str, Mean] = {}
-        if go.evaluate and self._data.validation is not None:
-            module = self._task.model()
-            model.load(module, start, integers)
-            metrics = fit.evaluate(self._task, module, self._data.validation)
-        if not go.train:
-            put = Put(stamp, self._name, self._incarnation, metrics, Mean(), None, None, self.ref)
-            return put, mine
-        algorithm = run.algorithm
-        layout = model.layout_of(self._task.model())
-        down = {"model": start, **extras}
-        context = Ctx(
-            layout, self._name, stamp.clock, start, start, down, mine,
-            self._data.examples, 0, run.local.lr,
-        )  # fmt: skip
-        crash_point("worker.fit", stamp.clock)
-        train = self._data.train
-        seed = seed_for(run.seed, self._name, stamp.clock, "fit")
-        result = memo.recalled(
-            "fit",
-            lambda: fit.fit(
-                self._task, train, start, integers,
-                local=run.local, seed=seed, hook=fit.gradient_hook(algorithm, context),
-            ),
-            self._name, stamp.clock, start, integers, extras, mine,
-        )  # fmt: skip
-        if memo.active():  # what is drawn from now on must not depend on whether it was computed
-            seed_everything(seed)
-        terms, after = algorithm.up(
-            replace(context, weights=result.vector, steps=result.steps), mine
-        )
-        terms = terms.stated(
-            worker=self._name,
-            clock=stamp.clock,
-            examples=result.examples,
-            layout=layout,
-            integers=result.buffers,
-        )
-        header, arrays = terms.to_wire()
-        put = Put(
-            stamp, self._name, self._incarnation, metrics, result.loss, header,
-            Weights.of(arrays), self.ref,
-        )  # fmt: skip
-        return put, after
+        made = step.step(self._run, self._task, self._name, self._data, given)
+        if not self._run.record or not given.train:
+            return made, {}
+        return made, {
+            "input": given.sha256(),
+            "data": self._data_sha256(),
+            "result": made.sha256(),
+        }
+
+    def _data_sha256(self) -> str:
+        if not self._hash_of_data:
+            assert self._data is not None
+            self._hash_of_data = self._data.sha256()
+        return self._hash_of_data

@@ -168,14 +168,19 @@ class Actor:
 
     # -- durable state --------------------------------------------------------------------------
 
-    def snapshots(self, name: str | None = None) -> Snapshots:
-        """The durable snapshots of this actor, by default under its path."""
+    def snapshots(self, name: str | None = None, *, keep: int | None = 2) -> Snapshots:
+        """The durable snapshots of this actor, by default under its path.
+
+        Args:
+            name: where else they lie.
+            keep: how many a save leaves, 2 or more; None for all.
+        """
         from actors.snapshot import Snapshots
 
         if name is not None:
             check_text("snapshots", "a name", name)
         label = name or self.ref.path.strip("/").replace("/", ".")
-        return Snapshots(self.storage, label, self.system.generation)
+        return Snapshots(self.storage, label, self.system.generation, keep=keep)
 
     def publish(self, kind: str, **fields: Any) -> None:
         """Publish an event by name; it reaches the launcher's event stream too."""

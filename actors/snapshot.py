@@ -31,7 +31,9 @@ file under our name can make us read."""
 MAX_HEADER = 64 << 20
 MAX_ARRAYS = 1 << 16
 
-_KEPT = 2  # the newest, and the one before should the newest not be whole after a power cut
+KEPT = 2
+"""The newest, and the one before should the newest not be whole after a power cut."""
+
 _VERSION = 1
 _MAGIC = b"AFLSNAP\n"
 # magic, version, length of name, counter, incarnation, length of header, arrays, whole length
@@ -78,7 +80,7 @@ class SnapshotStatistics(msgspec.Struct, frozen=True):
 
 
 class Snapshots:
-    """Keeps the last two snapshots under one name.
+    """Keeps the last snapshots under one name.
 
     The highest counter is the newest; of equal counters the one of the later incarnation. So an
     old process that wakes up after it was replaced cannot overwrite what its successor saved, nor
@@ -88,11 +90,17 @@ class Snapshots:
         storage: where they lie.
         name: folder in it, one for each actor.
         incarnation: order of this incarnation of the actor, from 0, higher for later ones.
+        keep: how many a save leaves, 2 or more; None for all.
     """
 
-    def __init__(self, storage: Storage, name: str, incarnation: int) -> None:
+    def __init__(
+        self, storage: Storage, name: str, incarnation: int, *, keep: int | None = KEPT
+    ) -> None:
         if not 0 <= incarnation <= _MAX_NUMBER:
             raise ValueError(f"incarnation must be from 0 to 2**63 - 1, got {incarnation}")
+        if keep is not None and keep < KEPT:
+            raise ValueError(f"keep must be at least {KEPT}, or None for all, got {keep}")
+        self._keep = keep
         self._storage = storage
         self._name = name
         self._incarnation = incarnation
@@ -103,8 +111,8 @@ class Snapshots:
     async def save(self, counter: int, header: bytes, arrays: Sequence[ReadableBuffer]) -> None:
         """Save a state; when this returns it survives what the storage's durability says.
 
-        Then all but this one and the newest whole one of the others are removed, except files
-        that claim to be newer than this one.
+        Then all but this one and the newest whole ones of the others, as many as are kept, are
+        removed, except files that claim to be newer than this one.
 
         Args:
             counter: from 0 to 2**63 - 1; for learning the clock. The same again replaces it.
@@ -128,10 +136,21 @@ class Snapshots:
             # The state is safe; only space is lost, and the next save tries again.
             _log.warning("old snapshots of %s stay: %s", self._name, error)
 
-    async def latest(self) -> Snapshot | None:
+    async def counters(self) -> tuple[int, ...]:
+        """The counters of all that is there, whole or not, in order.
+
+        Raises:
+            StorageError: the storage could not be read.
+        """
+        return tuple(sorted({_numbers(file)[0] for file in await self._listed()}))
+
+    async def latest(self, upto: int | None = None) -> Snapshot | None:
         """Read the newest snapshot that is whole; None where there is none.
 
         One that is torn or foreign is passed over with a warning and counted.
+
+        Args:
+            upto: the highest counter that counts; None for any.
 
         Raises:
             StorageError: the storage could not be read: falling back to an older state because of
@@ -140,6 +159,8 @@ class Snapshots:
         listed = await self._listed()
         self._bad.intersection_update(listed)
         for file in reversed(listed):
+            if upto is not None and _numbers(file)[0] > upto:
+                continue
             content = await self._storage.read(file, limit=MAX_BYTES)
             if content is None:
                 continue
@@ -182,10 +203,12 @@ class Snapshots:
         return sorted(file for file in files if _FILE.fullmatch(file.removeprefix(prefix)))
 
     async def _remove_older(self, saved: str) -> None:
+        if self._keep is None:
+            return
         listed = await self._listed()
         self._bad.discard(saved)
         others = [file for file in listed if file != saved and file not in self._bad]
-        kept = {saved, *others[1 - _KEPT :]}
+        kept = {saved, *others[1 - self._keep :]}
         for file in listed:
             if file < saved and file not in kept:
                 await self._storage.remove(file)

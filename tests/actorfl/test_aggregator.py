@@ -100,6 +100,7 @@ class Script:
             identity=RUN,
             lr=0.1,
             strict=False,
+            record=False,
             code={
                 "algorithm": {"kind": "fedavg"},
                 "sync": {"kind": "bsp"},

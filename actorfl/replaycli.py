@@ -1,0 +1,59 @@
+"""The command ``actorfl replay``."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+import traceback
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from actorfl.exitcodes import ExitCode
+
+
+def replay(  # noqa: PLR0917  (typer turns parameters into arguments and options)
+    run: Annotated[
+        Path, typer.Argument(help="A run directory, or its name below --out.", metavar="RUN")
+    ],
+    worker: Annotated[str, typer.Option(help="Whose step: its name, such as w3.")],
+    clock: Annotated[int, typer.Option(help="Which step, from 0: clock 17 is round 18.")],
+    debugger: Annotated[
+        bool, typer.Option("--pdb", help="Stop in pdb where the loss of the task is entered.")
+    ] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Write one JSON object to standard output.")
+    ] = False,
+    out: Annotated[Path, typer.Option(help="Where run directories are.")] = Path("runs"),
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+) -> None:
+    """Compute one clock of one worker again, and compare its bits with those of the run."""
+    from actorfl.cli import _fail, _Output, _shown, sentence_and_code
+
+    try:
+        with contextlib.redirect_stdout(sys.stderr) if as_json else contextlib.nullcontext():
+            from actorfl import replaying
+            from actorfl.debugging import Left
+
+            try:
+                replayed = replaying.replay(_shown(run, out), worker, clock, debug=debugger)
+            except Left:
+                _fail("the debugger was left before the step was over", ExitCode.INTERRUPTED)
+    except KeyboardInterrupt:
+        _fail("interrupted", ExitCode.INTERRUPTED)
+    except typer.Exit:
+        raise
+    except Exception as error:  # noqa: BLE001  (every error ends as one line and a code)
+        if debug:
+            traceback.print_exc()
+        _fail(*sentence_and_code(error))
+    say = _Output(sys.stdout)
+    if as_json:
+        say.line(json.dumps(replayed.summary()))
+    else:
+        for line in replayed.lines():
+            say.line(line)
+    if replayed.same is False:
+        raise typer.Exit(int(ExitCode.OTHER_BITS))

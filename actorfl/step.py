@@ -1,0 +1,155 @@
+"""One clock of one worker: a pure function of what goes in, wherever it is computed.
+
+What is drawn in it depends on (run seed, worker, clock, purpose) alone. So a worker that was killed
+computes the same bits again, and so does ``actorfl replay``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from actorfl import memo
+from actorfl.algorithm import Ctx, Mine
+from actorfl.hashing import hash_of
+from actorfl.mean import Mean
+from actorfl.partition import worker_data
+from actorfl.protocol import unpack
+from actorfl.seeds import seed_everything, seed_for
+from actors.crashpoints import crash_point
+from transports import Weights
+
+if TYPE_CHECKING:
+    from actorfl.run import Run
+    from actorfl.task import Dataset, Task, Who
+    from actorfl.terms import TermsHeader
+
+
+@dataclass(frozen=True)
+class Data:
+    """What a worker trains on and, where some of it is held back, evaluates on."""
+
+    train: Dataset
+    validation: Dataset | None
+    examples: int
+
+    def sha256(self) -> str:
+        """SHA-256 of the data to train on, in hexadecimal; of its size where it is no arrays."""
+        from actorfl import batches
+
+        columns = batches.arrays_of(self.train)
+        return hash_of(self.examples, *(() if columns is None else columns)).hex()
+
+
+@dataclass(frozen=True)
+class Given:
+    """What goes into a step.
+
+    Attributes:
+        clock: the clock.
+        train: False for the closing clock, in which the final model is only evaluated.
+        evaluate: whether the model is evaluated on the worker's validation data.
+        weights: what came down, see ``protocol.pack``.
+        mine: what the algorithm keeps at the worker.
+    """
+
+    clock: int
+    train: bool
+    evaluate: bool
+    weights: Weights
+    mine: Mine
+
+    def sha256(self) -> str:
+        """SHA-256 of what came down and of what was kept, in hexadecimal."""
+        return hash_of(self.weights, dict(self.mine)).hex()
+
+
+@dataclass(frozen=True)
+class Made:
+    """What comes out of a step.
+
+    Attributes:
+        metrics: of the model that went down, on the validation data.
+        loss: mean training loss.
+        header: of the terms; None where nothing was trained.
+        weights: their arrays.
+        mine: what the algorithm keeps for the next clock.
+    """
+
+    metrics: dict[str, Mean]
+    loss: Mean
+    header: TermsHeader | None
+    weights: Weights | None
+    mine: Mine
+
+    def sha256(self) -> str:
+        """SHA-256 of the terms and of what is kept, in hexadecimal."""
+        return hash_of(self.header, self.weights, dict(self.mine)).hex()
+
+
+def load(run: Run, task: Task, who: Who) -> Data:
+    """Load the data of a worker, in the training lane, seeded with ``load_seed``."""
+    from actorfl import batches
+
+    data = worker_data(task, who, run.partition, run.seed)
+    if run.validate == 0.0:
+        return Data(data, None, batches.size_of(data))
+    seed = seed_for(run.seed, who.name, 0, "split")
+    train, held_back = batches.split(data, run.validate, seed)
+    return Data(train, held_back, batches.size_of(train))
+
+
+def load_seed(run: Run, worker: str) -> int:
+    """What the lane is seeded with for ``load``."""
+    return seed_for(run.seed, worker, 0, "load")
+
+
+def step_seed(run: Run, worker: str, clock: int) -> int:
+    """What the lane is seeded with for ``step``."""
+    return seed_for(run.seed, worker, clock, "step")
+
+
+def step(run: Run, task: Task, worker: str, data: Data, given: Given) -> Made:
+    """Compute one clock, in the training lane, seeded with ``step_seed``.
+
+    Args:
+        run: what is learned.
+        task: its task, with paths made absolute.
+        worker: its name.
+        data: of the worker.
+        given: what it is computed from.
+    """
+    from actorfl import fit, model
+
+    clock, mine = given.clock, given.mine
+    start, integers, extras = unpack(given.weights)
+    metrics: dict[str, Mean] = {}
+    if given.evaluate and data.validation is not None:
+        module = task.model()
+        model.load(module, start, integers)
+        metrics = fit.evaluate(task, module, data.validation)
+    if not given.train:
+        return Made(metrics, Mean(), None, None, mine)
+    algorithm = run.algorithm
+    layout = model.layout_of(task.model())
+    down = {"model": start, **extras}
+    context = Ctx(layout, worker, clock, start, start, down, mine, data.examples, 0, run.local.lr)
+    crash_point("worker.fit", clock)
+    seed = seed_for(run.seed, worker, clock, "fit")
+    result = memo.recalled(
+        "fit",
+        lambda: fit.fit(
+            task, data.train, start, integers,
+            local=run.local, seed=seed, hook=fit.gradient_hook(algorithm, context),
+        ),
+        worker, clock, start, integers, extras, mine,
+    )  # fmt: skip
+    if memo.active():  # what is drawn from now on must not depend on whether it was computed
+        seed_everything(seed)
+    terms, after = algorithm.up(replace(context, weights=result.vector, steps=result.steps), mine)
+    terms = terms.stated(
+        worker=worker, clock=clock, examples=result.examples, layout=layout,
+        integers=result.buffers,
+    )  # fmt: skip
+    header, arrays = terms.to_wire()
+    return Made(metrics, result.loss, header, Weights.of(arrays), after)
