@@ -75,7 +75,7 @@ class Replayed:
 
     def summary(self) -> dict[str, Any]:
         """What ``--json`` writes."""
-        return {**dataclasses.asdict(self), "same": self.same}
+        return {**dataclasses.asdict(self), "recorded": list(self.recorded), "same": self.same}
 
     def lines(self) -> list[str]:
         """The same for people."""

@@ -113,6 +113,7 @@ runs = st.builds(
     name=st.none() | st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", fullmatch=True),
     durability=st.sampled_from(["process", "machine"]),
     landing=st.integers(1, 64),
+    record=st.booleans(),
     supervision=st.builds(
         Supervision,
         intensity=st.integers(0, 99),
@@ -191,7 +192,7 @@ def test_name_place_and_the_way_it_is_carried_out_do_not_enter_the_hash(tmp_path
     here = Run.from_toml(tmp_path / "here" / "run.toml")
     there = Run.from_toml(
         tmp_path / "there" / "run.toml",
-        ["name=other", "durability=machine", "supervision.intensity=9", "landing=5"],
+        ["name=other", "durability=machine", "supervision.intensity=9", "landing=5", "record=true"],
     )
     assert here.hash == there.hash
 

@@ -362,3 +362,31 @@ async def test_a_process_killed_while_it_saves_leaves_whole_snapshots_and_loses_
         assert not [path for path in root.rglob(".*") if path.is_file()]
         await storage.close()
     await spawner.close()
+
+
+@pytest.mark.parametrize("keep", [2, 4, None])
+async def test_as_many_snapshots_are_left_as_are_to_be_kept(keep: int | None) -> None:
+    storage = MemoryStorage()
+    snapshots = Snapshots(storage, "agg", 0, keep=keep)
+    for counter in range(6):
+        await snapshots.save(counter, b"", [])
+    assert await snapshots.counters() == tuple(range(6))[-(keep or 6) :]
+    # Who keeps fewer removes the others.
+    await Snapshots(storage, "agg", 1).save(6, b"", [])
+    assert await snapshots.counters() == (5, 6)
+
+
+async def test_an_older_snapshot_is_read_by_its_counter() -> None:
+    storage = MemoryStorage()
+    for incarnation in (0, 1):
+        snapshots = Snapshots(storage, "agg", incarnation, keep=None)
+        for counter in (2, 4):
+            await snapshots.save(counter, b"%d %d" % (counter, incarnation), [])
+    found = [await snapshots.latest(upto=upto) for upto in (1, 2, 3, 4, 9, None)]
+    headers = [None if each is None else each.header for each in found]
+    assert headers == [None, b"2 1", b"2 1", b"4 1", b"4 1", b"4 1"]
+
+
+def test_fewer_than_two_snapshots_are_refused() -> None:
+    with pytest.raises(ValueError, match="keep must be at least 2, or None for all, got 1"):
+        Snapshots(MemoryStorage(), "agg", 0, keep=1)
