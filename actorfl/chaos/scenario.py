@@ -21,7 +21,7 @@ from actorfl.supervision import Supervision
 from actorfl.sync import BSP
 from actorfl.until import Rounds
 from actorfl.witness import Act, witnessed_by
-from actors import CrashPoint, Simulated
+from actors import CrashPoint, FaultPlan, Simulated
 from actors.faults.kinds import Churn, Freeze, Kill, Timed
 from actors.testing.chaos import Evidence, Scenario
 
@@ -157,7 +157,7 @@ def _ends_in_time(run: Run) -> Callable[[Evidence[Seen]], str | None]:
             return None
         limit = laws.longest(
             evidence.reference.seconds,
-            _last(evidence),
+            last_end(evidence.plan),
             _seen(evidence).restarts,
             crashes=sum(isinstance(fault, CrashPoint) for fault in evidence.plan.faults),
             backoff=given.backoff,
@@ -173,11 +173,11 @@ def _ends_in_time(run: Run) -> Callable[[Evidence[Seen]], str | None]:
     return it_ends_in_time
 
 
-def _last(evidence: Evidence[Seen]) -> float:
-    """When the last fault that has a time of its own is over."""
-    until = evidence.plan.until
+def last_end(plan: FaultPlan) -> float:
+    """When the last fault of a plan that has a time of its own is over, in seconds."""
+    until = plan.until
     ends = [0.0]
-    for fault in evidence.plan.faults:
+    for fault in plan.faults:
         match fault:
             case Kill(_, at, down):
                 ends.append(at + down)
