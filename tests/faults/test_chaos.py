@@ -200,9 +200,14 @@ def test_a_part_that_is_merged_twice_is_found_and_told(monkeypatch: pytest.Monke
 # -- the command -----------------------------------------------------------------------------------
 
 
-def test_the_command_ends_with_one_object(toml: Path, tmp_path: Path) -> None:
+def test_the_command_of_the_page_ends_with_one_object(tmp_path: Path) -> None:
+    (command,) = re.findall(
+        r"```sh\nactorfl (.*)\n```", (ROOT / "docs/chaos.md").read_text(), re.MULTILINE
+    )
+    (tmp_path / "examples").symlink_to(ROOT / "examples")
     done = subprocess.run(
-        [sys.executable, "-m", "actorfl", "chaos", str(toml), "--seeds", "10", "--first", "3", "--json"],
+        [sys.executable, "-m", "actorfl", *shlex.split(command), "--set", "chaos.rounds=2",
+         "--set", "local.epochs=1", "--first", "3", "--json"],
         capture_output=True, text=True, timeout=100, cwd=tmp_path, check=True,
         env={"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin"},
     )  # fmt: skip
