@@ -285,16 +285,19 @@ class NotRecorded(RunDirectoryError):  # noqa: N818
         path: the run's directory.
         clock: of the step.
         reason: what is missing.
+        begun: whether the run came to any clock, so that it could have kept this one.
     """
 
     exit_code = ExitCode.NOT_RECORDED
 
-    def __init__(self, path: Path, clock: int, reason: str) -> None:
+    def __init__(self, path: Path, clock: int, reason: str, *, begun: bool = True) -> None:
         again = f"actorfl run {shlex.quote(str(path / 'run.toml'))} --set record=true"
-        super().__init__(
-            f"clock {clock} of {path} cannot be replayed: {reason}; `record = true` keeps all "
-            f"clocks, and a run of the same configuration has the same bits: {again}"
+        advice = (
+            "; `record = true` keeps all clocks, and a run of the same configuration has the same "
+            f"bits: {again}"
         )
+        sentence = f"clock {clock} of {path} cannot be replayed: {reason}"
+        super().__init__(sentence + (advice if begun else ""))
 
 
 def _change(key: str, old: object, new: object) -> str:
@@ -369,14 +372,14 @@ class StepFailed(ActorflError):  # noqa: N818
 
     Args:
         worker: whose step.
-        clock: of the step.
+        when: "in clock 3", "as it loads its data".
         error: what it raised.
         traceback: as text.
     """
 
     exit_code = ExitCode.STEP_FAILED
 
-    def __init__(self, worker: str, clock: int, error: BaseException, traceback: str) -> None:
+    def __init__(self, worker: str, when: str, error: BaseException, traceback: str) -> None:
         where = own_place(traceback)
         at = f" ({where})" if where else ""
-        super().__init__(f"{worker} fails in clock {clock}: {type(error).__name__}: {error}{at}")
+        super().__init__(f"{worker} fails {when}: {type(error).__name__}: {error}{at}")

@@ -6,7 +6,8 @@ import asyncio
 import dataclasses
 import math
 import traceback
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,7 +18,14 @@ from actorfl import checkpoint, fingerprint, step
 from actorfl.checkpoint import Checkpoint
 from actorfl.compiling import evaluated_at
 from actorfl.debugging import Left, debugged
-from actorfl.errors import NotRecorded, RunDirectoryError, StepFailed, WrongValue, nearest
+from actorfl.errors import (
+    ActorflError,
+    NotRecorded,
+    RunDirectoryError,
+    StepFailed,
+    WrongValue,
+    nearest,
+)
 from actorfl.eventfile import records
 from actorfl.kept import Kept, folder_of
 from actorfl.lane import in_place
@@ -112,7 +120,7 @@ def replay(directory: Path, worker: str, clock: int, *, debug: bool = False) -> 
         NotRecorded: the run has not kept what the step was computed from.
         DifferentConfiguration: code or configuration of the run were changed.
         RunDirectoryError: the directory cannot be read, or the worker's data is another one.
-        StepFailed: the step raised.
+        StepFailed: the step raised, or the task as it loaded the data.
         Left: the debugger was left before the end of the step.
     """
     where = shown(directory)
@@ -126,11 +134,13 @@ def replay(directory: Path, worker: str, clock: int, *, debug: bool = False) -> 
     recorded = _recorded(directory, worker, clock)
     task = run.resolved_task
     who = Who(worker, names.index(worker), len(names))
-    data = in_place(step.load, run, task, who, seed=step.load_seed(run, worker))
+    with _told(worker, "as it loads its data"):
+        data = in_place(step.load, run, task, who, seed=step.load_seed(run, worker))
     hash_of_data = data.sha256()
     _refuse_other_input(where, worker, before.given, hash_of_data, recorded)
     warning = _warning(before.checkpoint)
-    made = _again(run, task, worker, data, before.given, debug=debug)
+    with _told(worker, f"in clock {clock}"):
+        made = _again(run, task, worker, data, before.given, debug=debug)
     return Replayed(
         run=str(where),
         worker=worker,
@@ -159,7 +169,7 @@ async def _before(where: Path, run: Run, worker: str, clock: int) -> _Before:
         snapshots = Snapshots(storage, checkpoint.FOLDER, 0)
         newest = await _loaded(where, snapshots)
         if newest is None:
-            raise NotRecorded(where, clock, "no snapshot is there, no round was begun")
+            raise NotRecorded(where, clock, "no round of it was begun", begun=False)
         begun = newest.header.clock
         last = begun - 1 if run.until.reached(Progress(begun)) else begun
         if not 0 <= clock <= last:
@@ -259,13 +269,22 @@ def _again(run: Run, task: Task, worker: str, data: Data, given: Given, *, debug
             seed=step.step_seed(run, worker, given.clock),
         )  # fmt: skip
 
-    computed: Callable[[], Made] = (lambda: debugged(task, again)) if debug else again
+    return debugged(task, again) if debug else again()
+
+
+@contextmanager
+def _told(worker: str, when: str) -> Iterator[None]:
+    """What the user's code raises is no error of ours.
+
+    Raises:
+        StepFailed: the block raised.
+    """
     try:
-        return computed()
-    except Left:
+        yield
+    except (ActorflError, Left):
         raise
     except Exception as error:
-        raise StepFailed(worker, given.clock, error, traceback.format_exc()) from error
+        raise StepFailed(worker, when, error, traceback.format_exc()) from error
 
 
 def _number(mean: Mean) -> float | None:

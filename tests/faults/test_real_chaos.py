@@ -8,6 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 import msgspec
@@ -19,21 +20,7 @@ from actorfl.chaos import laws
 from actorfl.chaos.scenario import last_end, read, scenario_of
 from actorfl.execute import running
 from actorfl.witness import Act
-from actors import (
-    CrashPoint,
-    Cut,
-    Delay,
-    Drop,
-    Duplicate,
-    FaultPlan,
-    Freeze,
-    Jitter,
-    Kill,
-    Partition,
-    Processes,
-    Reorder,
-    Throttle,
-)
+from actors import Churn, CrashPoint, Duplicate, FaultPlan, Freeze, Kill, Processes
 from actors.testing.chaos import KINDS, generate
 from tests.faults.runs import alive, pids
 from tests.faults.witnesses import ACTS
@@ -49,8 +36,6 @@ SCENARIO = scenario_of(RUN, CHAOS)
 POSSIBLE = tuple(kind for kind in KINDS if kind != "torn")
 #: How long a run may hang before its test gives up waiting; more than any bound that is judged.
 HANGS = 100.0
-
-LINKS = (Drop, Duplicate, Delay, Jitter, Reorder, Throttle, Cut, Partition)
 
 
 def plan_of(seed: int, seconds: float) -> FaultPlan:
@@ -144,17 +129,40 @@ def test_the_acts_of_a_real_aggregator_are_seen(undisturbed: Played) -> None:
     assert (kinds["merged"], kinds["closed"]) == (8 * CHAOS.rounds, CHAOS.rounds)
 
 
-#: Few faults, with a kill of the aggregator and a frozen worker, and the other way round; both with
-#: messages that come twice from a node that talks to the launcher, where it can be counted.
-QUICK = (1903, 2448)
 MANY = range(20)
+#: Of so many schedules a few are as is asked for below.
+SEARCHED = range(20_000)
 
 
-@pytest.mark.parametrize("seed", QUICK)
+def quick(victim: str) -> int:
+    """The first seed whose few faults hit a run in its middle.
+
+    A kill of the victim, a frozen process, and messages that come twice from a node that talks to
+    the launcher, where they can be counted. Crash points would make it longer.
+    """
+
+    for seed in SEARCHED:
+        plan = plan_of(seed, 6.0)
+        kills, freezes = plan.of(Kill), plan.of(Freeze)
+        moments = [*(kill.at for kill in kills), *(freeze.at for freeze in freezes)]
+        if (
+            len(plan) <= 5
+            and kills
+            and freezes
+            and not plan.of(CrashPoint, Churn)
+            and all(fnmatchcase(kill.node, victim) for kill in kills)
+            and all(2.0 < moment < 5.0 for moment in moments)
+            and any(double.target == "*" for double in plan.of(Duplicate))
+        ):
+            return seed
+    raise LookupError(victim)
+
+
+@pytest.mark.parametrize("victim", ["aggregator", "p?"])
 def test_a_kill_a_freeze_and_bad_links_change_no_bit_of_a_real_run(
-    seed: int, undisturbed: Played, sockets: Path, tmp_path: Path
+    victim: str, undisturbed: Played, sockets: Path, tmp_path: Path
 ) -> None:
-    played = judge(seed, undisturbed, sockets, tmp_path)
+    played = judge(quick(victim), undisturbed, sockets, tmp_path)
     assert played.restarts >= 1
     assert min(played.counts[kind] for kind in ("kill", "freeze", "duplicate")) > 0, played.counts
 
@@ -169,10 +177,5 @@ def test_no_schedule_changes_a_bit_of_a_real_run(
 
 
 def test_the_schedules_hold_every_kind_that_real_processes_can_suffer() -> None:
-    for seed in QUICK:
-        faults = plan_of(seed, 6.0)
-        assert faults.of(Kill)
-        assert faults.of(Freeze)
-        assert faults.of(*LINKS)
     kinds = {type(fault) for seed in MANY for fault in plan_of(seed, 6.0).faults}
     assert {kind.__struct_config__.tag for kind in kinds} == set(POSSIBLE)

@@ -262,6 +262,27 @@ def test_the_step_in_which_a_run_gave_up_fails_again_without_any_recording(faile
     assert of_another.stdout.splitlines()[-1].startswith("the run recorded no result to compare")
 
 
+def test_a_run_that_came_to_no_round_has_nothing_to_replay(tmp_path: Path) -> None:
+    task = Outside(data_path=str(tmp_path / "data"))
+    (tmp_path / "data").write_text("spam")
+    with pytest.raises(RunFailed):
+        carried_out(small(task=task), tmp_path)
+    done = command(tmp_path / "small-1", "--worker", "w1", "--clock", 0)
+    assert done.exit_code == ExitCode.NOT_RECORDED
+    assert done.stderr.endswith("cannot be replayed: no round of it was begun\n")
+
+
+def test_a_task_that_cannot_load_its_data_any_more_is_told(
+    outside: tuple[Path, Path, Path],
+) -> None:
+    directory, data, _ = outside
+    data.write_text("spam")
+    done = command(directory, "--worker", "w1", "--clock", 0)
+    assert done.exit_code == ExitCode.STEP_FAILED
+    assert "w1 fails as it loads its data: ValueError: could not convert" in done.stderr
+    assert "(tasks.py, line " in done.stderr
+
+
 def debugged(directory: Path, worker: str, *commands: str, more: tuple[str, ...] = ()) -> Result:
     words = ["replay", str(directory), "--worker", worker, "--clock", "0", "--pdb", *more]
     return CliRunner().invoke(app, words, input="".join(f"{line}\n" for line in commands))
