@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
 from actors.errors import UsageError
-from actors.faults.kinds import Corrupt, Torn
+from actors.faults.kinds import Torn
 from actors.faults.plan import FaultPlan
 from actors.names import check_name
 from actors.quantities import is_count, is_finite
@@ -186,12 +186,6 @@ def _check_faults(deployment: Processes | Simulated, faults: object) -> None:
     name = type(deployment).__name__
     if faults is not None and not isinstance(faults, FaultPlan):
         msg = f"{name}(faults={faults!r}) is no fault plan; give FaultPlan(Drop(0.1), …)"
-        raise UsageError(msg)
-    for fault in faults.of(Corrupt) if faults is not None else ():
-        msg = (
-            f"{name}(faults=…) cannot carry out {fault}, since no way to a node inverts bits; "
-            "leave it out, Drop loses messages"
-        )
         raise UsageError(msg)
 
 

@@ -18,6 +18,8 @@ from actors.declared import ActorNode, Handle, SupervisorNode, linked
 from actors.deploy import Deployment, Inline, Processes, Simulated
 from actors.errors import GraphError, NodeStartFailed, SpawnFailed, UsageError
 from actors.faults.links import FaultyLinks
+from actors.faults.noise import Corruption
+from actors.faults.plan import FaultPlan
 from actors.graphcheck import check
 from actors.live import Live, gave_up
 from actors.mainguard import refuse_unguarded
@@ -79,21 +81,8 @@ async def launched(
     world = world or World()
     if isinstance(on, Processes) and on.over == "tcp":
         world = replace(world, addresses=TcpAddresses())
-    if (
-        isinstance(on, Processes)
-        and on.faults is not None
-        and (on.faults.disturbs_messages or on.faults.separates)
-    ):
-        links = FaultyLinks(
-            on.faults,
-            graph.name,
-            0,
-            world.clock,
-            world.clock.now(),
-            world.fault_counts,
-            silent=True,
-        )
-        world = replace(world, faults=links)
+    if isinstance(on, Processes) and on.faults:
+        world = _disturbed(world, on.faults, graph.name)
     system = ActorSystem(
         graph.name,
         world=world,
@@ -157,6 +146,18 @@ def _check_arguments(
         if after is not None and not is_seconds(after):
             msg = f"start({name}={after!r}) is no time; give seconds above 0, or None for never"
             raise UsageError(msg)
+
+
+def _disturbed(world: World, plan: FaultPlan, name: str) -> World:
+    """The world of a launcher whose links are faulty; what nothing happens to stays as it is."""
+    began = world.clock.now()
+    if plan.disturbs_messages or plan.separates:
+        links = FaultyLinks(plan, name, 0, world.clock, began, world.fault_counts, silent=True)
+        world = replace(world, faults=links)
+    if plan.damages_frames:
+        noise = Corruption(plan, name, 0, world.clock, began, world.fault_counts)
+        world = replace(world, noise=noise)
+    return world
 
 
 def _environment(on: Processes | Simulated, place: str, nodes: dict[str, str]) -> dict[str, str]:

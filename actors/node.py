@@ -26,6 +26,7 @@ def _serve(raw: bytes) -> None:
     from actors.faults.clock import SkewedClock
     from actors.faults.disks import DiskFaults, FaultyStorage
     from actors.faults.links import FaultyLinks
+    from actors.faults.noise import Corruption
     from actors.runner import loop_factory, run
     from actors.serving import EXIT_CUT_OFF, NodeConfig, serve
     from actors.spare import SpareConfig, await_identity
@@ -76,6 +77,15 @@ def _serve(raw: bytes) -> None:
                 began,
                 world.fault_counts,
                 silent=True,
+            )
+        if config.faults.damages_frames:
+            world.noise = Corruption(
+                config.faults,
+                config.name,
+                config.start,
+                world.clock,
+                began,
+                world.fault_counts,
             )
 
     async def be_that_node() -> None:

@@ -28,6 +28,7 @@ from transports import (
     Lost,
     MessageTooLarge,
     NodeId,
+    NoisyEndpoint,
     OwnChannel,
     Timer,
     Transfer,
@@ -59,7 +60,10 @@ class Router:
     def __init__(self, system: ActorSystem, endpoint_args: dict[str, object]) -> None:
         self._system = system
         self.node: NodeId = system.node
-        self.endpoint: Endpoint[Item] = Endpoint(
+        noise = system.world.noise
+        if noise is not None:
+            endpoint_args = {**endpoint_args, "noise": noise}
+        self.endpoint: Endpoint[Item] = (Endpoint if noise is None else NoisyEndpoint)(
             system.node,
             item=Item,
             handler=self,

@@ -10,7 +10,7 @@ from actors.faults.links import FaultyLinks
 from actors.spawner import PopenSpawner, Spawner
 from actors.storage import Storage
 from actors.work import Work
-from transports import Clock, Context, Limits, LoopClock, Rng, SystemRng
+from transports import Clock, Context, Limits, LoopClock, Noise, Rng, SystemRng
 
 
 @dataclass
@@ -27,6 +27,7 @@ class World:
         addresses: where a launcher and its processes listen.
         work: carries out long computations; None where threads do.
         faults: what happens to messages from other nodes; None where nothing does.
+        noise: what damages frames from other nodes; None where nothing does.
         fault_counts: how often each kind of fault took effect here; in a simulation, anywhere.
     """
 
@@ -39,4 +40,5 @@ class World:
     addresses: Addresses = field(default_factory=IpcAddresses)
     work: Work | None = None
     faults: FaultyLinks | None = None
+    noise: Noise | None = None
     fault_counts: Counter[str] = field(default_factory=Counter)

@@ -22,6 +22,7 @@ from transports.landing import LandingPool
 from transports.lane import Lost
 from transports.limits import Limits
 from transports.link import Link
+from transports.noise import Noise, NoisyEndpoint
 from transports.ownchannel import OwnChannel
 from transports.rng import Rng, SeededRng, SystemRng
 from transports.sockets import Context
@@ -48,6 +49,8 @@ __all__ = [
     "Lost",
     "MessageTooLarge",
     "NodeId",
+    "Noise",
+    "NoisyEndpoint",
     "OwnChannel",
     "ProtocolError",
     "Rng",

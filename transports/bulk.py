@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable, Hashable, Sequence
 from functools import partial
 from typing import Any, Generic, TypeVar
+from zlib import crc32
 
 from transports.channel import Channel
 from transports.errors import LinkClosed, LinkFull, MessageTooLarge, ProtocolError, TransferRefused
@@ -61,6 +62,7 @@ class Bulk(Generic[I]):
         landing: asks the floor above for the pool of an arriving transfer.
         deliver: passes an arrived transfer to the floor above; never raises.
         refused: counts a refusal under its reason.
+        checksums: whether pieces leave with a checksum.
     """
 
     def __init__(
@@ -73,6 +75,7 @@ class Bulk(Generic[I]):
         landing: Callable[[I, int], LandingPool],
         deliver: Callable[[I, list[Weights]], None],
         refused: Callable[[ProtocolError], None],
+        checksums: bool = False,
     ) -> None:
         self.channel = channel
         self.same_process = False
@@ -84,6 +87,7 @@ class Bulk(Generic[I]):
         self._landing = landing
         self._deliver = deliver
         self._refused = refused
+        self._checksums = checksums
         self._loop = asyncio.get_running_loop()
         self._outbound: Outbound[I] = Outbound(limits, self._hand_over)
         self._inbound: Inbound[I] = Inbound(limits)
@@ -182,6 +186,7 @@ class Bulk(Generic[I]):
                     self._peer.incarnation,
                     step.transfer.number,
                     step.offset,
+                    crc32(step.data) if self._checksums else None,
                 )
                 channel.send_chunk(chunk, step.data)
             else:

@@ -12,7 +12,7 @@ import zmq
 from transports.address import LANES, Address, Lane
 from transports.clock import Clock
 from transports.dialler import Dialler, configure
-from transports.errors import ProtocolError
+from transports.errors import DamagedFrame, ProtocolError
 from transports.gate import Gate
 from transports.handover import PROCESS_TOKEN
 from transports.identity import NodeId
@@ -64,6 +64,7 @@ class Endpoint(Generic[I]):
         limits: bounds.
         context: where sockets come from: a ZeroMQ context, which nodes of one process share that
             talk over ``inproc://``, or a node of a simulated network. Default is the process's.
+        checksums: whether pieces of transfers leave with a checksum; all else always has one.
     """
 
     def __init__(
@@ -77,6 +78,7 @@ class Endpoint(Generic[I]):
         rng: Rng,
         limits: Limits | None = None,
         context: Context | None = None,
+        checksums: bool = False,
     ) -> None:
         node.check()
         self.node = node
@@ -85,6 +87,7 @@ class Endpoint(Generic[I]):
         self._clock = clock
         self._rng = rng
         self._limits = limits or Limits()
+        self._checksums = checksums
         self._context: Context = context or zmq.Context.instance()
         self._codecs: dict[Lane, Codec[Any]] = {
             "control": Codec.control(item),
@@ -239,6 +242,7 @@ class Endpoint(Generic[I]):
             broken=self._connection_gone,
             count_refused=self._count_refused,
             count_error=self._count_error,
+            checksums=self._checksums,
         )
         if peer != self.node:
             self._links[peer] = link
@@ -375,8 +379,10 @@ class Endpoint(Generic[I]):
                 self._turn_away(lane, route, error)
             return
         link.refuse(error)
-        if lane == "bulk" and error.reason in {"malformed", "sequence"}:
-            # Transfers wait for each event: begin again on a new connection.
+        events = lane == "bulk" and error.reason in {"malformed", "sequence"}
+        if events or isinstance(error, DamagedFrame):
+            # Transfers wait for each event, and a sender must learn of what nobody could read:
+            # begin again on a new connection.
             self._connection_gone(link, lane, f"{link.peer} was not understood: {error}")
             if route is not None:
                 self._turn_away(lane, route, error)
@@ -503,8 +509,10 @@ class Endpoint(Generic[I]):
                 dialler.stop()
             return
         sentence = refused.sentence[:MAX_SENTENCE]
-        if link.channel(lane).state == "up" and refused.code != "fenced":
-            # Welcome once, so the peer has lost this connection: a new one may be welcome.
+        once = link.channel(lane).state == "up" and refused.code != "fenced"
+        if once or refused.code == "malformed":
+            # Welcome once, so the peer has lost this connection; or our hello was damaged. A new
+            # one may be welcome.
             self._connection_gone(link, lane, f"{link.peer} lost the connection: {sentence}")
             return
         self._end(

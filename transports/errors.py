@@ -9,6 +9,7 @@ TransportError
 │   └── MessageTooLarge   a message that no window holds; nothing was sent
 ├── TransferRefused       the receiver refused a transfer and said why
 ├── ProtocolError         a peer sent what the protocol does not allow; refused and counted
+│   └── DamagedFrame      bytes changed on their way; the connection begins anew
 ├── LayoutError           a description of arrays that does not fit together
 └── WeightsReleased       arrays were used after their release
 """
@@ -66,3 +67,14 @@ class ProtocolError(TransportError):
     def __init__(self, reason: str, sentence: str) -> None:
         super().__init__(sentence)
         self.reason = reason
+
+
+class DamagedFrame(ProtocolError):  # noqa: N818
+    """Bytes that changed on their way, or never were a frame; counted as "malformed".
+
+    What they held is unknown, so the connection they came on cannot go on: its end tells the
+    sender what was lost.
+    """
+
+    def __init__(self, sentence: str) -> None:
+        super().__init__("malformed", sentence)

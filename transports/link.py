@@ -6,12 +6,13 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Hashable, Sequence
 from typing import Any, Generic, Literal, Protocol, TypeVar
+from zlib import crc32
 
 from transports.address import LANES, Lane
 from transports.bulk import Bulk
 from transports.channel import Channel
 from transports.clock import Clock
-from transports.errors import ProtocolError
+from transports.errors import DamagedFrame, ProtocolError
 from transports.identity import NodeId
 from transports.landing import LandingPool
 from transports.lane import Lost
@@ -94,6 +95,7 @@ class Link(Generic[I]):
         broken: told when a lane's connection turned out to be gone.
         count_refused: counts a refusal at the endpoint.
         count_error: counts an exception of the handler at the endpoint.
+        checksums: whether pieces of transfers leave with a checksum.
     """
 
     def __init__(
@@ -109,6 +111,7 @@ class Link(Generic[I]):
         broken: Callable[[Link[I], Lane, str], None],
         count_refused: Callable[[str], None],
         count_error: Callable[[], None],
+        checksums: bool = False,
     ) -> None:
         self.peer = peer
         self.state: Literal["connecting", "up", "down", "closed"] = "connecting"
@@ -145,6 +148,7 @@ class Link(Generic[I]):
             landing=lambda item, nbytes: handler.landing(self, item, nbytes),
             deliver=lambda item, weights: self._call(handler.on_transfer, self, item, weights),
             refused=self.refuse,
+            checksums=checksums,
         )
 
     def _make_control(
@@ -316,13 +320,20 @@ class Link(Generic[I]):
             read: fills memory with it and returns its true size.
 
         Raises:
-            ProtocolError: it is refused; nothing was read.
+            ProtocolError: it is refused; nothing was read, or it is damaged.
         """
         self._bulk.channel.check(chunk.epoch, chunk.to, self._node)
         incoming, memory = self._bulk.expect(chunk)
         self._bulk.channel.bytes_in += size
         nbytes = read(memory)
+        intact = (
+            chunk.checksum is None  # one that is too long is refused as that
+            or nbytes > memory.nbytes
+            or crc32(memory[:nbytes]) == chunk.checksum
+        )
         del memory  # or the landing buffer would not be free when the handler releases it
+        if not intact:
+            raise DamagedFrame(f"the checksum of a piece of transfer {chunk.transfer} does not fit")
         self._bulk.on_piece(incoming, nbytes)
 
     def came_up(self, lane: Lane) -> None:

@@ -4,7 +4,8 @@ A frame is two MessagePack values in a row: a uint32, the crc32 of all bytes aft
 whose first element is the frame's kind and whose second is the protocol version. Any MessagePack
 reader reads it. New fields are added at the end only, with defaults.
 
-On the bulk lane a ``Chunk`` frame is followed by one raw frame: the piece of the arrays itself.
+On the bulk lane a ``Chunk`` frame is followed by one raw frame: the piece of the arrays itself. It
+has a checksum only where its sender expects damage: TCP, the kernel and CURVE check it anyway.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from typing import Any, Final, Generic, TypeVar
 import msgspec
 
 from transports.address import Lane
-from transports.errors import ProtocolError
+from transports.errors import DamagedFrame, ProtocolError
 from transports.identity import NodeId
 from transports.weights import TensorSpec
 
@@ -153,6 +154,7 @@ class Chunk(msgspec.Struct, array_like=True, tag=5):
         to: as in ``Batch``.
         transfer: the transfer's number.
         offset: bytes of the transfer before this piece.
+        checksum: crc32 of the piece; None where its sender takes none.
     """
 
     version: int
@@ -160,6 +162,7 @@ class Chunk(msgspec.Struct, array_like=True, tag=5):
     to: int
     transfer: int
     offset: int
+    checksum: int | None = None
 
 
 # Events of transfers; they travel as the items of bulk batches.
@@ -274,15 +277,16 @@ class Codec(Generic[I]):
         """The frame in these bytes.
 
         Raises:
+            DamagedFrame: its checksum does not fit.
             ProtocolError: reason "malformed" or "version".
         """
         if len(data) < _PREFIX.size + 3:
-            raise ProtocolError("malformed", f"a frame of {len(data)} bytes has no checksum")
+            raise DamagedFrame(f"a frame of {len(data)} bytes has no checksum")
         kind, checksum = _PREFIX.unpack_from(data)
         # Below some kilobytes a copy is faster than a view.
         body = data[5:] if len(data) < 4096 else memoryview(data)[5:]
         if kind != CODE or zlib.crc32(body) != checksum:
-            raise ProtocolError("malformed", "a frame's checksum does not fit its bytes")
+            raise DamagedFrame("a frame's checksum does not fit its bytes")
         # Header, kind and version take one byte each, so that any version's frames are told apart
         # before their fields are read.
         if body[2] != VERSION:

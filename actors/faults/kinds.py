@@ -156,10 +156,14 @@ class Throttle(OnMessages, frozen=True, tag="throttle"):
 
 
 class Corrupt(Timed, frozen=True, tag="corrupt"):
-    """Some bits of a frame arrive inverted; the connection then ends, as its checksum is wrong.
+    """Some bits of one byte of a frame arrive inverted, on either lane.
+
+    Its checksum tells, nothing of it is handed on, and the connection begins anew: messages in it
+    are lost, as their sender learns; transfers go on where they were.
 
     Attributes:
-        p: how likely for each frame.
+        p: how likely for each frame; messages that are sent at a time share one, and a model is
+            sent in pieces of up to 1 MiB, each a frame.
         source: the node that sends; a pattern.
         target: the node that receives; a pattern.
     """

@@ -17,6 +17,7 @@ from actors import tomlwriter
 from actors.crashpoints import CrashPoint
 from actors.errors import UsageError
 from actors.faults.kinds import (
+    Corrupt,
     Cut,
     Delay,
     Drop,
@@ -175,6 +176,11 @@ class FaultPlan:
     def disturbs_messages(self) -> bool:
         """Whether a node has to look at each message that arrives."""
         return bool(self.on_messages or self.of(Cut))
+
+    @property
+    def damages_frames(self) -> bool:
+        """Whether bits of what nodes send each other arrive inverted."""
+        return bool(self.of(Corrupt))
 
     @property
     def separates(self) -> bool:

@@ -20,6 +20,7 @@ from actors.exits import Exit
 from actors.faults.disks import DiskFaults
 from actors.faults.kinds import Partition
 from actors.faults.links import FaultyLinks
+from actors.faults.noise import Corruption
 from actors.serving import EXIT_CUT_OFF, NodeConfig, serve
 from actors.sim.disk import Disk, SimStorage
 from actors.sim.islands import Islands
@@ -113,9 +114,11 @@ class Simulation:
         clock = node.clock(skew=skew)
         began = self.began + skew
         rng = self.rng.derive("node", name, generation)
-        links = disks = None
+        links = disks = noise = None
         if plan.disturbs_messages:
             links = FaultyLinks(plan, name, generation, clock, began, self.counts)
+        if plan.damages_frames:
+            noise = Corruption(plan, name, generation, clock, began, self.counts)
         if plan.disturbs_disks:
             disks = DiskFaults(plan, name, generation, clock, began, self.counts)
         work = SimWork(self.on.compute)
@@ -130,6 +133,7 @@ class Simulation:
             addresses=SimAddresses(),
             work=work,
             faults=links,
+            noise=noise,
             fault_counts=self.counts,
         )
 

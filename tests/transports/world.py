@@ -20,6 +20,7 @@ from transports.landing import LandingPool
 from transports.lane import Lost
 from transports.limits import Limits
 from transports.link import Link
+from transports.noise import Noise, NoisyEndpoint
 from transports.port import Port
 from transports.rng import SeededRng
 from transports.sockets import Context
@@ -119,6 +120,7 @@ class World:
     def __init__(self, directory: Path, scheme: str) -> None:
         self.directory = directory
         self.scheme = scheme
+        self.noise: Noise | None = None
         self.nodes: list[Node] = []
         self.opened: list[Port] = []
         self.incarnations = _incarnations
@@ -136,7 +138,8 @@ class World:
     async def node(self, name: str, limits: Limits | None = None, cluster: str = "test") -> Node:
         incarnation = next(self.incarnations)
         recorder = Recorder()
-        endpoint = Endpoint(
+        noisy = {} if self.noise is None else {"noise": self.noise}
+        endpoint: Endpoint[Note] = (NoisyEndpoint if noisy else Endpoint)(
             NodeId(name, incarnation),
             cluster=cluster,
             item=Note,
@@ -145,6 +148,7 @@ class World:
             rng=SeededRng(incarnation),
             limits=limits,
             context=self.context(name),
+            **noisy,  # type: ignore[arg-type]  # of the one that takes it
         )
         await endpoint.open()
         node = Node(endpoint, recorder)

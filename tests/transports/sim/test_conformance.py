@@ -4,3 +4,4 @@ from __future__ import annotations
 
 from tests.transports.test_endpoint import *  # noqa: F403
 from tests.transports.test_handshake import *  # noqa: F403
+from tests.transports.test_noise import *  # noqa: F403
