@@ -60,7 +60,7 @@ class HelloToPeer(Message[str]):
 
 
 def surroundings(world: actors.World) -> dict[str, str]:
-    names = ("faults", "storage", "clock")
+    names = ("faults", "noise", "storage", "clock")
     return {name: type(getattr(world, name)).__name__ for name in names}
 
 

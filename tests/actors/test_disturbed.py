@@ -81,8 +81,10 @@ def test_a_plan_without_faults_installs_nothing(
     storage, clock = (
         ("SimStorage", "SimClock") if deploy is simulated else ("FileStorage", "LoopClock")
     )
-    assert process == {"faults": "NoneType", "storage": storage, "clock": clock}
-    assert (launcher["faults"], launcher["clock"], made) == ("NoneType", clock, [])
+    nothing = {"faults": "NoneType", "noise": "NoneType"}
+    assert process == {**nothing, "storage": storage, "clock": clock}
+    assert {name: launcher[name] for name in nothing} == nothing
+    assert (launcher["clock"], made) == (clock, [])
 
 
 @both

@@ -1,4 +1,4 @@
-"""Messages between real processes get lost, come twice and come late: not a bit changes."""
+"""Messages between real processes get lost, damaged, doubled and late: not a bit changes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 import actors
 from actorfl import Running
-from actors import Drop, Duplicate, FaultPlan, Jitter, Kill, Processes, Reorder
+from actors import Corrupt, Drop, Duplicate, FaultPlan, Jitter, Kill, Processes, Reorder
 from actors.faults.links import FaultyLinks
 from tests.faults.runs import ROUNDS, carry_out, rows, small
 
@@ -23,12 +23,13 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 @pytest.mark.parametrize("over", ["ipc", "tcp"])
-async def test_lost_doubled_and_late_messages_change_no_bit(
+async def test_lost_damaged_doubled_and_late_messages_change_no_bit(
     over: str, undisturbed: str, tmp_path: Path
 ) -> None:
     plan = FaultPlan(
-        Drop(0.1), Duplicate(0.1), Jitter(0.05, p=0.2), Reorder(0.1), seed=1, until=60.0
-    )
+        Drop(0.1), Duplicate(0.1), Jitter(0.05, p=0.2), Reorder(0.1), Corrupt(0.02),
+        seed=1, until=60.0,
+    )  # fmt: skip
     on = Processes(2, faults=plan, over=over)  # type: ignore[arg-type]  # one of the two words
     links: list[FaultyLinks] = []
 
@@ -44,7 +45,8 @@ async def test_lost_doubled_and_late_messages_change_no_bit(
     dropped = [row["dropped"] for row in rows(result.directory)]
     assert any(dropped), dropped
     counts = links[0].counts  # of what reached the launcher
-    assert min(counts["drop"], counts["duplicate"], counts["jitter"], counts["reorder"]) > 0
+    kinds = ("drop", "duplicate", "jitter", "reorder", "corrupt")
+    assert min(counts[kind] for kind in kinds) > 0
 
 
 async def test_a_kill_at_a_time_on_top_changes_no_bit(undisturbed: str, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from actors.crashpoints import CrashPoint
 from actors.errors import UsageError
 from actors.faults.kinds import (
     Churn,
+    Corrupt,
     Cut,
     Delay,
     Drop,
@@ -137,6 +138,10 @@ def _jitter(draw: _Draw) -> Fault:
     )  # fmt: skip
 
 
+def _corrupt(draw: _Draw) -> Fault:
+    return Corrupt(p=draw.between(0.005, 0.1), source=draw.anyone(), **draw.when())
+
+
 def _cut(draw: _Draw) -> Fault:
     return Cut(source=draw.node(), target="*", **draw.when(0.05, 0.2))
 
@@ -177,6 +182,7 @@ KINDS: Final[dict[str, Callable[[_Draw], Fault]]] = {
     "jitter": _jitter,
     "reorder": _reorder,
     "throttle": _throttle,
+    "corrupt": _corrupt,
     "cut": _cut,
     "partition": _partition,
     "kill": _kill,

@@ -17,6 +17,7 @@ from actors.cell import Cell
 from actors.events import Custom, Event, EventStream
 from actors.faults.kinds import Reorder
 from actors.faults.links import FaultyLinks
+from actors.faults.noise import Corruption
 from actors.sim import Simulation
 from actors.system import ActorSystem
 from transports import Link, NodeId
@@ -99,6 +100,7 @@ class Looking:
                 (SimNetwork, "freeze", self._freeze),
                 (SimNetwork, "thaw", self._thaw),
                 (FaultyLinks, "deliver", self._delivered),
+                (Corruption, "strike", self._struck),
                 (EventStream, "publish", self._published),
             ):
                 stack.enter_context(_around(cls, name, around))
@@ -181,6 +183,14 @@ class Looking:
             self._say(f"{node}: {what} is held back")
         for kind in sorted(effects.keys() & _SHOWN):
             self._say(f"{node}: {kind} of {what}")
+
+    def _struck(
+        self, call: Callable[..., Any], noise: Corruption, source: str, lane: str, nbytes: int
+    ) -> Any:
+        struck = call(noise, source, lane, nbytes)
+        if struck is not None:
+            self._say(f"{noise.node}: corrupt of {nbytes} B from {source}, on the {lane} lane")
+        return struck
 
     def _published(self, call: Callable[..., None], events: EventStream, event: Event) -> None:
         # What another node reported was told there.
