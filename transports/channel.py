@@ -327,6 +327,11 @@ class Channel(Generic[T]):
         if self.state == "up":
             self._send_batch([], 0)
 
+    @property
+    def connected(self) -> bool:
+        """Whether there was a connection whose end was not told yet, though it may be gone."""
+        return self.state == "up" or (self.state == "down" and self.port is not None)
+
     def _break(self, reason: str) -> None:
         epoch = self.epoch
         self.state = "down"

@@ -428,7 +428,7 @@ class Endpoint(Generic[I]):
                 raise ProtocolError(
                     "epoch", f"{hello.source} said hello for epoch {hello.epoch} twice"
                 )
-            if channel.state == "up":
+            if channel.connected:
                 self._connection_gone(link, lane, f"{hello.source} connected anew")
             port = self._listeners[lane]
             channel.up(port, route, epoch=hello.epoch, first=hello.first, window=hello.window)

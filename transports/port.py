@@ -195,7 +195,10 @@ class Port:
         except zmq.ZMQError:
             if not self.closed:
                 raise
-            return  # closed by what was received
+            # Closed by what was received: a channel that waits for the end of its tick would
+            # otherwise wait for it on its next connection, too, and send nothing there.
+            self._run_deferred()
+            return
         finally:
             self._visiting = False
         if again:

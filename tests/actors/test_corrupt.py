@@ -29,7 +29,7 @@ from tests.actors.subjects import carried_out
 from transports import Weights
 from transports.sim import SimClock, SimLoop
 
-PLAN = FaultPlan(Corrupt(0.15), seed=3)
+PLAN = FaultPlan(Corrupt(0.1), seed=3)
 
 
 def sha(data: bytes | memoryview) -> str:
@@ -104,7 +104,7 @@ def test_what_is_damaged_reaches_no_actor_and_its_sender_learns_of_the_loss(
                 assert await until_answered(lambda: judge.ask(text, timeout=10.0))  # noqa: B023
             # More than one piece, so that it has to go on after some of them.
             weights = Weights.of({"w": np.arange(1_000_000, dtype=np.float32)})
-            for _ in range(3):
+            for _ in range(2):
                 model = Model(weights.share(), sha(weights.buffer))
                 came = await until_answered(lambda: judge.ask(model, timeout=10.0))  # noqa: B023
                 assert came == weights

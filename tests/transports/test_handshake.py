@@ -407,3 +407,20 @@ async def test_text_that_is_none_is_refused_and_the_bulk_lane_begins_anew(
     bulk.send_raw([b"\xce" + zlib.crc32(broken).to_bytes(4, "big") + bytes(broken)])
     assert await bulk.refusal() == "malformed"
     await still_works(world, listener)
+
+
+async def test_a_new_connection_does_not_hide_that_the_one_before_lost_something(
+    world: World, listener: Node
+) -> None:
+    stranger = Stranger(world, "control")
+    await stranger.greet(listener.id)
+    link = listener.recorder.ups[0]
+    link.send(Note(1), 10)
+    await stranger.receive()
+    # In one turn of the loop: a send fails, and the peer is back before that is told.
+    link.channel("control")._break("the connection is gone")
+    again = stranger.hello(listener.id, epoch=2)
+    listener.endpoint._on_hello("control", b"\0another", again)
+    ((state, _, lost),) = listener.recorder.downs
+    assert (state, lost.control) == ("down", ((1, 1),))
+    assert link.statistics().control.unacknowledged == 0
