@@ -35,7 +35,7 @@ _WORKER_WRITES: Final = ("worker.saved",)
 _AGGREGATOR_POINTS: Final = (
     "aggregator.start", "aggregator.merge", "aggregator.merged", "aggregator.saved",
 )  # fmt: skip
-_STORAGE_POINTS: Final = ("storage.write",)
+_STORAGE_POINTS: Final = ("storage.begin", "storage.part", "storage.write", "storage.placed")
 
 
 def read(file: str | Path, settings: Iterable[str] = ()) -> tuple[Run, Chaos]:

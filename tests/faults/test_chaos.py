@@ -7,6 +7,7 @@ import re
 import shlex
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +27,7 @@ from actorfl.merging import Merger
 from actorfl.rounds import Phase, Rounds, Verdict
 from actorfl.until import Rounds as Until
 from actorfl.witness import Act
-from actors import Duplicate, FaultPlan
+from actors import Corrupt, CrashPoint, Duplicate, FaultPlan
 from actors.testing.chaos import KINDS, explore, replay
 from tests.faults.runs import small
 
@@ -195,6 +196,28 @@ def test_a_part_that_is_merged_twice_is_found_and_told(monkeypatch: pytest.Monke
         _, broken = replay(scenario, plan)
     assert "merged twice into clock 0" in broken["each part is merged once"]
     assert "undisturbed it is" in broken["same bits"]
+
+
+def test_each_point_that_is_drawn_is_reached_and_survived() -> None:
+    scenario = scenario_of(shortened(small(), Chaos(rounds=2)), Chaos(rounds=2))
+    phases = {"storage.begin", "storage.part", "storage.write", "storage.placed"}
+    assert phases < scenario.points.keys()
+    # One after the other: each start of a process dies at the next of its points.
+    starts: Counter[str] = Counter()
+    points = []
+    for point, (node, *_) in scenario.points.items():
+        points.append(CrashPoint(point, "sigkill", start=starts[node], node=node))
+        starts[node] += 1
+    evidence, broken = replay(scenario, FaultPlan(*points, seed=1))
+    assert (evidence.faults, broken) == ({"crash": len(points)}, {})
+
+
+def test_what_is_damaged_breaks_nothing_that_must_hold() -> None:
+    scenario = scenario_of(shortened(small(), Chaos(rounds=2)), Chaos(rounds=2))
+    evidence, broken = replay(scenario, FaultPlan(Corrupt(0.1), seed=1, until=5.0))
+    assert broken == {}
+    assert evidence.faults["corrupt"] > 3
+    assert any(": corrupt of " in line for line in evidence.story)
 
 
 # -- the command -----------------------------------------------------------------------------------
