@@ -82,6 +82,8 @@ class Result:
         merged: whether at least one update was merged; else the final model is the initial one.
         unpromised: why another run may end with other bits, by worker; empty where the same bits
             are promised.
+        faults: how often each kind of the deployment's fault plan took effect in this start, on
+            all nodes; see ``Live.faults``.
     """
 
     accuracy: float | None
@@ -92,6 +94,7 @@ class Result:
     metrics: Mapping[str, float | None] = field(default_factory=dict)
     merged: bool = True
     unpromised: Mapping[str, str] = field(default_factory=dict)
+    faults: Mapping[str, int] = field(default_factory=dict)
 
 
 class Running:
@@ -141,6 +144,7 @@ class Running:
             finished.metrics,
             await self._merged(),
             finished.unpromised,
+            await self.live.faults(),
         )
         self.directory.write(self.directory.result, _as_json(result))
         return result
@@ -389,6 +393,7 @@ def _as_json(result: Result) -> bytes:
             "metrics": dict(result.metrics),
             "merged": result.merged,
             "unpromised": dict(result.unpromised),
+            "faults": dict(result.faults),
         },
         indent=2,
     ).encode()

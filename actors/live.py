@@ -86,6 +86,22 @@ class Live:
         check_timeout("state", limit, "limit")
         return await self.system.state(limit=limit)
 
+    async def faults(self, *, limit: float = LIMIT) -> dict[str, int]:
+        """How often each kind of the plan's faults took effect so far, on all nodes.
+
+        What a process counted in the last second before it was killed is missing.
+
+        Args:
+            limit: seconds after which a process that has not answered counts as it told last.
+
+        Raises:
+            UsageError: no seconds from 0.
+        """
+        check_timeout("faults", limit, "limit")
+        if self.processes is None:
+            return {}
+        return await self.processes.fault_counts(limit)
+
     def children(self, supervisor: str) -> Children:
         """The children of a supervisor by its name: to start more, terminate and list them.
 

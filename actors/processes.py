@@ -16,6 +16,7 @@ from actors.crashpoints import announced
 from actors.errors import NodeStartFailed, UsageError
 from actors.events import CrashPointMissed, NodeAnswers, NodeDied, NodeStarted, NodeStuck
 from actors.faults.plan import FaultPlan
+from actors.faults.tally import Tally
 from actors.faults.timeline import Timeline
 from actors.given import check_known
 from actors.liveness import INTERVAL, STUCK, Liveness
@@ -136,6 +137,7 @@ class Processes:
         self._next_beat = 0.0
         self._faults = faults
         self._missed = list(faults.points) if faults is not None else []
+        self._tally = Tally()
         #: When it started, from which the times of a fault plan count, by the launcher's clock.
         self.began = system.world.clock.now()
         self._timeline: Timeline | None = None
@@ -317,8 +319,11 @@ class Processes:
     def _line(self, name: str) -> Callable[[str], None]:
         def on_line(line: str) -> None:
             point = announced(line)
-            if point in self._missed:
-                self._missed.remove(point)
+            if point is not None and self._faults and point in self._faults.points:
+                if not self._system.world.counts_shared:  # there it is counted already
+                    self._system.world.fault_counts["crash"] += 1
+                if point in self._missed:
+                    self._missed.remove(point)
             self._on_line(name, line)
 
         return on_line
@@ -431,10 +436,11 @@ class Processes:
             process.verdict = (reason, cause)
             process.child.kill()
 
-    def _heard(self, peer: NodeId) -> None:
+    def _heard(self, peer: NodeId, faults: bytes) -> None:
         process = self._processes.get(peer.name)
         if process is None or process.node != peer or process.liveness is None:
             return
+        self._tally.told(peer, faults)
         process.liveness.heard(self._system.world.clock.now())
         if process.liveness.stuck:
             process.liveness.stuck = False
@@ -527,6 +533,20 @@ class Processes:
                 state = "stuck" if process.liveness.stuck else "up"
         incarnation = None if process.node is None else process.node.incarnation
         return ProcessStatistics(process.name, pid, process.starts, state, incarnation, silent)
+
+    async def fault_counts(self, limit: float) -> dict[str, int]:
+        """How often each kind of the plan's faults took effect so far, on all nodes.
+
+        What a process counted in the last second before it was killed is missing.
+
+        Args:
+            limit: seconds that a process has to tell; of one that does not, what it told last.
+        """
+        world = self._system.world
+        if self._faults and not world.counts_shared:
+            up = {p.name for p in self._processes.values() if p.liveness is not None}
+            await self._tally.gather(up, self._system.router.heartbeat, limit)
+        return dict(+(world.fault_counts + self._tally.total()))
 
     async def close(self) -> None:
         """Kill what still runs, wait for its end, and remove the sockets.

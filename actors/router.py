@@ -13,6 +13,7 @@ import msgspec
 from actors import item as wire
 from actors.events import Unacknowledged
 from actors.faults.parcel import Parcel
+from actors.faults.tally import encoded
 from actors.handling import Envelope
 from actors.item import ASK, REPLY, TELL, TELLS, Item, Refusal, tag_of
 from actors.message import Lane
@@ -86,8 +87,8 @@ class Router:
         #: Grows with each change of the links: what was looked up before may not hold any more.
         self.changes = 0
         self.pool = LandingPool()
-        #: Called when a node has answered a heartbeat.
-        self.on_heartbeat: Callable[[NodeId], None] | None = None
+        #: Called when a node has answered a heartbeat, with what it tells of its faults.
+        self.on_heartbeat: Callable[[NodeId, bytes], None] | None = None
 
     # -- out -----------------------------------------------------------------------------------
 
@@ -509,10 +510,12 @@ class Router:
 
     def _heartbeat(self, link: Link[Item], item: Item) -> None:
         if item.ask == 0:
+            world = self._system.world
+            body = b"" if world.counts_shared else encoded(world.fault_counts)
             with contextlib.suppress(LinkFull, LinkClosed):  # then the next one is answered
-                link.send(Item(0, 0, wire.HEARTBEAT, b"", 1), wire.OVERHEAD)
+                link.send(Item(0, 0, wire.HEARTBEAT, body, 1), len(body) + wire.OVERHEAD)
         elif self.on_heartbeat is not None:
-            self.on_heartbeat(link.peer)
+            self.on_heartbeat(link.peer, item.body)
 
     def _signalled(self, link: Link[Item], item: Item) -> None:
         channel = self._channel(link.peer)

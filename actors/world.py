@@ -29,6 +29,7 @@ class World:
         faults: what happens to messages from other nodes; None where nothing does.
         noise: what damages frames from other nodes; None where nothing does.
         fault_counts: how often each kind of fault took effect here; in a simulation, anywhere.
+        counts_shared: whether all nodes have these counts in common, as in a simulation.
     """
 
     clock: Clock = field(default_factory=LoopClock)
@@ -42,3 +43,4 @@ class World:
     faults: FaultyLinks | None = None
     noise: Noise | None = None
     fault_counts: Counter[str] = field(default_factory=Counter)
+    counts_shared: bool = False

@@ -135,6 +135,7 @@ class Simulation:
             faults=links,
             noise=noise,
             fault_counts=self.counts,
+            counts_shared=True,
         )
 
     def next_pid(self) -> int:

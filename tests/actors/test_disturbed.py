@@ -217,6 +217,29 @@ def test_the_clocks_of_skewed_nodes_differ_from_that_of_the_launcher(
 
 
 @both
+def test_what_took_effect_is_told_of_all_nodes_and_of_those_that_have_died(
+    deploy: Deploy, tmp_path: Path
+) -> None:
+    on = deploy(2, FaultPlan(Skew("p0", 10.0), Full(node="p1")))
+
+    async def main() -> list[dict[str, int]]:
+        async with start(on, tmp_path) as live:
+            told = [await live.faults()]
+            for _ in range(2):
+                await live["b"].ask(Save("x"), timeout=30.0)
+            told.append(await live.faults())
+            assert live.processes is not None
+            assert live.processes.kill("p0")
+            assert await until_answered(live["a"], Hello()) == "hello"
+            told.append(await live.faults())
+            return told
+
+    assert carried_out(main, on) == [
+        {"skew": 1}, {"skew": 1, "full": 2}, {"skew": 2, "full": 2},
+    ]  # fmt: skip
+
+
+@both
 def test_a_full_disk_refuses_the_writes_of_the_nodes_that_are_named(
     deploy: Deploy, tmp_path: Path
 ) -> None:

@@ -45,8 +45,10 @@ async def test_lost_damaged_doubled_and_late_messages_change_no_bit(
     dropped = [row["dropped"] for row in rows(result.directory)]
     assert any(dropped), dropped
     counts = links[0].counts  # of what reached the launcher
+    # Those of the other processes came with their heartbeats.
     kinds = ("drop", "duplicate", "jitter", "reorder", "corrupt")
     assert min(counts[kind] for kind in kinds) > 0
+    assert min(result.faults[kind] - counts[kind] for kind in kinds) > 0
 
 
 async def test_a_kill_at_a_time_on_top_changes_no_bit(undisturbed: str, tmp_path: Path) -> None:

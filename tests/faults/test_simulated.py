@@ -13,11 +13,12 @@ from typing import Any
 import pytest
 
 import actors
-from actorfl import Result, Rounds, Run, Supervision
+from actorfl import SGD, FedAvg, Result, Rounds, Run, Star, Supervision
 from actorfl.errors import Misfit
 from actorfl.execute import running
 from actors import (
     AtClock,
+    Corrupt,
     CrashPoint,
     Drop,
     Duplicate,
@@ -104,6 +105,17 @@ def test_no_schedule_of_faults_changes_a_bit(undisturbed: str, tmp_path: Path) -
     assert sum(s.faults.get("crash", 0) for s in told) > SEEDS / 8
     assert sum(s.started - len(NODES) for s in told) > SEEDS
     assert len({s.digest for s in told}) == SEEDS
+
+
+def test_damaged_frames_change_no_bit_of_the_digits(tmp_path: Path) -> None:
+    local = SGD(lr=0.1, batch=10, epochs=1)
+    run = Run("digits", Star(2), FedAvg(), local=local, until=Rounds(3), name="damaged")
+    expected = actors.run(carry_out(run, tmp_path, Inline())).sha256
+    plan = FaultPlan(Corrupt(0.15), seed=1)
+    result, told = simulate(run, Simulated(2, faults=plan), tmp_path)
+    assert (result.sha256, result.restarts, result.rounds) == (expected, 0, 3)
+    assert told.faults.keys() == {"corrupt"}
+    assert told.faults["corrupt"] > 10
 
 
 PHASES = ["worker.start", "worker.fit", "worker.put", "worker.saved",
