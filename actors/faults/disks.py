@@ -51,27 +51,30 @@ class DiskFaults:
             for fault, key in keyed(faults)
             if fnmatchcase(node, fault.node)
         ]
-        self._part = rng.derive("part")
 
     def refuses(self) -> bool:
         """Whether a write finds no space; counted."""
-        return self._drawn(Full)
+        return self._drawn(Full) is not None
 
     def tears(self, size: int) -> int | None:
         """How many bytes a write of so many leaves that a crash interrupts; None for all or none.
 
         Counted where it is not None.
         """
-        return int(self._part.uniform(0, size)) if self._drawn(Torn) else None
+        part = self._drawn(Torn)
+        return None if part is None else int(part * size)
 
-    def _drawn(self, kind: type[Full | Torn]) -> bool:
+    def _drawn(self, kind: type[Full | Torn]) -> float | None:
+        """Which part of the write is done, from 0 to below 1, where a fault takes effect."""
         now = self._clock.now() - self._began
-        taken = False
+        taken = None
         for fault, rng in self._rules:
             if isinstance(fault, kind):
-                drawn = rng.bits(_BITS) / (1 << _BITS)
-                taken = taken or (fault.holds(now, self._until) and drawn < fault.p)
-        if taken:
+                # Each time both, so that what one fault does moves no draw of another.
+                drawn, part = (rng.bits(_BITS) / (1 << _BITS) for _ in range(2))
+                if taken is None and fault.holds(now, self._until) and drawn < fault.p:
+                    taken = part
+        if taken is not None:
             self._counts["full" if kind is Full else "torn"] += 1
         return taken
 

@@ -40,6 +40,7 @@ async def killed(node: str, phase: str, at: int | AtClock, expected: str, out: P
     result = await carry_out(run(), out, Processes(2, faults=FaultPlan(point)))
     assert result.sha256 == expected
     assert result.restarts == 1
+    assert result.faults == {"crash": 1}
     computed = fits(result.directory)
     assert len({clock for (_, clock), times in computed.items() if times > 1}) <= 1
     assert [row["round"] for row in rows(result.directory)] == list(range(1, ROUNDS + 1))
