@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -105,10 +106,36 @@ def worker_data(task: Task, who: Who, partitioner: Partitioner, run_seed: int) -
     seed_everything(seed_for(run_seed, "", 0, "pool"))
     pool = task.pool()
     seed = seed_for(run_seed, "", 0, "partition")
-    parts = partitioner.split(
-        batches.size_of(pool), who.count, seed, labels=batches.labels_of(pool)
-    )
+    parts = _split(partitioner, batches.size_of(pool), who.count, seed, batches.labels_of(pool))
     return batches.subset(pool, parts[who.index])
+
+
+class _Split(NamedTuple):
+    partitioner: Partitioner
+    examples: int
+    workers: int
+    seed: int
+    labels: bytes | None
+
+
+# The last split: the workers of a process ask for the same one, each for its part, and thousands
+# of splits into thousands of parts would take longer than the training.
+_last: tuple[_Split, list[Indices]] | None = None
+
+
+def _split(
+    partitioner: Partitioner,
+    examples: int,
+    workers: int,
+    seed: int,
+    labels: NDArray[np.int64] | None,
+) -> list[Indices]:
+    global _last  # noqa: PLW0603  (one per process, used in its training lane alone)
+    digest = None if labels is None else hashlib.sha256(labels.tobytes()).digest()
+    asked = _Split(partitioner, examples, workers, seed, digest)
+    if _last is None or type(partitioner) is not type(_last[0].partitioner) or _last[0] != asked:
+        _last = asked, partitioner.split(examples, workers, seed, labels=labels)
+    return _last[1]
 
 
 def _generator(seed: int) -> np.random.RandomState:

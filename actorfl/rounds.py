@@ -66,6 +66,11 @@ class Rounds:
     waiting: set[str] = field(default_factory=set)
     dropped: Counter[str] = field(default_factory=Counter)
     phase: Phase = Phase.GATHERING
+    # Each message asks whether its sender is of the roster: a look, not a search of thousands.
+    _expected: frozenset[str] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        self._expected = frozenset(self.roster)
 
     def ready(self, worker: str, incarnation: int, examples: int) -> Answer:
         """A worker asks for a clock; which one it believes to be next does not matter."""
@@ -97,7 +102,7 @@ class Rounds:
         return Verdict.FOLD
 
     def _heard(self, worker: str, incarnation: int) -> Verdict | None:
-        if worker not in self.roster:
+        if worker not in self._expected:
             return self._drop(Verdict.UNKNOWN, "foreign")
         latest = self.incarnations.get(worker, -1)
         if incarnation < latest:
@@ -112,7 +117,8 @@ class Rounds:
     @property
     def gathered(self) -> bool:
         """Whether the examples of all the roster are known."""
-        return all(name in self.examples for name in self.roster)
+        known = self.examples
+        return len(known) >= len(self._expected) and all(name in known for name in self.roster)
 
     @property
     def total(self) -> int:
@@ -136,5 +142,5 @@ class Rounds:
 
     def complete(self, now: float = 0.0) -> bool:
         """Whether the open clock closes: everyone is in, or was refused."""
-        here = self.arrived | self.refused.keys()
-        return self.phase is Phase.OPEN and self.sync.closes(here, frozenset(self.roster), now)
+        here = self.arrived | self.refused.keys() if self.refused else self.arrived
+        return self.phase is Phase.OPEN and self.sync.closes(here, self._expected, now)

@@ -8,6 +8,7 @@ import heapq
 import math
 import sys
 import threading
+import weakref
 from asyncio import events
 from collections import deque
 from collections.abc import Callable, Coroutine, Generator, Iterator
@@ -46,6 +47,9 @@ and cancels a time-out for each request."""
 
 _USUAL: Final = 1e9
 """Seconds below which a delay needs no second look: it is a number, and not infinite."""
+
+_LOOK_FOR: Final = 50
+"""Timers per node that has ended, above which one more look at all of them is not worth it yet."""
 
 _NAMED: Final = 20
 """Tasks that the sentence about a deadlock names at most; thousands would bury the first."""
@@ -123,9 +127,13 @@ class SimLoop(QuietLoop):
         self._held: dict[str, list[asyncio.Handle]] = {}
         self._discarded: dict[str, None] = {}
         self._owners: dict[str, int] = {}
+        #: Of these, whose timers have not been looked for yet.
+        self._undropped: set[str | None] = set()
         self._timers: list[tuple[int, int, asyncio.TimerHandle]] = []
         self._timer_count = 0
         self._task_count = 0
+        #: Weakly, as asyncio holds all of them; by node, since each node that ends asks for its own.
+        self._tasks: dict[str | None, weakref.WeakSet[SimTask[Any]]] = {}
         self._cancelled = 0
         self._steps = 0
         self._fired = 0
@@ -283,7 +291,9 @@ class SimLoop(QuietLoop):
             # asyncio's own names count the tasks of all loops of the process.
             kwargs |= {"name": name or f"Task-{number}", "context": context}
             owner = OWNER.get() if context is None else context.get(OWNER)
-            return SimTask(number, owner, coro, self, **kwargs)
+            made = SimTask(number, owner, coro, self, **kwargs)
+            self._tasks.setdefault(owner, weakref.WeakSet()).add(made)
+            return made
         if context is not None:
             kwargs["context"] = context
         task: asyncio.Task[T] = self._task_factory(self, coro, **kwargs)
@@ -374,14 +384,22 @@ class SimLoop(QuietLoop):
         """
         self._discarded[owner] = None
         self._held.pop(owner, None)
+        self._tasks.pop(owner, None)
+        self._undropped.add(owner)
+        # Each look goes over all timers. So it waits for a share of the nodes that have some: of
+        # thousands that end, a few looks find all, and what waits for its turn is bounded by it.
+        if len(self._undropped) * _LOOK_FOR > len(self._timers):
+            self._drop_timers()
+
+    def _drop_timers(self) -> None:
         for _, _, timer in self._timers:
-            if _owner(timer) == owner:
+            if not timer.cancelled() and _owner(timer) in self._undropped:
                 timer.cancel()
+        self._undropped.clear()
 
     def tasks(self, owner: str | None) -> list[asyncio.Task[Any]]:
         """The tasks of a node that are not done, in the order they were made."""
-        tasks = in_order(asyncio.all_tasks(self))
-        return [task for task in tasks if isinstance(task, SimTask) and task.owner == owner]
+        return in_order(task for task in self._tasks.get(owner, ()) if not task.done())
 
     def close(self) -> None:
         """Forget all callbacks and timers.
@@ -435,8 +453,12 @@ class SimLoop(QuietLoop):
             heapq.heapify(self._timers)
             self._cancelled = 0
         ready, timers = self._ready, self._timers
+        dropped = self._undropped
         timer: Any  # what asyncio keeps in it is typed in part
-        while timers and (timer := timers[0][2])._cancelled:  # noqa: SLF001  (see SimHandle)
+        while timers and (
+            (timer := timers[0][2])._cancelled  # noqa: SLF001  (see SimHandle)
+            or (dropped and self._is_off(timer))
+        ):
             heappop(timers)
             self._cancelled -= 1
         if not ready and not self._stopping:
@@ -446,9 +468,12 @@ class SimLoop(QuietLoop):
                 self._jump(timers[0][0])
         now = self.now_ns
         while timers and timers[0][0] <= now:
-            timer = heappop(timers)[2]
+            timer = timers[0][2]
+            # As cancelled(), without the call.
+            off = timer._cancelled or (dropped and self._is_off(timer))  # noqa: SLF001
+            heappop(timers)
             timer._scheduled = False  # noqa: SLF001  (as asyncio does)
-            if timer._cancelled:  # noqa: SLF001  (as cancelled(), without the call)
+            if off:
                 self._cancelled -= 1
             else:
                 self._fired += 1
@@ -483,6 +508,12 @@ class SimLoop(QuietLoop):
         if traceback:
             context["source_traceback"] = traceback
         self.call_exception_handler(context)
+
+    def _is_off(self, timer: asyncio.TimerHandle) -> bool:
+        """Whether a timer was cancelled, by whoever set it or with its node."""
+        if not timer.cancelled() and self._undropped and _owner(timer) in self._undropped:
+            timer.cancel()
+        return timer.cancelled()
 
     def _withheld(self, handle: asyncio.Handle) -> bool:
         owner = _owner(handle) or ""

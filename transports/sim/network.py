@@ -219,7 +219,7 @@ class SimNetwork:
         if not host.frozen:
             return
         host.frozen = False
-        for connection in self._sockets.connections:
+        for connection in self._sockets.connections_of(host):
             for flow in connection.flows:
                 if host is flow.source or host is flow.target:
                     flow.thaw()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 from typing import Final
 
@@ -34,7 +33,10 @@ class Sockets:
         self._seed = seed
         self._names: dict[str, SimSocket] = {}
         self._local: dict[tuple[Host, str], SimSocket] = {}
-        self._sockets: dict[SimSocket, None] = {}
+        # By node, and by socket: a crash among thousands of nodes looks at what is its own alone.
+        self._sockets: dict[Host, dict[SimSocket, None]] = {}
+        self._listens: dict[SimSocket, list[str]] = {}
+        self._of_hosts: dict[Host, dict[int, Connection]] = {}
         self._connections: dict[int, Connection] = {}
         self._connection_count = 0
         self._dialled: dict[tuple[str, str], int] = {}
@@ -42,12 +44,16 @@ class Sockets:
     def make(self, host: Host, kind: int) -> SimSocket:
         """A new socket of a node."""
         socket = SimSocket(self._medium, host, self, kind)
-        self._sockets[socket] = None
+        self._sockets.setdefault(host, {})[socket] = None
         return socket
 
     def of(self, host: Host) -> list[SimSocket]:
         """The open sockets of a node, in the order they were made."""
-        return [socket for socket in self._sockets if socket.host is host]
+        return list(self._sockets.get(host, ()))
+
+    def connections_of(self, host: Host) -> list[Connection]:
+        """The connections that end in a node at either side, in the order they were made."""
+        return [each for _, each in sorted(self._of_hosts.get(host, {}).items())]
 
     @property
     def connections(self) -> list[Connection]:
@@ -69,6 +75,7 @@ class Sockets:
             taken = self._names.setdefault(name, socket)
         if taken is not socket:
             raise zmq.ZMQError(zmq.EADDRINUSE)
+        self._listens.setdefault(socket, []).append(address)
 
     def unbind(self, socket: SimSocket, address: str) -> None:
         """A socket listens no longer; see ``SimSocket.unbind``."""
@@ -98,7 +105,7 @@ class Sockets:
             lane,
             local,
             base,
-            partial(self._listener, socket.host, name, local),
+            partial(self._listener, socket.host, name, local, self._connection_count),
             self._links.net,
             (
                 Draws(derive_seed(self._seed, "delay", *purpose, "there")),
@@ -107,41 +114,56 @@ class Sockets:
         )
         connection = Connection(self._medium, socket, call, self._over)
         self._connections[connection.number] = connection
+        self._of_hosts.setdefault(socket.host, {})[connection.number] = connection
         connection.dial()
         return connection
 
-    def _listener(self, source: Host, name: str, local: bool) -> End | None:
-        if local:
-            return self._local.get((source, name))
-        socket = self._names.get(name)
-        if socket is None or self._links.separated(source.name, socket.host.name):
+    def _listener(self, source: Host, name: str, local: bool, number: int) -> End | None:
+        socket = self._local.get((source, name)) if local else self._names.get(name)
+        if socket is None:
             return None
+        if not local and self._links.separated(source.name, socket.host.name):
+            return None
+        self._of_hosts.setdefault(socket.host, {})[number] = self._connections[number]
         return socket
 
     def _over(self, connection: Connection) -> None:
         self._connections.pop(connection.number, None)
+        for end in (connection.dialler, connection.listener):
+            if end is not None:
+                here = self._of_hosts.get(end.host, {})
+                here.pop(connection.number, None)
+                if not here:
+                    self._of_hosts.pop(end.host, None)
 
     def closed(self, socket: SimSocket) -> None:
         """A socket was closed: it listens nowhere any more."""
-        self._sockets.pop(socket, None)
-        self._forget(lambda each: each is socket)
+        here = self._sockets.get(socket.host, {})
+        here.pop(socket, None)
+        if not here:
+            self._sockets.pop(socket.host, None)
+        self._forget(socket)
 
     def unplug(self, host: Host) -> None:
         """A node is no more: it listens nowhere, and its connections end."""
-        self._forget(lambda each: each.host is host)
-        self._sockets = {each: None for each in self._sockets if each.host is not host}
-        for connection in self.connections:
+        for socket in self._sockets.pop(host, {}):
+            self._forget(socket)
+        for connection in self.connections_of(host):
             if connection.dialler.host is host:
                 connection.close(connection.dialler, 0)
             if connection.listener is not None and connection.listener.host is host:
                 connection.close(connection.listener, 0)
 
-    def _forget(self, condition: Callable[[SimSocket], bool]) -> None:
-        self._names = {at: each for at, each in self._names.items() if not condition(each)}
-        self._local = {at: each for at, each in self._local.items() if not condition(each)}
+    def _forget(self, socket: SimSocket) -> None:
+        for address in self._listens.pop(socket, ()):
+            name, local = _parse(address)
+            if local and self._local.get((socket.host, name)) is socket:
+                del self._local[socket.host, name]
+            elif not local and self._names.get(name) is socket:
+                del self._names[name]
 
     def __repr__(self) -> str:
-        return f"<Sockets {len(self._sockets)} connections={len(self)} names={len(self._names)}>"
+        return f"<Sockets {sum(map(len, self._sockets.values()))} connections={len(self)} names={len(self._names)}>"
 
 
 def _parse(address: str) -> tuple[str, bool]:
