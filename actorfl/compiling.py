@@ -79,7 +79,7 @@ def graph_of(
         raise Misfit(msg)
     text = RunText.of(run, identity)
     strategy = strategy_of(run.supervision)
-    graph = ActorGraph(run.name)
+    graph = ActorGraph(run.name, closed=True)
     with graph.supervisor("root", strategy):
         monitor = graph.actor(
             "monitor", Monitor, stop_timeout=_STOP, on_row=on_row, on_finished=on_finished

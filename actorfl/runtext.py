@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import tomllib
 from pathlib import Path
 
@@ -38,10 +39,16 @@ class RunText(msgspec.Struct, frozen=True):
         Raises:
             ConfigError: a class does not import here, or its source is another one.
         """
-        run = Run.from_table(tomllib.loads(self.toml), Path(self.base))
-        for name, known in self.code.items():
-            registry.check_same(SLOTS[name], type(getattr(run, name)), known)
-        return run
+        return _read(msgspec.json.encode(self, order="sorted"))
+
+
+@functools.lru_cache(maxsize=1)  # of one run a process may hold thousands of workers
+def _read(text: bytes) -> Run:
+    described = msgspec.json.decode(text, type=RunText)
+    run = Run.from_table(tomllib.loads(described.toml), Path(described.base))
+    for name, known in described.code.items():
+        registry.check_same(SLOTS[name], type(getattr(run, name)), known)
+    return run
 
 
 def code_of(run: Run, *slots: str) -> dict[str, dict[str, str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
@@ -66,4 +67,9 @@ class Star(Topology):
     def names(self) -> tuple[str, ...]:
         """The names of the workers, in the order of their index."""
         assert self.workers is not None
-        return self.named or tuple(f"w{index}" for index in range(self.workers))
+        return self.named or _numbered(self.workers)
+
+
+@functools.lru_cache(maxsize=4)  # each worker of a process asks, and a run has one number of them
+def _numbered(count: int) -> tuple[str, ...]:
+    return tuple(f"w{index}" for index in range(count))

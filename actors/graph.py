@@ -49,14 +49,19 @@ class ActorGraph:
 
     Args:
         name: of the graph; the launcher's node is named after it.
+        closed: whether actors send only along the links that are declared here, and back. Then a
+            process knows those alone that hold an actor which is linked with one of its own: of
+            thousands of processes around one, each knows the one. What is sent past the links to
+            another process becomes a dead letter, and so does a look for its services.
 
     Raises:
         GraphError: the name is not a name.
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, *, closed: bool = False) -> None:
         _named("graph", name)
         self.name = name
+        self.closed = closed
         self._roots: list[SupervisorNode] = []
         self._stack: list[SupervisorNode] = []
         self._names: dict[str, str] = {}

@@ -111,8 +111,10 @@ async def launched(
             system.shutdown.add_task("stop_processes", "processes", manager.close)
             await manager.open()
             # Those that nobody is placed in yet start when a child is placed there later.
+            meets = _neighbours(graph, nodes) if graph.closed else None
             for place in sorted({*places, *(f"p{n}" for n in range(on.n))}):
-                manager.declare(place, _environment(on, place, nodes))
+                near = None if meets is None else meets.get(place, frozenset())
+                manager.declare(place, _environment(on, place, nodes), meets=near)
             manager.go_wrong()
         launch = _Launch(graph, system, nodes)
         if manager is not None:
@@ -169,6 +171,17 @@ def _environment(on: Processes | Simulated, place: str, nodes: dict[str, str]) -
             env.update(on.env.get(name, {}))
     env.update(on.env.get(place, {}))
     return env
+
+
+def _neighbours(graph: ActorGraph, nodes: dict[str, str]) -> dict[str, set[str]]:
+    """For each node those that hold an actor which is linked with one of its own, either way."""
+    meets: dict[str, set[str]] = {}
+    for name, actor in graph.declared.items():
+        for _, handle in actor.links():
+            here, there = nodes[name], nodes[handle.name]
+            meets.setdefault(here, set()).add(there)
+            meets.setdefault(there, set()).add(here)
+    return meets
 
 
 async def _all_up(manager: ProcessManager, places: Sequence[str]) -> None:

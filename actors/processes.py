@@ -7,6 +7,7 @@ import logging
 import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -77,6 +78,8 @@ class _Process:
     not_before: float = -math.inf
     slow: float = 1.0
     held: asyncio.Future[None] | None = None
+    #: Names of the nodes that it is to know besides its launcher; None for all.
+    meets: AbstractSet[str] | None = None
 
     def started(self, task: asyncio.Task[None]) -> None:
         """A start is through, or failed; nobody may be waiting for it any more."""
@@ -178,12 +181,24 @@ class Processes:
                 self._faults, tuple(self._processes), self, world.clock, world.fault_counts
             )
 
-    def declare(self, name: str, env: Mapping[str, str] | None = None) -> None:
-        """Name a process that may be started, with what is laid over its environment."""
+    def declare(
+        self,
+        name: str,
+        env: Mapping[str, str] | None = None,
+        *,
+        meets: AbstractSet[str] | None = None,
+    ) -> None:
+        """Name a process that may be started.
+
+        Args:
+            name: of its node.
+            env: what is laid over its environment.
+            meets: the nodes that it is told of, and that are told of it; None for all.
+        """
         if name in self._processes or name == self._system.name:
             msg = f"a node named {name!r} is declared already; choose another name"
             raise UsageError(msg)
-        self._processes[name] = _Process(name, dict(env or {}))
+        self._processes[name] = _Process(name, dict(env or {}), meets=meets)
 
     async def ensure(self, name: str) -> None:
         """Have the node's process running: returns once its runtime is up.
@@ -352,7 +367,7 @@ class Processes:
                     lines=lines,
                 )
             )
-        self._tell_others(NodeDown(node.name, node.incarnation, reason, cause), but=node.name)
+        self._tell_others(NodeDown(node.name, node.incarnation, reason, cause), process)
         self._system.peers.node_died(
             node,
             reason,
@@ -372,12 +387,12 @@ class Processes:
             case NodeReady(address):
                 self._system.router.node_up(peer, address)
                 up = NodeUp(peer.name, peer.incarnation, address)
-                for name, (node, other) in self._system.router.directory.items():
-                    if name != peer.name:
-                        self._system.router.signal(
-                            peer.name, NODE_UID, NodeUp(node.name, node.incarnation, other)
-                        )
-                self._tell_others(up, but=peer.name)
+                for name in self._others(process):
+                    node, other = self._system.router.directory[name]
+                    self._system.router.signal(
+                        peer.name, NODE_UID, NodeUp(node.name, node.incarnation, other)
+                    )
+                self._tell_others(up, process)
                 process.liveness = Liveness(self._system.world.clock.now())
                 if process.ready is not None and not process.ready.done():
                     process.ready.set_result(None)
@@ -459,10 +474,16 @@ class Processes:
             case Started(actor) | Failed(actor, _) | Stopped(actor, _):
                 process.awaited.pop(actor[2], None)
 
-    def _tell_others(self, signal: AnySignal, *, but: str) -> None:
-        for name in tuple(self._system.router.directory):
-            if name != but:
-                self._system.router.signal(name, NODE_UID, signal)
+    def _tell_others(self, signal: AnySignal, of: _Process) -> None:
+        for name in self._others(of):
+            self._system.router.signal(name, NODE_UID, signal)
+
+    def _others(self, process: _Process) -> list[str]:
+        """The nodes that are up and are to know of a process."""
+        up = self._system.router.directory
+        if process.meets is None:
+            return [name for name in up if name != process.name]
+        return [name for name in sorted(process.meets) if name in up and name != process.name]
 
     # -- looking and ending ------------------------------------------------------------------------
 

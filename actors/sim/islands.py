@@ -45,9 +45,9 @@ class Islands:
     def there(self, name: str) -> None:
         """A node is there, again or for the first time."""
         if name not in self._names:
-            pairs = [(other, name) for other in self._names]
+            others = tuple(self._names) if self._now else ()
             self._names[name] = None
-            self._cut_and_join(pairs)
+            self._cut_and_join((other, name) for other in others)
 
     def _begin(self, place: int, partition: Partition) -> None:
         self._now[place] = partition
