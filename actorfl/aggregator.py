@@ -262,7 +262,9 @@ class Aggregator(Actor):
         else:
             try:
                 self._merge(worker, self._terms(message))
-                self._witness("merged", worker, message.incarnation)
+                # The open clock's version is the newest one under every policy there is.
+                staleness = self._rounds.clock - message.stamp.version
+                self._witness("merged", worker, message.incarnation, staleness=staleness)
             except Refusal as refusal:
                 self._refuse(message, refusal)
                 return
@@ -381,9 +383,10 @@ class Aggregator(Actor):
         worker: str = "",
         incarnation: int = 0,
         workers: tuple[str, ...] = (),
+        staleness: int = 0,
     ) -> None:
         by = (self.system.generation << 20) | self.restarts
-        witness(kind, by, self._rounds.clock, worker, incarnation, workers)
+        witness(kind, by, self._rounds.clock, worker, incarnation, workers, staleness)
 
     def _stamp(self) -> Stamp:
         return Stamp(self._plan.identity, self._rounds.clock, self._rounds.clock)
@@ -484,6 +487,7 @@ class Aggregator(Actor):
         self._pending = PendingRow(rounds.clock, fields, due)
         await self._save(finished=False)
         self._witness("saved")
+        self.publish("version", version=rounds.clock, at=self.clock.now())
         await self._open()
 
     async def _write_row(self) -> None:

@@ -22,6 +22,11 @@ from actors import ActorGraph, Backoff, Process, Strategy, one_for_one
 #: is to end a run within 5 s, and nothing durable is lost by it.
 _STOP = 1.0
 
+#: Messages that an aggregator's mailbox holds, at least; and for each worker: a question and an
+#: update, each of them once more if it was not answered soon.
+_MAILBOX = 10_000
+_SAID_AT_ONCE = 4
+
 
 def evaluated_at(run: Run) -> At:
     """Where the versions of a run are evaluated.
@@ -88,6 +93,7 @@ def graph_of(
             aggregator = graph.actor(
                 "aggregator", Aggregator, place=Process("aggregator"), stop_timeout=_STOP,
                 plan=plan_of(run, identity, evaluated_at(run)), monitor=monitor,
+                mailbox=max(_MAILBOX, _SAID_AT_ONCE * len(run.topology.names)),
             )  # fmt: skip
             graph.actor(
                 "evaluator", Evaluator, place=Process("evaluator"), stop_timeout=_STOP,

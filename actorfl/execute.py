@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from actorfl.run import Run
+    from actors.sim import Simulation
 
 #: Seconds after which what has not stopped is killed: a frozen process would never answer, and
 #: Ctrl-C is to end a run within 5 s. Longer than what an actor is given to stop (1 s) on a busy
@@ -183,6 +184,7 @@ async def running(
     debug: bool = False,
     spawner: Spawner | None = None,
     on_directory: Callable[[Path], None] = lambda _: None,
+    on_system: Callable[[ActorSystem, Simulation | None], object] = lambda *_: None,
 ) -> AsyncIterator[Running]:
     """Start a run; leaving the block ends it, finished or not.
 
@@ -196,6 +198,8 @@ async def running(
         debug: have the processes log at debug level.
         spawner: starts the processes; for tests of what they may do to a run.
         on_directory: called with the run's directory as soon as the run can be resumed there.
+        on_system: called with the launcher's system, and the simulated world if it is one, before
+            anything is made in it.
 
     Raises:
         ConfigError: refused before anything started.
@@ -234,6 +238,7 @@ async def running(
 
             def begun(system: ActorSystem) -> None:
                 log.attach(system)
+                on_system(system, outside.simulation)
                 attachable.announce()
 
             limit: asyncio.TimerHandle | None = None

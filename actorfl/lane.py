@@ -74,7 +74,9 @@ class LaneStatistics:
 class Lane(Protocol):
     """Where jobs compute, one at a time and each from the same state."""
 
-    async def run(self, function: Callable[[*Ts], T], *args: *Ts, seed: int = 0) -> T:
+    async def run(
+        self, function: Callable[[*Ts], T], *args: *Ts, seed: int = 0, examples: float | None = None
+    ) -> T:
         """Run a function and wait for what it returns; see ``TrainingLane.run``."""
         ...
 
@@ -110,9 +112,11 @@ class SimLane:
     def __init__(self, work: Work) -> None:
         self._work = work
 
-    async def run(self, function: Callable[[*Ts], T], *args: *Ts, seed: int = 0) -> T:
+    async def run(
+        self, function: Callable[[*Ts], T], *args: *Ts, seed: int = 0, examples: float | None = None
+    ) -> T:
         """See ``TrainingLane.run``."""
-        return await self._work.run(lambda: in_place(function, *args, seed=seed))
+        return await self._work.run(lambda: in_place(function, *args, seed=seed), examples)
 
 
 class TrainingLane:
@@ -141,7 +145,9 @@ class TrainingLane:
         self._unclaimed = 0
         self._busy_seconds = 0.0
 
-    async def run(self, function: Callable[[*Ts], T], *args: *Ts, seed: int = 0) -> T:
+    async def run(
+        self, function: Callable[[*Ts], T], *args: *Ts, seed: int = 0, examples: float | None = None
+    ) -> T:
         """Run a function in the lane and wait for what it returns.
 
         Cancelling the waiter drops the job if it has not started, and its result if it has: torch
@@ -151,6 +157,8 @@ class TrainingLane:
             function: Called with `args` in the lane's thread.
             *args: Its arguments; do not change them meanwhile.
             seed: From which torch, numpy and random start, in [0, 2^63).
+            examples: That a fit goes through, each as often as it does; None for what is no fit.
+                It decides how long the fit takes in simulated time, and nothing here.
 
         Returns:
             What `function` returns.
@@ -161,6 +169,7 @@ class TrainingLane:
             MissingExtra: torch is not installed.
             LaneClosed: The lane is closed.
         """
+        del examples
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
         job = _Job(lambda: function(*args), seed, loop, future)

@@ -97,3 +97,16 @@ class SGD(Local):
             return self.steps
         assert self.epochs is not None
         return self.epochs * math.ceil(examples / self.batch_of(examples))
+
+    def examples_of(self, examples: int) -> int:
+        """Count the examples that a worker with `examples` goes through in one clock, with repeats.
+
+        The last step of an epoch may be smaller than the others.
+        """
+        if examples == 0:
+            return 0
+        if self.epochs is not None:
+            return self.epochs * examples
+        batch, steps = self.batch_of(examples), self.steps_of(examples)
+        whole = math.ceil(examples / batch)
+        return steps // whole * examples + steps % whole * batch

@@ -37,7 +37,7 @@ class Partitioner(ABC):
 
         Returns:
             One sorted int64 array of indices for each worker, in roster order; together they hold
-            every index once.
+            every index once, unless the partitioner says otherwise.
 
         Raises:
             Misfit: These examples cannot be dealt to these workers.
@@ -58,6 +58,40 @@ class Iid(Partitioner):
         del labels
         enough(examples, workers)
         parts = np.array_split(_generator(seed).permutation(examples), workers)
+        return [np.sort(part).astype(np.int64) for part in parts]
+
+
+@dataclass(frozen=True)
+class Sampled(Partitioner):
+    """Each worker has a sample of its own; workers may share examples, and there may be any number.
+
+    For simulations of more workers than a pool has examples to deal out.
+
+    Args:
+        examples: of each worker, at least 1, drawn without repeats; the whole pool if it has fewer.
+
+    Raises:
+        WrongValue: Fewer than 1.
+    """
+
+    examples: int
+
+    def __post_init__(self) -> None:
+        if self.examples < 1:
+            raise WrongValue("examples of sampled", "at least 1", self.examples)
+
+    def split(
+        self, examples: int, workers: int, seed: int, labels: NDArray[np.int64] | None = None
+    ) -> list[Indices]:
+        """Draw from ``range(examples)`` for each; see `Partitioner.split`. `labels` play no part.
+
+        An index may be in several parts, or in none.
+        """
+        del labels
+        enough(examples, 1)
+        each = min(self.examples, examples)
+        generator = _generator(seed)
+        parts = (generator.permutation(examples)[:each] for _ in range(workers))
         return [np.sort(part).astype(np.int64) for part in parts]
 
 

@@ -62,7 +62,11 @@ SLOTS: Mapping[str, Slot] = {
         Slot("local", "actorfl.local:SGD", {"sgd": "actorfl.local:SGD"}),
         Slot("sync", "actorfl.sync:Sync", {"bsp": "actorfl.sync:BSP"}),
         Slot("until", "actorfl.until:Until", {"rounds": "actorfl.until:Rounds"}),
-        Slot("partition", "actorfl.partition:Partitioner", {"iid": "actorfl.partition:Iid"}),
+        Slot(
+            "partition",
+            "actorfl.partition:Partitioner",
+            {"iid": "actorfl.partition:Iid", "sampled": "actorfl.partition:Sampled"},
+        ),
     )
 }
 

@@ -23,6 +23,7 @@ from actorfl.local import SGD
 from actorfl.partition import Iid, Partitioner
 from actorfl.registry import SLOTS
 from actorfl.rundir import checked_name
+from actorfl.simulate.settings import Simulate
 from actorfl.supervision import Supervision
 from actorfl.sync import BSP, Sync
 from actorfl.task import Task
@@ -390,7 +391,7 @@ _PLAIN: dict[str, Any] = {
     "base": str,
 }
 # Sections that a file may have for other commands; no part of the run.
-_BESIDE: dict[str, Any] = {"chaos": Chaos}
+_BESIDE: dict[str, Any] = {"chaos": Chaos, "simulate": Simulate}
 # As people read it: what is learned first, how it is carried out last.
 _KEYS = (
     *("name", "seed", "validate"),

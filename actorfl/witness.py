@@ -22,6 +22,8 @@ class Act:
         worker: whose part, or who was heard of.
         incarnation: of the worker.
         workers: in what was closed.
+        staleness: of a part that is merged: versions that the model has moved on by since that
+            which the part was made from; always 0 under BSP.
     """
 
     kind: Kind
@@ -30,6 +32,7 @@ class Act:
     worker: str = ""
     incarnation: int = 0
     workers: tuple[str, ...] = ()
+    staleness: int = 0
 
 
 _watcher: Callable[[Act], object] | None = None
@@ -42,10 +45,11 @@ def witness(  # noqa: PLR0917  (called in a few places, once each)
     worker: str = "",
     incarnation: int = 0,
     workers: tuple[str, ...] = (),
+    staleness: int = 0,
 ) -> None:
     """Tell of an act; see ``Act``."""
     if _watcher is not None:
-        _watcher(Act(kind, by, clock, worker, incarnation, workers))
+        _watcher(Act(kind, by, clock, worker, incarnation, workers, staleness))
 
 
 @contextmanager

@@ -169,8 +169,10 @@ class Worker(Actor):
         given = Given(
             stamp.clock, go.train, go.evaluate, go.weights, self._kept.before(stamp.clock)
         )
+        assert self._data is not None
         seed = step.step_seed(self._run, self._name, stamp.clock)
-        made, hashes = await self._lane.run(self._step, given, seed=seed)
+        examples = float(self._run.local.examples_of(self._data.examples)) if go.train else None
+        made, hashes = await self._lane.run(self._step, given, seed=seed, examples=examples)
         if hashes:
             self.publish(COMPUTED, worker=self._name, clock=stamp.clock, **hashes)
         if go.train and (given.mine or made.mine):

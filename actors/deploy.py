@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
@@ -13,12 +13,19 @@ from actors.faults.plan import FaultPlan
 from actors.names import check_name
 from actors.quantities import is_count, is_finite
 from actors.suggest import shown
-from transports.sim import Net, SimLoop
+from transports.sim import MAX_STEPS, Net, Nets, SimLoop
 
 LAN = Net(delay=2e-4, jitter=1e-3, bandwidth=1.25e8)
 """A local network of 1 Gbit/s whose switches are a little busy."""
 
 NO_FAULTS = FaultPlan()
+
+Compute = float | Callable[[str, float | None], float]
+"""Virtual seconds of a job: always as many, or a function of the node's name and the job's size
+(None where that is not known; of a fit it is the examples that it goes through)."""
+
+_STEPS_OF: Final = 1_000
+"""Nodes for which a loop's usual budget of steps is meant; more of them get more."""
 
 
 @dataclass(frozen=True)
@@ -113,9 +120,10 @@ class Simulated:
     Args:
         n: worker processes, at least 1; they are named p0, p1, …
         seed: decides delays, the order in which nodes take turns, and faults that are drawn.
-        net: what the way between two nodes is like.
+        net: what the way between two nodes is like, or a function of (from, to) that says it.
         start: virtual seconds that a process takes to come up.
-        compute: virtual seconds that a fit, a merge or an evaluation takes.
+        compute: virtual seconds that loading data, a fit or an evaluation takes, or a function of
+            the name of the node and the size of the job, see ``Compute``.
         faults: what goes wrong.
         shuffle: whether nodes take turns in an order drawn from the seed.
         spare: processes kept in reserve, 0 to n, see ``Processes``: one that is taken is up at
@@ -124,9 +132,9 @@ class Simulated:
 
     n: int = 4
     seed: int = 0
-    net: Net = LAN
+    net: Nets = LAN
     start: float = 0.5
-    compute: float = 0.1
+    compute: Compute = 0.1
     faults: FaultPlan = NO_FAULTS
     shuffle: bool = True
     spare: int = 0
@@ -138,6 +146,8 @@ class Simulated:
             )
             raise UsageError(msg)
         for name, seconds in (("start", self.start), ("compute", self.compute)):
+            if name == "compute" and callable(seconds):
+                continue
             if not is_finite(seconds) or seconds < 0:
                 msg = f"Simulated({name}={seconds!r}) is no time; give seconds, at least 0"
                 raise UsageError(msg)
@@ -156,7 +166,8 @@ class Simulated:
 
     def loop(self) -> SimLoop:
         """A new loop in whose time it can run."""
-        return SimLoop(self.seed, shuffle=self.shuffle)
+        steps = MAX_STEPS * max(1, self.n // _STEPS_OF)
+        return SimLoop(self.seed, shuffle=self.shuffle, max_steps=steps)
 
     @staticmethod
     def running_loop() -> SimLoop:

@@ -11,8 +11,14 @@ T = TypeVar("T")
 class Work(Protocol):
     """Carries out computations one at a time; injected by simulations only."""
 
-    async def run(self, job: Callable[[], T]) -> T:
-        """Compute, and return what the job returns, or raise what it raises."""
+    async def run(self, job: Callable[[], T], size: float | None = None) -> T:
+        """Compute, and return what the job returns, or raise what it raises.
+
+        Args:
+            job: what is computed.
+            size: how much work it is, in units that whoever says how fast a node computes knows;
+                None for a job of which that is not known.
+        """
         ...
 
     def at_end(self, call: Callable[[], object]) -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Iterator
 
 import msgspec
 
 from actors.faults.kinds import Churn, Kill
+from actors.quantiles import mean_of, quantile
 from transports import Rng
 
 SHORTEST = 1e-3
@@ -43,16 +43,13 @@ def departures(churn: Churn, node: str, until: float, rng: Rng) -> Iterator[Kill
 def _mean(session: float | tuple[float, ...]) -> float:
     if not isinstance(session, tuple):
         return session
-    # Linear between the quantiles, so each step's mean is that of its ends.
-    return sum((a + b) / 2 for a, b in itertools.pairwise(session)) / (len(session) - 1)
+    return mean_of(session)
 
 
 def _session(session: float | tuple[float, ...], rng: Rng) -> float:
     if not isinstance(session, tuple):
         return _exponential(session, rng)
-    place = rng.uniform(0.0, 1.0) * (len(session) - 1)
-    step = min(int(place), len(session) - 2)
-    return session[step] + (session[step + 1] - session[step]) * (place - step)
+    return quantile(session, rng.uniform(0.0, 1.0))
 
 
 def _exponential(mean: float, rng: Rng) -> float:

@@ -7,7 +7,8 @@ import signal
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Final
 
 import msgspec
@@ -29,7 +30,7 @@ from actors.sim.work import SimWork
 from actors.spare import Spare
 from actors.spawner import Child, ProcessSpec
 from actors.world import World
-from transports import NodeId, SeededRng
+from transports import Limits, NodeId, SeededRng
 from transports.sim import NetworkStatistics, SimNetwork, SimNode, Trace
 from transports.sim.owner import OWNER, owned
 
@@ -90,6 +91,9 @@ class Simulation:
         self.islands = Islands(
             on.faults.of(Partition), on.faults.until, self.network, loop, self.counts
         )
+        usual = Limits()
+        # The launcher has a link to each, and so may an actor in the middle have.
+        self._limits = replace(usual, max_links=max(usual.max_links, 2 * on.n))
         self._children: dict[str, SimChild] = {}
         self._works: list[SimWork] = []
 
@@ -121,7 +125,8 @@ class Simulation:
             noise = Corruption(plan, name, generation, clock, began, self.counts)
         if plan.disturbs_disks:
             disks = DiskFaults(plan, name, generation, clock, began, self.counts)
-        work = SimWork(self.on.compute)
+        compute = self.on.compute
+        work = SimWork(partial(compute, name) if callable(compute) else compute)
         self._works.append(work)
         self.islands.there(name)
         return World(
@@ -132,6 +137,7 @@ class Simulation:
             context=node,
             addresses=SimAddresses(),
             work=work,
+            limits=self._limits,
             faults=links,
             noise=noise,
             fault_counts=self.counts,

@@ -11,17 +11,19 @@ from transports.sim.errors import (
     SimulationError,
     SimulationRunaway,
 )
-from transports.sim.loop import LoopStatistics, SimLoop
-from transports.sim.net import Net
+from transports.sim.loop import MAX_STEPS, LoopStatistics, SimLoop
+from transports.sim.net import Net, Nets
 from transports.sim.network import NetworkStatistics, SimNetwork, SimNode
 from transports.sim.owner import owned
 from transports.sim.trace import Event, Trace
 
 __all__ = [
     "EPOCH",
+    "MAX_STEPS",
     "Event",
     "LoopStatistics",
     "Net",
+    "Nets",
     "NetworkStatistics",
     "RealWorldError",
     "SimClock",

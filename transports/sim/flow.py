@@ -135,6 +135,8 @@ class Flow:
                 return
             counts.delivered += 1
             counts.nbytes += item.size
+            if medium.meter is not None:
+                medium.meter(self.source.name, self.target.name, item.size)
             if medium.trace is not None:
                 self._record(_kind(message), item)
             deliver(message)

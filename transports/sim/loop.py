@@ -31,7 +31,7 @@ Ts = TypeVarTuple("Ts")
 SECOND: Final = 1_000_000_000
 """Nanoseconds of a second."""
 
-_MAX_STEPS: Final = 100_000_000
+MAX_STEPS: Final = 100_000_000
 """Default budget: minutes of real time, so that a loop that spins ends a test run by itself."""
 
 _MAX_SECONDS: Final = 10 * 365 * 86_400.0
@@ -107,7 +107,7 @@ class SimLoop(QuietLoop):
         seed: int = 0,
         *,
         shuffle: bool = False,
-        max_steps: int = _MAX_STEPS,
+        max_steps: int = MAX_STEPS,
         max_seconds: float = _MAX_SECONDS,
         trace: Callable[[int, asyncio.Handle], object] | None = None,
     ) -> None:

@@ -60,6 +60,8 @@ class Medium:
         self.loop = loop
         self.trace = trace
         self.counts = Counts()
+        #: Told of each message that arrives: from, to (the same name within a node), bytes.
+        self.meter: Callable[[str, str, int], object] | None = None
         # A message must not carry its sender's context variables to the receiver.
         self._context = copy_context()
 

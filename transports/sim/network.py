@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from typing import Any, Final, Literal
@@ -166,6 +167,13 @@ class SimNetwork:
         self._links = Links(Net() if net is None else net)
         self._sockets = Sockets(self._medium, self._links, seed)
         self._nodes: dict[str, SimNode] = {}
+
+    def metered_by(self, meter: Callable[[str, str, int], object]) -> None:
+        """Have a function called with each message that arrives: from, to, bytes of all parts.
+
+        Both names are the same within a node. All bytes add up to those of ``statistics``.
+        """
+        self._medium.meter = meter
 
     # Nodes
 

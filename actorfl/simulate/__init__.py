@@ -1,0 +1,1 @@
+"""A run in simulated time with thousands of nodes: ``actorfl simulate``; see docs/simulate.md."""
