@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import re
 import shlex
 import signal
@@ -12,17 +11,29 @@ import sys
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TextIO
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 import typer.core
 
 from actorfl import replaycli
+from actorfl.chaos.cli import chaos
 from actorfl.errors import ActorflError
 from actorfl.exitcodes import ExitCode
+from actorfl.saying import (
+    EPILOG,
+    Output,
+    closing_line,
+    counted,
+    fail,
+    print_remote,
+    row_line,
+    sentence_and_code,
+    summary,
+)
+from actorfl.simulate.cli import simulate
 
 if TYPE_CHECKING:
-    from actorfl.execute import Result
     from actorfl.run import Run
     from actors.deploy import Deployment
 
@@ -33,21 +44,13 @@ _DEPLOYMENT = re.compile(
     r"(?P<kind>processes|simulated)=(?P<count>[0-9]{1,4})(,spare=(?P<spare>[0-9]{1,4}))?"
 )
 _SETTING = re.compile(r"[A-Za-z_][\w.-]*\s*=")
-# Workers named in a line for one reason: of a thousand nobody reads the rest.
-_MOST_NAMED = 4
 # What --resume means when no directory follows it.
 _LATEST = "latest"
-
-_EPILOG = (
-    "Exit codes: 0 done, 2 usage, 10-19 configuration refused, 20-29 run directory refused, "
-    "30 the run gave up, 32 chaos found a fault, 33 a replay gave other "
-    "bits, 130 Ctrl-C or SIGTERM; docs/exit-codes.md lists them all."
-)
 
 app = typer.Typer(
     name="actorfl",
     help="Supervised federated training: actors that learn, restarted when they fail.",
-    epilog=_EPILOG,
+    epilog=EPILOG,
     add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -108,7 +111,7 @@ class _Command(typer.core.TyperCommand):
         return super().parse_args(ctx, args)
 
 
-@app.command(epilog=_EPILOG, cls=_Command)
+@app.command(epilog=EPILOG, cls=_Command)
 def run(  # noqa: PLR0917  (typer turns parameters into arguments and options)
     file: Annotated[
         Path | None,
@@ -169,7 +172,7 @@ def run(  # noqa: PLR0917  (typer turns parameters into arguments and options)
         # A task may print, when it is imported or when it trains in this process.
         with contextlib.redirect_stdout(sys.stderr) if as_json else contextlib.nullcontext():
             described, directory = _described(file, settings or [], resume, out)
-            say = _Output(sys.stdout)
+            say = Output(sys.stdout)
             surplus = idle(deployment, len(described.topology.names))
             if surplus:
                 say.line(row_line({"event": surplus}))
@@ -183,14 +186,14 @@ def run(  # noqa: PLR0917  (typer turns parameters into arguments and options)
     except KeyboardInterrupt as stopped:
         # What had to end has ended; a second Ctrl-C in these last lines must not show a traceback.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-        _fail(interrupted(*stopped.args, deploy=deploy), ExitCode.INTERRUPTED)
+        fail(interrupted(*stopped.args, deploy=deploy), ExitCode.INTERRUPTED)
     except Exception as error:  # noqa: BLE001  (every error ends as one line and a code)
         if debug:
             traceback.print_exc()
-            _print_remote(error)
-        _fail(*sentence_and_code(error))
+            print_remote(error)
+        fail(*sentence_and_code(error))
     if as_json:
-        _Output(sys.stdout).line(json.dumps(summary(result)))
+        Output(sys.stdout).line(json.dumps(summary(result)))
     else:
         say.line(closing_line(result))
 
@@ -208,8 +211,8 @@ def show(
         where = _shown(directory, out) if directory is not None else _newest(out)
         rows = _rows(where / "metrics.jsonl")
     except ActorflError as error:
-        _fail(*sentence_and_code(error))
-    say = _Output(sys.stdout)
+        fail(*sentence_and_code(error))
+    say = Output(sys.stdout)
     say.line(str(where))
     for row in rows:
         say.line(row_line(row))
@@ -244,79 +247,19 @@ def top(
     try:
         address = what if "://" in what else watching.address_of(_shown(Path(what), out))
         watching.watch(
-            address, once=once, as_json=as_json, interval=interval, say=_Output(sys.stdout)
+            address, once=once, as_json=as_json, interval=interval, say=Output(sys.stdout)
         )
     except KeyboardInterrupt:
         raise typer.Exit(int(ExitCode.INTERRUPTED)) from None
     except (ObserveError, TransportError) as error:
-        _fail(str(error), ExitCode.NO_ANSWER)
+        fail(str(error), ExitCode.NO_ANSWER)
     except ActorflError as error:
-        _fail(*sentence_and_code(error))
+        fail(*sentence_and_code(error))
 
 
-@app.command(epilog=_EPILOG)
-def chaos(  # noqa: PLR0917  (typer turns parameters into arguments and options)
-    file: Annotated[Path, typer.Argument(help="The configuration, a TOML file.", metavar="FILE")],
-    seeds: Annotated[
-        int, typer.Option(help="Fault schedules to play.", min=1, max=10_000_000)
-    ] = 100,
-    first: Annotated[int, typer.Option(help="Seed of the first one.", min=0)] = 0,
-    jobs: Annotated[
-        int, typer.Option(help="Processes that play; about as many as cores.", min=1, max=256)
-    ] = 2,
-    replay: Annotated[
-        Path | None,
-        typer.Option(
-            help="Play this schedule, a TOML file, and tell its story.",
-            metavar="SCHEDULE",
-            show_default=False,
-        ),
-    ] = None,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option("--set", help="Override a value, as for run.", metavar="KEY=VALUE"),
-    ] = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="End with one JSON object on standard output.")
-    ] = False,
-    out: Annotated[
-        Path, typer.Option(help="Where the schedules of seeds that failed are left.")
-    ] = Path("runs"),
-    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
-) -> None:
-    """Play a run in simulated time under generated faults, and check what must always hold."""
-    progress, say = _Output(sys.stderr), _Output(sys.stdout)
-    try:
-        from actorfl.chaos import command
-
-        with contextlib.redirect_stdout(sys.stderr):  # a task may print
-            if replay is not None:
-                shown = progress if as_json else say
-                told = command.again(file, settings or [], replay, shown.line)
-                broken, lines = bool(told["broken"]), []
-            else:
-                report, trouble = command.chaos(
-                    file, settings or [], range(first, first + seeds),
-                    jobs=jobs, out=out, say=progress.line,
-                )  # fmt: skip
-                told, broken = report.summary(), bool(report.failed or trouble)
-                lines = command.summary_lines(report, trouble)
-    except KeyboardInterrupt:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        _fail("interrupted", ExitCode.INTERRUPTED)
-    except Exception as error:  # noqa: BLE001  (every error ends as one line and a code)
-        if debug:
-            traceback.print_exc()
-        _fail(*sentence_and_code(error))
-    for line in lines:
-        (progress if as_json else say).line(line)
-    if as_json:
-        say.line(json.dumps(told))
-    if broken:
-        raise typer.Exit(int(ExitCode.BROKEN))
-
-
-app.command(epilog=_EPILOG)(replaycli.replay)
+app.command(epilog=EPILOG)(chaos)
+app.command(epilog=EPILOG)(simulate)
+app.command(epilog=EPILOG)(replaycli.replay)
 
 
 def parse_deployment(text: str) -> Deployment:
@@ -369,37 +312,6 @@ def disturbed(deployment: Deployment, file: Path) -> Deployment:
         raise typer.BadParameter(str(error), param_hint="--faults") from None
 
 
-def row_line(row: Mapping[str, Any]) -> str:
-    """Return a row of the metrics as a line for people; what it does not hold is left out."""
-    if "event" in row:
-        return f"  ! {row['event']}"
-    parts = [f"round {row.get('round', '?'):>4}"]
-    for key, form in (("accuracy", "{:.4f}"), ("loss", "{:.4f}"), ("updates", "{}")):
-        if row.get(key) is not None:
-            parts.append(f"{key} {form.format(row[key])}")
-    if row.get("refused"):
-        parts.append(f"refused {_by_reason(row['refused'])}")
-    if row.get("warning"):
-        parts.append(f"warning: {row['warning']}")
-    if row.get("restarts") is not None:
-        parts.append(f"restarts {row['restarts']}")
-    if row.get("bytes") is not None:
-        parts.append(f"traffic {human_bytes(row['bytes'])}")
-    return "  ".join(parts)
-
-
-def _by_reason(refused: Mapping[str, str]) -> str:
-    workers: dict[str, list[str]] = {}
-    for worker, reason in refused.items():
-        workers.setdefault(reason, []).append(worker)
-    return ", ".join(f"{_some(names)} ({reason})" for reason, names in workers.items())
-
-
-def _some(names: Sequence[str]) -> str:
-    more = len(names) - _MOST_NAMED
-    return ", ".join(names[:_MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
-
-
 def interrupted(directory: Path | None = None, *, deploy: str = "inline") -> str:
     """Return what is said after Ctrl-C: the whole command that goes on."""
     from actorfl.rundir import shown
@@ -416,93 +328,11 @@ def idle(deployment: Deployment, workers: int) -> str:
     processes = getattr(deployment, "n", 0)
     if processes <= workers:
         return ""
-    instead = _count(workers, "process", "processes")
+    instead = counted(workers, "process", "processes")
     return f"{instead} instead of {processes}: there are no more workers"
 
 
-def closing_line(result: Result) -> str:
-    """Return how a run ended as a line for people."""
-    loss = result.metrics.get("loss")
-    notes: list[str] = []
-    if result.accuracy is not None:
-        reached = f"accuracy {result.accuracy:.4f}"
-    elif result.metrics:
-        reached = "no accuracy" if loss is None else f"loss {loss:.4f}"
-    else:
-        reached = "done"
-        notes.append("nothing to evaluate on: set `validate`, or give the task a test()")
-    if not result.merged:
-        notes.append("no update was merged in any round: the model is the initial one")
-    if result.unpromised:
-        notes.append("the same bits are not promised")
-    counts = f"{_count(result.rounds, 'round')}, {_count(result.restarts, 'restart')}"
-    return "; ".join(
-        [f"{reached} after {counts}", *notes, f"model {result.sha256}", str(result.directory)]
-    )
-
-
-def summary(result: Result) -> dict[str, Any]:
-    """Return how a run ended as what ``--json`` writes."""
-    return {
-        "accuracy": result.accuracy,
-        "sha256": result.sha256,
-        "rounds": result.rounds,
-        "restarts": result.restarts,
-        "run": str(result.directory),
-    }
-
-
-def human_bytes(count: int) -> str:
-    """Return a number of bytes with three digits and a decimal unit."""
-    size = float(count)
-    for unit in ("B", "kB", "MB", "GB"):
-        if size < 999.5:
-            return f"{size:.3g} {unit}"
-        size /= 1000
-    return f"{size:.3g} TB"
-
-
-def sentence_and_code(error: Exception) -> tuple[str, ExitCode]:
-    """Return what the command line says about an error, and how it ends."""
-    from actors.errors import GaveUp, NodeError, StorageError, UsageError
-
-    if isinstance(error, ActorflError) and error.exit_code is not ExitCode.INTERNAL:
-        return str(error), error.exit_code
-    if isinstance(error, UsageError):
-        return str(error), ExitCode.CONFIG
-    if isinstance(error, StorageError):
-        return str(error), ExitCode.RUN_DIRECTORY
-    if isinstance(error, GaveUp | NodeError):
-        return str(error), ExitCode.RUN_FAILED
-    sentence = f"internal error, {type(error).__name__}: {error}; --debug shows where"
-    return sentence, ExitCode.INTERNAL
-
-
-class _Output:
-    """Lines to a stream that may be closed by its reader, as in ``actorfl run ... | head``."""
-
-    def __init__(self, stream: TextIO) -> None:
-        self._stream: TextIO | None = stream
-
-    @property
-    def closed(self) -> bool:
-        """Whether nobody reads any more."""
-        return self._stream is None
-
-    def line(self, text: str) -> None:
-        """Write a line at once; when nobody reads any more the run goes on in silence."""
-        if self._stream is None:
-            return
-        try:
-            print(text, file=self._stream, flush=True)
-        except BrokenPipeError:
-            # Else the interpreter fails when it flushes the stream at exit.
-            with open(os.devnull, "w") as nowhere:  # noqa: PTH123  (a device, not a path)
-                os.dup2(nowhere.fileno(), self._stream.fileno())
-            self._stream = None
-
-
-def _rows_to(say: _Output, *, resumed: bool) -> Callable[[Mapping[str, Any]], None]:
+def _rows_to(say: Output, *, resumed: bool) -> Callable[[Mapping[str, Any]], None]:
     """Return what writes rows as lines; the first sentence of a resumed run is its heading."""
     heading = resumed
 
@@ -607,18 +437,3 @@ def _rows(path: Path) -> list[Mapping[str, Any]]:
         except ValueError:
             break  # a kill in the middle of a line leaves its beginning
     return rows
-
-
-def _print_remote(error: Exception) -> None:
-    remote = getattr(error, "remote_traceback", "")
-    if remote and not getattr(error, "__notes__", ()):  # else it was printed with the error
-        print(remote, file=sys.stderr)
-
-
-def _fail(sentence: str, code: ExitCode) -> NoReturn:
-    print(f"actorfl: {' '.join(sentence.split())}", file=sys.stderr)
-    raise typer.Exit(int(code))
-
-
-def _count(number: int, noun: str, nouns: str = "") -> str:
-    return f"{number} {noun if number == 1 else nouns or f'{noun}s'}"

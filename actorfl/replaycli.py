@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 from actorfl.exitcodes import ExitCode
+from actorfl.saying import Output, fail, sentence_and_code
 
 
 def replay(  # noqa: PLR0917  (typer turns parameters into arguments and options)
@@ -30,7 +31,7 @@ def replay(  # noqa: PLR0917  (typer turns parameters into arguments and options
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
 ) -> None:
     """Compute one clock of one worker again, and compare its bits with those of the run."""
-    from actorfl.cli import _fail, _Output, _shown, sentence_and_code
+    from actorfl.cli import _shown
 
     try:
         with contextlib.redirect_stdout(sys.stderr) if as_json else contextlib.nullcontext():
@@ -40,16 +41,16 @@ def replay(  # noqa: PLR0917  (typer turns parameters into arguments and options
             try:
                 replayed = replaying.replay(_shown(run, out), worker, clock, debug=debugger)
             except Left:
-                _fail("the debugger was left before the step was over", ExitCode.INTERRUPTED)
+                fail("the debugger was left before the step was over", ExitCode.INTERRUPTED)
     except KeyboardInterrupt:
-        _fail("interrupted", ExitCode.INTERRUPTED)
+        fail("interrupted", ExitCode.INTERRUPTED)
     except typer.Exit:
         raise
     except Exception as error:  # noqa: BLE001  (every error ends as one line and a code)
         if debug:
             traceback.print_exc()
-        _fail(*sentence_and_code(error))
-    say = _Output(sys.stdout)
+        fail(*sentence_and_code(error))
+    say = Output(sys.stdout)
     if as_json:
         say.line(json.dumps(replayed.summary()))
     else:

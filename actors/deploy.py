@@ -146,7 +146,7 @@ class Simulated:
             )
             raise UsageError(msg)
         for name, seconds in (("start", self.start), ("compute", self.compute)):
-            if name == "compute" and callable(seconds):
+            if callable(seconds):
                 continue
             if not is_finite(seconds) or seconds < 0:
                 msg = f"Simulated({name}={seconds!r}) is no time; give seconds, at least 0"

@@ -113,8 +113,10 @@ async def launched(
             # Those that nobody is placed in yet start when a child is placed there later.
             meets = _neighbours(graph, nodes) if graph.closed else None
             for place in sorted({*places, *(f"p{n}" for n in range(on.n))}):
-                near = None if meets is None else meets.get(place, frozenset())
-                manager.declare(place, _environment(on, place, nodes), meets=near)
+                manager.declare(
+                    place, _environment(on, place, nodes),
+                    meets=None if meets is None else meets.get(place, set()),
+                )  # fmt: skip
             manager.go_wrong()
         launch = _Launch(graph, system, nodes)
         if manager is not None:

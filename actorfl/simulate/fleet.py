@@ -74,9 +74,7 @@ class Fleet:
     def net(self, source: str, target: str) -> Net:
         """What the way from one node to another is like; for ``Simulated(net=…)``."""
         a, b = self.of(source), self.of(target)
-        return Net(
-            a.latency + b.latency, a.jitter + b.jitter, min(a.bandwidth, b.bandwidth)
-        )
+        return Net(a.latency + b.latency, a.jitter + b.jitter, min(a.bandwidth, b.bandwidth))
 
     def compute(self, name: str, examples: float | None) -> float:
         """Virtual seconds of a job on a node; for ``Simulated(compute=…)``."""

@@ -88,9 +88,7 @@ def read(
             **({} if nodes is None else {"nodes": nodes}),
             **({} if accuracy is None else {"accuracy": accuracy}),
         }
-    simulate: Simulate = config.convert(
-        given, Simulate, Place(str(path), ("simulate",), paths)
-    )
+    simulate: Simulate = config.convert(given, Simulate, Place(str(path), ("simulate",), paths))
     run = Run.from_table(table, path.absolute().parent, source=str(path), settings=paths)
     run = sized(run, simulate.nodes)
     Fleet(simulate, len(run.topology.names))  # refused here if the classes do not add up
@@ -111,7 +109,9 @@ def sized(run: Run, nodes: int | None) -> Run:
             f"the topology names its {len(run.topology.names)} workers, so there cannot be {nodes} "
             "nodes; leave --nodes out, or name none"
         )
-    values: dict[str, Any] = {each.name: getattr(run, each.name) for each in dataclasses.fields(run)}
+    values: dict[str, Any] = {
+        each.name: getattr(run, each.name) for each in dataclasses.fields(run)
+    }
     if not run.task.pooled:
         del values["partition"]
     task, _, algorithm = (values.pop(key) for key in ("task", "topology", "algorithm"))

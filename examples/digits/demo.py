@@ -13,7 +13,7 @@ from typing import Any
 
 import actors
 from actorfl import Processes, Result, Run, running
-from actorfl.cli import row_line
+from actorfl.saying import row_line
 
 HERE = Path(__file__).parent
 

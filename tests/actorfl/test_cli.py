@@ -17,7 +17,7 @@ import typer
 from typer.testing import CliRunner, Result
 
 from actorfl import Result as RunResult
-from actorfl import cli, errors
+from actorfl import cli, errors, saying
 from actorfl.exitcodes import ExitCode
 from actorfl.run import Run
 from actorfl.rundir import RunDirectory
@@ -322,7 +322,7 @@ def test_every_refusal_has_an_exit_code_of_its_range() -> None:
 def test_an_error_of_any_floor_becomes_a_sentence_and_a_code(
     error: Exception, code: ExitCode
 ) -> None:
-    sentence, ended = cli.sentence_and_code(error)
+    sentence, ended = saying.sentence_and_code(error)
     assert ended == code
     assert str(error) in sentence
 
@@ -340,7 +340,7 @@ def test_a_remote_traceback_is_printed_once(capsys: pytest.CaptureFixture[str]) 
         GaveUp("no", child="w3", restarts=3, remote_traceback="trace of it"),
     ):
         traceback.print_exception(error)
-        cli._print_remote(error)
+        saying.print_remote(error)
         assert capsys.readouterr().err.count("trace of it") == 1
 
 
@@ -419,7 +419,7 @@ def test_another_word_is_refused_with_what_is_expected(text: str, words: str) ->
     ],
 )
 def test_a_row_is_one_plain_line(row: dict[str, Any], line: str) -> None:
-    assert cli.row_line(row) == line
+    assert saying.row_line(row) == line
 
 
 @pytest.mark.parametrize(
@@ -427,7 +427,7 @@ def test_a_row_is_one_plain_line(row: dict[str, Any], line: str) -> None:
     [(0, "0 B"), (999, "999 B"), (1000, "1 kB"), (2_650_000, "2.65 MB"), (10**16, "1e+04 TB")],
 )
 def test_bytes_are_shown_with_three_digits(count: int, text: str) -> None:
-    assert cli.human_bytes(count) == text
+    assert saying.human_bytes(count) == text
 
 
 def test_rounds_of_a_run_that_was_killed_can_be_shown(tmp_path: Path) -> None:
@@ -448,7 +448,7 @@ def test_rounds_of_a_run_that_was_killed_can_be_shown(tmp_path: Path) -> None:
 
 def test_the_result_has_the_five_keys_that_scripts_read() -> None:
     result = RunResult(0.9444, "ab" * 32, 1, 2, Path("runs/digits-1"), metrics={"accuracy": 0.9444})
-    assert cli.summary(result) == {
+    assert saying.summary(result) == {
         "accuracy": 0.9444,
         "sha256": "ab" * 32,
         "rounds": 1,
@@ -456,7 +456,7 @@ def test_the_result_has_the_five_keys_that_scripts_read() -> None:
         "run": "runs/digits-1",
     }
     line = f"accuracy 0.9444 after 1 round, 2 restarts; model {'ab' * 32}; runs/digits-1"
-    assert cli.closing_line(result) == line
+    assert saying.closing_line(result) == line
 
 
 @pytest.mark.parametrize(
@@ -485,7 +485,7 @@ def test_the_result_has_the_five_keys_that_scripts_read() -> None:
 )
 def test_the_last_line_says_what_a_run_did_not_do(changed: dict[str, Any], line: str) -> None:
     result = RunResult(0.5, "ab", 1, 0, Path("r"), metrics={"accuracy": 0.5})
-    assert cli.closing_line(replace(result, **changed)) == line
+    assert saying.closing_line(replace(result, **changed)) == line
 
 
 def test_help_explains_itself_without_loading_what_learning_needs() -> None:

@@ -12,8 +12,8 @@ import pytest
 from safetensors.numpy import load_file
 
 from actorfl import SGD, FedAvg, Rounds, RunFailed, Star, Supervision
-from actorfl.cli import closing_line
 from actorfl.errors import Misfit
+from actorfl.saying import closing_line
 from actors import Processes
 from tests.faults.runs import carry_out, events, rows, small
 from tests.faults.tasks import Broken, Counting, Empty, Exiting, Pooled, Raising, Speechless

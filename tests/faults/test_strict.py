@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from actorfl import Rounds
-from actorfl.cli import closing_line
 from actorfl.errors import Misfit
+from actorfl.saying import closing_line
 from actors import CrashPoint, FaultPlan, Processes
 from tests.faults.runs import carry_out, small
 

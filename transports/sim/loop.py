@@ -132,7 +132,7 @@ class SimLoop(QuietLoop):
         self._timers: list[tuple[int, int, asyncio.TimerHandle]] = []
         self._timer_count = 0
         self._task_count = 0
-        #: Weakly, as asyncio holds all of them; by node, since each node that ends asks for its own.
+        #: Weakly, as asyncio holds them; by node, since each one that ends asks for its own.
         self._tasks: dict[str | None, weakref.WeakSet[SimTask[Any]]] = {}
         self._cancelled = 0
         self._steps = 0

@@ -163,7 +163,8 @@ class Sockets:
                 del self._names[name]
 
     def __repr__(self) -> str:
-        return f"<Sockets {sum(map(len, self._sockets.values()))} connections={len(self)} names={len(self._names)}>"
+        sockets = sum(map(len, self._sockets.values()))
+        return f"<Sockets {sockets} connections={len(self)} names={len(self._names)}>"
 
 
 def _parse(address: str) -> tuple[str, bool]:
