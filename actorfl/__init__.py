@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from actorfl.local import SGD, Local
     from actorfl.mean import Mean
     from actorfl.merging import Merged
-    from actorfl.partition import Iid, Partitioner
+    from actorfl.partition import Iid, Partitioner, Sampled
     from actorfl.run import Run
     from actorfl.supervision import Supervision
     from actorfl.sync import BSP, Sync
@@ -77,6 +77,7 @@ _HOMES = {
     "RunFailed": "actorfl.errors",
     "Running": "actorfl.execute",
     "SGD": "actorfl.local",
+    "Sampled": "actorfl.partition",
     "ServerState": "actorfl.algorithm",
     "Star": "actorfl.topology",
     "Sum": "actorfl.terms",
@@ -118,6 +119,7 @@ __all__ = [
     "RunDirectoryError",
     "RunFailed",
     "Running",
+    "Sampled",
     "ServerState",
     "Star",
     "Sum",

@@ -535,8 +535,11 @@ class Processes:
         return process.child is not None and process.child.slow(factor)
 
     def _known(self, name: str) -> _Process:
-        check_known("process", name, sorted(self._processes))
-        return self._processes[name]
+        process = self._processes.get(name)
+        if process is None:  # not before: each of thousands would be looked for in a sorted list
+            check_known("process", name, sorted(self._processes))
+            raise KeyError(name)
+        return process
 
     def statistics(self) -> tuple[ProcessStatistics, ...]:
         """One frozen record per declared process."""

@@ -90,3 +90,20 @@ def test_settings_do_not_import_torch() -> None:
         "sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("local", "through"),
+    [
+        (SGD(0.1, batch=10, epochs=3), 75),
+        (SGD(0.1, batch=10, steps=2), 20),
+        (SGD(0.1, batch=10, steps=3), 25),  # the last batch of an epoch holds what is left
+        (SGD(0.1, batch=10, steps=7), 60),
+        (SGD(0.1, steps=2), 50),
+    ],
+)
+def test_a_fit_goes_through_its_examples_as_often_as_its_steps_say(
+    local: SGD, through: int
+) -> None:
+    assert local.examples_of(25) == through
+    assert local.examples_of(0) == 0

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from actorfl.batches import size_of
 from actorfl.data.digits import Digits
 from actorfl.errors import Misfit, WrongValue
-from actorfl.partition import Iid, worker_data
+from actorfl.partition import Iid, Sampled, worker_data
 from actorfl.task import Dataset, Who
 
 
@@ -92,3 +92,22 @@ def test_a_worker_gets_the_same_part_whatever_was_drawn_before() -> None:
     other = worker_data(Digits(), who, Iid(), 5)
     assert torch.equal(pixels(first), pixels(again))
     assert not torch.equal(pixels(first), pixels(other))
+
+
+def test_samples_may_be_more_than_a_pool_has_to_deal_out() -> None:
+    parts = Sampled(3).split(5, 40, seed=1)
+    assert len(parts) == 40
+    assert all(len(part) == len(set(part.tolist())) == 3 for part in parts)
+    assert {index for part in parts for index in part.tolist()} == set(range(5))
+    assert len({tuple(part) for part in parts}) > 1
+    again = Sampled(3).split(5, 40, seed=1)
+    assert all(np.array_equal(one, other) for one, other in zip(parts, again, strict=True))
+
+
+def test_a_sample_of_more_than_the_pool_is_the_pool() -> None:
+    assert [part.tolist() for part in Sampled(9).split(3, 2, seed=0)] == [[0, 1, 2]] * 2
+
+
+def test_an_empty_sample_is_refused() -> None:
+    with pytest.raises(WrongValue, match="examples of sampled must be at least 1, got 0"):
+        Sampled(0)
