@@ -140,36 +140,44 @@ def worker_data(task: Task, who: Who, partitioner: Partitioner, run_seed: int) -
     seed_everything(seed_for(run_seed, "", 0, "pool"))
     pool = task.pool()
     seed = seed_for(run_seed, "", 0, "partition")
-    parts = _split(partitioner, batches.size_of(pool), who.count, seed, batches.labels_of(pool))
-    return batches.subset(pool, parts[who.index])
+    asked = _Asked(partitioner, batches.size_of(pool), who.count, seed)
+    return batches.subset(pool, _dealt(asked, pool)[who.index])
 
 
-class _Split(NamedTuple):
+class _Asked(NamedTuple):
     partitioner: Partitioner
     examples: int
     workers: int
     seed: int
-    labels: bytes | None
+
+
+class _Dealt(NamedTuple):
+    asked: _Asked
+    kind: type[Partitioner]
+    pool: Dataset
+    labels: bytes
+    parts: list[Indices]
 
 
 # The last split: the workers of a process ask for the same one, each for its part, and thousands
 # of splits into thousands of parts would take longer than the training.
-_last: tuple[_Split, list[Indices]] | None = None
+_last: _Dealt | None = None
 
 
-def _split(
-    partitioner: Partitioner,
-    examples: int,
-    workers: int,
-    seed: int,
-    labels: NDArray[np.int64] | None,
-) -> list[Indices]:
+def _dealt(asked: _Asked, pool: Dataset) -> list[Indices]:
     global _last  # noqa: PLW0603  (one per process, used in its training lane alone)
-    digest = None if labels is None else hashlib.sha256(labels.tobytes()).digest()
-    asked = _Split(partitioner, examples, workers, seed, digest)
-    if _last is None or type(partitioner) is not type(_last[0].partitioner) or _last[0] != asked:
-        _last = asked, partitioner.split(examples, workers, seed, labels=labels)
-    return _last[1]
+    from actorfl import batches
+
+    kind = type(asked.partitioner)
+    same = _last is not None and (_last.asked, _last.kind) == (asked, kind)
+    if same and _last is not None and _last.pool is pool:
+        return _last.parts
+    labels = batches.labels_of(pool)
+    digest = b"" if labels is None else hashlib.sha256(labels.tobytes()).digest()
+    if not same or _last is None or _last.labels != digest:
+        parts = asked.partitioner.split(asked.examples, asked.workers, asked.seed, labels=labels)
+        _last = _Dealt(asked, kind, pool, digest, parts)
+    return _last.parts
 
 
 def _generator(seed: int) -> np.random.RandomState:

@@ -23,7 +23,7 @@ from actorfl.simulate.fleet import Fleet
 from actorfl.simulate.measuring import Curve, Meter, Staleness
 from actorfl.simulate.settings import Simulate
 from actorfl.topology import Star
-from actorfl.witness import witnessed_by
+from actorfl.witness import Act, witnessed_by
 from actors import ActorSystem, Custom, Event, Simulated
 from actors.events import NodeStarted
 from actors.sim import Simulation, SimulationStatistics
@@ -176,6 +176,10 @@ def simulate(
         if event.kind == "version":
             curve.version(event.fields)
 
+    def on_act(act: Act) -> None:
+        staleness(act)
+        progress.look()
+
     def on_row(row: Mapping[str, Any]) -> None:
         curve.row(row)
         progress.line(row_line(row))
@@ -189,7 +193,7 @@ def simulate(
             return result, under_way.simulation.statistics(), meter.table()
 
     memo = memoised(Memo()) if settings.memo else nullcontext()
-    with memo, witnessed_by(staleness), asyncio.Runner(loop_factory=on.loop) as runner:
+    with memo, witnessed_by(on_act), asyncio.Runner(loop_factory=on.loop) as runner:
         result, statistics, links = runner.run(main())
     target = settings.accuracy
     return Outcome(
@@ -216,6 +220,10 @@ class _Progress:
             self._up += 1
         elif isinstance(event, Custom) and event.kind == "fit":
             self._fits += 1
+        self.look()
+
+    def look(self) -> None:
+        """Say where it is, if nothing was said for a while."""
         if self._clocks.wall - self._last >= EVERY:
             self.line(f"{self._up} nodes up, {self._fits} fits begun")
 

@@ -305,6 +305,30 @@ def test_a_discarded_node_never_runs_again_and_keeps_no_timer() -> None:
     assert called == ["b soon", "b later"]
 
 
+def test_timers_of_a_discarded_node_neither_run_nor_move_time_among_those_of_many_others() -> None:
+    loop = SimLoop()
+    called: list[str] = []
+
+    async def main() -> None:
+        with owned("others"):
+            for number in range(1000):
+                loop.call_later(100 + number, called.append, "other")
+        with owned("a"):
+            loop.call_later(1, called.append, "a")
+            kept = loop.create_task(asyncio.sleep(0))
+        await kept
+        loop.discard("a")
+        assert loop.tasks("a") == []
+        with owned("b"):
+            loop.call_later(50, called.append, "b")
+        await asyncio.sleep(60)
+
+    jumps = loop.statistics().jumps
+    simulate(main(), loop)
+    assert called == ["b"]
+    assert loop.statistics().jumps - jumps == 2  # to b, and to the end
+
+
 # Ends
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 
 import pytest
 import zmq
@@ -229,6 +230,20 @@ async def test_nothing_leaves_a_crashed_node_and_its_peers_see_the_end(world: Si
     assert world.network.statistics().crashes == 1
     with pytest.raises(KeyError, match="no node 'c' lives on this network; there are: b, a"):
         world.network.crash("c")
+
+
+async def test_a_meter_hears_of_every_byte_that_arrives_and_of_both_ends(world: SimWorld) -> None:
+    heard: Counter[tuple[str, str]] = Counter()
+
+    def meter(source: str, target: str, nbytes: int) -> None:
+        heard[source, target] += nbytes
+
+    world.network.metered_by(meter)
+    _, two, there, _ = await world.pair()
+    there.send(Note(1), 10)
+    await two.recorder.until(lambda: two.recorder.numbers)
+    assert heard["a", "b"] > 0 < heard["b", "a"]
+    assert heard.total() == world.network.statistics().nbytes
 
 
 async def test_the_successor_of_a_crashed_node_listens_at_its_address_and_is_another(
