@@ -316,9 +316,10 @@ def test_timers_of_a_discarded_node_neither_run_nor_move_time_among_those_of_man
         with owned("a"):
             loop.call_later(1, called.append, "a")
             kept = loop.create_task(asyncio.sleep(0))
+        assert loop.tasks("a") == [kept]
         await kept
-        loop.discard("a")
         assert loop.tasks("a") == []
+        loop.discard("a")
         with owned("b"):
             loop.call_later(50, called.append, "b")
         await asyncio.sleep(60)

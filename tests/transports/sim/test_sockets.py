@@ -460,3 +460,20 @@ def test_only_what_the_transports_use_is_simulated() -> None:
 def test_a_net_that_cannot_be_is_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(ValueError, match="cannot be"):
         Net(**wrong)
+
+
+def test_a_name_is_free_once_who_listened_there_has_closed_or_crashed() -> None:
+    sim = Sim()
+
+    async def main() -> None:
+        _, router = sim.pair()
+        other = sim.network.node("b").socket(zmq.ROUTER)
+        other.bind("sim://other")
+        router.close()
+        sim.network.node("c").socket(zmq.ROUTER).bind("sim://b")
+        with pytest.raises(zmq.ZMQError):
+            sim.network.node("c").socket(zmq.ROUTER).bind("sim://other")
+        sim.network.crash("b")
+        sim.network.node("c").socket(zmq.ROUTER).bind("sim://other")
+
+    sim.run(main())
