@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from actorfl import config
+from actorfl.algorithms.fedavg import FedAvg
 from actorfl.chaos import laws
 from actorfl.chaos.laws import Seen
 from actorfl.chaos.settings import Chaos
@@ -92,6 +93,9 @@ def scenario_of(run: Run, chaos: Chaos) -> Scenario[Seen]:
     workers = tuple(f"p{number}" for number in range(chaos.processes))
     points = dict.fromkeys(_WORKER_POINTS, workers)
     points.update(dict.fromkeys((*_AGGREGATOR_POINTS, *_STORAGE_POINTS), _CENTRAL))
+    if type(run.algorithm).up is not FedAvg.up:  # its workers may keep something, and write it
+        points.update(dict.fromkeys(_WORKER_WRITES, workers))
+        points.update(dict.fromkeys(_STORAGE_POINTS, (*workers, *_CENTRAL)))
     return Scenario(
         _player(run),
         (*workers, *_CENTRAL, "evaluator"),

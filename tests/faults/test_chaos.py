@@ -15,6 +15,8 @@ import pytest
 from typer.testing import CliRunner
 
 from actorfl import memo
+from actorfl.algorithm import Algorithm
+from actorfl.algorithms.fedavg import FedAvg
 from actorfl.chaos import laws
 from actorfl.chaos.command import MOST_GROWTH
 from actorfl.chaos.scenario import read, scenario_of, shortened
@@ -30,6 +32,7 @@ from actorfl.witness import Act
 from actors import Corrupt, CrashPoint, Duplicate, FaultPlan
 from actors.testing.chaos import KINDS, explore, replay
 from tests.faults.runs import small
+from tests.faults.tasks import Tally
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -198,16 +201,21 @@ def test_a_part_that_is_merged_twice_is_found_and_told(monkeypatch: pytest.Monke
     assert "undisturbed it is" in broken["same bits"]
 
 
-def test_each_point_that_is_drawn_is_reached_and_survived() -> None:
-    scenario = scenario_of(shortened(small(), Chaos(rounds=2)), Chaos(rounds=2))
+@pytest.mark.parametrize("algorithm", [FedAvg(), Tally()], ids=["none", "some"])
+def test_each_point_that_is_drawn_is_reached_and_survived(algorithm: Algorithm) -> None:
+    """Also those of workers that keep something."""
+    run = small(algorithm=algorithm)
+    scenario = scenario_of(shortened(run, Chaos(rounds=2)), Chaos(rounds=2))
     phases = {"storage.begin", "storage.part", "storage.write", "storage.placed"}
     assert phases < scenario.points.keys()
+    assert ("worker.saved" in scenario.points) == isinstance(algorithm, Tally)
     # One after the other: each start of a process dies at the next of its points.
     starts: Counter[str] = Counter()
     points = []
-    for point, (node, *_) in scenario.points.items():
-        points.append(CrashPoint(point, "sigkill", start=starts[node], node=node))
-        starts[node] += 1
+    for point, nodes in scenario.points.items():
+        for node in {nodes[0]: None, nodes[-1]: None}:
+            points.append(CrashPoint(point, "sigkill", start=starts[node], node=node))
+            starts[node] += 1
     evidence, broken = replay(scenario, FaultPlan(*points, seed=1))
     assert (evidence.faults, broken) == ({"crash": len(points)}, {})
 
