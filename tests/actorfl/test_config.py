@@ -5,10 +5,9 @@ from __future__ import annotations
 import dataclasses
 import re
 import tomllib
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import pytest
 from hypothesis import given
@@ -37,56 +36,14 @@ from actorfl.supervision import Supervision
 from actorfl.topology import Star
 from actorfl.until import Rounds
 from actors import code
+from tests.actorfl.configs import MINIMAL, SPAM, refused, run_of
 
 DIGITS = Path(__file__).parents[2] / "examples" / "digits" / "run.toml"
-
-SPAM = """
-from dataclasses import dataclass
-from pathlib import Path
-from actorfl.task import Task
-
-@dataclass(frozen=True)
-class Spam(Task):
-    path: str = "data/{name}.csv"
-    cache: Path = Path("cache")
-    depth: int = 2
-    rates: tuple[float, ...] = (0.1, 0.2)
-
-    def model(self): ...
-    def loss(self, model, batch): ...
-    def train(self, who): ...
-"""
-
-MINIMAL = """
-task = "spam.py:Spam"
-topology = { kind = "star", workers = 3 }
-algorithm = "fedavg"
-local = { kind = "sgd", lr = 0.5 }
-until = { rounds = 4 }
-"""
 
 
 @dataclass(frozen=True)
 class Pairs(Algorithm):
     reduce: ClassVar = "pair"
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    (tmp_path / "spam.py").write_text(SPAM)
-    (tmp_path / "run.toml").write_text(MINIMAL)
-    return tmp_path
-
-
-def run_of(**changes: Any) -> Run:
-    values: dict[str, Any] = {
-        "task": "digits",
-        "topology": Star(8),
-        "algorithm": FedAvg(),
-        "local": SGD(lr=0.1, batch=10, epochs=5),
-        "until": Rounds(20),
-    }
-    return Run(**{**values, **changes})
 
 
 # --- round trip -----------------------------------------------------------------------------------
@@ -220,12 +177,6 @@ def test_the_source_of_a_task_enters_the_hash(tmp_path: Path) -> None:
 
 
 # --- refusals -------------------------------------------------------------------------------------
-
-
-def refused(folder: Path, *settings: str) -> ConfigError:
-    with pytest.raises(ConfigError) as caught:
-        Run.from_toml(folder / "run.toml", settings)
-    return caught.value
 
 
 @pytest.mark.parametrize(
@@ -501,157 +452,3 @@ def test_a_class_that_is_no_dataclass_is_refused_with_what_to_write() -> None:
 
     with pytest.raises(ConfigError, match=r"put @dataclass\(frozen=True\) above it"):
         build_fields(Plain, {}, Place("here"))
-
-
-# --- what is said of a value ----------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Layer:
-    width: int
-    act: Literal["relu", "tanh"] = "relu"
-
-    def __post_init__(self) -> None:
-        if self.width < 1:
-            raise ValueError(f"width must be at least 1, got {self.width}")
-
-
-@dataclass(frozen=True)
-class Variety:
-    layers: tuple[Layer, ...] = ()
-    named: Mapping[str, Layer] = dataclasses.field(default_factory=dict)
-    one: Layer | None = None
-    modes: tuple[Literal["a", "b"], ...] = ()
-    batch: int | Literal["all"] | None = None
-    pair: tuple[int, int] = (0, 0)
-    where: Path = Path()
-    rates: tuple[float, ...] = ()
-    sizes: Mapping[str, int] = dataclasses.field(default_factory=dict)
-    odd: complex = 0j
-
-
-@pytest.mark.parametrize(
-    ("value", "kind", "sentence"),
-    [
-        (
-            {"batch": "al"},
-            WrongValue,
-            '`x.batch` of f must be int or "all", got "al"; did you mean `all`?',
-        ),
-        ({"batch": 2.5}, WrongType, '`x.batch` of f: expected int or "all", got float 2.5'),
-        ({"modes": ["a", "c"]}, WrongValue, '`x.modes[1]` of f must be "a" or "b", got "c"'),
-        ({"modes": 3}, WrongType, "`x.modes` of f: expected a list, got int 3"),
-        ({"rates": [1, "b"]}, WrongType, "`x.rates[1]` of f: expected float, got str 'b'"),
-        ({"sizes": {"k": "b"}}, WrongType, "`x.sizes.k` of f: expected int, got str 'b'"),
-        ({"sizes": 3}, WrongType, "`x.sizes` of f: expected a table, got int 3"),
-        ({"pair": [1, 2, 3]}, WrongValue, "`x.pair` of f: expected a list of length 2, got"),
-        ({"where": 3}, WrongType, "`x.where` of f: expected a path, written as a string, got int"),
-        ({"odd": 3}, ConfigError, "`x.odd` of f: its annotation complex has no form in TOML; use"),
-        (
-            {"layers": [{"width": 1}, {"widht": 1}]},
-            UnknownKey,
-            "unknown key `widht` in `x.layers[1]` of f; did you mean `width`?",
-        ),
-        ({"layers": [{}]}, MissingKey, "Layer needs the key `width` in `x.layers[0]` of f"),
-        ({"layers": [3]}, WrongType, "`x.layers[0]` of f: expected a table with fields of Layer"),
-        (
-            {"named": {"in": {"width": 0}}},
-            WrongValue,
-            "`x.named.in` of f: width must be at least 1, got 0",
-        ),
-        (
-            {"one": {"width": 1, "act": "rely"}},
-            WrongValue,
-            '`x.one.act` of f must be "relu" or "tanh", got "rely"; did you mean `relu`?',
-        ),
-    ],
-)
-def test_every_refusal_of_a_value_names_its_key_and_speaks_of_toml(
-    value: dict[str, Any], kind: type[ConfigError], sentence: str
-) -> None:
-    with pytest.raises(ConfigError) as caught:
-        build_fields(Variety, value, Place("f", ("x",)))
-    assert type(caught.value) is kind
-    assert str(caught.value).startswith(sentence)
-
-
-def test_dataclasses_in_lists_and_tables_are_built() -> None:
-    value = {"layers": [{"width": 1}], "named": {"a": {"width": 2}}, "one": {"width": 3}}
-    built = build_fields(Variety, value, Place("f", ("x",)))
-    assert built == Variety(layers=(Layer(1),), named={"a": Layer(2)}, one=Layer(3))
-
-
-def test_an_item_of_a_list_that_was_set_is_said_to_be_set(folder: Path) -> None:
-    error = refused(folder, "task.rates=[1, 'a']")
-    assert str(error).startswith("`task.rates[1]` of --set: ")
-
-
-@pytest.mark.parametrize(
-    ("setting", "meant"),
-    [
-        ("rounds=5", "did you mean `until.rounds`?"),
-        ("epochs=3", "did you mean `local.epochs`?"),
-        ("epoch=3", "did you mean `local.epochs`?"),
-        ("named=['a']", "did you mean `topology.named`?"),
-        ("intensity=3", "did you mean `supervision.intensity`?"),
-        ("untill=3", "did you mean `until`?"),
-        ("zzz=1", "`supervision`, `sync`, `task`, `topology`, `until`, `validate`"),
-    ],
-)
-def test_a_key_without_its_table_is_answered_with_the_whole_key(
-    folder: Path, setting: str, meant: str
-) -> None:
-    assert str(refused(folder, setting)).endswith(meant)
-
-
-def test_a_file_without_a_class_is_answered_with_the_classes_that_would_fit(folder: Path) -> None:
-    (folder / "ds.py").write_text(
-        "import no_such_module\nfrom actorfl import task\n"
-        "class Base(task.Task): ...\nclass T(Base): ...\nclass Other: ...\n"
-    )
-    error = refused(folder, "task.kind=ds.py")
-    assert isinstance(error, UnknownKey)
-    assert str(error) == (
-        "unknown kind of task `ds.py` in `task.kind` of --set; "
-        "add the class: `ds.py:Base` or `ds.py:T`"
-    )
-    (folder / "ds.py").write_text("this is no Python")
-    assert str(refused(folder, "task=ds.py")).endswith("add the class: `ds.py:Class`")
-    assert str(refused(folder, "task=no.py")).endswith("cannot read it: no such file or directory")
-
-
-def test_a_part_without_kind_is_refused_with_where_it_stands(folder: Path) -> None:
-    assert str(refused(folder, "algorithm={}")) == (
-        "an algorithm needs the key `kind` in `algorithm` of --set"
-    )
-
-
-@pytest.mark.parametrize(
-    ("change", "sentence"),
-    [
-        (
-            "class Spam2(Spam):\n    more: int = 1\n",
-            "Spam2 must be a dataclass: put @dataclass(frozen=True) above it",
-        ),
-        (
-            "@dataclass(frozen=True)\nclass Spam2(Spam):\n    sizes: list[int] | None = None\n",
-            "`sizes` of Spam2 is annotated list, which can change while the run goes on; use tuple",
-        ),
-        (
-            "@dataclass(frozen=True)\nclass Spam2(Spam):\n    sizes: dict[str, int] = None\n",
-            "`sizes` of Spam2 is annotated dict, which can change while the run goes on; use Mapp",
-        ),
-    ],
-)
-def test_a_class_whose_fields_would_be_lost_or_change_is_refused(
-    folder: Path, change: str, sentence: str
-) -> None:
-    (folder / "spam2.py").write_text(f"{SPAM}\n{change}")
-    assert str(refused(folder, "task=spam2.py:Spam2")).startswith(sentence)
-
-
-def test_a_partition_is_refused_where_every_worker_has_data_of_its_own(folder: Path) -> None:
-    error = refused(folder, "partition=iid")
-    assert isinstance(error, Misfit)
-    assert "task Spam has its own data per worker, by train(who)" in str(error)
-    assert tomllib.loads(run_of().to_toml())["partition"] == {"kind": "iid"}

@@ -11,7 +11,8 @@ from transports.sim.errors import (
     SimulationError,
     SimulationRunaway,
 )
-from transports.sim.loop import MAX_STEPS, LoopStatistics, SimLoop
+from transports.sim.loop import MAX_STEPS, SimLoop
+from transports.sim.loopstatistics import LoopStatistics
 from transports.sim.net import Net, Nets
 from transports.sim.network import NetworkStatistics, SimNetwork, SimNode
 from transports.sim.owner import owned

@@ -13,7 +13,6 @@ from asyncio import events
 from collections import deque
 from collections.abc import Callable, Coroutine, Generator, Iterator
 from contextvars import Context
-from dataclasses import dataclass
 from heapq import heappop
 from typing import Any, Final, TypeVar, TypeVarTuple
 
@@ -21,6 +20,7 @@ from transports.rng import derive_seed
 from transports.sim.draws import Draws
 from transports.sim.errors import RealWorldError, SimulatedDeadlock, SimulationRunaway
 from transports.sim.handles import SimHandle, SimTimerHandle
+from transports.sim.loopstatistics import LoopStatistics
 from transports.sim.owner import OWNER
 from transports.sim.quiet import QuietLoop
 from transports.sim.tasks import SimTask, describe, in_order
@@ -53,31 +53,6 @@ _LOOK_FOR: Final = 50
 
 _NAMED: Final = 20
 """Tasks that the sentence about a deadlock names at most; thousands would bury the first."""
-
-
-@dataclass(frozen=True, slots=True)
-class LoopStatistics:
-    """What a simulated loop did.
-
-    Attributes:
-        seconds: virtual time, from 0.
-        steps: callbacks run.
-        timers: timers that were set.
-        fired: timers that came due and were not cancelled.
-        jumps: times that nothing was ready and virtual time moved on.
-        ready: callbacks that wait for their turn now.
-        held: callbacks that wait because their node is frozen.
-        waiting: timers that are set now.
-    """
-
-    seconds: float
-    steps: int
-    timers: int
-    fired: int
-    jumps: int
-    ready: int
-    held: int
-    waiting: int
 
 
 class SimLoop(QuietLoop):
