@@ -43,7 +43,7 @@ from actorfl.rounds import Answer, Phase, Rounds, Verdict
 from actorfl.terms import Contribution, Sum, Terms, TermsError
 from actorfl.until import Progress
 from actorfl.witness import Kind, witness
-from actors import Actor, ActorRef, Message
+from actors import Actor, ActorRef, Message, Snapshots
 from actors.crashpoints import crash_point
 from actors.snapshot import KEPT
 from transports import LandingPool, LinkFull, Transfer, Weights
@@ -104,8 +104,7 @@ class Aggregator(Actor):
         crash_point("aggregator.start")
         pool = LandingPool(buffers=self._plan.landing)
         self.system.set_landing_pool(self.ref, pool)
-        keep = None if self._plan.record else KEPT
-        self._snapshots = self.snapshots(checkpoint.FOLDER, keep=keep)
+        self._snapshots = self._checkpoints()
         # Whoever had it before may be frozen, and wake up in the middle of an append.
         await self.storage.claim(checkpoint.METRICS)
         found = await checkpoint.load(self._snapshots)
@@ -115,8 +114,21 @@ class Aggregator(Actor):
         if header.identity != self._plan.identity:
             msg = f"the snapshots here belong to another run ({header.identity})"
             raise ValueError(msg)
+        self._take_up(header, found.state)
+        _log.info("restored at clock %d", header.clock)
+        if self._last is not None:
+            self._tell(self._monitor, Row(*self._last))
+        await self._open()
+
+    def _checkpoints(self) -> Snapshots:
+        """Where its checkpoints lie."""
+        keep = None if self._plan.record else KEPT
+        return self.snapshots(checkpoint.FOLDER, keep=keep)
+
+    def _take_up(self, header: Header, state: ServerState) -> None:
+        """Go on from a checkpoint."""
         self._layout = header.layout
-        self._state = found.state
+        self._state = state
         self._rounds.clock = header.clock
         self._rounds.examples = dict(header.examples)
         self._offset = header.offset
@@ -124,10 +136,6 @@ class Aggregator(Actor):
         self._last = header.last
         self._metrics = dict(header.metrics)
         self._numerics = Numerics(self._plan.roster[0], header.numerics, header.unpromised)
-        _log.info("restored at clock %d", header.clock)
-        if self._last is not None:
-            self._tell(self._monitor, Row(*self._last))
-        await self._open()
 
     # -- the evaluator -----------------------------------------------------------------------------
 
@@ -384,9 +392,11 @@ class Aggregator(Actor):
         incarnation: int = 0,
         workers: tuple[str, ...] = (),
         staleness: int = 0,
+        held: int = 0,
     ) -> None:
         by = (self.system.generation << 20) | self.restarts
-        witness(kind, by, self._rounds.clock, worker, incarnation, workers, staleness)
+        clock = self._rounds.clock
+        witness(kind, by, clock, worker, incarnation, workers, staleness, held)
 
     def _stamp(self) -> Stamp:
         return Stamp(self._plan.identity, self._rounds.clock, self._rounds.clock)
@@ -422,13 +432,17 @@ class Aggregator(Actor):
         total = self._rounds.total
         self._grid = Grid.of(self._state.weights, self._layout, total, self._plan.algorithm.floor)
         if self._merger is None:
-            self._merger = Merger(self._layout, self._grid, self._rounds.clock)
+            self._merger = self._begin_merging(self._layout, self._grid, self._rounds.clock)
         else:
             self._merger.restart(self._grid, self._rounds.clock)
         self._witness("opened")
         for name in self._rounds.open(self._rounds.clock):
             self._go(name)
         self._evaluate()
+
+    def _begin_merging(self, layout: Layout, grid: Grid, clock: int) -> Merger:
+        """The accumulator of its clocks; this is the first of them."""
+        return Merger(layout, grid, clock)
 
     async def _advance(self) -> None:
         """Close the clock if all its parts are in and the line before it can be written."""
@@ -454,7 +468,7 @@ class Aggregator(Actor):
         merged = self._merger.merged()
         crash_point("aggregator.merged", rounds.clock)
         inside = sorted(each.worker for each in self._merger.contributions)
-        self._witness("closed", workers=tuple(inside))
+        self._witness("closed", workers=tuple(inside), held=rounds.held)
         closed = Closed(
             rounds.clock,
             rounds.clock,

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
-from actorfl.aggregator import Aggregator
 from actorfl.errors import ConfigError, Misfit
 from actorfl.evaluator import Evaluator
 from actorfl.monitor import Monitor
 from actorfl.plan import At, plan_of
 from actorfl.protocol import Finished
+from actorfl.roles import USUAL, Roles
 from actorfl.run import Run
 from actorfl.runtext import RunText
 from actorfl.supervision import Supervision
 from actorfl.task import Task
 from actorfl.topology import Star
-from actorfl.worker import Worker
 from actors import ActorGraph, Backoff, Process, Strategy, one_for_one
 
 #: Seconds that a fit, a merge or an evaluation may go on after stop; then it is cancelled. Ctrl-C
@@ -60,6 +59,7 @@ def graph_of(
     identity: str,
     on_row: Callable[[int, str], Awaitable[None]],
     on_finished: Callable[[Finished], Awaitable[None]],
+    roles: Roles = USUAL,
 ) -> ActorGraph:
     """The graph of a run.
 
@@ -72,6 +72,7 @@ def graph_of(
         on_row: awaited in the launcher with round and text of each line of the metrics that the
             aggregator tells; it may miss some, and hear of others twice.
         on_finished: awaited in the launcher at the end, maybe more than once.
+        roles: the classes of its actors.
     """
     if not isinstance(run.topology, Star):
         msg = f"a {type(run.topology).__name__} cannot be run yet; use Star"
@@ -91,7 +92,7 @@ def graph_of(
         )
         with graph.supervisor("aggregators", strategy):
             aggregator = graph.actor(
-                "aggregator", Aggregator, place=Process("aggregator"), stop_timeout=_STOP,
+                "aggregator", roles.aggregator, place=Process("aggregator"), stop_timeout=_STOP,
                 plan=plan_of(run, identity, evaluated_at(run)), monitor=monitor,
                 mailbox=max(_MAILBOX, _SAID_AT_ONCE * len(run.topology.names)),
             )  # fmt: skip
@@ -102,7 +103,7 @@ def graph_of(
         with graph.supervisor("workers", strategy, place=Process()):
             for index, name in enumerate(run.topology.names):
                 graph.actor(
-                    name, Worker, stop_timeout=_STOP, name=name, index=index, run=text,
+                    name, roles.worker, stop_timeout=_STOP, name=name, index=index, run=text,
                     aggregator=aggregator,
                 )  # fmt: skip
     return graph

@@ -30,6 +30,7 @@ from actorfl.exitcodes import ExitCode
 from actorfl.outside import Outside
 from actorfl.protocol import Finished
 from actorfl.resuming import checked
+from actorfl.roles import USUAL, Roles
 from actorfl.rows import Rows
 from actorfl.rundir import RunDirectory
 from actorfl.runlog import RunLog
@@ -185,6 +186,7 @@ async def running(
     spawner: Spawner | None = None,
     on_directory: Callable[[Path], None] = lambda _: None,
     on_system: Callable[[ActorSystem, Simulation | None], object] = lambda *_: None,
+    roles: Roles = USUAL,
 ) -> AsyncIterator[Running]:
     """Start a run; leaving the block ends it, finished or not.
 
@@ -200,6 +202,7 @@ async def running(
         on_directory: called with the run's directory as soon as the run can be resumed there.
         on_system: called with the launcher's system, and the simulated world if it is one, before
             anything is made in it.
+        roles: the classes of its actors; for tests of what must hold whatever they do.
 
     Raises:
         ConfigError: refused before anything started.
@@ -210,7 +213,7 @@ async def running(
             raise MissingExtra(module, "torch", "training")
     on = _preloading(deployed(on or Inline()))
     # Built once before any directory is made, so that what does not fit leaves nothing behind.
-    graph_of(run, "", _nowhere, _nowhere).validate(on)
+    graph_of(run, "", _nowhere, _nowhere, roles).validate(on)
     frozen = on.faults.freezing if isinstance(on, Simulated) else None
     if frozen is not None and run.supervision.stuck_after is None:
         raise Misfit(
@@ -233,7 +236,7 @@ async def running(
                 if not finished.done():
                     finished.set_result(message)
 
-            graph = graph_of(run, identity, rows.told, on_finished)
+            graph = graph_of(run, identity, rows.told, on_finished, roles)
             attachable = Attachable(directory.path, on)
 
             def begun(system: ActorSystem) -> None:

@@ -42,6 +42,9 @@ class Kept:
     async def save(self, clock: int, state: Mine) -> None:
         """Make the state from which a clock starts durable; it survives a kill when this returns.
 
+        One that is there, or that later ones have replaced, stays as it is: a clock that is asked
+        for again leaves the same state, and what comes late must not throw away later ones.
+
         Args:
             clock: the clock that starts from it.
             state: arrays, which are copied, and scalars by name.
@@ -50,6 +53,8 @@ class Kept:
             StorageError: the storage refused.
             ValueError: a value does not travel, such as an array of objects.
         """
+        if clock <= max(self._states, default=-1):
+            return
         previous = [of for of in self._states if of < clock]
         states = {of: self._states[of] for of in sorted(previous)[-1:]} | {clock: state}
         arrays = {

@@ -125,6 +125,13 @@ class Rounds:
         """Examples of the roster; at least one each, so that terms of weight 1 fit the grid."""
         return sum(max(1, self.examples[name]) for name in self.roster)
 
+    @property
+    def held(self) -> int:
+        """Entries of the largest table of workers; never more than the roster has."""
+        tables = (value for value in vars(self).values() if isinstance(value, (dict, set)))
+        # Counted by reason, not by worker.
+        return max(len(table) for table in tables if table is not self.dropped)
+
     def open(self, clock: int) -> tuple[str, ...]:
         """Open a clock; nobody is in it.
 

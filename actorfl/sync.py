@@ -12,6 +12,20 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
 
+def within(clock: int, clocks: Mapping[str, int], bound: float) -> bool:
+    """Whether a clock is ahead of the slowest worker by no more than a bound.
+
+    The condition of SSP: nobody starts clock c while c - min > bound (Ho et al., "More Effective
+    Distributed ML via a Stale Synchronous Parallel Parameter Server", NeurIPS 2013, section 2).
+
+    Args:
+        clock: that somebody wants to start.
+        clocks: the clock of every worker of the roster; not empty.
+        bound: clocks, >= 0; 0 is BSP, infinity ASP.
+    """
+    return clock - min(clocks.values()) <= bound
+
+
 class Sync(ABC):
     """Base of all policies: frozen dataclasses of pure functions; time comes in as an argument."""
 
@@ -44,7 +58,7 @@ class BSP(Sync):
 
     def admits(self, clock: int, clocks: Mapping[str, int]) -> bool:
         """Nobody is behind the clock that is asked for."""
-        return clock <= min(clocks.values())
+        return within(clock, clocks, 0)
 
     def closes(self, arrived: AbstractSet[str], expected: AbstractSet[str], now: float) -> bool:
         """Everyone selected is in."""

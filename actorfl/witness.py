@@ -24,6 +24,7 @@ class Act:
         workers: in what was closed.
         staleness: of a part that is merged: versions that the model has moved on by since that
             which the part was made from; always 0 under BSP.
+        held: entries of the largest table when a clock was closed.
     """
 
     kind: Kind
@@ -33,6 +34,7 @@ class Act:
     incarnation: int = 0
     workers: tuple[str, ...] = ()
     staleness: int = 0
+    held: int = 0
 
 
 _watcher: Callable[[Act], object] | None = None
@@ -46,10 +48,11 @@ def witness(  # noqa: PLR0917  (called in a few places, once each)
     incarnation: int = 0,
     workers: tuple[str, ...] = (),
     staleness: int = 0,
+    held: int = 0,
 ) -> None:
     """Tell of an act; see ``Act``."""
     if _watcher is not None:
-        _watcher(Act(kind, by, clock, worker, incarnation, workers, staleness))
+        _watcher(Act(kind, by, clock, worker, incarnation, workers, staleness, held))
 
 
 @contextmanager

@@ -6,6 +6,7 @@ import contextlib
 from typing import Any, Final
 
 from actorfl import fingerprint, step
+from actorfl.algorithm import Mine
 from actorfl.fingerprint import Fingerprint
 from actorfl.kept import Kept, folder_of
 from actorfl.lane import lane_of
@@ -177,12 +178,16 @@ class Worker(Actor):
             self.publish(COMPUTED, worker=self._name, clock=stamp.clock, **hashes)
         if go.train and (given.mine or made.mine):
             # Durable before the terms leave: a repeated request for this clock starts from `mine`.
-            await self._kept.save(stamp.clock + 1, made.mine)
-            crash_point("worker.saved", stamp.clock)
+            await self._keep(stamp.clock, made.mine)
         return Put(
             stamp, self._name, self._incarnation, made.metrics, made.loss, made.header,
             made.weights, self.ref,
         )  # fmt: skip
+
+    async def _keep(self, clock: int, after: Mine) -> None:
+        """Make the state durable that a clock has left."""
+        await self._kept.save(clock + 1, after)
+        crash_point("worker.saved", clock)
 
     def _step(self, given: Given) -> tuple[Made, dict[str, Any]]:
         """One clock, in the training lane; and what is recorded of it."""

@@ -70,6 +70,10 @@ class NodeSignals:
 
     def received(self, peer: NodeId, uid: int, signal: AnySignal) -> None:
         """A signal came from another node."""
+        if self._system.peers.is_dead(peer):
+            # Held back until after its end, which told all: that it is up, or that it has started
+            # an actor, would be taken for the news of its successor.
+            return
         if self._system.watch_signals is not None:
             self._system.watch_signals(peer.name, NODE_UID, signal)
         match signal:

@@ -60,6 +60,10 @@ class Peers:
         dead = [end for peer, end in self._dead.items() if peer.name == node]
         return dead[-1] if dead else None
 
+    def is_dead(self, peer: NodeId) -> bool:
+        """Whether that incarnation was declared dead."""
+        return peer in self._dead
+
     def end(self) -> None:
         """This node itself is closed."""
         self._absence.end()

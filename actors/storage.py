@@ -316,6 +316,7 @@ class FileStorage:
                 raise StorageError(_too_short(str(path), at, size))
             file.truncate(at)
             file.seek(at)
+            crash_point("storage.append")
             left = memoryview(data)
             if written := left.nbytes:
                 left = left.cast("B")  # refuses a shape with a zero in it

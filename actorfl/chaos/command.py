@@ -70,9 +70,9 @@ def chaos(
     return report, together(report)
 
 
-def together(report: Report) -> list[str]:
-    """What does not hold of all plays together."""
-    if report.seeds >= ENOUGH_SEEDS and report.growth > MOST_GROWTH:
+def together(report: Report, *, enough: int = ENOUGH_SEEDS) -> list[str]:
+    """What does not hold of all plays together; growth is judged from ``enough`` seeds on."""
+    if report.seeds >= enough and report.growth > MOST_GROWTH:
         grown, most = report.growth / 1e6, MOST_GROWTH / 1e6
         return [f"a process grew by {grown:.1f} MB over its last seeds, more than {most:.0f} MB"]
     return []

@@ -96,6 +96,21 @@ def nothing_is_merged_after_its_fence(acts: Sequence[Act]) -> str | None:
     return None
 
 
+def tables_stay_small(acts: Sequence[Act], roster: Iterable[str]) -> str | None:
+    """No table of an aggregator has more entries than the roster has workers.
+
+    Else each restart, duplicate or late message would cost memory for as long as the run goes on.
+    """
+    most = len(tuple(roster))
+    for act in acts:
+        if act.held > most:
+            return (
+                f"when clock {act.clock} was closed a table of the aggregator had {act.held} "
+                f"entries, for {most} workers"
+            )
+    return None
+
+
 def staleness_is_bounded(
     steps: Iterable[tuple[Literal["starts", "ends"], str, int]],
     roster: Iterable[str],
@@ -122,6 +137,20 @@ def staleness_is_bounded(
                 f"{worker} started clock {clock} while {behind} had completed "
                 f"{completed[behind]}, more than {bound:g} behind"
             )
+    return None
+
+
+def nobody_waits(
+    steps: Iterable[tuple[Literal["starts", "ends", "waits"], str, int]],
+) -> str | None:
+    """ASP: whoever wants to start a clock starts it at once.
+
+    Args:
+        steps: as for ``staleness_is_bounded``, and that a worker is told to wait.
+    """
+    for what, worker, clock in steps:
+        if what == "waits":
+            return f"{worker} had to wait for clock {clock}"
     return None
 
 

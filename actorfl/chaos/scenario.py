@@ -17,6 +17,7 @@ from actorfl.config import Place
 from actorfl.errors import Misfit
 from actorfl.execute import running
 from actorfl.memo import Memo, memoised
+from actorfl.roles import USUAL, Roles
 from actorfl.run import Run
 from actorfl.supervision import Supervision
 from actorfl.sync import BSP
@@ -88,8 +89,8 @@ def scenario(file: str, *settings: str) -> Scenario[Seen]:
     return scenario_of(*read(file, settings))
 
 
-def scenario_of(run: Run, chaos: Chaos) -> Scenario[Seen]:
-    """The scenario of a run that was shortened."""
+def scenario_of(run: Run, chaos: Chaos, roles: Roles = USUAL) -> Scenario[Seen]:
+    """The scenario of a run that was shortened, with these classes of actors."""
     workers = tuple(f"p{number}" for number in range(chaos.processes))
     points = dict.fromkeys(_WORKER_POINTS, workers)
     points.update(dict.fromkeys((*_AGGREGATOR_POINTS, *_STORAGE_POINTS), _CENTRAL))
@@ -97,12 +98,13 @@ def scenario_of(run: Run, chaos: Chaos) -> Scenario[Seen]:
         points.update(dict.fromkeys(_WORKER_WRITES, workers))
         points.update(dict.fromkeys(_STORAGE_POINTS, (*workers, *_CENTRAL)))
     return Scenario(
-        _player(run),
+        _player(run, roles),
         (*workers, *_CENTRAL, "evaluator"),
         (
             same_bits,
             each_part_is_merged_once,
             nothing_is_merged_after_its_fence,
+            tables_stay_small,
             _ends_in_time(run),
         ),
         on=Simulated(chaos.processes),
@@ -111,7 +113,7 @@ def scenario_of(run: Run, chaos: Chaos) -> Scenario[Seen]:
     )
 
 
-def _player(run: Run) -> Callable[[Simulated], Awaitable[Seen]]:
+def _player(run: Run, roles: Roles) -> Callable[[Simulated], Awaitable[Seen]]:
     memo = Memo()
 
     async def play(on: Simulated) -> Seen:
@@ -121,7 +123,7 @@ def _player(run: Run) -> Callable[[Simulated], Awaitable[Seen]]:
             memoised(memo),
             witnessed_by(acts.append),
         ):
-            async with running(run, on, out=Path(out)) as under_way:
+            async with running(run, on, out=Path(out), roles=roles) as under_way:
                 result = await under_way.result()
         return Seen(result.sha256, result.rounds, run.topology.names, result.restarts, tuple(acts))
 
@@ -151,6 +153,12 @@ def each_part_is_merged_once(evidence: Evidence[Seen]) -> str | None:
 def nothing_is_merged_after_its_fence(evidence: Evidence[Seen]) -> str | None:
     """In the aggregator's own order."""
     return laws.nothing_is_merged_after_its_fence(_seen(evidence).acts)
+
+
+def tables_stay_small(evidence: Evidence[Seen]) -> str | None:
+    """What the aggregator remembers of its workers does not grow with what goes wrong."""
+    seen = _seen(evidence)
+    return laws.tables_stay_small(seen.acts, seen.roster)
 
 
 def _ends_in_time(run: Run) -> Callable[[Evidence[Seen]], str | None]:

@@ -27,12 +27,14 @@ class Disk:
         seconds: of virtual time that each operation takes.
         owners: of names that are appended to.
         touched: names that a node wrote or removed.
+        unplugged: whether nothing more reaches it, whoever writes.
     """
 
     contents: dict[str, bytes] = field(default_factory=dict)
     seconds: float = 1e-3
     owners: dict[str, MemoryStorage] = field(default_factory=dict)
     touched: set[str] = field(default_factory=set)
+    unplugged: bool = False
 
     @classmethod
     def of(cls, root: Path, *names: str) -> Disk:
@@ -129,6 +131,7 @@ class SimStorage(MemoryStorage):
         self._refuse_if_full("append to", name)
         old = self.disk.get(name, b"")[:at]
         try:
+            crash_point("storage.append")
             await self._turn("append to", name)
         except asyncio.CancelledError:
             # The end of a file that is appended to is torn by any crash; the draw says where.
@@ -150,7 +153,7 @@ class SimStorage(MemoryStorage):
         self._refuse_if_crashed(verb, name)
 
     def _refuse_if_crashed(self, verb: str, name: str) -> None:
-        if self._unplugged:
+        if self._unplugged or self._disk_of_all.unplugged:
             raise StorageError(f"cannot {verb} {name}: the node has crashed")
 
     def _refuse_if_full(self, verb: str, name: str) -> None:

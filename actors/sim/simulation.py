@@ -183,6 +183,15 @@ class Simulation:
         child.start(self.on.start if start is None else start)
         return child
 
+    def cut_power(self) -> None:
+        """The machine goes down: every process ends, and nothing more reaches its disk.
+
+        What was being written may be torn, as the plan says. The launcher is the caller's to end.
+        """
+        self.disk.unplugged = True
+        for child in self._children.values():
+            child.kill()
+
     def _passed(self, point: str, clock: int | None, actor: str, message: str) -> None:
         """A crash point came by: is it ordered for this node?"""
         owner = OWNER.get()

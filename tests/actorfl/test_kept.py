@@ -98,3 +98,15 @@ async def test_a_clock_starts_from_the_newest_state_before_it_with_or_without_a_
         for asked in range(newest[0], clock + 3):
             expected = history[max(of for of in history if of <= asked)]
             assert same(ours.before(asked), expected)
+
+
+async def test_a_clock_that_is_asked_for_late_throws_away_no_later_state() -> None:
+    storage = MemoryStorage()
+    worker = kept(storage)
+    for clock in range(1, 5):
+        await worker.save(clock, {"count": clock})
+    files = dict(storage.disk)
+    for late in (1, 3, 4):
+        await worker.save(late, {"count": late})
+    assert [worker.before(clock) for clock in (3, 4)] == [{"count": 3}, {"count": 4}]
+    assert storage.disk == files

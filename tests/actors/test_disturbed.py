@@ -12,6 +12,7 @@ import pytest
 
 import actors
 from actors import (
+    Delay,
     Event,
     FaultPlan,
     Freeze,
@@ -146,6 +147,23 @@ def test_a_simulated_process_is_killed_when_the_plan_says_and_stays_down(tmp_pat
     died, started = seen
     assert died == pytest.approx(5.0, abs=0.1)
     assert started == pytest.approx(5.0 + 7.0 + on.start, abs=0.1)
+
+
+def test_what_a_killed_process_had_said_is_no_news_of_its_successor(tmp_path: Path) -> None:
+    # That p0 is up arrives when it is dead; p1 comes up again then, and p0 would be told so.
+    said = Delay(0.4, source="p0", after=2.4, before=2.65)
+    kills = Kill("p0", 2.0), Kill("p1", 2.5), Kill("p0", 2.7, down=1.5)
+    on = Simulated(2, faults=FaultPlan(said, *kills, until=5.0))
+
+    async def main() -> None:
+        async with start(on, tmp_path) as live:
+            await asyncio.sleep(5.0)
+            for name in ("a", "b"):
+                await until_answered(live[name], Hello())
+            assert live.system.world.fault_counts["kill"] == 3
+            assert live.system.world.fault_counts["delay"] > 0
+
+    carried_out(main, on)
 
 
 @both

@@ -39,6 +39,7 @@ def explore(
     *,
     arguments: tuple[str, ...] = (),
     jobs: int = 2,
+    enough: int | None = None,
     on_played: Callable[[Played], object] = lambda _: None,
     on_failed: Callable[[Failed], object] = lambda _: None,
 ) -> Report:
@@ -50,6 +51,7 @@ def explore(
         seeds: of the schedules.
         arguments: where ``attr`` is a function that makes the scenario: what it is given.
         jobs: processes, at least 1; about as many as there are cores.
+        enough: failed seeds after which no further one is begun; None plays all of them.
         on_played: called after each seed.
         on_failed: called with each schedule that was shortened: the first ``MOST_SHORTENED``.
 
@@ -73,12 +75,14 @@ def explore(
         with settled():
             for seed in seeds:
                 heard(player.played(seed))
+                if _suffice(played, enough):
+                    break
             for one in [one for one in played if one.broken][:MOST_SHORTENED]:
                 shortened(player.shortened(one.seed))
     else:
         if jobs < 1:
             raise UsageError(f"jobs={jobs} plays nothing; give at least 1")
-        pool = _Pool(_absolute(scenario), arguments, jobs, heard, shortened)
+        pool = _Pool(_absolute(scenario), arguments, jobs, heard, shortened, enough)
         pool.carry_out(deque(seeds))
     known = {one.seed for one in failed}
     failed += [_unshortened(one) for one in played if one.broken and one.seed not in known]
@@ -105,6 +109,10 @@ def _absolute(reference: str) -> str:
     return f"{Path(home).resolve()}{colon}{name}" if home.endswith(".py") else reference
 
 
+def _suffice(played: Iterable[Played], enough: int | None) -> bool:
+    return enough is not None and sum(bool(one.broken) for one in played) >= enough
+
+
 def _unshortened(one: Played) -> Failed:
     return Failed(
         seed=one.seed, broken=one.broken, plan="", faults=0, drawn=0, plays=0, digest=one.digest
@@ -127,13 +135,14 @@ class _Process:
 class _Pool:
     """Processes that play; each gets the next seed when it is through with one."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0917  (made in one place)
         self,
         scenario: str,
         arguments: tuple[str, ...],
         jobs: int,
         heard: Callable[[Played], object],
         shortened: Callable[[Failed], object],
+        enough: int | None,
     ) -> None:
         self._scenario = scenario
         self._arguments = arguments
@@ -141,6 +150,8 @@ class _Pool:
         self._heard = heard
         self._shortened = shortened
         self._processes: list[_Process] = []
+        self._enough = enough
+        self._failed = 0
         self._to_shorten = 0
         self._made = 0
 
@@ -205,10 +216,7 @@ class _Pool:
             raise UsageError(f"{self._scenario} cannot be played: {said.trouble}")
         process.ready, process.told = True, None
         if said.played is not None:
-            if said.played.broken and self._to_shorten < MOST_SHORTENED:
-                self._to_shorten += 1
-                todo.append(("shorten", said.played.seed))
-            self._heard(said.played)
+            self._count(said.played, todo)
         if said.failed is not None:
             self._shortened(said.failed)
         # One that waited when a seed failed late is told now.
@@ -217,6 +225,19 @@ class _Pool:
                 each.told = todo.popleft()
                 word, seed = each.told
                 self._write(each, f"{word} {seed}".encode())
+
+    def _count(
+        self, played: Played, todo: deque[tuple[str, int]], *, shortens: bool = True
+    ) -> None:
+        if shortens and played.broken and self._to_shorten < MOST_SHORTENED:
+            self._to_shorten += 1
+            todo.append(("shorten", played.seed))
+        self._heard(played)
+        self._failed += bool(played.broken)
+        if self._enough is not None and self._failed >= self._enough:
+            rest = [each for each in todo if each[0] == "shorten"]
+            todo.clear()
+            todo.extend(rest)
 
     def _died(
         self, process: _Process, selector: selectors.BaseSelector, todo: deque[tuple[str, int]]
@@ -230,7 +251,7 @@ class _Pool:
         word, seed = process.told
         if word == "play":
             sentence = f"the process that played it ended with {code}"
-            self._heard(Played(seed=seed, broken={"ends": sentence}))
+            self._count(Played(seed=seed, broken={"ends": sentence}), todo, shortens=False)
         if todo:
             self._start(selector)
 

@@ -172,8 +172,8 @@ class Looking:
         before = links.counts.copy()
         call(links, source, parcel, taken, *args)
         effects = links.counts - before
-        # One that is doubled and then lost is lost.
-        due = 0 if effects.keys() & _LOSE else 1 + effects["duplicate"]
+        # One that is doubled and then lost is lost; one that two faults double comes twice.
+        due = 0 if effects.keys() & _LOSE else 1 + ("duplicate" in effects)
         counts.due += due
         if effects.keys() & _LATE or any(isinstance(f, Reorder) for f in links._faults):  # noqa: SLF001
             counts.held += due - passed

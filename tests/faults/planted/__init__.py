@@ -1,0 +1,1 @@
+"""Ten bugs, each a subclass of what it breaks, and the scenarios in which they are looked for."""
