@@ -391,6 +391,7 @@ class Aggregator(Actor):
         worker: str = "",
         incarnation: int = 0,
         workers: tuple[str, ...] = (),
+        *,
         staleness: int = 0,
         held: int = 0,
     ) -> None:

@@ -13,6 +13,7 @@ import pytest
 import actors
 from actorfl import SGD, Rounds, Run, Star
 from actorfl.data.digits import Digits
+from actorfl.errors import RunFailed
 from actorfl.execute import running
 from actorfl.memo import Memo, memoised
 from actorfl.roles import USUAL, Roles
@@ -129,7 +130,8 @@ def test_a_run_whose_power_is_cut_at_any_write_ends_with_the_same_bits(tmp_path:
 
 
 def test_snapshots_that_are_not_atomic_are_found_by_it(tmp_path: Path) -> None:
-    with pytest.raises(AssertionError, match="the power was cut at point"):
+    # Other bits, or none: what one of the two files holds is torn.
+    with pytest.raises((AssertionError, RunFailed)):
         every_write(digits(), tmp_path, ROUNDS, roles=Roles(aggregator=SavesInTwoFiles))
 
 
