@@ -122,8 +122,7 @@ class Aggregator(Actor):
 
     def _checkpoints(self) -> Snapshots:
         """Where its checkpoints lie."""
-        keep = None if self._plan.record else KEPT
-        return self.snapshots(checkpoint.FOLDER, keep=keep)
+        return self.snapshots(checkpoint.FOLDER, keep=None if self._plan.record else KEPT)
 
     def _take_up(self, header: Header, state: ServerState) -> None:
         """Go on from a checkpoint."""
