@@ -8,7 +8,6 @@ import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import msgspec
@@ -21,6 +20,7 @@ from actors.faults.tally import Tally
 from actors.faults.timeline import Timeline
 from actors.given import check_known
 from actors.liveness import INTERVAL, STUCK, Liveness
+from actors.managed import Managed
 from actors.output import Output
 from actors.reserve import Reserve
 from actors.serving import NodeConfig
@@ -49,48 +49,10 @@ _log = logging.getLogger("actors.processes")
 
 #: Seconds for a process to come up. Importing torch on a loaded machine has taken 20.
 START_LIMIT = 120.0
-#: Seconds for which silence is not counted against a process that was told to start an actor: its
-#: constructor may load torch, which keeps the interpreter's lock, and has taken 20 on a loaded
-#: machine. One that freezes just then is noticed that much later.
-STARTING_LIMIT = 60.0
 #: Seconds by which the launcher's own timer may come late on a busy machine.
 _LATE = 0.1
 #: Lines of a dead process's output that go into its failure: those of a crash and what came before.
 _LINES = 40
-
-
-@dataclass
-class _Process:
-    name: str
-    env: dict[str, str]
-    child: Child | None = None
-    node: NodeId | None = None
-    starts: int = 0
-    ready: asyncio.Future[None] | None = None
-    starting: asyncio.Task[None] | None = None
-    liveness: Liveness | None = None
-    lines: list[str] = field(default_factory=list)
-    #: Actors that it was told to start and that have not started yet: uid to when.
-    awaited: dict[int, float] = field(default_factory=dict)
-    #: Why this manager killed the child, where it did so by itself.
-    verdict: tuple[str, Cause] | None = None
-    #: When its next start may begin, and how many times slower it computes, as a fault plan says.
-    not_before: float = -math.inf
-    slow: float = 1.0
-    held: asyncio.Future[None] | None = None
-    #: Names of the nodes that it is to know besides its launcher; None for all.
-    meets: AbstractSet[str] | None = None
-
-    def started(self, task: asyncio.Task[None]) -> None:
-        """A start is through, or failed; nobody may be waiting for it any more."""
-        if self.starting is task:
-            self.starting = None
-        if not task.cancelled():
-            task.exception()
-
-    def starts_actors(self, now: float) -> bool:
-        """Whether it may be busy with an actor's start, and answer nothing for that."""
-        return any(now - since < STARTING_LIMIT for since in self.awaited.values())
 
 
 class Processes:
@@ -154,7 +116,7 @@ class Processes:
         self._cwd = cwd
         self._uvloop = uvloop
         self._debug = debug
-        self._processes: dict[str, _Process] = {}
+        self._processes: dict[str, Managed] = {}
         self._address = ""
         self._closing = False
         self._watchers: set[asyncio.Task[None]] = set()
@@ -198,7 +160,7 @@ class Processes:
         if name in self._processes or name == self._system.name:
             msg = f"a node named {name!r} is declared already; choose another name"
             raise UsageError(msg)
-        self._processes[name] = _Process(name, dict(env or {}), meets=meets)
+        self._processes[name] = Managed(name, dict(env or {}), meets=meets)
 
     async def ensure(self, name: str) -> None:
         """Have the node's process running: returns once its runtime is up.
@@ -217,7 +179,7 @@ class Processes:
             process.starting.add_done_callback(process.started)
         await asyncio.shield(process.starting)
 
-    async def _start(self, process: _Process) -> None:
+    async def _start(self, process: Managed) -> None:
         if self._closing:
             msg = f"{process.name} is not started: the system is closing"
             raise NodeStartFailed(msg)
@@ -293,7 +255,7 @@ class Processes:
                 lambda: any(p.starting for p in self._processes.values()),
             )  # fmt: skip
 
-    async def _back(self, process: _Process) -> None:
+    async def _back(self, process: Managed) -> None:
         """Wait until a process that a fault plan holds down may start."""
         clock = self._system.world.clock
         while (away := process.not_before - clock.now()) > 0:
@@ -343,7 +305,7 @@ class Processes:
 
         return on_line
 
-    async def _watch(self, process: _Process, child: Child, node: NodeId) -> None:
+    async def _watch(self, process: Managed, child: Child, node: NodeId) -> None:
         """One process until its end."""
         ended = await child.wait()
         lines = child.last_lines(_LINES)
@@ -424,7 +386,7 @@ class Processes:
         self._next_beat = clock.now() + INTERVAL
         self._beat = clock.call_later(INTERVAL, self._beats)
 
-    def _look_at(self, process: _Process, child: Child, liveness: Liveness, now: float) -> None:
+    def _look_at(self, process: Managed, child: Child, liveness: Liveness, now: float) -> None:
         silent = liveness.silent(now)
         assert process.node is not None
         if silent > STUCK and not liveness.stuck:
@@ -474,11 +436,11 @@ class Processes:
             case Started(actor) | Failed(actor, _) | Stopped(actor, _):
                 process.awaited.pop(actor[2], None)
 
-    def _tell_others(self, signal: AnySignal, of: _Process) -> None:
+    def _tell_others(self, signal: AnySignal, of: Managed) -> None:
         for name in self._others(of):
             self._system.router.signal(name, NODE_UID, signal)
 
-    def _others(self, process: _Process) -> list[str]:
+    def _others(self, process: Managed) -> list[str]:
         """The nodes that are up and are to know of a process."""
         up = self._system.router.directory
         if process.meets is None:
@@ -534,7 +496,7 @@ class Processes:
         process.slow = factor
         return process.child is not None and process.child.slow(factor)
 
-    def _known(self, name: str) -> _Process:
+    def _known(self, name: str) -> Managed:
         process = self._processes.get(name)
         if process is None:  # not before: each of thousands would be looked for in a sorted list
             check_known("process", name, sorted(self._processes))
@@ -546,7 +508,7 @@ class Processes:
         now = self._system.world.clock.now()
         return tuple(self._statistics(process, now) for process in self._processes.values())
 
-    def _statistics(self, process: _Process, now: float) -> ProcessStatistics:
+    def _statistics(self, process: Managed, now: float) -> ProcessStatistics:
         pid, state, silent = self.pid(process.name), "down", 0.0
         if process.starting is not None:
             state = "starting"

@@ -23,7 +23,7 @@ from actors import (
 )
 from actors.crashpoints import crash_point
 from actors.liveness import Liveness
-from actors.processes import STARTING_LIMIT
+from actors.managed import STARTING_LIMIT
 from actors.sim import Simulation
 from tests.actors.test_simulation import Count, Counter
 from transports.sim import SimNode
