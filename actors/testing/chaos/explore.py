@@ -71,8 +71,8 @@ def explore(
         on_failed(one)
 
     if isinstance(scenario, Scenario):
-        player = Player(scenario)
         with settled():
+            player = Player(scenario)
             for seed in seeds:
                 heard(player.played(seed))
                 if _suffice(played, enough):
@@ -101,7 +101,8 @@ def replay(
         UsageError: there is no such scenario, or it does not hold without faults.
     """
     found = load(scenario, arguments) if isinstance(scenario, str) else scenario
-    return Player(found).judged(plan)
+    with settled():
+        return Player(found).judged(plan)
 
 
 def _absolute(reference: str) -> str:
