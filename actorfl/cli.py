@@ -30,6 +30,7 @@ from actorfl.saying import (
     row_line,
     sentence_and_code,
     summary,
+    took_effect,
 )
 from actorfl.simulate.cli import simulate
 
@@ -166,9 +167,14 @@ def run(  # noqa: PLR0917  (typer turns parameters into arguments and options)
     if file is None and resume is None:
         raise typer.BadParameter("give a configuration FILE, or --resume", param_hint="FILE")
     deployment = parse_deployment(deploy)
-    if faults is not None:
-        deployment = disturbed(deployment, faults)
+    if faults is not None and deploy == "inline":
+        raise typer.BadParameter(
+            "nothing can go wrong in one process; give --deploy simulated=N or processes=N with it",
+            param_hint="--faults",
+        )
     try:
+        if faults is not None:
+            deployment = disturbed(deployment, faults)
         # A task may print, when it is imported or when it trains in this process.
         with contextlib.redirect_stdout(sys.stderr) if as_json else contextlib.nullcontext():
             described, directory = _described(file, settings or [], resume, out)
@@ -196,6 +202,8 @@ def run(  # noqa: PLR0917  (typer turns parameters into arguments and options)
         Output(sys.stdout).line(json.dumps(summary(result)))
     else:
         say.line(closing_line(result))
+        if faults is not None:
+            say.line(took_effect(result.faults))
 
 
 @app.command()
@@ -292,24 +300,16 @@ def disturbed(deployment: Deployment, file: Path) -> Deployment:
     """Return a deployment in which goes wrong what a file says.
 
     Raises:
-        typer.BadParameter: nothing can go wrong there, or the file holds no plan, or one that
-            cannot be carried out there.
+        MissingFile: the file cannot be read.
+        UsageError: it holds no plan, or one that cannot be carried out there.
     """
     from dataclasses import replace
 
+    from actorfl.chaos.plans import read
     from actors.deploy import Inline
-    from actors.errors import UsageError
-    from actors.faults.plan import FaultPlan
 
-    if isinstance(deployment, Inline):
-        raise typer.BadParameter(
-            "nothing can go wrong in one process; give --deploy simulated=N or processes=N with it",
-            param_hint="--faults",
-        )
-    try:
-        return replace(deployment, faults=FaultPlan.from_file(file))
-    except UsageError as error:
-        raise typer.BadParameter(str(error), param_hint="--faults") from None
+    assert not isinstance(deployment, Inline)
+    return replace(deployment, faults=read(file))
 
 
 def interrupted(directory: Path | None = None, *, deploy: str = "inline") -> str:

@@ -21,7 +21,7 @@ _MOST_NAMED = 4
 EPILOG = (
     "Exit codes: 0 done, 2 usage, 10-19 configuration refused, 20-29 run directory refused, "
     "30 the run gave up, 32 chaos found a fault, 33 a replay gave other "
-    "bits, 130 Ctrl-C or SIGTERM; docs/exit-codes.md lists them all."
+    "bits, 34 a replayed step raised, 130 Ctrl-C or SIGTERM; docs/exit-codes.md lists them all."
 )
 
 
@@ -75,6 +75,12 @@ def closing_line(result: Result) -> str:
     return "; ".join(
         [f"{reached} after {counts}", *notes, f"model {result.sha256}", str(result.directory)]
     )
+
+
+def took_effect(faults: Mapping[str, int]) -> str:
+    """Return how often each kind of a fault plan took effect as a line for people."""
+    counts = ", ".join(f"{kind} {count}" for kind, count in sorted(faults.items()))
+    return f"faults that took effect: {counts or 'none'}"
 
 
 def summary(result: Result) -> dict[str, Any]:

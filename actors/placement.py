@@ -17,6 +17,12 @@ if TYPE_CHECKING:
     from actors.declared import ActorNode
 
 _ON_PROCESSES = (Churn, CrashPoint, Freeze, Full, Kill, Skew, Slow, Torn)
+
+
+class UnknownProcess(GraphError):  # noqa: N818  (the sentence is the name, as in the field's APIs)
+    """A fault plan that names a process which does not exist."""
+
+
 _WORKER = re.compile(r"p(0|[1-9][0-9]*)\Z")
 
 
@@ -76,7 +82,8 @@ def check_names(graph: str, nodes: Mapping[str, str], on: Deployment) -> None:
     """Refuse faults and environments for processes that do not exist.
 
     Raises:
-        GraphError: the fault plan or ``env=`` names one.
+        UnknownProcess: the fault plan names one.
+        GraphError: ``env=`` names one.
     """
     places = sorted(set(nodes.values()) - {graph})
     faults = None if isinstance(on, Inline) else on.faults
@@ -89,7 +96,7 @@ def check_names(graph: str, nodes: Mapping[str, str], on: Deployment) -> None:
                     f"the fault plan names process {name!r}, which does not exist; "
                     f"{among(name, there)}"
                 )
-                raise GraphError(msg)
+                raise UnknownProcess(msg)
     if isinstance(on, Processes):
         for name in on.env:
             if name not in nodes and name not in places:

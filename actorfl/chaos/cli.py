@@ -14,6 +14,7 @@ import typer
 
 from actorfl.exitcodes import ExitCode
 from actorfl.saying import Output, fail, sentence_and_code
+from actorfl.stopping import interruptible
 
 
 def chaos(  # noqa: PLR0917  (typer turns parameters into arguments and options)
@@ -50,7 +51,7 @@ def chaos(  # noqa: PLR0917  (typer turns parameters into arguments and options)
     try:
         from actorfl.chaos import command
 
-        with contextlib.redirect_stdout(sys.stderr):  # a task may print
+        with interruptible(), contextlib.redirect_stdout(sys.stderr):  # a task may print
             if replay is not None:
                 shown = progress if as_json else say
                 told = command.again(file, settings or [], replay, shown.line)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import shlex
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from actorfl.chaos import scenario
+from actorfl.chaos import plans, scenario
 from actorfl.rundir import shown, unusable
-from actors.faults.plan import FaultPlan
+from actorfl.saying import counted, took_effect
+from actorfl.until import Rounds
 from actors.testing.chaos import Failed, Played, Report, explore, replay
 
 _SCENARIO = "actorfl.chaos.scenario:scenario"
@@ -51,9 +54,12 @@ def chaos(
         RunDirectoryError: a schedule cannot be written.
     """
     run, settled = scenario.read(file, settings)  # refused here, not in a process of its own
+    _writable(out)
+    assert isinstance(run.until, Rounds)
     say(
-        f"{run.name}: {len(seeds)} fault schedules, {settled.processes} simulated worker "
-        f"processes, {run.until}"
+        f"{run.name}: {counted(len(seeds), 'fault schedule')}, "
+        f"{counted(settled.processes, 'simulated worker process', 'simulated worker processes')}, "
+        f"{counted(run.until.rounds, 'round')}"
     )
     say_progress = _Progress(len(seeds), say)
 
@@ -87,10 +93,11 @@ def again(file: Path, settings: Sequence[str], schedule: Path, say: Say) -> dict
 
     Raises:
         ConfigError: the configuration is refused.
-        UsageError: the file holds no schedule.
+        MissingFile: the file of the schedule cannot be read.
+        UsageError: it holds no schedule, or one for processes that do not exist.
     """
     run, settled = scenario.read(file, settings)
-    plan = FaultPlan.from_file(schedule)
+    plan = plans.read(schedule)
     evidence, broken = replay(scenario.scenario_of(run, settled), plan)
     expected = _digest_in(schedule)
     same = None if expected is None else expected == evidence.digest
@@ -138,11 +145,11 @@ def summary_lines(report: Report, trouble: Sequence[str]) -> list[str]:
     each = report.seconds / max(1, report.seeds)
     lines = [
         (
-            f"{report.seeds} schedules in {report.seconds:.0f} s ({each:.2f} s each), "
-            f"{report.digests} different traces, {report.kills} kills, {report.restarts} restarts"
+            f"{counted(report.seeds, 'schedule')} in {report.seconds:.0f} s ({each:.2f} s each), "
+            f"{counted(report.digests, 'different trace')}, {counted(report.kills, 'kill')}, "
+            f"{counted(report.restarts, 'restart')}"
         ),
-        "faults that took effect: "
-        + ", ".join(f"{kind} {count}" for kind, count in report.faults.items()),
+        took_effect(report.faults),
     ]
     if failed:
         seeds = ", ".join(str(one.seed) for one in report.failed[:10])
@@ -180,6 +187,15 @@ def _written(failed: Failed, out: Path) -> Path:
     except OSError as error:
         raise unusable("write", path, error) from error
     return path
+
+
+def _writable(out: Path) -> None:
+    """Refuse now what would be found out when the first schedule is to be written."""
+    while not out.exists() and out != out.parent:
+        out = out.parent
+    if not out.is_dir() or not os.access(out, os.W_OK | os.X_OK):
+        reason = errno.EACCES if out.is_dir() else errno.ENOTDIR
+        raise unusable("write schedules to", out, OSError(reason, os.strerror(reason)))
 
 
 def _digest_in(schedule: Path) -> str | None:

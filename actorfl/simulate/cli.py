@@ -14,6 +14,7 @@ import typer
 
 from actorfl.exitcodes import ExitCode
 from actorfl.saying import Output, fail, row_line, sentence_and_code
+from actorfl.stopping import interruptible
 
 
 def simulate(  # noqa: PLR0917  (typer turns parameters into arguments and options)
@@ -45,11 +46,14 @@ def simulate(  # noqa: PLR0917  (typer turns parameters into arguments and optio
     try:
         from actorfl.simulate import playing, report
 
-        with contextlib.redirect_stdout(sys.stderr):  # a task may print
+        with (
+            interruptible() as stopping,
+            contextlib.redirect_stdout(sys.stderr),  # a task may print
+        ):
             run, described = playing.read(file, settings or [], nodes=nodes, accuracy=accuracy)
             progress.line(report.heading(run, described))
             outcome = playing.simulate(
-                run, described, out=out, say=progress.line, row_line=row_line
+                run, described, out=out, say=progress.line, row_line=row_line, stopping=stopping
             )
     except KeyboardInterrupt:
         signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,6 +23,7 @@ from actorfl.run import Run
 from actorfl.simulate.fleet import Fleet
 from actorfl.simulate.measuring import Curve, Meter, Staleness
 from actorfl.simulate.settings import Simulate
+from actorfl.stopping import Stopping
 from actorfl.topology import Star
 from actorfl.witness import Act, witnessed_by
 from actors import ActorSystem, Custom, Event, Simulated
@@ -143,6 +145,7 @@ def simulate(
     out: Path,
     say: Say = lambda _: None,
     row_line: Callable[[Mapping[str, Any]], str] = str,
+    stopping: Stopping | None = None,
 ) -> Outcome:
     """Carry a run out in simulated time.
 
@@ -152,8 +155,10 @@ def simulate(
         out: where the directory of the run is made.
         say: takes lines for people: progress, with both clocks.
         row_line: a line of the metrics for people.
+        stopping: of the command that is interrupted.
 
     Raises:
+        KeyboardInterrupt: it was.
         ConfigError: it was refused before anything started.
         RunDirectoryError: its directory cannot be used.
         RunFailed: it gave up.
@@ -184,7 +189,17 @@ def simulate(
         curve.row(row)
         progress.line(row_line(row))
 
+    interrupted = False
+
+    def interrupt(task: asyncio.Task[Any]) -> None:
+        nonlocal interrupted
+        interrupted = progress.over = True
+        task.cancel()
+
     async def main() -> tuple[Result, SimulationStatistics, dict[str, dict[str, int]]]:
+        task = asyncio.current_task()
+        if stopping is not None and task is not None:
+            stopping.first = partial(interrupt, task)
         async with running(run, on, out=out, on_row=on_row, on_system=on_system) as under_way:
             result = await under_way.result()
             assert under_way.simulation is not None
@@ -193,8 +208,13 @@ def simulate(
             return result, under_way.simulation.statistics(), meter.table()
 
     memo = memoised(Memo()) if settings.memo else nullcontext()
-    with memo, witnessed_by(on_act), asyncio.Runner(loop_factory=on.loop) as runner:
-        result, statistics, links = runner.run(main())
+    try:
+        with memo, witnessed_by(on_act), asyncio.Runner(loop_factory=on.loop) as runner:
+            result, statistics, links = runner.run(main())
+    except BaseException:
+        if interrupted:  # whatever else went wrong in ending it
+            raise KeyboardInterrupt from None
+        raise
     target = settings.accuracy
     return Outcome(
         result, fleet.counts, statistics, links, staleness.histogram, target,

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from actorfl import saying
 from actorfl.run import Run
 from actorfl.saying import closing_line, human_bytes
 from actorfl.simulate.fleet import counted
 from actorfl.simulate.playing import Outcome
 from actorfl.simulate.settings import Simulate
+from actorfl.until import Rounds
 
 #: Bins of the staleness that are shown in a line; the JSON has all.
 _SHOWN = 12
@@ -17,8 +19,10 @@ _SHOWN = 12
 def heading(run: Run, settings: Simulate) -> str:
     """What is about to be simulated."""
     nodes = counted(settings.classes, len(run.topology.names))
+    until = run.until
+    end = saying.counted(until.rounds, "round") if isinstance(until, Rounds) else str(until)
     shown = ", ".join(f"{count} {name}" for name, count in nodes.items())
-    return f"{run.name}: {len(run.topology.names)} simulated nodes ({shown}), {run.until}"
+    return f"{run.name}: {len(run.topology.names)} simulated nodes ({shown}), {end}"
 
 
 def summary(outcome: Outcome) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from itertools import count
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -32,6 +33,7 @@ from actors.faults.kinds import (
     Throttle,
     Torn,
 )
+from actors.suggest import meant, shown
 
 T = TypeVar("T")
 F = TypeVar("F", bound=Fault)
@@ -41,6 +43,7 @@ MOST_FAULTS: Final = 10_000
 """In one plan: each message is held against those that concern messages."""
 
 _TABLE: Final = "fault"
+_KINDS: Final = sorted(kind.__struct_config__.tag for kind in Fault.__args__)
 
 
 @dataclass(frozen=True, init=False, repr=False)
@@ -113,7 +116,7 @@ class FaultPlan:
                 f"a fault plan has no key {unknown[0]!r}; it has seed, until and [[{_TABLE}]]"
             )
         try:
-            faults = msgspec.convert(table.get(_TABLE, []), tuple[Fault, ...])
+            faults = tuple(map(_read, _tables(table), count(1)))
             seed = msgspec.convert(table.get("seed", 0), int)
             until = msgspec.convert(table.get("until", HORIZON), float)
         except msgspec.ValidationError as error:
@@ -131,7 +134,10 @@ class FaultPlan:
             text = Path(path).read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
             raise UsageError(f"cannot read the fault plan {path}: {error}") from None
-        return cls.from_toml(text)
+        try:
+            return cls.from_toml(text)
+        except UsageError as error:
+            raise UsageError(f"{path}: {error}") from None
 
     def to_toml(self) -> str:
         """As TOML that ``from_toml`` reads; what is as it is by default is left out."""
@@ -238,6 +244,31 @@ def _checked(fault: object) -> Fault:
         return msgspec.convert(msgspec.to_builtins(fault), type(fault))
     except msgspec.ValidationError as error:
         raise UsageError(f"{fault!r} cannot be: {error}") from None
+
+
+def _tables(table: Mapping[str, Any]) -> list[Any]:
+    """The tables of a plan's faults, not looked at yet."""
+    found = table.get(_TABLE, [])
+    if not isinstance(found, list):
+        raise UsageError(f"a fault plan has a list of faults; write [[{_TABLE}]] above each")
+    return found
+
+
+def _read(table: Any, number: int) -> Fault:
+    """The fault of a table, which is the so manieth of its plan."""
+    kind = table.get("kind") if isinstance(table, dict) else None
+    if kind not in _KINDS:
+        raise UsageError(
+            f"fault {number} of the plan is of no kind: {shown(kind)}; {meant(kind, _KINDS)}"
+            f"there are {', '.join(_KINDS)}"
+        )
+    try:
+        fault: Fault = msgspec.convert(table, Fault)
+    except msgspec.ValidationError as error:
+        # Where it is within a fault alone: "$" is the fault itself.
+        sentence = str(error).removesuffix(" - at `$`").replace("`$.", "`")
+        raise UsageError(f"fault {number} of the plan, {kind!r}, cannot be: {sentence}") from None
+    return fault
 
 
 def _written(fault: Fault) -> dict[str, Any]:

@@ -263,7 +263,9 @@ class _Pool:
         os.close(process.writing)
         os.close(process.reading)
         try:
-            process.child.wait(_WAIT if ended or process.told is None else 0.0)
+            # One that plays, or plays undisturbed before its first seed, has nothing to end.
+            idle = process.ready and process.told is None
+            process.child.wait(_WAIT if ended or idle else 0.0)
         except subprocess.TimeoutExpired:
             process.child.kill()
             process.child.wait()

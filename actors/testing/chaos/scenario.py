@@ -135,16 +135,33 @@ class Scenario(Generic[R]):
             raise UsageError("the simulation of a scenario is undisturbed; leave out its faults")
 
     def broken(self, evidence: Evidence[R]) -> dict[str, str]:
-        """What does not hold of a play: a sentence by invariant."""
+        """What does not hold of a play: a sentence by invariant; one that raises, too.
+
+        Raises:
+            UsageError: an invariant returned neither None nor a sentence.
+        """
         found = {}
         for invariant in (*self.always, *self.invariants):
             # What an invariant looks at may not be there after an error.
             if evidence.error is not None and invariant not in self.always:
                 continue
-            sentence = invariant(evidence)
+            sentence = _judged(invariant, evidence)
             if sentence is not None:
                 found[name_of(invariant)] = sentence
         return found
+
+
+def _judged(invariant: Invariant, evidence: Evidence[Any]) -> str | None:
+    try:
+        sentence: object = invariant(evidence)
+    except Exception as error:  # noqa: BLE001  (a play that it cannot judge is one to look at)
+        return f"it could not be judged: {type(error).__name__}: {error}"
+    if sentence is not None and not isinstance(sentence, str):
+        raise UsageError(
+            f"the invariant {name_of(invariant)!r} returned {sentence!r}; return None where all is "
+            "well, else a sentence that says what is not"
+        )
+    return sentence
 
 
 def name_of(invariant: Invariant) -> str:

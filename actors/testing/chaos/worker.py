@@ -6,6 +6,7 @@ error. It ends when nobody tells it anything any more.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import time
@@ -17,6 +18,7 @@ import msgspec
 from actors import code
 from actors.errors import UsageError
 from actors.faults.plan import FaultPlan
+from actors.placement import UnknownProcess
 from actors.testing.chaos.generator import generate
 from actors.testing.chaos.looking import settled
 from actors.testing.chaos.playing import play, undisturbed
@@ -101,8 +103,14 @@ class Player:
         )
 
     def judged(self, plan: FaultPlan) -> tuple[Evidence[Any], dict[str, str]]:
-        """Play a schedule; what it left, and what of it does not hold."""
+        """Play a schedule; what it left, and what of it does not hold.
+
+        Raises:
+            UsageError: it names processes that do not exist, or an invariant judges by no sentence.
+        """
         evidence = play(self.scenario, plan, self.reference)
+        if isinstance(evidence.error, UnknownProcess):  # the plan does not fit, nothing broke
+            raise UsageError(str(evidence.error))
         return evidence, self.scenario.broken(evidence)
 
     def played(self, seed: int) -> Played:
@@ -147,7 +155,9 @@ def main(reading: int, writing: int) -> None:
     with os.fdopen(reading, "rb") as ins, os.fdopen(writing, "wb", buffering=0) as outs:
 
         def say(what: Said) -> None:
-            outs.write(msgspec.json.encode(what) + b"\n")
+            # Who explores may have ended, or been told by another process why nothing can be.
+            with contextlib.suppress(BrokenPipeError):
+                outs.write(msgspec.json.encode(what) + b"\n")
 
         job = msgspec.json.decode(ins.readline(), type=Job)
         try:
@@ -159,7 +169,11 @@ def main(reading: int, writing: int) -> None:
             say(Said(ready=True))
             for line in ins:
                 word, _, number = line.decode().strip().partition(" ")
-                if word == "play":
-                    say(Said(played=player.played(int(number))))
-                else:
-                    say(Said(failed=player.shortened(int(number))))
+                try:
+                    if word == "play":
+                        say(Said(played=player.played(int(number))))
+                    else:
+                        say(Said(failed=player.shortened(int(number))))
+                except UsageError as error:
+                    say(Said(trouble=str(error)))
+                    return

@@ -1,0 +1,66 @@
+"""Ctrl-C and SIGTERM of the commands that have nothing to end in order."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Final
+
+from actorfl.exitcodes import ExitCode
+
+WITHIN: Final = 4.5
+"""Seconds of real time after which a command that was interrupted ends, whatever it is at."""
+
+
+class Stopping:
+    """What a first signal does.
+
+    Attributes:
+        first: is called by it; None while KeyboardInterrupt is what it raises.
+    """
+
+    first: Callable[[], object] | None = None
+
+
+@contextmanager
+def interruptible(within: float = WITHIN) -> Iterator[Stopping]:
+    """Let SIGTERM do what Ctrl-C does, and end the process in any case.
+
+    Where nothing but this process is under way, what it leaves is as whole as after a kill. So who
+    is interrupted once more, or takes longer than ``within`` seconds, ends at once with 130: a
+    simulated shutdown takes virtual time, of which ten thousand nodes make minutes.
+    """
+    stopping = Stopping()
+    limit: threading.Timer | None = None
+
+    def at_once() -> None:
+        os.write(2, b"actorfl: interrupted\n")
+        os._exit(ExitCode.INTERRUPTED)
+
+    def stopped(_number: int, _frame: FrameType | None) -> None:
+        nonlocal limit
+        if limit is not None:
+            at_once()
+        limit = threading.Timer(within, at_once)
+        limit.daemon = True
+        limit.start()
+        if stopping.first is None:
+            raise KeyboardInterrupt
+        stopping.first()
+
+    try:
+        before = [(each, signal.signal(each, stopped)) for each in (signal.SIGINT, signal.SIGTERM)]
+    except ValueError:  # not in the main thread, which alone is interrupted
+        yield stopping
+        return
+    try:
+        yield stopping
+    finally:
+        if limit is not None:
+            limit.cancel()
+        for each, handler in before:
+            signal.signal(each, handler)
