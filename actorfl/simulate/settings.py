@@ -9,6 +9,7 @@ from itertools import pairwise
 from typing import Final, TypeAlias
 
 from actorfl.errors import WrongValue
+from transports.limits import Limits
 
 Quantiles: TypeAlias = float | tuple[float, ...]
 """One number for all nodes of a class, or a table of quantiles from the smallest to the largest at
@@ -24,6 +25,10 @@ _MOST_CLASSES = 64
 _SEED_MAX = 2**63 - 1
 #: Seconds of a fit where nothing is said, as ``Simulated(compute=…)`` has it.
 _FIT = 0.1
+
+
+#: Seconds within which a node must be answered by its launcher to come up at all.
+_HELLO = Limits().hello_timeout
 
 
 def check(name: str, value: Quantiles, *, above: bool = False) -> None:
@@ -153,7 +158,8 @@ class Simulate:
         classes: of worker nodes; one of them all where not given.
 
     Raises:
-        WrongValue: a number out of range, or two classes of one name.
+        WrongValue: a number out of range, or two classes of one name, or latencies with which no
+            node of a class could come up.
     """
 
     nodes: int | None = None
@@ -175,6 +181,19 @@ class Simulate:
         if not 1 <= len(self.classes) <= _MOST_CLASSES:
             need = f"from 1 to {_MOST_CLASSES} tables"
             raise WrongValue("classes of simulate", need, len(self.classes))
+        for each in self.classes:
+            way = 2 * (_least(each.latency) + _least(self.central.latency))
+            if way >= _HELLO:
+                raise WrongValue(
+                    f"latency of class {each.name!r}",
+                    f"in seconds, and so small that an answer takes less than {_HELLO:g} s, or no "
+                    "node could come up",
+                    each.latency,
+                )
         names = [each.name for each in self.classes]
         if len(set(names)) < len(names):
             raise WrongValue("names of the classes of simulate", "distinct", names)
+
+
+def _least(value: Quantiles) -> float:
+    return value[0] if isinstance(value, tuple) else value

@@ -43,7 +43,7 @@ MOST_FAULTS: Final = 10_000
 """In one plan: each message is held against those that concern messages."""
 
 _TABLE: Final = "fault"
-_KINDS: Final = sorted(kind.__struct_config__.tag for kind in Fault.__args__)
+_KINDS: Final = {str(kind.__struct_config__.tag): kind for kind in Fault.__args__}
 
 
 @dataclass(frozen=True, init=False, repr=False)
@@ -257,16 +257,20 @@ def _tables(table: Mapping[str, Any]) -> list[Any]:
 def _read(table: Any, number: int) -> Fault:
     """The fault of a table, which is the so manieth of its plan."""
     kind = table.get("kind") if isinstance(table, dict) else None
-    if kind not in _KINDS:
+    if not isinstance(kind, str) or kind not in _KINDS:
+        kinds = sorted(_KINDS)
         raise UsageError(
-            f"fault {number} of the plan is of no kind: {shown(kind)}; {meant(kind, _KINDS)}"
-            f"there are {', '.join(_KINDS)}"
+            f"fault {number} of the plan is of no kind: {shown(kind)}; {meant(kind, kinds)}"
+            f"there are {', '.join(kinds)}"
         )
     try:
         fault: Fault = msgspec.convert(table, Fault)
     except msgspec.ValidationError as error:
         # Where it is within a fault alone: "$" is the fault itself.
         sentence = str(error).removesuffix(" - at `$`").replace("`$.", "`")
+        if "unknown field" in sentence:
+            keys = (each.name for each in msgspec.structs.fields(_KINDS[kind]))
+            sentence = f"{sentence}; it has {', '.join(keys)}"
         raise UsageError(f"fault {number} of the plan, {kind!r}, cannot be: {sentence}") from None
     return fault
 

@@ -133,25 +133,27 @@ def test_a_command_line_that_is_not_understood_ends_with_2(arguments: list[str])
 
 
 @pytest.mark.parametrize(
-    ("deploy", "plan", "words"),
+    ("deploy", "plan", "code", "words"),
     [
-        ("inline", "", "nothing can go wrong in one process; give --deploy simulated=N"),
-        ("simulated=2", None, "cannot read the fault plan"),
-        ("simulated=2", "=", "the fault plan is no TOML"),
-        ("simulated=2", "[[fault]]\nkind = 'drop'\np = 2.0", "<= 1.0 - at `$[0].p`"),
-        ("processes=2", "[[fault]]\nkind = 'torn'", "happens to simulated disks alone"),
+        ("inline", "", ExitCode.USAGE, "nothing can go wrong in one process; give --deploy"),
+        ("simulated=2", None, ExitCode.MISSING_FILE, "plan.toml: no such file"),
+        ("simulated=2", "=", ExitCode.CONFIG, "plan.toml: the fault plan is no TOML"),
+        ("simulated=2", "[[fault]]\nkind = 'drop'\np = 2.0", ExitCode.CONFIG, "<= 1.0 - at `p`"),
+        ("processes=2", "[[fault]]\nkind = 'torn'", ExitCode.CONFIG, "simulated disks alone"),
     ],
 )
-def test_a_fault_plan_that_cannot_be_or_cannot_be_carried_out_ends_with_2(
-    deploy: str, plan: str | None, words: str, tmp_path: Path
+def test_a_fault_plan_that_cannot_be_or_cannot_be_carried_out_is_refused(
+    deploy: str, plan: str | None, code: ExitCode, words: str, tmp_path: Path
 ) -> None:
     file = tmp_path / "plan.toml"
     if plan is not None:
         file.write_text(plan)
     result = actorfl("run", DIGITS, "--out", tmp_path, "--deploy", deploy, "--faults", file)
-    assert result.exit_code == ExitCode.USAGE
-    said = " ".join(re.sub("[│╭╮╰╯─]", " ", result.stderr).split())
-    assert words in said
+    if code is ExitCode.USAGE:
+        assert result.exit_code == code
+        assert words in " ".join(re.sub("[│╭╮╰╯─]", " ", result.stderr).split())
+    else:
+        assert_refused(result, code, words)
     assert list(tmp_path.glob("digits-*")) == []
 
 

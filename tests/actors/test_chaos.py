@@ -7,7 +7,9 @@ import gc
 import subprocess
 import sys
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import pytest
 
@@ -179,6 +181,37 @@ def no_one(evidence: Evidence[int]) -> str | None:
 def test_what_does_not_hold_without_faults_is_refused() -> None:
     with pytest.raises(UsageError, match="without any fault 'no one' does not hold: it is one"):
         explore(Scenario(_always_wrong, ("p0",), (no_one,)), range(3))
+
+
+def says_yes(evidence: Evidence[int]) -> str | None:
+    return cast("str", True)  # as who asserts would write it
+
+
+def looks_for_more(evidence: Evidence[int]) -> str | None:
+    raise KeyError("total")
+
+
+def test_an_invariant_that_does_not_judge_is_told_of() -> None:
+    with pytest.raises(UsageError, match="the invariant 'says yes' returned True; return None"):
+        replay(Scenario(_always_wrong, ("p0",), (says_yes,)), FaultPlan())
+    sentence = "'looks for more' does not hold: it could not be judged: KeyError: 'total'"
+    with pytest.raises(UsageError, match=sentence):
+        replay(Scenario(_always_wrong, ("p0",), (looks_for_more,)), FaultPlan())
+
+
+elsewhere = replace(counter.right, nodes=("p9",), kinds=("kill",))
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_a_schedule_for_a_process_that_does_not_exist_is_refused_and_no_failure(jobs: int) -> None:
+    def played() -> None:
+        if jobs == 1:
+            replay(counter.right, FaultPlan(Kill("p9", 1.0)))
+        else:
+            explore("tests.actors.test_chaos:elsewhere", range(3), jobs=jobs)
+
+    with pytest.raises(UsageError, match=r"names process 'p9', which does not exist; there are "):
+        played()
 
 
 @pytest.mark.parametrize(

@@ -139,9 +139,18 @@ def test_lists_in_a_plan_made_by_hand_are_tuples_as_those_that_are_read() -> Non
 @pytest.mark.parametrize(
     ("text", "why"),
     [
-        ('[[fault]]\nkind = "drop"\np = 1.5', r"<= 1.0 - at `\$\[0\].p`"),
-        ('[[fault]]\nkind = "droop"', "Invalid value 'droop'"),
-        ('[[fault]]\nkind = "drop"\nq = 0.5', "unknown field `q`"),
+        (
+            '[[fault]]\nkind = "drop"\np = 1.5',
+            r"^fault 1 of the plan, 'drop', cannot be: .*<= 1.0 - at `p`$",
+        ),
+        (
+            '[[fault]]\nkind = "droop"',
+            r"of no kind: 'droop'; did you mean 'drop'\? there are churn, .*, torn$",
+        ),
+        (
+            '[[fault]]\nkind = "drop"\nq = 0.5',
+            "unknown field `q`; it has p, after, before, source, ",
+        ),
         ('[[fault]]\nkind = "kill"\nnode = "p0"', "missing required field `at`"),
         (
             '[[fault]]\nkind = "drop"\nafter = 3.0\nbefore = 2.0',
@@ -156,6 +165,12 @@ def test_lists_in_a_plan_made_by_hand_are_tuples_as_those_that_are_read() -> Non
             '[[fault]]\nkind = "crash"\npoint = "a"\naction = "raise"\nactor = "/b"',
             "'a' tells neither actor nor message; only actor.message and actor.handled do",
         ),
+        ("[[fault]]\np = 0.5", "of no kind: None; there are churn"),
+        (
+            '[[fault]]\nkind = "drop"\n[[fault]]\nkind = ["cut"]',
+            "fault 2 of the plan is of no kind",
+        ),
+        ('[fault]\nkind = "drop"', r"write \[\[fault\]\] above each"),
         ("until = 0.0", "must be finite and above 0"),
         ("until = inf", "must be finite and above 0"),
         ("seed = 1.5", "Expected `int`"),

@@ -319,9 +319,20 @@ def test_a_run_is_shortened_and_its_budget_never_exhausted(toml: Path) -> None:
 def test_a_schedule_that_is_none_is_refused(toml: Path, tmp_path: Path) -> None:
     schedule = tmp_path / "schedule.toml"
     schedule.write_text("[[fault]]\nkind = 'dorp'\n")
-    result = CliRunner().invoke(app, ["chaos", str(toml), "--replay", str(schedule)])
+    words = ["chaos", str(toml), "--replay"]
+    result = CliRunner().invoke(app, [*words, str(schedule)])
     assert result.exit_code == ExitCode.CONFIG
-    assert "fault plan" in result.stderr
+    assert f"{schedule}: fault 1 of the plan is of no kind: 'dorp'; did you mean" in result.stderr
+    result = CliRunner().invoke(app, [*words, str(tmp_path / "nothing.toml")])
+    assert result.exit_code == ExitCode.MISSING_FILE
+
+
+def test_schedules_that_could_not_be_left_anywhere_are_refused_before_any_is_played(
+    toml: Path,
+) -> None:
+    result = CliRunner().invoke(app, ["chaos", str(toml), "--out", str(toml / "below")])
+    assert result.exit_code == ExitCode.RUN_DIRECTORY
+    assert result.stderr.startswith(f"actorfl: cannot write schedules to {toml}: ")
 
 
 # -- digits ----------------------------------------------------------------------------------------

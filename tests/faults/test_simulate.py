@@ -21,6 +21,7 @@ from actorfl.simulate.fleet import Fleet, counted
 from actorfl.simulate.measuring import Curve, Staleness
 from actorfl.simulate.playing import read, simulate
 from actorfl.simulate.settings import Link, NodeClass, Simulate
+from actorfl.stopping import Stopping
 from actorfl.witness import Act
 
 pytestmark = pytest.mark.timeout(120)
@@ -242,6 +243,21 @@ def test_two_ends_add_their_delays_and_the_smaller_bandwidth_counts() -> None:
     assert fleet.link("p0", "p0") == "within a node"
 
 
+def test_who_is_interrupted_is_told_of_no_node_that_ends(toml: Path, tmp_path: Path) -> None:
+    stopping, said = Stopping(), list[str]()
+
+    def say(line: str) -> None:
+        said.append(line)
+        if len(said) == 1:
+            assert stopping.first is not None
+            stopping.first()
+
+    run, settings = read(toml, nodes=2)
+    with pytest.raises(KeyboardInterrupt):
+        simulate(run, settings, out=tmp_path / "runs", say=say, stopping=stopping)
+    assert len(said) == 1
+
+
 # -- what is refused -------------------------------------------------------------------------------
 
 
@@ -254,6 +270,7 @@ def test_two_ends_add_their_delays_and_the_smaller_bandwidth_counts() -> None:
         ("compute = nan", [], "compute must be finite and at least 0, got nan", 14),
         ("latency = [2.0, 1.0]", [], "must be in ascending order", 14),
         ("latency = [2.0]", [], "must be from 2 to 1001 quantiles", 14),
+        ("latency = [15, 300]", [], "in seconds, and so small that an answer takes less", 14),
         ("share = 0.5", [], "add up to 0.5, not to 1", 15),
         ("share = 1.5", [], "share must be above 0 and at most 1", 14),
         ("count = 3", [], "have 3 nodes, and 4 are simulated; give --nodes 3", 15),
