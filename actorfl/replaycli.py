@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from actorfl.exitcodes import ExitCode
-from actorfl.saying import Output, fail, sentence_and_code
+from actorfl.saying import Output, fail, sentence_and_code, terminable
 
 
 def replay(  # noqa: PLR0917  (typer turns parameters into arguments and options)
@@ -34,7 +34,8 @@ def replay(  # noqa: PLR0917  (typer turns parameters into arguments and options
     from actorfl.cli import _shown
 
     try:
-        with contextlib.redirect_stdout(sys.stderr) if as_json else contextlib.nullcontext():
+        aside = contextlib.redirect_stdout(sys.stderr) if as_json else contextlib.nullcontext()
+        with aside, terminable():
             from actorfl import replaying
             from actorfl.debugging import Left
 

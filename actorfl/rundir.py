@@ -248,7 +248,10 @@ def refuse_another(path: Path, run: Run) -> None:
             changed.
         RunDirectoryError: it cannot be read.
     """
-    changes = differing(_stored(path / "configuration.json"), run.canonical())
+    stored = _stored(path / "configuration.json")
+    if stored is None:
+        raise NothingToResume(path, "configuration.json is missing")
+    changes = differing(stored, run.canonical())
     if changes:
         raise DifferentConfiguration(path, changes)
 
@@ -263,7 +266,7 @@ def _stored(canonical: Path) -> dict[str, Any] | None:
         return None
     except OSError as error:
         raise unusable("read", canonical, error) from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise NothingToResume(path, f"{canonical.name} is damaged") from error
     if not isinstance(stored, dict):
         raise NothingToResume(path, f"{canonical.name} is not a configuration")

@@ -49,6 +49,9 @@ class CrashPointReached(ActorError):  # noqa: N818  (it is what was ordered, not
 
 _Pattern = Annotated[str, Meta(min_length=1, max_length=256)]
 
+MOST_COUNT: Final = 2**63 - 1
+"""Of passages, starts and clocks: what travels to processes is a number of 64 bits."""
+
 
 class AtClock(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The first passage of a point in this clock.
@@ -57,7 +60,7 @@ class AtClock(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         clock: as the point tells it; points that tell none never match.
     """
 
-    clock: Annotated[int, Meta(ge=0)]
+    clock: Annotated[int, Meta(ge=0, le=MOST_COUNT)]
 
 
 class CrashPoint(
@@ -85,8 +88,8 @@ class CrashPoint(
 
     point: Annotated[str, Meta(min_length=1)]
     action: str
-    at: Annotated[int, Meta(ge=1)] | AtClock = 1
-    start: Annotated[int, Meta(ge=0)] = 0
+    at: Annotated[int, Meta(ge=1, le=MOST_COUNT)] | AtClock = 1
+    start: Annotated[int, Meta(ge=0, le=MOST_COUNT)] = 0
     node: str | None = None
     actor: _Pattern = "*"
     message: _Pattern = "*"

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from actors.crashpoints import CrashPoint
 from actors.deploy import Deployment, Inline, Processes, check_deployment
 from actors.errors import GraphError
+from actors.faults.churn import MOST_SESSIONS, sessions
 from actors.faults.kinds import Churn, Freeze, Full, Kill, Skew, Slow, Torn
 from actors.suggest import among
 
@@ -97,6 +98,15 @@ def check_names(graph: str, nodes: Mapping[str, str], on: Deployment) -> None:
                     f"{among(name, there)}"
                 )
                 raise UnknownProcess(msg)
+        for churn in faults.of(Churn):
+            names = sum(fnmatchcase(place, churn.node) for place in places)
+            count = names * sessions(churn, faults.until)
+            if count > MOST_SESSIONS:
+                msg = (
+                    f"{churn} has about {count:.0f} sessions, more than {MOST_SESSIONS}; give "
+                    "longer ones, or an earlier end"
+                )
+                raise GraphError(msg)
     if isinstance(on, Processes):
         for name in on.env:
             if name not in nodes and name not in places:

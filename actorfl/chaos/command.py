@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import shlex
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -64,7 +65,7 @@ def chaos(
     say_progress = _Progress(len(seeds), say)
 
     def on_failed(failed: Failed) -> None:
-        path = _written(failed, out)
+        path = written(failed, out)
         words = ["actorfl", "chaos", str(file)]
         words += [word for setting in settings for word in ("--set", setting)]
         say(told(failed, shlex.join([*words, "--replay", str(shown(path))])))
@@ -154,6 +155,12 @@ def summary_lines(report: Report, trouble: Sequence[str]) -> list[str]:
     if failed:
         seeds = ", ".join(str(one.seed) for one in report.failed[:10])
         lines.append(f"{failed} failed: seed {seeds}{' and more' if failed > 10 else ''}")
+        left = next((one for one in report.failed if not one.plan), None)
+        if left is not None:
+            lines.append(
+                "not all were shortened; this does so with one of them: "
+                f"--first {left.seed} --seeds 1"
+            )
     lines += trouble
     if not failed and not trouble:
         lines.append("everything held under every schedule")
@@ -177,10 +184,15 @@ class _Progress:
             self._say(f"{self._played}/{self._seeds} played, {self._failed} failed")
 
 
-def _written(failed: Failed, out: Path) -> Path:
+def written(failed: Failed, out: Path) -> Path:
+    """Leave the schedule of a failed seed in a directory; the file.
+
+    Raises:
+        RunDirectoryError: it cannot be written.
+    """
     path = out / f"chaos-{failed.seed}.toml"
-    broken = "".join(f"# {name}: {sentence}\n" for name, sentence in failed.broken.items())
-    text = f"{broken}{_DIGEST}{failed.digest}\n{failed.plan}"
+    broken = "".join(_commented(f"{name}: {said}") for name, said in failed.broken.items())
+    text = f"{_DIGEST}{failed.digest}\n{broken}{failed.plan}"
     try:
         out.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
@@ -196,6 +208,12 @@ def _writable(out: Path) -> None:
     if not out.is_dir() or not os.access(out, os.W_OK | os.X_OK):
         reason = errno.EACCES if out.is_dir() else errno.ENOTDIR
         raise unusable("write schedules to", out, OSError(reason, os.strerror(reason)))
+
+
+def _commented(text: str) -> str:
+    """As comments of TOML, which may hold no control characters: an exception's text has lines."""
+    lines = (re.sub(r"[^\t -~\x80-\U0010ffff]", "?", line) for line in text.splitlines())
+    return "".join(f"# {line}\n" for line in lines)
 
 
 def _digest_in(schedule: Path) -> str | None:

@@ -14,6 +14,9 @@ from transports import Rng
 SHORTEST = 1e-3
 """Seconds: a session or an absence takes at least this long, so that a table of zeros ends."""
 
+MOST_SESSIONS = 1_000_000
+"""Of all nodes by one ``Churn``: each is a timer of the launcher from its start on."""
+
 
 def departures(churn: Churn, node: str, until: float, rng: Rng) -> Iterator[Kill]:
     """When a node leaves, and for how long, in order of time.
@@ -38,6 +41,13 @@ def departures(churn: Churn, node: str, until: float, rng: Rng) -> Iterator[Kill
         down = min(down, end - at)
         yield Kill(node, at, down)
         at += down + max(SHORTEST, _session(churn.session, rng))
+
+
+def sessions(churn: Churn, until: float) -> float:
+    """About how many sessions each node has in a plan that ends at ``until`` seconds."""
+    end = until if churn.before is None else min(churn.before, until)
+    mean = max(SHORTEST, _mean(churn.session))
+    return max(0.0, end - churn.after) * (1.0 - churn.offline) / mean
 
 
 def _mean(session: float | tuple[float, ...]) -> float:

@@ -9,10 +9,13 @@ from typing import Annotated, Final, Literal
 import msgspec
 from msgspec import Meta
 
-from actors.crashpoints import CrashPoint
+from actors.crashpoints import MOST_COUNT, CrashPoint
 
 Probability = Annotated[float, Meta(ge=0.0, le=1.0)]
+MOST_SECONDS: Final = 1e9
+"""Thirty years: what is counted in nanoseconds, as clocks are, still fits into 64 bits."""
 Seconds = Annotated[float, Meta(ge=0.0)]
+Round = Annotated[int, Meta(ge=0, le=MOST_COUNT)]
 Pattern = Annotated[str, Meta(min_length=1, max_length=256)]
 
 ALL: Final = "*"
@@ -23,6 +26,8 @@ def _finite(fault: msgspec.Struct, *names: str) -> None:
         value = getattr(fault, name)
         if value is not None and not math.isfinite(value):
             raise ValueError(f"{name} of {fault} must be finite: a run ends when faults end")
+        if value is not None and abs(value) > MOST_SECONDS:
+            raise ValueError(f"{name} of {fault} is more than {MOST_SECONDS:g} s")
 
 
 class Timed(
@@ -68,7 +73,7 @@ class OnMessages(Timed, frozen=True, kw_only=True):
     target: Pattern = ALL
     actor: Pattern = ALL
     message: Pattern = ALL
-    rounds: tuple[Annotated[int, Meta(ge=0)], Annotated[int, Meta(ge=0)]] | None = None
+    rounds: tuple[Round, Round] | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -309,7 +314,7 @@ class Churn(Timed, frozen=True, tag="churn"):
     """
 
     offline: Annotated[float, Meta(ge=0.0, lt=1.0)]
-    session: Annotated[float, Meta(gt=0.0)] | tuple[Annotated[float, Meta(ge=0.0)], ...]
+    session: Annotated[float, Meta(gt=0.0)] | tuple[Seconds, ...]
     node: Pattern = ALL
 
     def __post_init__(self) -> None:

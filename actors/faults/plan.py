@@ -18,6 +18,7 @@ from actors import tomlwriter
 from actors.crashpoints import CrashPoint
 from actors.errors import UsageError
 from actors.faults.kinds import (
+    MOST_SECONDS,
     Corrupt,
     Cut,
     Delay,
@@ -41,6 +42,9 @@ F = TypeVar("F", bound=Fault)
 HORIZON: Final = 60.0
 MOST_FAULTS: Final = 10_000
 """In one plan: each message is held against those that concern messages."""
+
+MOST_BYTES: Final = 16 << 20
+"""Of a file that holds a plan: ``MOST_FAULTS`` take a tenth."""
 
 _TABLE: Final = "fault"
 _KINDS: Final = {str(kind.__struct_config__.tag): kind for kind in Fault.__args__}
@@ -85,6 +89,8 @@ class FaultPlan:
                 f"until={until!r} of a fault plan must be finite and above 0: a run ends when "
                 "faults end"
             )
+        if until > MOST_SECONDS:
+            raise UsageError(f"until={until:g} of a fault plan is more than {MOST_SECONDS:g} s")
         if len(self.faults) > MOST_FAULTS:
             raise UsageError(f"{len(self.faults)} faults are more than the {MOST_FAULTS} of a plan")
 
@@ -101,6 +107,11 @@ class FaultPlan:
             table = tomllib.loads(text)
         except tomllib.TOMLDecodeError as error:
             raise UsageError(f"the fault plan is no TOML: {error}") from None
+        except RecursionError:
+            raise UsageError(
+                "the fault plan holds tables in tables, deeper than it can be read; a fault is "
+                f"one [[{_TABLE}]]"
+            ) from None
         return cls.from_table(table)
 
     @classmethod
@@ -131,9 +142,13 @@ class FaultPlan:
             UsageError: the file cannot be read, or holds no plan.
         """
         try:
-            text = Path(path).read_text(encoding="utf-8")
+            with Path(path).open("rb") as file:
+                content = file.read(MOST_BYTES + 1)
+            text = content[:MOST_BYTES].decode()
         except (OSError, UnicodeDecodeError) as error:
             raise UsageError(f"cannot read the fault plan {path}: {error}") from None
+        if len(content) > MOST_BYTES:
+            raise UsageError(f"{path} has more than {MOST_BYTES} bytes; is it a fault plan?")
         try:
             return cls.from_toml(text)
         except UsageError as error:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
 import subprocess
 import sys
+import time
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -145,7 +147,7 @@ def test_processes_of_their_own_play_the_same() -> None:
 
 async def _exits(on: Simulated) -> None:
     if on.faults.seed == 1:
-        sys.exit(3)
+        os._exit(3)
 
 
 exits = Scenario(_exits, ("p0",), seconds=1.0)
@@ -157,6 +159,69 @@ def test_a_process_that_dies_is_a_failed_seed_and_the_others_are_played() -> Non
     (failed,) = report.failed
     assert failed.seed == 1
     assert failed.broken == {"ends": "the process that played it ended with 3"}
+
+
+async def _quits(on: Simulated) -> None:
+    if on.faults.seed == 1:
+        sys.exit("\udcff is no UTF-8")
+
+
+quits = Scenario(_quits, ("p0",), seconds=1.0)
+
+
+def test_a_play_that_would_end_its_process_is_judged_like_any_that_raises() -> None:
+    told = {"ends": "it raised SystemExit: \\udcff is no UTF-8"}
+    here = explore(quits, range(3))
+    there = explore("tests.actors.test_chaos:quits", range(3), jobs=1)
+    for report in (here, there):
+        assert report.seeds == 3
+        (failed,) = report.failed
+        assert (failed.seed, failed.broken) == (1, told)
+        assert failed.faults == 1, "it was shortened"
+
+
+async def _blocks(on: Simulated) -> None:
+    if on.faults.seed == 1:
+        sys.stderr.write("blocks\n")
+        time.sleep(100)  # noqa: ASYNC251  (as one that waits for a thread for ever)
+
+
+blocks = Scenario(_blocks, ("p0",), seconds=1.0)
+
+
+def test_a_play_that_blocks_is_killed_and_the_others_are_played(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sys.modules["actors.testing.chaos.explore"], "LONGEST_PLAY", 3.0)
+    report = explore("tests.actors.test_chaos:blocks", range(3), jobs=1)
+    assert report.seeds == 3
+    (failed,) = report.failed
+    assert failed.broken == {"ends": "it had not ended after 3 s of real time, and was killed"}
+
+
+def test_no_process_outlives_whoever_explores() -> None:
+    script = (
+        "from actors.testing.chaos import explore\n"
+        "explore('tests.actors.test_chaos:blocks', range(3), jobs=1)"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", script], cwd=ROOT, stderr=subprocess.PIPE, text=True
+    ) as explorer:
+        assert explorer.stderr is not None
+        for line in explorer.stderr:
+            if line == "blocks\n":
+                break
+        explorer.kill()
+        # The processes that play hold its standard error open, too.
+        _, said = explorer.communicate(timeout=20.0)
+    assert not said
+
+
+def test_a_seed_that_no_plan_can_have_is_refused_before_anything_is_played() -> None:
+    with pytest.raises(UsageError, match=f"seed {2**63} of a schedule takes more than 64 bits"):
+        explore("tests.actors.test_chaos:exits", range(2**63 - 1, 2**63 + 1))
+    with pytest.raises(UsageError, match="more than 64 bits"):
+        explore("tests.actors.test_chaos:exits", [0, 2**64, 1])
 
 
 async def _never(on: Simulated) -> None:
@@ -238,6 +303,21 @@ async def _leaves(on: Simulated) -> None:
     async with counter.declared(counter.Replica).start(on=on) as live:
         if on.faults:
             _kept.append(live.system)
+
+
+async def _forgets(on: Simulated) -> None:
+    if on.faults:
+        _forgotten.append(asyncio.create_task(asyncio.Event().wait()))
+
+
+_forgotten: list[asyncio.Task[bool]] = []
+
+
+def test_a_task_that_outlives_its_play_is_told_though_its_loop_ends_it() -> None:
+    report = explore(Scenario(_forgets, ("p0",), seconds=1.0), [0])
+    _forgotten.clear()
+    (failed,) = report.failed
+    assert failed.broken["nothing is left"] == "after the end there are still 1 Task"
 
 
 def test_what_is_left_behind_is_told() -> None:

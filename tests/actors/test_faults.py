@@ -130,6 +130,11 @@ def test_a_file_holds_a_plan(tmp_path: Path) -> None:
         FaultPlan.from_file(tmp_path / "nothing.toml")
 
 
+def test_a_file_that_never_ends_is_no_plan() -> None:
+    with pytest.raises(UsageError, match="has more than 16777216 bytes; is it a fault plan"):
+        FaultPlan.from_file("/dev/zero")
+
+
 def test_lists_in_a_plan_made_by_hand_are_tuples_as_those_that_are_read() -> None:
     by_hand = FaultPlan(Partition([["p0"]]), Drop(1, rounds=[0, 1]))  # type: ignore[arg-type]  # what is tested
     assert by_hand == FaultPlan.from_toml(by_hand.to_toml())
@@ -173,6 +178,14 @@ def test_lists_in_a_plan_made_by_hand_are_tuples_as_those_that_are_read() -> Non
         ('[fault]\nkind = "drop"', r"write \[\[fault\]\] above each"),
         ("until = 0.0", "must be finite and above 0"),
         ("until = inf", "must be finite and above 0"),
+        ("until = 1e10", "is more than 1e"),
+        (
+            '[[fault]]\nkind = "kill"\nnode = "p0"\nat = 1e308\ndown = 1e308',
+            "at of .* is more than 1e",
+        ),
+        (f'[[fault]]\nkind = "drop"\nrounds = [0, {10**20}]', r"at `\$\[0\].rounds"),
+        (f'[[fault]]\nkind = "crash"\npoint = "a"\naction = "raise"\nat = {10**20}', "at"),
+        (f"fault = {'[' * 5000}{']' * 5000}", "deeper than it can be read"),
         ("seed = 1.5", "Expected `int`"),
         ("droop = 0.5", "has no key 'droop'; it has seed, until"),
         ("=", "is no TOML"),
@@ -199,6 +212,15 @@ def test_a_plan_travels_to_processes_as_it_is() -> None:
         Drop(0.1), Kill("p0", 1.5), CrashPoint(point="here", action="exit:3", node="p1"), seed=3
     )
     assert msgspec.msgpack.decode(msgspec.msgpack.encode(plan), type=FaultPlan) == plan
+
+
+def test_churn_of_more_sessions_than_anyone_can_wait_for_is_refused() -> None:
+    graph = ActorGraph("shop")
+    with graph.supervisor("root"):
+        graph.actor("echo", Adder, place=Process(), start=0)
+    plan = FaultPlan(Churn(offline=0.5, session=(0.0, 1e-9)), until=1e9)
+    with pytest.raises(GraphError, match="about 500000000000 sessions, more than 1000000; give lo"):
+        graph.validate(Processes(1, faults=plan))
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
+import signal
 import subprocess
 import sys
 from collections import Counter
@@ -17,7 +18,7 @@ from typer.testing import CliRunner
 from actorfl import memo
 from actorfl.algorithm import Algorithm
 from actorfl.algorithms.fedavg import FedAvg
-from actorfl.chaos import laws
+from actorfl.chaos import command, laws
 from actorfl.chaos.command import MOST_GROWTH
 from actorfl.chaos.scenario import read, scenario_of, shortened
 from actorfl.chaos.settings import Chaos
@@ -27,10 +28,11 @@ from actorfl.exitcodes import ExitCode
 from actorfl.memo import Impure, Memo
 from actorfl.merging import Merger
 from actorfl.rounds import Phase, Rounds, Verdict
+from actorfl.saying import terminable
 from actorfl.until import Rounds as Until
 from actorfl.witness import Act
-from actors import Corrupt, CrashPoint, Duplicate, FaultPlan
-from actors.testing.chaos import KINDS, explore, replay
+from actors import Corrupt, CrashPoint, Drop, Duplicate, FaultPlan
+from actors.testing.chaos import KINDS, Failed, explore, replay
 from tests.faults.runs import small
 from tests.faults.tasks import Tally
 
@@ -333,6 +335,34 @@ def test_schedules_that_could_not_be_left_anywhere_are_refused_before_any_is_pla
     result = CliRunner().invoke(app, ["chaos", str(toml), "--out", str(toml / "below")])
     assert result.exit_code == ExitCode.RUN_DIRECTORY
     assert result.stderr.startswith(f"actorfl: cannot write schedules to {toml}: ")
+
+
+def test_what_does_not_hold_may_have_many_lines_and_its_schedule_is_read_even_so(
+    tmp_path: Path,
+) -> None:
+    plan = FaultPlan(Drop(0.5), seed=7)
+    broken = {"ends": "it raised ValueError: one\nkind = 2\x00\x1b[0m\r# trace none\x85three"}
+    failed = Failed(
+        seed=7, broken=broken, plan=plan.to_toml(), faults=1, drawn=1, plays=1, digest="abc"
+    )
+    file = command.written(failed, tmp_path)
+    assert FaultPlan.from_file(file) == plan
+    assert command._digest_in(file) == "abc"
+
+
+def test_a_seed_that_no_plan_can_have_is_refused(toml: Path) -> None:
+    result = CliRunner().invoke(
+        app, ["chaos", str(toml), "--first", str(2**63 - 1), "--seeds", "2"]
+    )
+    assert result.exit_code == ExitCode.CONFIG
+    assert f"seed {2**63} of a schedule takes more than 64 bits" in result.stderr
+
+
+def test_sigterm_ends_a_command_as_ctrl_c_does() -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(KeyboardInterrupt), terminable():
+        signal.raise_signal(signal.SIGTERM)
+    assert signal.getsignal(signal.SIGTERM) is before
 
 
 # -- digits ----------------------------------------------------------------------------------------

@@ -15,6 +15,7 @@ from typer.testing import CliRunner, Result
 import actors
 from actorfl import Every, Rounds, Run, RunFailed
 from actorfl.cli import app
+from actorfl.errors import NothingToResume
 from actorfl.exitcodes import ExitCode
 from actorfl.hashing import hash_of
 from actorfl.replaying import Replayed, replay
@@ -215,6 +216,20 @@ def test_what_is_no_run_is_refused(tmp_path: Path) -> None:
     done = command(tmp_path, "--worker", "w1", "--clock", 0)
     assert done.exit_code == ExitCode.RUN_DIRECTORY
     assert "is no directory of a run" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("configuration", "sentence"),
+    [(None, "configuration.json is missing"), ("[" * 200_000, "configuration.json is damaged")],
+)
+def test_a_run_whose_configuration_cannot_be_read_is_refused(
+    configuration: str | None, sentence: str, tmp_path: Path
+) -> None:
+    (tmp_path / "run.toml").write_text(small().to_toml())
+    if configuration is not None:
+        (tmp_path / "configuration.json").write_text(configuration)
+    with pytest.raises(NothingToResume, match=sentence):
+        replay(tmp_path, "w1", 0)
 
 
 def test_a_clock_that_was_not_kept_is_refused_with_what_would_keep_it(

@@ -18,6 +18,7 @@ import msgspec
 
 from actors.errors import UsageError
 from actors.faults.plan import FaultPlan
+from actors.testing.chaos.generator import refuse_seed
 from actors.testing.chaos.looking import settled
 from actors.testing.chaos.report import Failed, Played, Report
 from actors.testing.chaos.scenario import Evidence, Scenario
@@ -31,6 +32,13 @@ _STDERR: Final = 2
 
 _WAIT: Final = 5.0
 """Seconds in which a process that is told nothing more ends."""
+
+LONGEST_PLAY: Final = 300.0
+"""Seconds of real time, hundreds of times what a play takes: one that blocks never ends, and nobody
+would learn which seed it was. Shortening is many plays, and a start loads code and plays twice, so
+these may take ``_TIMES`` as long."""
+
+_TIMES: Final = 10
 
 
 def explore(
@@ -56,8 +64,13 @@ def explore(
         on_failed: called with each schedule that was shortened: the first ``MOST_SHORTENED``.
 
     Raises:
-        UsageError: there is no such scenario, or it does not hold without faults.
+        UsageError: there is no such scenario, it does not hold without faults, or a seed takes
+            more than 64 bits.
     """
+    if not isinstance(seeds, range):
+        seeds = tuple(seeds)
+    for seed in (*seeds[:1], *seeds[-1:]) if isinstance(seeds, range) else seeds:
+        refuse_seed(seed)
     began = time.perf_counter()
     played: list[Played] = []
     failed: list[Failed] = []
@@ -120,6 +133,11 @@ def _unshortened(one: Played) -> Failed:
     )
 
 
+def _limit(process: _Process) -> float:
+    plays = process.told is not None and process.told[0] == "play"
+    return process.since + LONGEST_PLAY * (1 if plays else _TIMES)
+
+
 @dataclass
 class _Process:
     """One that plays, and what it was told last."""
@@ -130,7 +148,16 @@ class _Process:
     number: int
     told: tuple[str, int] | None = None
     ready: bool = False
+    since: float = field(default_factory=time.monotonic)
+    late: bool = False
     buffer: bytearray = field(default_factory=bytearray)
+
+    def hang_up(self) -> None:
+        """Close both pipes: one that plays takes away its files and ends."""
+        for descriptor in (self.writing, self.reading):
+            if descriptor >= 0:
+                os.close(descriptor)
+        self.writing = self.reading = -1
 
 
 class _Pool:
@@ -164,11 +191,28 @@ class _Pool:
                 for _ in range(min(self._jobs, len(todo))):
                     self._start(selector)
                 while any(p.told is not None or not p.ready for p in self._processes):
-                    for key, _events in selector.select():
+                    heard = selector.select(self._patience())
+                    for key, _events in heard:
                         self._read(key.data, selector, todo)
+                    if not heard:
+                        self._end_late_ones()
             finally:
+                for process in self._processes:  # all at once: each may take a moment
+                    process.hang_up()
                 for process in self._processes:
                     self._end(process)
+
+    def _patience(self) -> float:
+        """Seconds until the first process has taken too long."""
+        limits = [_limit(each) for each in self._processes if each.told or not each.ready]
+        return max(0.0, min(limits) - time.monotonic())
+
+    def _end_late_ones(self) -> None:
+        now = time.monotonic()
+        for each in self._processes:
+            if (each.told or not each.ready) and _limit(each) <= now:
+                each.late = True
+                each.child.kill()  # what it leaves is read next
 
     def _start(self, selector: selectors.BaseSelector) -> None:
         ins, writing = os.pipe()
@@ -202,7 +246,7 @@ class _Pool:
         data = os.read(process.reading, 1 << 16)
         if not data:
             selector.unregister(process.reading)
-            self._end(process, ended=True)
+            self._end(process)
             self._processes.remove(process)
             self._died(process, selector, todo)
             return
@@ -223,7 +267,7 @@ class _Pool:
         # One that waited when a seed failed late is told now.
         for each in self._processes:
             if todo and each.ready and each.told is None:
-                each.told = todo.popleft()
+                each.told, each.since = todo.popleft(), time.monotonic()
                 word, seed = each.told
                 self._write(each, f"{word} {seed}".encode())
 
@@ -245,27 +289,31 @@ class _Pool:
     ) -> None:
         code = process.child.returncode
         if process.told is None:
-            raise UsageError(
-                f"a process that was to play {self._scenario} ended with {code}; what it printed "
-                "says why"
+            why = (
+                f"had not played it without faults after {_TIMES * LONGEST_PLAY:.0f} s of real "
+                "time, and was killed; does it block?"
+                if process.late
+                else f"ended with {code}; what it printed says why"
             )
+            raise UsageError(f"a process that was to play {self._scenario} {why}")
         word, seed = process.told
         if word == "play":
-            sentence = f"the process that played it ended with {code}"
+            sentence = (
+                f"it had not ended after {LONGEST_PLAY:.0f} s of real time, and was killed"
+                if process.late
+                else f"the process that played it ended with {code}"
+            )
             self._count(Played(seed=seed, broken={"ends": sentence}), todo, shortens=False)
         if todo:
             self._start(selector)
 
     @staticmethod
-    def _end(process: _Process, *, ended: bool = False) -> None:
+    def _end(process: _Process) -> None:
         if process.child.returncode is not None:
             return
-        os.close(process.writing)
-        os.close(process.reading)
+        process.hang_up()
         try:
-            # One that plays, or plays undisturbed before its first seed, has nothing to end.
-            idle = process.ready and process.told is None
-            process.child.wait(_WAIT if ended or idle else 0.0)
+            process.child.wait(_WAIT)
         except subprocess.TimeoutExpired:
             process.child.kill()
             process.child.wait()

@@ -197,6 +197,18 @@ KINDS: Final[dict[str, Callable[[_Draw], Fault]]] = {
 """What draws a fault of each kind, by its name in TOML."""
 
 
+def refuse_seed(seed: int) -> None:
+    """Refuse a seed that no plan can have.
+
+    Raises:
+        UsageError: it takes more than 64 bits.
+    """
+    if not -(2**63) <= seed < 2**63:
+        raise UsageError(
+            f"seed {seed} of a schedule takes more than 64 bits; give one below {2**63}"
+        )
+
+
 def generate(
     seed: int,
     nodes: Sequence[str],
@@ -229,6 +241,7 @@ def generate(
             f"no schedule can be drawn for nodes {tuple(nodes)!r}, {seconds:g} s, {fewest} to "
             f"{most} faults; give a node, a time above 0, and 1 <= fewest <= most"
         )
+    refuse_seed(seed)
     for kind in kinds:
         if kind not in KINDS:
             raise UsageError(f"there is no kind of fault {kind!r}; there are {', '.join(KINDS)}")

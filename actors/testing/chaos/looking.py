@@ -20,6 +20,7 @@ from actors.faults.links import FaultyLinks
 from actors.faults.noise import Corruption
 from actors.sim import Simulation
 from actors.system import ActorSystem
+from actors.testing.chaos.scenario import encodable
 from transports import Link, NodeId
 from transports.sim import Event as Arrival
 from transports.sim import SimNetwork
@@ -199,7 +200,7 @@ class Looking:
         call(events, event)
 
     def _say(self, sentence: str) -> None:
-        self._events.append((_now(), sentence[:_LONGEST]))
+        self._events.append((_now(), encodable(sentence[:_LONGEST])))
 
     # -- what follows from it ----------------------------------------------------------------------
 

@@ -52,6 +52,8 @@ def play(scenario: Scenario[R], plan: FaultPlan, reference: Evidence[R] | None) 
     found = _played(scenario, on, reference)
     after = living()
     after.subtract(before)
+    for kind, count in found.left.items():
+        after[kind] = max(after[kind], count)
     return replace(found, left={kind: count for kind, count in after.items() if count > 0})
 
 
@@ -59,10 +61,13 @@ def _played(scenario: Scenario[R], on: Simulated, reference: Evidence[R] | None)
     looking = Looking()
     result: R | None = None
     error: BaseException | None = None
+    tasks: list[int] = []
     with looking.on():
         try:
-            result = run(_awaited(scenario.play(on), _limit(on.faults, reference)), on=on)
-        except (Exception, asyncio.CancelledError) as raised:  # noqa: BLE001  (it is judged)
+            result = run(_awaited(scenario.play(on), _limit(on.faults, reference), tasks), on=on)
+        except (KeyboardInterrupt, GeneratorExit):
+            raise  # of whoever plays
+        except BaseException as raised:  # noqa: BLE001  (it is judged, a SystemExit too)
             # Its frames hold what was played.
             error = raised.with_traceback(None)
             error.__context__ = error.__cause__ = None
@@ -82,6 +87,7 @@ def _played(scenario: Scenario[R], on: Simulated, reference: Evidence[R] | None)
         started=sum(each.started for each in told),
         asks=looking.asks(),
         messages=looking.messages(),
+        left={"Task": sum(tasks)},
         story=looking.story(),
         reference=reference,
     )
@@ -93,12 +99,15 @@ def _limit(plan: FaultPlan, reference: Evidence[R] | None) -> float:
     return plan.until + _TIMES * reference.seconds + _AND
 
 
-async def _awaited(awaitable: Awaitable[R], limit: float) -> R:
+async def _awaited(awaitable: Awaitable[R], limit: float, tasks: list[int]) -> R:
     try:
         async with asyncio.timeout(limit) as within:
-            return await awaitable
+            result = await awaitable
+        # Counted here: the loop cancels what is left when it ends, and all would look well.
+        tasks.append(len(asyncio.all_tasks()) - 1)
     except TimeoutError:
         if not within.expired():
             raise  # its own
         msg = f"it had not ended after {limit:.0f} s of virtual time"
         raise TimeoutError(msg) from None
+    return result

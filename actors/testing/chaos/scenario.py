@@ -147,7 +147,7 @@ class Scenario(Generic[R]):
                 continue
             sentence = _judged(invariant, evidence)
             if sentence is not None:
-                found[name_of(invariant)] = sentence
+                found[name_of(invariant)] = encodable(sentence)
         return found
 
 
@@ -162,6 +162,11 @@ def _judged(invariant: Invariant, evidence: Evidence[Any]) -> str | None:
             "well, else a sentence that says what is not"
         )
     return sentence
+
+
+def encodable(text: str) -> str:
+    """The same text where it can be told to another process: a file's name may not be UTF-8."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def name_of(invariant: Invariant) -> str:

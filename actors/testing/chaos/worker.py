@@ -1,23 +1,27 @@
 """A process that plays seeds of a scenario as it is told: ``python -m actors.testing.chaos``.
 
 Lines of JSON go both ways over two descriptors that it is given; what is printed goes to standard
-error. It ends when nobody tells it anything any more.
+error. It ends when nobody tells it anything any more, in the middle of a play, too.
 """
 
 from __future__ import annotations
 
+import _thread
 import contextlib
 import os
+import select
 import sys
+import threading
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
 from actors import code
 from actors.errors import UsageError
 from actors.faults.plan import FaultPlan
+from actors.lifeline import ORPHANED
 from actors.placement import UnknownProcess
 from actors.testing.chaos.generator import generate
 from actors.testing.chaos.looking import settled
@@ -29,6 +33,9 @@ from actors.testing.chaos.shrinking import shrink
 _BEYOND = 1.25
 """Faults begin within the time that the play takes undisturbed, and a quarter: they make it longer,
 and what comes after its end would take no effect."""
+
+_UNWINDS: Final = 2.0
+"""Seconds in which a play that nobody waits for any more takes away what it made, files say."""
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True):
@@ -152,6 +159,37 @@ def _memory() -> int:
 def main(reading: int, writing: int) -> None:
     """Play what comes in, line by line, until nothing comes any more."""
     sys.stdout = sys.stderr
+    busy, alone = threading.Event(), threading.Event()
+    threading.Thread(
+        target=_end_with, args=(reading, busy, alone), name="hang-up", daemon=True
+    ).start()
+    try:
+        _play_all(reading, writing, busy)
+    except BrokenPipeError:
+        pass  # nobody is left to be told
+    except KeyboardInterrupt:
+        if not alone.is_set():
+            raise
+    finally:
+        busy.clear()
+
+
+def _end_with(reading: int, busy: threading.Event, alone: threading.Event) -> None:
+    """End this process with whoever tells it what to play, whatever it does then.
+
+    A play may take minutes, and one that blocks never ends.
+    """
+    hung_up = select.poll()
+    hung_up.register(reading, 0)  # the hang-up is told always
+    hung_up.poll()
+    alone.set()
+    if busy.is_set():
+        _thread.interrupt_main()
+    time.sleep(_UNWINDS)
+    os._exit(ORPHANED)
+
+
+def _play_all(reading: int, writing: int, busy: threading.Event) -> None:
     with os.fdopen(reading, "rb") as ins, os.fdopen(writing, "wb", buffering=0) as outs:
 
         def say(what: Said) -> None:
@@ -159,6 +197,7 @@ def main(reading: int, writing: int) -> None:
             with contextlib.suppress(BrokenPipeError):
                 outs.write(msgspec.json.encode(what) + b"\n")
 
+        busy.set()
         job = msgspec.json.decode(ins.readline(), type=Job)
         try:
             player = Player(load(job.scenario, job.arguments), job.number)
@@ -166,14 +205,19 @@ def main(reading: int, writing: int) -> None:
             say(Said(trouble=f"{type(error).__name__}: {error}"))
             return
         with settled():
+            busy.clear()
             say(Said(ready=True))
             for line in ins:
+                busy.set()
                 word, _, number = line.decode().strip().partition(" ")
                 try:
                     if word == "play":
-                        say(Said(played=player.played(int(number))))
+                        said = Said(played=player.played(int(number)))
                     else:
-                        say(Said(failed=player.shortened(int(number))))
+                        said = Said(failed=player.shortened(int(number)))
                 except UsageError as error:
-                    say(Said(trouble=str(error)))
+                    said = Said(trouble=str(error))
+                busy.clear()
+                say(said)
+                if said.trouble is not None:
                     return
