@@ -12,7 +12,8 @@ from typing import Annotated
 import typer
 
 from actorfl.exitcodes import ExitCode
-from actorfl.saying import Output, fail, sentence_and_code, terminable
+from actorfl.saying import Output, fail, sentence_and_code
+from actorfl.stopping import terminable
 
 
 def replay(  # noqa: PLR0917  (typer turns parameters into arguments and options)

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import signal
 import sys
-import threading
-from collections.abc import Iterator, Mapping, Sequence
-from types import FrameType
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
 import typer
@@ -163,34 +159,6 @@ def fail(sentence: str, code: ExitCode) -> NoReturn:
     """
     print(f"actorfl: {' '.join(sentence.split())}", file=sys.stderr)
     raise typer.Exit(int(code))
-
-
-@contextlib.contextmanager
-def terminable() -> Iterator[None]:
-    """Within the block SIGTERM does what Ctrl-C does: what was begun is ended.
-
-    A handler that somebody has set is left alone, and so is a thread that can have none.
-    """
-    number = signal.SIGTERM
-    if (
-        threading.current_thread() is not threading.main_thread()
-        or signal.getsignal(number) is not signal.SIG_DFL
-    ):
-        yield
-        return
-    signal.signal(number, _as_interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(number, signal.SIG_DFL)
-
-
-def _as_interrupt(_number: int, frame: FrameType | None) -> None:
-    # Whoever runs a loop has one of his own for Ctrl-C, which ends the loop's work in order.
-    handler = signal.getsignal(signal.SIGINT)
-    if not callable(handler):  # ignored, as in the background of a shell
-        handler = signal.default_int_handler
-    handler(signal.SIGINT, frame)
 
 
 def counted(number: int, noun: str, nouns: str = "") -> str:

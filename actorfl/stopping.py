@@ -64,3 +64,31 @@ def interruptible(within: float = WITHIN) -> Iterator[Stopping]:
             limit.cancel()
         for each, handler in before:
             signal.signal(each, handler)
+
+
+@contextmanager
+def terminable() -> Iterator[None]:
+    """Within the block SIGTERM does what Ctrl-C does: what was begun is ended.
+
+    A handler that somebody has set is left alone, and so is a thread that can have none.
+    """
+    number = signal.SIGTERM
+    if (
+        threading.current_thread() is not threading.main_thread()
+        or signal.getsignal(number) is not signal.SIG_DFL
+    ):
+        yield
+        return
+    signal.signal(number, _as_interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(number, signal.SIG_DFL)
+
+
+def _as_interrupt(_number: int, frame: FrameType | None) -> None:
+    # Whoever runs a loop has one of his own for Ctrl-C, which ends the loop's work in order.
+    handler = signal.getsignal(signal.SIGINT)
+    if not callable(handler):  # ignored, as in the background of a shell
+        handler = signal.default_int_handler
+    handler(signal.SIGINT, frame)

@@ -183,7 +183,10 @@ def test_lists_in_a_plan_made_by_hand_are_tuples_as_those_that_are_read() -> Non
             '[[fault]]\nkind = "kill"\nnode = "p0"\nat = 1e308\ndown = 1e308',
             "at of .* is more than 1e",
         ),
-        (f'[[fault]]\nkind = "drop"\nrounds = [0, {10**20}]', r"at `\$\[0\].rounds"),
+        (
+            f'[[fault]]\nkind = "drop"\nrounds = [0, {10**20}]',
+            r"fault 1 of the plan.* at `rounds\[1\]`",
+        ),
         (f'[[fault]]\nkind = "crash"\npoint = "a"\naction = "raise"\nat = {10**20}', "at"),
         (f"fault = {'[' * 5000}{']' * 5000}", "deeper than it can be read"),
         ("seed = 1.5", "Expected `int`"),

@@ -28,7 +28,7 @@ from actorfl.exitcodes import ExitCode
 from actorfl.memo import Impure, Memo
 from actorfl.merging import Merger
 from actorfl.rounds import Phase, Rounds, Verdict
-from actorfl.saying import terminable
+from actorfl.stopping import terminable
 from actorfl.until import Rounds as Until
 from actorfl.witness import Act
 from actors import Corrupt, CrashPoint, Drop, Duplicate, FaultPlan
