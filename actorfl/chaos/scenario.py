@@ -24,6 +24,7 @@ from actorfl.sync import BSP
 from actorfl.until import Rounds
 from actorfl.witness import Act, witnessed_by
 from actors import CrashPoint, FaultPlan, Simulated
+from actors.crashpoints import HANDLED, TAKEN
 from actors.faults.kinds import Churn, Freeze, Kill, Timed
 from actors.testing.chaos import Evidence, Scenario
 
@@ -94,6 +95,7 @@ def scenario_of(run: Run, chaos: Chaos, roles: Roles = USUAL) -> Scenario[Seen]:
     workers = tuple(f"p{number}" for number in range(chaos.processes))
     points = dict.fromkeys(_WORKER_POINTS, workers)
     points.update(dict.fromkeys((*_AGGREGATOR_POINTS, *_STORAGE_POINTS), _CENTRAL))
+    points.update(dict.fromkeys((TAKEN, HANDLED), (*workers, *_CENTRAL, "evaluator")))
     if type(run.algorithm).up is not FedAvg.up:  # its workers may keep something, and write it
         points.update(dict.fromkeys(_WORKER_WRITES, workers))
         points.update(dict.fromkeys(_STORAGE_POINTS, (*workers, *_CENTRAL)))

@@ -7,6 +7,7 @@ import gc
 import os
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
 from dataclasses import replace
@@ -17,7 +18,7 @@ import pytest
 
 from actors import FaultPlan, Simulated, UsageError
 from actors.crashpoints import CrashPoint
-from actors.faults.kinds import Drop, Duplicate, Fault, Kill, Timed
+from actors.faults.kinds import Churn, Drop, Duplicate, Fault, Kill, Timed
 from actors.runner import run
 from actors.sim import Simulation
 from actors.testing.chaos import KINDS, Evidence, Scenario, explore, generate, replay, shrink
@@ -65,6 +66,15 @@ def test_only_the_kinds_asked_for_are_drawn_and_points_only_where_they_are_passe
         assert "crash" not in kinds(generate(seed, NODES, 6.0, kinds=("drop", "crash")))
         for point in generate(seed, NODES, 6.0, points=POINTS).of(CrashPoint):
             assert point.node in POINTS[point.point]
+
+
+def test_sessions_are_drawn_as_a_mean_and_as_a_table_and_messages_late_as_well() -> None:
+    points = {"actor.message": ("p0",), "actor.handled": ("p0",)}
+    plans = [generate(seed, NODES, 6.0, points=points) for seed in range(200)]
+    tables = [isinstance(churn.session, tuple) for plan in plans for churn in plan.of(Churn)]
+    assert 0.3 < sum(tables) / len(tables) < 0.7
+    passages = [point.at for plan in plans for point in plan.of(CrashPoint)]
+    assert max(at for at in passages if isinstance(at, int)) > 50
 
 
 @pytest.mark.parametrize("wrong", [{"kinds": ("dorp",)}, {"fewest": 0}, {"fewest": 9, "most": 2}])
@@ -327,6 +337,23 @@ def test_what_is_left_behind_is_told() -> None:
         _kept.clear()
     (failed,) = report.failed
     assert "ActorSystem" in failed.broken["nothing is left"]
+
+
+_held = threading.Event()
+
+
+async def _waits_in_a_thread(on: Simulated) -> None:
+    if on.faults:
+        threading.Thread(target=_held.wait).start()
+
+
+def test_a_thread_that_is_left_behind_is_told() -> None:
+    try:
+        report = explore(Scenario(_waits_in_a_thread, ("p0",), seconds=1.0), [0])
+    finally:
+        _held.set()
+    (failed,) = report.failed
+    assert "1 thread" in failed.broken["nothing is left"]
 
 
 def test_an_ask_that_ends_late_and_a_message_that_vanishes_are_told(

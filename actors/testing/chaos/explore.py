@@ -204,13 +204,17 @@ class _Pool:
 
     def _patience(self) -> float:
         """Seconds until the first process has taken too long."""
-        limits = [_limit(each) for each in self._processes if each.told or not each.ready]
-        return max(0.0, min(limits) - time.monotonic())
+        limits = [_limit(each) for each in self._processes if self._is_watched(each)]
+        return max(0.0, min(limits) - time.monotonic()) if limits else _WAIT
+
+    @staticmethod
+    def _is_watched(process: _Process) -> bool:
+        return not process.late and (process.told is not None or not process.ready)
 
     def _end_late_ones(self) -> None:
         now = time.monotonic()
         for each in self._processes:
-            if (each.told or not each.ready) and _limit(each) <= now:
+            if self._is_watched(each) and _limit(each) <= now:
                 each.late = True
                 each.child.kill()  # what it leaves is read next
 
@@ -309,9 +313,9 @@ class _Pool:
 
     @staticmethod
     def _end(process: _Process) -> None:
-        if process.child.returncode is not None:
-            return
         process.hang_up()
+        if process.child.returncode is not None:  # whoever sends a signal may find it ended
+            return
         try:
             process.child.wait(_WAIT)
         except subprocess.TimeoutExpired:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
-from actors.crashpoints import CrashPoint
+from actors.crashpoints import HANDLED, TAKEN, CrashPoint
 from actors.errors import UsageError
 from actors.faults.kinds import (
     Churn,
@@ -34,10 +34,16 @@ FEWEST: Final = 2
 MOST: Final = 8
 """Faults of a schedule: with more of them each run is the same noise, and shrinking takes long."""
 
+_MESSAGES: Final = (TAKEN, HANDLED)
+"""Every node passes these: before a message is handled, and before its reply leaves."""
+
 NO_POINTS: Final[Mapping[str, Sequence[str]]] = {}
 
 _LATEST_PASSAGE: Final = 6
 """A crash point is due at one of its first passages: a short run passes few."""
+
+_LATEST_MESSAGE: Final = 60
+"""Messages are many: an actor's first ones are those of its start."""
 
 _WRITE: Final = "storage.write"
 
@@ -97,14 +103,17 @@ def _crash(draw: _Draw) -> Fault:
     # Killed mostly: an exception costs the actor of its budget, a kill the process.
     action = draw.one(("sigkill", "sigkill", "sigkill", "segfault", "exit:3", "raise"))
     point = draw.one(tuple(draw.points))
-    return CrashPoint(point, action, draw.passage(), node=draw.one(draw.points[point]))
+    passage = draw.passage() if point not in _MESSAGES else draw.whole(1, _LATEST_MESSAGE)
+    return CrashPoint(point, action, passage, node=draw.one(draw.points[point]))
 
 
 def _churn(draw: _Draw) -> Fault:
     # Sessions of a part of the horizon, else most of a short run is spent on starting again.
-    session = draw.between(draw.seconds / 3, draw.seconds)
+    mean = draw.between(draw.seconds / 3, draw.seconds)
+    table = (round(mean / 2, 3), mean, 2 * mean)
     return Churn(
-        offline=draw.between(0.05, 0.2), session=session, node=draw.node(),
+        offline=draw.between(0.05, 0.2), session=table if draw.whole(0, 1) else mean,
+        node=draw.node(),
         **draw.when(0.3, 0.7),
     )  # fmt: skip
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import threading
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -295,6 +296,7 @@ def living() -> Counter[str]:
         # Not isinstance: it asks an object for its class, which some have code for.
         if type(each) in _COUNTED:
             counts[type(each).__name__] += 1
+    counts["thread"] = threading.active_count()
     return counts
 
 
