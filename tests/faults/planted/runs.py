@@ -17,9 +17,6 @@ from tests.faults.tasks import Tally
 def short(
     roles: Roles = USUAL,
     *,
-    kinds: str = "",
-    points: str = "",
-    nodes: str = "",
     workers: int = 2,
     rounds: int = 3,
 ) -> Scenario[Seen]:
@@ -27,9 +24,6 @@ def short(
 
     Args:
         roles: the classes of its actors.
-        kinds: of faults; all by default.
-        points: at which it crashes; all by default.
-        nodes: that faults happen to; all by default.
         workers: as many as the bug takes to show.
         rounds: likewise.
     """
@@ -40,9 +34,4 @@ def short(
     )
     chaos = Chaos(rounds=rounds)
     whole = scenario_of(shortened(run, chaos), chaos, roles)
-    passed = {name: whole.points[name] for name in points.split() or whole.points}
-    on = replace(whole.on, start=0.05, compute=0.02)
-    return replace(
-        whole, on=on, kinds=tuple(kinds.split()), points=passed,
-        nodes=tuple(nodes.split()) or whole.nodes,
-    )  # fmt: skip
+    return replace(whole, on=replace(whole.on, start=0.05, compute=0.02))
