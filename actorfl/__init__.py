@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from actorfl.mean import Mean
     from actorfl.merging import Merged
     from actorfl.partition import Iid, Partitioner, Sampled
+    from actorfl.partitions.contiguous import Contiguous
+    from actorfl.partitions.groups import ByGroup
+    from actorfl.partitions.labels import ByLabel, Shards
+    from actorfl.partitions.skew import Dirichlet, Quantity
     from actorfl.run import Run
     from actorfl.supervision import Supervision
     from actorfl.sync import BSP, Sync
@@ -54,10 +58,14 @@ _HOMES = {
     "Algorithm": "actorfl.algorithm",
     "BSP": "actorfl.sync",
     "Batch": "actorfl.task",
+    "ByGroup": "actorfl.partitions.groups",
+    "ByLabel": "actorfl.partitions.labels",
     "Closed": "actorfl.algorithm",
     "ConfigError": "actorfl.errors",
+    "Contiguous": "actorfl.partitions.contiguous",
     "Ctx": "actorfl.algorithm",
     "Dataset": "actorfl.task",
+    "Dirichlet": "actorfl.partitions.skew",
     "Every": "actorfl.every",
     "ExitCode": "actorfl.exitcodes",
     "FedAvg": "actorfl.algorithms.fedavg",
@@ -70,6 +78,7 @@ _HOMES = {
     "Mine": "actorfl.algorithm",
     "Partitioner": "actorfl.partition",
     "Processes": "actors.deploy",
+    "Quantity": "actorfl.partitions.skew",
     "Result": "actorfl.execute",
     "Rounds": "actorfl.until",
     "Run": "actorfl.run",
@@ -79,6 +88,7 @@ _HOMES = {
     "SGD": "actorfl.local",
     "Sampled": "actorfl.partition",
     "ServerState": "actorfl.algorithm",
+    "Shards": "actorfl.partitions.labels",
     "Star": "actorfl.topology",
     "Sum": "actorfl.terms",
     "Supervision": "actorfl.supervision",
@@ -97,10 +107,14 @@ __all__ = [
     "ActorflError",
     "Algorithm",
     "Batch",
+    "ByGroup",
+    "ByLabel",
     "Closed",
     "ConfigError",
+    "Contiguous",
     "Ctx",
     "Dataset",
+    "Dirichlet",
     "Every",
     "ExitCode",
     "FedAvg",
@@ -113,6 +127,7 @@ __all__ = [
     "Mine",
     "Partitioner",
     "Processes",
+    "Quantity",
     "Result",
     "Rounds",
     "Run",
@@ -121,6 +136,7 @@ __all__ = [
     "Running",
     "Sampled",
     "ServerState",
+    "Shards",
     "Star",
     "Sum",
     "Supervision",

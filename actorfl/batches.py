@@ -61,15 +61,22 @@ def arrays_of(dataset: Dataset) -> tuple[NDArray[Any], ...] | None:
 def labels_of(dataset: Dataset) -> NDArray[np.int64] | None:
     """Find the class of each example: the last array, where it is one-dimensional and integer.
 
+    Of a torch dataset that is not made of arrays it is the attribute ``targets``, as torchvision
+    has it.
+
     Returns:
         Classes, int64, shape ``(examples,)``; None where the dataset does not show them.
     """
     columns = _columns(dataset)
-    if columns is None:
+    if isinstance(dataset, Subset):
+        whole = labels_of(dataset.dataset)
+        return None if whole is None else whole[np.asarray(dataset.indices, np.int64)]
+    last = getattr(dataset, "targets", None) if columns is None else columns[-1]
+    try:
+        array = last.numpy(force=True) if isinstance(last, Tensor) else np.asarray(last)
+    except ValueError:  # a list of lists of several lengths
         return None
-    last = columns[-1]
-    array = last.numpy(force=True) if isinstance(last, Tensor) else last
-    if array.ndim != 1 or array.dtype.kind not in "iub":
+    if array.shape != (size_of(dataset),) or array.dtype.kind not in "iub":
         return None
     return array.astype(np.int64)
 

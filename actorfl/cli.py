@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 import typer.core
 
-from actorfl import replaycli
+from actorfl import datacli, replaycli
 from actorfl.chaos.cli import chaos
 from actorfl.errors import ActorflError
 from actorfl.exitcodes import ExitCode
@@ -268,6 +268,7 @@ def top(
 app.command(epilog=EPILOG)(chaos)
 app.command(epilog=EPILOG)(simulate)
 app.command(epilog=EPILOG)(replaycli.replay)
+app.add_typer(datacli.data)
 
 
 def parse_deployment(text: str) -> Deployment:

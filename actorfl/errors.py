@@ -19,7 +19,7 @@ ActorflError
 │   ├── NotRunning              the run there has ended, or cannot be looked at
 │   └── NotRecorded             the run there did not keep what a step was computed from
 ├── RunFailed                   the run started and gave up
-└── StepFailed                  a step that was replayed raised
+└── StepFailed                  a step that was replayed, or a task whose data is shown, raised
 
 Each carries ``exit_code``, with which the command line ends.
 """
@@ -368,7 +368,7 @@ class RunFailed(ActorflError):  # noqa: N818
 
 
 class StepFailed(ActorflError):  # noqa: N818
-    """A step that was replayed raised, as it did in the run perhaps.
+    """A step that was replayed raised, as it did in the run perhaps; or a task, as it loads data.
 
     Args:
         worker: whose step.

@@ -52,6 +52,6 @@ class ExitCode(IntEnum):
     NO_ANSWER = 31, "nobody who can be looked at answers at the address, or no longer"
     BROKEN = 32, "under some schedule of faults something did not hold that must always hold"
     OTHER_BITS = 33, "a step that was replayed did not give the bits that the run recorded"
-    STEP_FAILED = 34, "a step that was replayed raised"
+    STEP_FAILED = 34, "a step that was replayed raised, or a task whose data was to be shown"
 
     INTERRUPTED = 130, "Ctrl-C or SIGTERM"

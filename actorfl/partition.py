@@ -5,12 +5,12 @@ from __future__ import annotations
 import hashlib
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from actorfl.errors import Misfit, WrongValue
+from actorfl.errors import ConfigError, Misfit, WrongType, WrongValue
 from actorfl.seeds import seed_everything, seed_for
 
 if TYPE_CHECKING:
@@ -21,7 +21,14 @@ Indices = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Partitioner(ABC):
-    """Base of every partitioner: deals out the indices of a pool."""
+    """Base of every partitioner: deals out the indices of a pool.
+
+    Attributes:
+        by: What the `labels` of `split` are: the class of each example ("labels"), or the group
+            that the task names for each ("groups").
+    """
+
+    by: ClassVar[Literal["labels", "groups"]] = "labels"
 
     @abstractmethod
     def split(
@@ -33,7 +40,8 @@ class Partitioner(ABC):
             examples: Size of the pool.
             workers: How many parts to make, >= 1.
             seed: All randomness comes from it, in [0, 2^63).
-            labels: Class of each example, shape ``(examples,)``, where the task has classes.
+            labels: Class of each example, shape ``(examples,)``, where the task has classes; its
+                group where `by` says so.
 
         Returns:
             One sorted int64 array of indices for each worker, in roster order; together they hold
@@ -57,7 +65,7 @@ class Iid(Partitioner):
         """Deal out ``range(examples)``; see `Partitioner.split`. `labels` play no part."""
         del labels
         enough(examples, workers)
-        parts = np.array_split(_generator(seed).permutation(examples), workers)
+        parts = np.array_split(generator(seed).permutation(examples), workers)
         return [np.sort(part).astype(np.int64) for part in parts]
 
 
@@ -71,14 +79,14 @@ class Sampled(Partitioner):
         examples: of each worker, at least 1, drawn without repeats; the whole pool if it has fewer.
 
     Raises:
+        WrongType: No integer.
         WrongValue: Fewer than 1.
     """
 
     examples: int
 
     def __post_init__(self) -> None:
-        if self.examples < 1:
-            raise WrongValue("examples of sampled", "at least 1", self.examples)
+        checked_count("examples of sampled", self.examples, 1)
 
     def split(
         self, examples: int, workers: int, seed: int, labels: NDArray[np.int64] | None = None
@@ -90,8 +98,8 @@ class Sampled(Partitioner):
         del labels
         enough(examples, 1)
         each = min(self.examples, examples)
-        generator = _generator(seed)
-        parts = (generator.permutation(examples)[:each] for _ in range(workers))
+        draw = generator(seed)
+        parts = (draw.permutation(examples)[:each] for _ in range(workers))
         return [np.sort(part).astype(np.int64) for part in parts]
 
 
@@ -109,6 +117,56 @@ def enough(examples: int, workers: int) -> None:
             f"{workers} workers cannot share {examples} examples; use at most {examples} workers "
             "or a larger pool"
         )
+
+
+def checked_count(what: str, value: object, least: int) -> None:
+    """Refuse what is no number of things.
+
+    Args:
+        what: The value's name, for people.
+        value: The value.
+        least: The smallest that is taken.
+
+    Raises:
+        WrongType: It is no integer.
+        WrongValue: It is smaller than `least`.
+    """
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise WrongType(what, f"an int, at least {least}", value)
+    if value < least:
+        raise WrongValue(what, f"at least {least}", value)
+
+
+def known_labels(kind: str, labels: NDArray[np.int64] | None) -> NDArray[np.int64]:
+    """Return the labels by which a partitioner deals, or refuse a pool that shows none.
+
+    Raises:
+        Misfit: There are none.
+    """
+    if labels is None:
+        raise Misfit(
+            f"partition `{kind}` deals by class, and this pool shows none; let its last array be "
+            "integers, one for each example, give a torch Dataset `targets`, or use `iid`"
+        )
+    return labels
+
+
+def parts_of(owners: Indices, workers: int) -> list[Indices]:
+    """Return the indices of each worker, sorted, where `owners` holds the worker of each index."""
+    order = np.argsort(owners, kind="stable").astype(np.int64)
+    ends = np.cumsum(np.bincount(owners, minlength=workers))
+    return np.split(order, ends[:-1])
+
+
+def generator(seed: int) -> np.random.RandomState:
+    """Make the generator of a split, which draws alike on every machine.
+
+    Args:
+        seed: In [0, 2^63).
+    """
+    # The streams of RandomState are frozen; those of Generator may change between versions of
+    # numpy, and a worker on another machine must get the same part.
+    return np.random.RandomState([seed & 0xFFFF_FFFF, seed >> 32])
 
 
 def worker_data(task: Task, who: Who, partitioner: Partitioner, run_seed: int) -> Dataset:
@@ -137,11 +195,35 @@ def worker_data(task: Task, who: Who, partitioner: Partitioner, run_seed: int) -
         data = task.train(who)
         batches.size_of(data)  # refuses now what would fail in the first fit
         return data
+    pool, parts = deal(task, who.count, partitioner, run_seed)
+    return batches.subset(pool, parts[who.index])
+
+
+def deal(
+    task: Task, workers: int, partitioner: Partitioner, run_seed: int
+) -> tuple[Dataset, list[Indices]]:
+    """Load the pool of a task and deal it out, in the training lane as `worker_data`.
+
+    Args:
+        task: One that has a pool.
+        workers: Among whom.
+        partitioner: Deals it out.
+        run_seed: The seed of the run.
+
+    Returns:
+        The pool, and the indices of each worker in roster order.
+
+    Raises:
+        Misfit: The pool cannot be dealt to so many workers.
+        ConfigError: What the task returned is no dataset, or no groups of its examples.
+    """
+    from actorfl import batches
+
     seed_everything(seed_for(run_seed, "", 0, "pool"))
     pool = task.pool()
     seed = seed_for(run_seed, "", 0, "partition")
-    asked = _Asked(partitioner, batches.size_of(pool), who.count, seed)
-    return batches.subset(pool, _dealt(asked, pool)[who.index])
+    asked = _Asked(partitioner, batches.size_of(pool), workers, seed)
+    return pool, _dealt(asked, pool, task)
 
 
 class _Asked(NamedTuple):
@@ -164,15 +246,16 @@ class _Dealt(NamedTuple):
 _last: _Dealt | None = None
 
 
-def _dealt(asked: _Asked, pool: Dataset) -> list[Indices]:
+def _dealt(asked: _Asked, pool: Dataset, task: Task) -> list[Indices]:
     global _last  # noqa: PLW0603  (one per process, used in its training lane alone)
     from actorfl import batches
 
     kind = type(asked.partitioner)
     same = _last is not None and (_last.asked, _last.kind) == (asked, kind)
-    if same and _last is not None and _last.pool is pool:
+    by_group = kind.by == "groups"
+    if same and _last is not None and _last.pool is pool and not by_group:
         return _last.parts
-    labels = batches.labels_of(pool)
+    labels = _groups_of(task, asked.examples) if by_group else batches.labels_of(pool)
     digest = b"" if labels is None else hashlib.sha256(labels.tobytes()).digest()
     if not same or _last is None or _last.labels != digest:
         parts = asked.partitioner.split(asked.examples, asked.workers, asked.seed, labels=labels)
@@ -180,7 +263,18 @@ def _dealt(asked: _Asked, pool: Dataset) -> list[Indices]:
     return _last.parts
 
 
-def _generator(seed: int) -> np.random.RandomState:
-    # The streams of RandomState are frozen; those of Generator may change between versions of
-    # numpy, and a worker on another machine must get the same part.
-    return np.random.RandomState([seed & 0xFFFF_FFFF, seed >> 32])
+def _groups_of(task: Task, examples: int) -> NDArray[np.int64]:
+    """The groups of the examples of a pool as numbers from 0, in the order of their names."""
+    groups = np.asarray(task.groups())
+    if groups.shape != (examples,) or groups.dtype.kind not in "iubU":
+        raise ConfigError(
+            f"groups() of {type(task).__name__} must give one integer or string for each of the "
+            f"{examples} examples of its pool, got {_form(groups)}"
+        )
+    return np.unique(groups, return_inverse=True)[1].astype(np.int64).reshape(-1)
+
+
+def _form(array: NDArray[Any]) -> str:
+    if array.ndim != 1:
+        return f"an array of shape {array.shape}" if array.ndim else repr(array[()])
+    return f"{len(array)} of numpy's type {array.dtype}"

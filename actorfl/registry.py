@@ -65,7 +65,16 @@ SLOTS: Mapping[str, Slot] = {
         Slot(
             "partition",
             "actorfl.partition:Partitioner",
-            {"iid": "actorfl.partition:Iid", "sampled": "actorfl.partition:Sampled"},
+            {
+                "iid": "actorfl.partition:Iid",
+                "sampled": "actorfl.partition:Sampled",
+                "contiguous": "actorfl.partitions.contiguous:Contiguous",
+                "shards": "actorfl.partitions.labels:Shards",
+                "label": "actorfl.partitions.labels:ByLabel",
+                "group": "actorfl.partitions.groups:ByGroup",
+                "dirichlet": "actorfl.partitions.skew:Dirichlet",
+                "quantity": "actorfl.partitions.skew:Quantity",
+            },
         ),
     )
 }

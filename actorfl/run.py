@@ -327,6 +327,12 @@ class Run:
                 f"task {type(self.task).__name__} has its own data per worker, by train(who), so "
                 "nothing is dealt out; remove `partition`, or define pool() instead of train"
             )
+        if self.partition.by == "groups" and self.task.pooled and not self.task.grouped:
+            raise Misfit(
+                f"{type(self.partition).__name__} deals out whole groups, and task "
+                f"{type(self.task).__name__} names none; give it a method groups() that returns "
+                "the group of each example of its pool"
+            )
         if not 0.0 <= self.validate < 1.0:
             raise WrongValue("`validate` of Run", "at least 0 and below 1", self.validate)
         if isinstance(self.seed, bool) or not isinstance(self.seed, int):

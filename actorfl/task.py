@@ -59,8 +59,9 @@ class Task:
     """Base of every task; subclass it as a frozen dataclass whose fields TOML can hold.
 
     A subclass defines `model`, `loss` and exactly one of `train` (each worker has data of its own)
-    and `pool` (one data set that a partitioner deals out). `test` and `metrics` are optional. All
-    of them run in the training lane; torch, numpy and random are seeded, so what they draw repeats.
+    and `pool` (one data set that a partitioner deals out). `groups`, `test` and `metrics` are
+    optional. All of them run in the training lane; torch, numpy and random are seeded, so what they
+    draw repeats.
 
     A *dataset* is a map-style torch ``Dataset``, or a tuple or list of tensors or numpy arrays with
     equal first dimension. A *batch* is a tuple of tensors in memory of its own, one for each
@@ -94,6 +95,14 @@ class Task:
         """Load the data of all workers together; a partitioner gives each its part."""
         raise NotImplementedError
 
+    def groups(self) -> Sequence[int] | Sequence[str] | NDArray[np.generic]:
+        """Name the group of each example of `pool`, such as who wrote it; for `ByGroup` alone.
+
+        Returns:
+            As many integers or strings as the pool has examples, in its order.
+        """
+        raise NotImplementedError
+
     def test(self) -> Dataset | None:
         """Load the data on which the global model is evaluated; None where there is none."""
         return None
@@ -112,6 +121,11 @@ class Task:
     def pooled(self) -> bool:
         """Whether a partitioner deals out the data, or each worker has its own."""
         return _overrides(self, "pool")
+
+    @property
+    def grouped(self) -> bool:
+        """Whether the task names the groups of its examples."""
+        return _overrides(self, "groups")
 
     def check(self) -> None:
         """Verify that the class defines what a task needs.

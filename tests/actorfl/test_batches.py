@@ -111,6 +111,27 @@ def test_classes_are_found_in_the_last_integer_array() -> None:
     assert labels_of(Squares()) is None
 
 
+@pytest.mark.parametrize(
+    ("targets", "found"),
+    [
+        (YS, list(range(10))),
+        (YS.tolist(), list(range(10))),
+        (YS[:9], None),
+        (YS.double(), None),
+        ([[1], [2, 3]], None),
+        ("abcdefghij", None),
+    ],
+)
+def test_the_classes_of_a_torch_dataset_are_its_targets(
+    targets: object, found: list[int] | None
+) -> None:
+    dataset = Squares()
+    setattr(dataset, "targets", targets)  # noqa: B010  (mypy knows no such attribute)
+    labels, some = labels_of(dataset), labels_of(Subset(dataset, [7, 3]))
+    assert (None if labels is None else labels.tolist()) == found
+    assert (None if some is None else some.tolist()) == (found and [7, 3])
+
+
 @given(st.integers(1, 300), st.floats(0, 1, exclude_max=True), st.integers(0, 2**63 - 1))
 def test_a_split_is_a_partition_of_the_stated_sizes(n: int, fraction: float, seed: int) -> None:
     data = (torch.arange(n),)

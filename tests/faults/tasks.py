@@ -56,6 +56,9 @@ class Pooled(Task):
     def pool(self) -> Dataset:
         return blobs(0, 200)
 
+    def groups(self) -> list[str]:
+        return [f"writer {index % 7}" for index in range(200)]
+
 
 @dataclass(frozen=True)
 class Counting(Blobs):

@@ -1,0 +1,1 @@
+"""Partitioners that deal unequally; each is a kind that a configuration can name."""
