@@ -52,7 +52,14 @@ class Slot:
 SLOTS: Mapping[str, Slot] = {
     slot.name: slot
     for slot in (
-        Slot("task", "actorfl.task:Task", {"digits": "actorfl.data.digits:Digits"}),
+        Slot(
+            "task",
+            "actorfl.task:Task",
+            {
+                "digits": "actorfl.data.digits:Digits",
+                "fashion": "actorfl.data.fashion:FashionMNIST",
+            },
+        ),
         Slot("topology", "actorfl.topology:Topology", {"star": "actorfl.topology:Star"}),
         Slot(
             "algorithm",
