@@ -32,8 +32,10 @@ class ExitCode(IntEnum):
 
     CONFIG = (
         10,
-        "refused for a reason without a code of its own (no TOML, no fault plan, or one for "
-        "processes that do not exist, `--set` without `=`, say)",
+        (
+            "refused for a reason without a code of its own (no TOML, no fault plan, or one for "
+            "processes that do not exist, `--set` without `=`, say)"
+        ),
     )
     UNKNOWN_KEY = 11, "the configuration has a key or a kind that does not exist"
     MISSING_FILE = 12, "a file that was named, but none of code, does not exist or cannot be read"
