@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from actorfl.algorithm import Algorithm, Closed, Ctx, Mine, ServerState
+    from actorfl.algorithms.fedadagrad import FedAdagrad
+    from actorfl.algorithms.fedadam import FedAdam
     from actorfl.algorithms.fedavg import FedAvg
+    from actorfl.algorithms.fedavgm import FedAvgM
+    from actorfl.algorithms.fednova import FedNova
+    from actorfl.algorithms.fedprox import FedProx
+    from actorfl.algorithms.fedsgd import FedSGD
+    from actorfl.algorithms.fedyogi import FedYogi
+    from actorfl.algorithms.scaffold import Scaffold
     from actorfl.errors import ActorflError, ConfigError, RunDirectoryError, RunFailed
     from actorfl.every import Every
     from actorfl.execute import Result, Running, running
@@ -68,7 +76,14 @@ _HOMES = {
     "Dirichlet": "actorfl.partitions.skew",
     "Every": "actorfl.every",
     "ExitCode": "actorfl.exitcodes",
+    "FedAdagrad": "actorfl.algorithms.fedadagrad",
+    "FedAdam": "actorfl.algorithms.fedadam",
     "FedAvg": "actorfl.algorithms.fedavg",
+    "FedAvgM": "actorfl.algorithms.fedavgm",
+    "FedNova": "actorfl.algorithms.fednova",
+    "FedProx": "actorfl.algorithms.fedprox",
+    "FedSGD": "actorfl.algorithms.fedsgd",
+    "FedYogi": "actorfl.algorithms.fedyogi",
     "Iid": "actorfl.partition",
     "Inline": "actors.deploy",
     "Layout": "actorfl.layout",
@@ -87,6 +102,7 @@ _HOMES = {
     "Running": "actorfl.execute",
     "SGD": "actorfl.local",
     "Sampled": "actorfl.partition",
+    "Scaffold": "actorfl.algorithms.scaffold",
     "ServerState": "actorfl.algorithm",
     "Shards": "actorfl.partitions.labels",
     "Star": "actorfl.topology",
@@ -117,7 +133,14 @@ __all__ = [
     "Dirichlet",
     "Every",
     "ExitCode",
+    "FedAdagrad",
+    "FedAdam",
     "FedAvg",
+    "FedAvgM",
+    "FedNova",
+    "FedProx",
+    "FedSGD",
+    "FedYogi",
     "Iid",
     "Inline",
     "Layout",
@@ -135,6 +158,7 @@ __all__ = [
     "RunFailed",
     "Running",
     "Sampled",
+    "Scaffold",
     "ServerState",
     "Shards",
     "Star",

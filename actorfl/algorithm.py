@@ -16,6 +16,7 @@ import numpy as np
 
 from actorfl.errors import ActorflError
 from actorfl.layout import Layout, Vector
+from actorfl.local import SGD
 from actorfl.merging import Merged
 from actorfl.terms import Array, Terms
 
@@ -117,6 +118,7 @@ class Ctx:
         examples: how many training examples the worker has.
         steps: optimiser steps taken so far, the last partial batch counts as one.
         lr: the learning rate of the local loop.
+        momentum: the momentum of the local loop, in [0, 1).
     """
 
     layout: Layout
@@ -129,6 +131,7 @@ class Ctx:
     examples: int = 0
     steps: int = 0
     lr: float = 0.0
+    momentum: float = 0.0
 
     @property
     def result(self) -> Vector:
@@ -193,6 +196,13 @@ class Algorithm:
     def corrects_gradients(self) -> bool:
         """Whether this algorithm overrides ``grad``; a task's own ``fit`` must then call it."""
         return type(self).grad is not Algorithm.grad
+
+    def check_local(self, local: SGD) -> None:
+        """Refuse a local loop that the algorithm's equations do not hold for; by default none.
+
+        Raises:
+            Misfit: a sentence that says what to change.
+        """
 
     def begin(self, weights: Vector) -> ServerState:
         """The state before the first clock."""

@@ -64,7 +64,17 @@ SLOTS: Mapping[str, Slot] = {
         Slot(
             "algorithm",
             "actorfl.algorithm:Algorithm",
-            {"fedavg": "actorfl.algorithms.fedavg:FedAvg"},
+            {
+                "fedsgd": "actorfl.algorithms.fedsgd:FedSGD",
+                "fedavg": "actorfl.algorithms.fedavg:FedAvg",
+                "fedavgm": "actorfl.algorithms.fedavgm:FedAvgM",
+                "fedprox": "actorfl.algorithms.fedprox:FedProx",
+                "fedadagrad": "actorfl.algorithms.fedadagrad:FedAdagrad",
+                "fedadam": "actorfl.algorithms.fedadam:FedAdam",
+                "fedyogi": "actorfl.algorithms.fedyogi:FedYogi",
+                "fednova": "actorfl.algorithms.fednova:FedNova",
+                "scaffold": "actorfl.algorithms.scaffold:Scaffold",
+            },
         ),
         Slot("local", "actorfl.local:SGD", {"sgd": "actorfl.local:SGD"}),
         Slot("sync", "actorfl.sync:Sync", {"bsp": "actorfl.sync:BSP"}),

@@ -133,7 +133,10 @@ def step(run: Run, task: Task, worker: str, data: Data, given: Given) -> Made:
     algorithm = run.algorithm
     layout = model.layout_of(task.model())
     down = {"model": start, **extras}
-    context = Ctx(layout, worker, clock, start, start, down, mine, data.examples, 0, run.local.lr)
+    context = Ctx(
+        layout, worker, clock, start, start, down, mine, data.examples, 0, run.local.lr,
+        run.local.momentum,
+    )  # fmt: skip
     crash_point("worker.fit", clock)
     seed = seed_for(run.seed, worker, clock, "fit")
     result = memo.recalled(

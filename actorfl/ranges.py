@@ -1,0 +1,32 @@
+"""Numbers that are fields of a frozen dataclass: refused with a sentence where out of range."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+from actorfl.errors import WrongType, WrongValue
+
+
+def check_number(owner: object, name: str, need: str, within: Callable[[float], bool]) -> None:
+    """Refuse a field that is no finite number within its range; what is taken becomes a float.
+
+    One spelling for one meaning: values that are equal have the same type and the same hash.
+
+    Args:
+        owner: a frozen dataclass that is being made.
+        name: of its field.
+        need: the range, for people: ``"at least 0 and below 1"``.
+        within: whether a finite number is in it.
+
+    Raises:
+        WrongType: it is no number.
+        WrongValue: it is not finite, or out of range.
+    """
+    value = getattr(owner, name)
+    what = f"`{name}` of {type(owner).__name__}"
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise WrongType(what, f"a number, {need}", value)
+    if not (math.isfinite(value) and within(value)):
+        raise WrongValue(what, need, value)
+    object.__setattr__(owner, name, float(value))

@@ -1,0 +1,169 @@
+"""What workers and an aggregator do in a clock, with gradients that are written down."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from actorfl import (
+    FedAdagrad,
+    FedAdam,
+    FedAvg,
+    FedAvgM,
+    FedNova,
+    FedProx,
+    FedSGD,
+    FedYogi,
+    Scaffold,
+)
+from actorfl.algorithm import Algorithm, Closed, Ctx, Mine, ServerState, advance
+from actorfl.grid import Grid
+from actorfl.layout import Layout, Vector
+from actorfl.merging import Merger, Refused
+
+#: One algorithm of each kind, none of them at its degenerate values.
+KINDS: dict[str, Algorithm] = {
+    "fedsgd": FedSGD(),
+    "fedavg": FedAvg(),
+    "fedavgm": FedAvgM(lr=0.5),
+    "fedprox": FedProx(mu=0.1),
+    "fedadagrad": FedAdagrad(),
+    "fedadam": FedAdam(),
+    "fedyogi": FedYogi(),
+    "fednova": FedNova(),
+    "scaffold": Scaffold(lr=0.9),
+}
+
+ONE = Layout.of({"x": np.zeros(1, np.float32)})
+
+
+@dataclass
+class Client:
+    """A worker whose objective has a known gradient.
+
+    Attributes:
+        gradient: of its objective at a point.
+        examples: it has so many, which decide nothing but its weight.
+        steps: it takes in a clock.
+        mine: what the algorithm keeps at it.
+    """
+
+    gradient: Callable[[Vector], Vector]
+    examples: int = 1
+    steps: int = 10
+    mine: Mine = field(default_factory=dict)
+
+
+def quadratic(curvature: float, optimum: float, **of_client: int) -> Client:
+    """A client whose objective is curvature / 2 * (x - optimum)^2."""
+
+    def gradient(x: Vector) -> Vector:
+        return np.float32(curvature) * (x - np.float32(optimum))
+
+    return Client(gradient, **of_client)
+
+
+def clock(
+    algorithm: Algorithm,
+    state: ServerState,
+    clients: Sequence[Client],
+    *,
+    layout: Layout = ONE,
+    lr: float = 0.1,
+    momentum: float = 0.0,
+    order: Sequence[int] | None = None,
+) -> ServerState:
+    """The state after one clock; ``order`` says whose part arrives first."""
+    down = algorithm.down(state)
+    start = down["model"]
+    total = sum(max(1, client.examples) for client in clients)
+    merger = Merger(layout, Grid.of(start, layout, total, algorithm.floor), 0)
+    while True:
+        try:
+            after = [
+                _fold(algorithm, merger, index, clients[index], down, lr, momentum)
+                for index in (order or range(len(clients)))
+            ]
+        except Refused as refusal:
+            wider = merger.grid.wider()
+            if not refusal.wants_wider_grid or wider is None:
+                raise
+            merger.restart(wider, 0)
+        else:
+            break
+    for index, mine in zip(order or range(len(clients)), after, strict=True):
+        clients[index].mine = mine
+    roster = tuple(f"w{index}" for index in range(len(clients)))
+    return advance(algorithm, state, merger.merged(), Closed(0, 0, roster, roster, total)).state
+
+
+def _fold(
+    algorithm: Algorithm,
+    merger: Merger,
+    index: int,
+    client: Client,
+    down: dict[str, np.ndarray],
+    lr: float,
+    momentum: float,
+) -> Mine:
+    start = down["model"]
+    ctx = Ctx(
+        merger.layout, f"w{index}", 0, start, start, down, client.mine, client.examples, 0, lr,
+        momentum,
+    )  # fmt: skip
+    weights, velocity = start.copy(), np.zeros_like(start)
+    for step in range(client.steps):
+        gradient = client.gradient(weights)
+        if algorithm.corrects_gradients:
+            gradient = algorithm.grad(replace(ctx, weights=weights, steps=step), gradient)
+        velocity = np.float32(momentum) * velocity + gradient
+        weights = weights - np.float32(lr) * velocity
+    terms, after = algorithm.up(replace(ctx, weights=weights, steps=client.steps), client.mine)
+    merger.fold(
+        terms.stated(worker=f"w{index}", clock=0, examples=client.examples, layout=merger.layout)
+    )
+    return after
+
+
+def merged(
+    algorithm: Algorithm,
+    state: ServerState,
+    results: Sequence[Vector],
+    *,
+    layout: Layout = ONE,
+    asked: int | None = None,
+    steps: int = 1,
+    lr: float = 0.1,
+) -> ServerState:
+    """The state after a clock whose workers came to these models, of ``asked`` that were asked."""
+    roster = tuple(f"w{index}" for index in range(asked or len(results)))
+    down = algorithm.down(state)
+    merger = Merger(layout, Grid.of(state.weights, layout, len(roster), algorithm.floor), 0)
+    for worker, result in zip(roster, results, strict=False):
+        ctx = Ctx(layout, worker, 0, state.weights, result, down, {}, 1, steps, lr)
+        terms, _ = algorithm.up(ctx, {})
+        merger.fold(terms.stated(worker=worker, clock=0, examples=1, layout=layout))
+    closed = Closed(0, 0, roster, roster[: len(results)], len(roster))
+    return advance(algorithm, state, merger.merged(), closed).state
+
+
+def begun(algorithm: Algorithm, *values: float) -> ServerState:
+    """The state before the first clock, at a point."""
+    return algorithm.begin(np.array(values, np.float32))
+
+
+def after(
+    rounds: int,
+    algorithm: Algorithm,
+    clients: Sequence[Client],
+    *,
+    lr: float = 0.1,
+    momentum: float = 0.0,
+) -> float:
+    """Where the algorithm gets in so many clocks from 0, in one dimension."""
+    state = begun(algorithm, 0.0)
+    for _ in range(rounds):
+        state = clock(algorithm, state, clients, lr=lr, momentum=momentum)
+    return float(state.weights[0])

@@ -1,0 +1,378 @@
+"""The laws of the algorithms: what each is at its degenerate values, where each converges to."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from actorfl import (
+    SGD,
+    FedAdagrad,
+    FedAdam,
+    FedAvg,
+    FedAvgM,
+    FedNova,
+    FedProx,
+    FedSGD,
+    FedYogi,
+    Scaffold,
+    ServerState,
+)
+from actorfl.algorithm import Algorithm, Ctx
+from actorfl.algorithms.fedopt import FedOpt
+from actorfl.errors import Misfit, WrongType, WrongValue
+from actorfl.layout import Layout, Vector
+from actorfl.registry import SLOTS, resolve
+from tests.actorfl.clocks import KINDS, ONE, Client, after, begun, clock, merged, quadratic
+from tests.actorfl.configs import run_of
+
+PAIR = Layout.of({"w": np.zeros(2, np.float32), "b": np.zeros(1, np.float32)})
+#: A trained part and a running statistic.
+NORMED = Layout.build(
+    [("w", (1,), "float32", "parameter"), ("running_var", (1,), "float32", "buffer")]
+)
+
+
+def drifting(*, steps: tuple[int, int] = (10, 10)) -> list[Client]:
+    """Two workers of equal weight that pull in different directions; the optimum is .8."""
+    return [quadratic(1, 0, steps=steps[0]), quadratic(4, 1, steps=steps[1])]
+
+
+def spread(seed: int = 0, *, steps: int = 3) -> list[Client]:
+    """Four workers in three dimensions with unequal numbers of examples."""
+    draw = np.random.default_rng(seed)
+
+    def made(index: int) -> Client:
+        curvature = draw.uniform(0.1, 2.0, 3).astype(np.float32)
+        optimum = draw.normal(0, 2, 3).astype(np.float32)
+
+        def gradient(x: Vector) -> Vector:
+            return curvature * (x - optimum)
+
+        return Client(gradient, examples=7 * index + 3, steps=steps)
+
+    return [made(index) for index in range(4)]
+
+
+def played(algorithm: Algorithm, clients: list[Client], rounds: int = 4) -> ServerState:
+    state = begun(algorithm, 0.3, -0.2, 1.7)
+    for _ in range(rounds):
+        state = clock(algorithm, state, clients, layout=PAIR)
+    return state
+
+
+def bits(algorithm: Algorithm) -> bytes:
+    return played(algorithm, spread()).weights.tobytes()
+
+
+# -- all -------------------------------------------------------------------------------------------
+
+
+def test_these_are_all_kinds_there_are() -> None:
+    assert KINDS.keys() == SLOTS["algorithm"].kinds.keys()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_order_of_arrival_changes_no_bit_of_the_state(kind: str) -> None:
+    algorithm = KINDS[kind]
+    seen = set()
+    for order in itertools.permutations(range(4)):
+        clients = spread()
+        state = played(algorithm, clients, 1)
+        state = clock(algorithm, state, clients, layout=PAIR, order=order)
+        kept = [np.asarray(c.mine[n]).tobytes() for c in clients for n in sorted(c.mine)]
+        vectors = [state.vectors[name].tobytes() for name in sorted(state.vectors)]
+        seen.add((state.weights.tobytes(), *vectors, *kept))
+    assert len(seen) == 1
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_no_function_of_an_algorithm_writes_to_what_it_is_given(kind: str) -> None:
+    algorithm = KINDS[kind]
+    clients = spread()
+    state = begun(algorithm, 0.3, -0.2, 1.7)
+    for _ in range(3):
+        for array in (state.weights, *state.vectors.values()):
+            array.flags.writeable = False
+        for client in clients:
+            for value in client.mine.values():
+                np.asarray(value).flags.writeable = False
+        state = clock(algorithm, state, clients, layout=PAIR)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_running_statistics_take_the_mean_whatever_moves_the_weights(kind: str) -> None:
+    algorithm = KINDS[kind]
+    state = algorithm.begin(np.array([0.0, 1.0], np.float32))
+    for statistic in (0.25, 0.5, 0.125):
+        results = [np.array([-0.1, statistic + by], np.float32) for by in (-0.0625, 0.0625)]
+        state = merged(algorithm, state, results, layout=NORMED)
+        assert state.weights[1] == statistic
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_each_kind_can_be_written_in_a_file(kind: str, tmp_path: Path) -> None:
+    slot = SLOTS["algorithm"]
+    assert resolve(slot, kind, "here", Path()) is type(KINDS[kind])
+    run = run_of(algorithm=KINDS[kind], local=SGD(lr=0.1))
+    assert f'kind = "{kind}"' in run.to_toml()
+    file = tmp_path / "run.toml"
+    file.write_text(run.to_toml())
+    assert type(run).from_toml(file).hash == run.hash
+
+
+# -- degenerate values -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("algorithm", [FedProx(mu=0), FedAvgM(beta=0, lr=1), FedSGD()], ids=repr)
+def test_what_adds_nothing_is_fedavg_bit_for_bit(algorithm: Algorithm) -> None:
+    assert bits(algorithm) == bits(FedAvg())
+
+
+@pytest.mark.parametrize("algorithm", [FedProx(mu=0.5), FedAvgM(beta=0.5), FedAvgM(0, 0.5)])
+def test_what_adds_something_is_not(algorithm: Algorithm) -> None:
+    assert bits(algorithm) != bits(FedAvg())
+
+
+def test_fednova_with_the_same_steps_everywhere_is_fedavg() -> None:
+    nova = played(FedNova(), spread()).weights
+    np.testing.assert_allclose(nova, played(FedAvg(), spread()).weights, rtol=1e-6, atol=1e-7)
+
+
+def test_fednova_with_the_same_steps_is_fedavg_under_momentum_too() -> None:
+    clients = drifting()
+    nova = after(3, FedNova(), clients, momentum=0.9, lr=0.01)
+    assert nova == pytest.approx(after(3, FedAvg(), clients, momentum=0.9, lr=0.01), rel=1e-5)
+
+
+def test_one_gradient_per_example_is_centralised_descent() -> None:
+    clients = spread(steps=1)
+    start = np.array([0.3, -0.2, 1.7], np.float32)
+    state = clock(FedSGD(), ServerState(start), clients, layout=PAIR)
+    n = sum(client.examples for client in clients)
+    whole = sum(client.examples * client.gradient(start).astype(float) for client in clients) / n
+    np.testing.assert_allclose(state.weights, start - 0.1 * whole, rtol=1e-6)
+
+
+def test_a_huge_tau_makes_the_adaptive_ones_fedavg() -> None:
+    """Nothing is adapted then; lr = tau takes the step at full size."""
+    for kind in (FedAdagrad, FedAdam, FedYogi):
+        algorithm = kind(lr=1e6, beta1=0, tau=1e6)
+        np.testing.assert_allclose(
+            played(algorithm, spread()).weights, played(FedAvg(), spread()).weights, rtol=2e-6
+        )
+
+
+def test_the_first_clock_of_scaffold_is_fedavg_of_equal_weights() -> None:
+    def equal() -> list[Client]:
+        return [replace(client, examples=5) for client in spread()]
+
+    state = played(Scaffold(), equal(), 1)
+    assert np.array_equal(state.weights, played(FedAvg(), equal(), 1).weights)
+    uneven = played(Scaffold(), spread(), 1)
+    assert np.array_equal(uneven.weights, state.weights)
+
+
+# -- equations -------------------------------------------------------------------------------------
+
+
+def test_fedavgm_gathers_speed() -> None:
+    still = [Client(lambda x: np.full_like(x, -1.0), steps=1)]
+    state, moves = begun(FedAvgM(beta=0.5, lr=2), 0.0), []
+    for _ in range(3):
+        new = clock(FedAvgM(beta=0.5, lr=2), state, still)
+        moves.append(float(new.weights[0] - state.weights[0]))
+        state = new
+    assert moves == pytest.approx([0.2, 0.3, 0.35])
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "second"),
+    [
+        (FedAdagrad(lr=0.5, beta1=0.8, tau=0.01), lambda v, d: v + d * d),
+        (FedAdam(lr=0.5, beta1=0.8, tau=0.01, beta2=0.9), lambda v, d: 0.9 * v + 0.1 * d * d),
+        (
+            FedYogi(lr=0.5, beta1=0.8, tau=0.01, beta2=0.9),
+            lambda v, d: v - 0.1 * d * d * math.copysign(1, v - d * d),
+        ),
+    ],
+    ids=["adagrad", "adam", "yogi"],
+)
+def test_the_adaptive_ones_follow_their_equations(algorithm: FedOpt, second) -> None:  # type: ignore[no-untyped-def]
+    state, x, m, v = begun(algorithm, 0.0), 0.0, 0.0, 0.0
+    for d in (0.3, 0.2, -0.01, 0.4):
+        toward = [Client(lambda x, d=d: np.full_like(x, -d / 0.1), steps=1)]  # type: ignore[misc]
+        state = clock(algorithm, state, toward)
+        m = 0.8 * m + 0.2 * d
+        v = second(v, d)
+        x += 0.5 * m / (math.sqrt(v) + 0.01)
+        assert state.weights[0] == pytest.approx(x, rel=1e-4)
+    assert math.copysign(1, state.weights[0]) == 1.0
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.lists(st.floats(-1e3, 1e3, width=32), min_size=1, max_size=8))
+def test_the_second_moment_of_yogi_is_never_negative(deltas: list[float]) -> None:
+    moment = np.zeros(1, np.float32)
+    for delta in deltas:
+        moment = FedYogi(beta2=0.0).second(moment, np.square(np.array([delta], np.float32)))
+        assert moment >= 0
+
+
+def test_a_larger_mu_keeps_a_worker_nearer() -> None:
+    def gone(mu: float) -> float:
+        return abs(after(1, FedProx(mu=mu), [quadratic(4, 1)]))
+
+    ways = [gone(mu) for mu in (0, 0.001, 0.01, 0.1, 1, 5)]  # lr * (curvature + mu) <= 1
+    assert ways == sorted(ways, reverse=True)
+    assert ways[-1] < 0.5 * ways[0]
+
+
+# -- drift: where each converges to when workers pull in different directions ----------------------
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "fixed"),
+    [
+        (FedAvg(), 0.604126),
+        (FedProx(mu=0), 0.604126),
+        (FedProx(mu=0.1), 0.608067),
+        (FedProx(mu=1), 0.641669),
+        (FedProx(mu=10), 0.758601),
+        (Scaffold(), 0.8),
+    ],
+    ids=repr,
+)
+def test_where_they_converge_to(algorithm: Algorithm, fixed: float) -> None:
+    assert after(100, algorithm, drifting()) == pytest.approx(fixed, abs=1e-6)
+
+
+def test_scaffold_takes_out_the_drift_round_by_round() -> None:
+    clients = drifting()
+    assert 0.8 - after(5, Scaffold(), clients) == pytest.approx(6.2e-3, abs=5e-5)
+    clients = drifting()
+    assert abs(0.8 - after(10, Scaffold(), clients)) == pytest.approx(4.9e-5, abs=1e-6)
+    clients = drifting()
+    assert after(30, Scaffold(), clients) == pytest.approx(0.8, abs=2e-7)
+    # At the optimum each control variate is the gradient of its worker's objective.
+    controls = [float(np.asarray(client.mine["control"])[0]) for client in clients]
+    assert controls == pytest.approx([0.8, -0.8], abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "lr", "fixed"),
+    [
+        (FedAvg(), 0.1, 0.839521),
+        (FedNova(), 0.1, 0.511305),
+        (FedAvg(), 0.001, 0.951582),
+        (FedNova(), 0.001, 0.797190),
+    ],
+    ids=repr,
+)
+def test_unequal_steps_bias_fedavg_and_fednova_takes_that_out_as_lr_goes_to_0(
+    algorithm: Algorithm, lr: float, fixed: float
+) -> None:
+    # Started next to it: with a small lr thousands of rounds would be needed from 0.
+    state = begun(algorithm, fixed)
+    for _ in range(50):
+        state = clock(algorithm, state, drifting(steps=(2, 10)), lr=lr)
+    assert float(state.weights[0]) == pytest.approx(fixed, abs=2e-6)
+    further = clock(algorithm, begun(algorithm, fixed + 0.01), drifting(steps=(2, 10)), lr=lr)
+    assert float(further.weights[0]) < fixed + 0.01
+
+
+# -- SCAFFOLD's control variates -------------------------------------------------------------------
+
+
+def test_c_stays_the_mean_of_all_c_i() -> None:
+    clients = spread()
+    state = begun(Scaffold(), 0.3, -0.2, 1.7)
+    for _ in range(30):
+        state = clock(Scaffold(), state, clients, layout=PAIR)
+        kept = np.mean([np.asarray(client.mine["control"]) for client in clients], axis=0)
+        np.testing.assert_allclose(state.vectors["control"], kept, rtol=0, atol=1e-11)
+    assert np.abs(kept).max() < 1e-2 < max(np.abs(c.mine["control"]).max() for c in clients)
+
+
+def test_c_moves_by_the_share_of_those_that_came() -> None:
+    state = Scaffold().begin(np.zeros(1, np.float32))
+    gone = np.full(1, -1, np.float32)
+    closed = merged(Scaffold(), state, [gone], asked=4, steps=2, lr=0.5)
+    assert closed.vectors["control"].tolist() == [0.25]
+    assert closed.weights.tolist() == [-1.0]
+
+
+@pytest.mark.parametrize(("result", "steps"), [(np.nan, 3), (np.inf, 3), (0.0, 0)])
+def test_what_cannot_be_sent_leaves_c_i_as_it_was(result: float, steps: int) -> None:
+    algorithm = Scaffold()
+    state = algorithm.begin(np.zeros(1, np.float32))
+    mine = {"control": np.array([0.5])}
+    trained = np.array([result], np.float32)
+    ctx = Ctx(ONE, "w0", 0, state.weights, trained, algorithm.down(state), mine, 1, steps, 0.1)
+    _, left = algorithm.up(ctx, mine)
+    assert left is mine
+
+
+# -- refusals --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("make", "sentence"),
+    [
+        (lambda: FedAvgM(beta=1), "`beta` of FedAvgM must be at least 0 and below 1, got 1"),
+        (lambda: FedAvgM(lr=0), "`lr` of FedAvgM must be finite and above 0, got 0"),
+        (lambda: FedProx(mu=-1), "`mu` of FedProx must be finite and at least 0, got -1"),
+        (lambda: FedProx(mu=math.inf), "`mu` of FedProx must be finite and at least 0, got inf"),
+        (lambda: FedAdam(beta2=1.5), "`beta2` of FedAdam must be at least 0 and below 1, got 1.5"),
+        (lambda: FedAdam(beta1=-0.1), "`beta1` of FedAdam must be at least 0 and below 1"),
+        (lambda: FedYogi(tau=0), "`tau` of FedYogi must be finite and above 0, got 0"),
+        (lambda: FedYogi(beta2=1), "`beta2` of FedYogi must be at least 0 and below 1, got 1"),
+        (lambda: FedAdagrad(lr=math.nan), "`lr` of FedAdagrad must be finite and above 0, got nan"),
+        (lambda: Scaffold(lr=-1), "`lr` of Scaffold must be finite and above 0, got -1"),
+    ],
+)
+def test_a_number_out_of_range_is_refused(make, sentence: str) -> None:  # type: ignore[no-untyped-def]
+    with pytest.raises(WrongValue) as refused:
+        make()
+    assert sentence in str(refused.value)
+
+
+def test_what_is_no_number_is_refused_and_what_is_equal_hashes_equal() -> None:
+    with pytest.raises(WrongType, match="`mu` of FedProx: expected a number, finite and at least"):
+        FedProx(mu="1")  # type: ignore[arg-type]
+    with pytest.raises(WrongType, match="`lr` of Scaffold"):
+        Scaffold(lr=True)
+    one, other = run_of(algorithm=Scaffold(lr=1)), run_of(algorithm=Scaffold(lr=1.0))
+    assert one.hash == other.hash
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "local", "sentence"),
+    [
+        (FedSGD(), SGD(lr=0.1, batch=10), "takes batches of 10 examples and epochs=1; leave out"),
+        (FedSGD(), SGD(lr=0.1, epochs=2), "takes batches of all examples and epochs=2; leave out"),
+        (FedSGD(), SGD(lr=0.1, steps=3), "takes batches of all examples and steps=3; leave out"),
+        (FedSGD(), SGD(lr=0.1, momentum=0.9), r"momentum of `local` \(0.9\) does nothing"),
+        (FedProx(mu=21), SGD(lr=0.1), "mu=21.0 diverges under lr=0.1.* a mu of at most 20"),
+        (Scaffold(), SGD(lr=0.1, momentum=0.9), "`local` has momentum=0.9; remove `momentum`"),
+        (Scaffold(), SGD(lr=0.1, clip=1.0), "`local` has clip=1.0; remove `clip`"),
+    ],
+)
+def test_a_local_loop_that_its_equations_do_not_hold_for_is_refused(
+    algorithm: Algorithm, local: SGD, sentence: str
+) -> None:
+    with pytest.raises(Misfit, match=sentence):
+        run_of(algorithm=algorithm, local=local)
+
+
+def test_one_step_over_all_examples_is_taken_however_it_is_written() -> None:
+    for local in (SGD(lr=0.1), SGD(lr=0.1, batch="all", epochs=1), SGD(lr=0.1, steps=1)):
+        assert run_of(algorithm=FedSGD(), local=local).local == local
+    assert run_of(algorithm=FedProx(mu=20), local=SGD(lr=0.1)).algorithm == FedProx(mu=20)
