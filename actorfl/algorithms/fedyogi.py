@@ -36,6 +36,8 @@ class FedYogi(FedOpt):
 
     def second(self, before: Vector, squared: Vector) -> Vector:
         """The second moment, moved towards the squared update."""
-        change = np.sign(before - squared)
-        change *= np.float32(1.0 - self.beta2) * squared
-        return np.subtract(before, change, dtype=np.float32)
+        after: Vector = np.sign(squared - before)
+        after *= squared
+        after *= np.float32(1.0 - self.beta2)
+        after += before
+        return after

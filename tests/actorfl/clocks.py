@@ -56,13 +56,13 @@ class Client:
     mine: Mine = field(default_factory=dict)
 
 
-def quadratic(curvature: float, optimum: float, **of_client: int) -> Client:
+def quadratic(curvature: float, optimum: float, *, steps: int = 10) -> Client:
     """A client whose objective is curvature / 2 * (x - optimum)^2."""
 
     def gradient(x: Vector) -> Vector:
         return np.float32(curvature) * (x - np.float32(optimum))
 
-    return Client(gradient, **of_client)
+    return Client(gradient, steps=steps)
 
 
 def clock(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -77,6 +77,16 @@ def bits(algorithm: Algorithm) -> bytes:
 
 def test_these_are_all_kinds_there_are() -> None:
     assert KINDS.keys() == SLOTS["algorithm"].kinds.keys()
+
+
+def test_the_page_tells_of_each_kind_with_its_fields_and_defaults() -> None:
+    page = (Path(__file__).parents[2] / "docs/algorithms.md").read_text()
+    for kind, algorithm in KINDS.items():
+        (row,) = [line for line in page.splitlines() if line.startswith(f"| `{kind}` |")]
+        assert f"`{type(algorithm).__name__}()`" in row
+        if kind != "fedyogi":
+            told = [f"`{f.name}` ({f.default:g})" for f in fields(algorithm)]
+            assert row.split("|")[3].strip() == ", ".join(told)
 
 
 @pytest.mark.parametrize("kind", KINDS)
