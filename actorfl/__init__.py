@@ -18,7 +18,10 @@ if TYPE_CHECKING:
     from actorfl.algorithms.fedprox import FedProx
     from actorfl.algorithms.fedsgd import FedSGD
     from actorfl.algorithms.fedyogi import FedYogi
+    from actorfl.algorithms.median import Median
+    from actorfl.algorithms.normclipping import NormClipping
     from actorfl.algorithms.scaffold import Scaffold
+    from actorfl.algorithms.trimmedmean import TrimmedMean
     from actorfl.errors import ActorflError, ConfigError, RunDirectoryError, RunFailed
     from actorfl.every import Every
     from actorfl.execute import Result, Running, running
@@ -89,8 +92,10 @@ _HOMES = {
     "Layout": "actorfl.layout",
     "Local": "actorfl.local",
     "Mean": "actorfl.mean",
+    "Median": "actorfl.algorithms.median",
     "Merged": "actorfl.merging",
     "Mine": "actorfl.algorithm",
+    "NormClipping": "actorfl.algorithms.normclipping",
     "Partitioner": "actorfl.partition",
     "Processes": "actors.deploy",
     "Quantity": "actorfl.partitions.skew",
@@ -112,6 +117,7 @@ _HOMES = {
     "Task": "actorfl.task",
     "Terms": "actorfl.terms",
     "Topology": "actorfl.topology",
+    "TrimmedMean": "actorfl.algorithms.trimmedmean",
     "Until": "actorfl.until",
     "Who": "actorfl.task",
     "running": "actorfl.execute",
@@ -146,8 +152,10 @@ __all__ = [
     "Layout",
     "Local",
     "Mean",
+    "Median",
     "Merged",
     "Mine",
+    "NormClipping",
     "Partitioner",
     "Processes",
     "Quantity",
@@ -168,6 +176,7 @@ __all__ = [
     "Task",
     "Terms",
     "Topology",
+    "TrimmedMean",
     "Until",
     "Who",
     "running",

@@ -442,7 +442,7 @@ class Aggregator(Actor):
 
     def _begin_merging(self, layout: Layout, grid: Grid, clock: int) -> Merger:
         """The accumulator of its clocks; this is the first of them."""
-        return Merger(layout, grid, clock)
+        return self._plan.merger(layout, grid, clock)
 
     async def _advance(self) -> None:
         """Close the clock if all its parts are in and the line before it can be written."""

@@ -183,8 +183,8 @@ class Algorithm:
     All functions are pure: they write to none of their arguments and draw no random numbers.
 
     Attributes:
-        reduce: ``"sum"`` merges exact sums, ``"all"`` holds all models of a clock, ``"pair"``
-            merges two models (gossip).
+        reduce: ``"sum"`` merges exact sums, ``"all"`` holds all models of a clock and gives them to
+            ``close`` as ``terms.models``, ``"pair"`` merges two models (gossip).
         floor: the magnitude every part of an upward vector may reach whatever the model's values
             are; the grid of exact sums is made from max(|part|, floor), see ``actorfl.grid``.
     """
@@ -197,8 +197,12 @@ class Algorithm:
         """Whether this algorithm overrides ``grad``; a task's own ``fit`` must then call it."""
         return type(self).grad is not Algorithm.grad
 
-    def check_local(self, local: SGD) -> None:
-        """Refuse a local loop that the algorithm's equations do not hold for; by default none.
+    def check_run(self, local: SGD, workers: int) -> None:
+        """Refuse a run that the algorithm's equations do not hold for; by default none.
+
+        Args:
+            local: the settings of the local loop.
+            workers: how many there are.
 
         Raises:
             Misfit: a sentence that says what to change.

@@ -77,10 +77,10 @@ def graph_of(
     if not isinstance(run.topology, Star):
         msg = f"a {type(run.topology).__name__} cannot be run yet; use Star"
         raise Misfit(msg)
-    if run.algorithm.reduce != "sum":
+    if run.algorithm.reduce not in {"sum", "all"}:
         msg = (
             f"{type(run.algorithm).__name__} merges by {run.algorithm.reduce!r}, which cannot be "
-            "run yet; use an algorithm that merges by 'sum'"
+            "run yet; use an algorithm that merges by 'sum' or 'all'"
         )
         raise Misfit(msg)
     text = RunText.of(run, identity)

@@ -10,7 +10,7 @@ import numpy as np
 from actorfl.errors import ActorflError
 from actorfl.exact import ExactSum, NonFinite, Overflow, Overweight
 from actorfl.grid import Grid
-from actorfl.layout import Layout
+from actorfl.layout import Layout, Vector
 from actorfl.mean import Mean
 from actorfl.terms import (
     MAX_CONTRIBUTORS,
@@ -91,6 +91,9 @@ class Merged:
         contributions: who is in it, sorted.
         examples: training examples behind it.
         integers: integer buffers, the maximum of each element, dtypes kept.
+        layout: of the model.
+        models: the vectors of each term as they came, in the order of their workers' names; only
+            for algorithms with ``reduce = "all"``, which have no sums.
     """
 
     def __init__(
@@ -102,7 +105,10 @@ class Merged:
         contributions: Iterable[Contribution],
         examples: int,
         integers: Mapping[str, Array],
+        layout: Layout,
     ) -> None:
+        self.layout = layout
+        self.models: Mapping[str, tuple[Vector, ...]] = {}
         self.sums = dict(sums)
         self.counts = dict(counts)
         self.means = dict(means)
@@ -201,6 +207,7 @@ class Merger:
             contributions=self._contributions,
             examples=self._examples,
             integers=self._integers,
+            layout=self.layout,
         )
 
     def partial(self) -> Terms:
@@ -254,14 +261,7 @@ class Merger:
         self._check_integers(terms)
         if terms.examples < 1:
             raise Refused("no-examples", terms.contributions, "it was trained on 0 examples")
-        # Made afresh only when the terms turn out good: a refused first update fixes no names.
-        sums = {name: self._sum_for(name) for name in terms.sums}
-        if len(sums) > 1:  # one sum is checked while it is added; of several, all come first
-            for name, term in terms.sums.items():
-                self._add(terms, sums[name], name, term, only_check=True)
-        rounded = sum(self._add(terms, sums[name], name, term) for name, term in terms.sums.items())
-        self._sums = sums
-        self._memory.update(sums)
+        rounded = self._take(terms)
         self._names = tuple(terms.sums)
         for name, count in terms.counts.items():
             self._counts[name] = self._counts.get(name, 0) + count
@@ -275,6 +275,18 @@ class Merger:
             )
         self._contributions |= terms.contributions
         self._examples += terms.examples
+        return rounded
+
+    def _take(self, terms: Terms) -> int:
+        """Take up the vectors of terms whose keys are checked, all of them or none."""
+        # Made afresh only when the terms turn out good: a refused first update fixes no names.
+        sums = {name: self._sum_for(name) for name in terms.sums}
+        if len(sums) > 1:  # one sum is checked while it is added; of several, all come first
+            for name, term in terms.sums.items():
+                self._add(terms, sums[name], name, term, only_check=True)
+        rounded = sum(self._add(terms, sums[name], name, term) for name, term in terms.sums.items())
+        self._sums = sums
+        self._memory.update(sums)
         return rounded
 
     def _sum_for(self, name: str) -> ExactSum:

@@ -11,6 +11,10 @@ import msgspec
 from actorfl import config, registry
 from actorfl.algorithm import Algorithm
 from actorfl.config import Place
+from actorfl.grid import Grid
+from actorfl.holding import Holder, check_held
+from actorfl.layout import Layout
+from actorfl.merging import Merger
 from actorfl.registry import SLOTS
 from actorfl.run import Run
 from actorfl.runtext import code_of
@@ -95,6 +99,17 @@ class Plan:
             text.strict,
             text.record,
         )
+
+    def merger(self, layout: Layout, grid: Grid, clock: int) -> Merger:
+        """What the algorithm's clocks are merged in.
+
+        Raises:
+            Misfit: it is to hold more models than fit.
+        """
+        if self.algorithm.reduce != "all":
+            return Merger(layout, grid, clock)
+        check_held(type(self.algorithm).__name__, layout, len(self.roster))
+        return Holder(layout, grid, clock)
 
 
 def plan_of(run: Run, identity: str, at: At) -> PlanText:

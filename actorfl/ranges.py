@@ -30,3 +30,23 @@ def check_number(owner: object, name: str, need: str, within: Callable[[float], 
     if not (math.isfinite(value) and within(value)):
         raise WrongValue(what, need, value)
     object.__setattr__(owner, name, float(value))
+
+
+def check_count(owner: object, name: str, least: int) -> None:
+    """Refuse a field that is no whole number of at least so many.
+
+    Args:
+        owner: a frozen dataclass that is being made.
+        name: of its field.
+        least: the smallest number that is taken.
+
+    Raises:
+        WrongType: it is no whole number.
+        WrongValue: it is too small.
+    """
+    value = getattr(owner, name)
+    what = f"`{name}` of {type(owner).__name__}"
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise WrongType(what, f"an int, at least {least}", value)
+    if value < least:
+        raise WrongValue(what, f"at least {least}", value)

@@ -351,7 +351,7 @@ class Run:
                 f"{type(self.algorithm).__name__} merges pairs of models, which needs a gossip "
                 f"topology; {type(self.topology).__name__} has an aggregator"
             )
-        self.algorithm.check_local(self.local)
+        self.algorithm.check_run(self.local, len(self.topology.names))
 
 
 def _meant(key: str, table: Mapping[str, object], base: Path) -> Sequence[str]:

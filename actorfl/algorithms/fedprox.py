@@ -32,7 +32,7 @@ class FedProx(FedAvg):
     Raises:
         WrongType: mu is no number.
         WrongValue: mu is out of range.
-        Misfit: by ``check_local``, where lr * mu > 2.
+        Misfit: by ``check_run``, where lr * mu > 2.
     """
 
     mu: float = 0.01
@@ -45,7 +45,7 @@ class FedProx(FedAvg):
         """Whether there is a proximal term."""
         return self.mu != 0.0
 
-    def check_local(self, local: SGD) -> None:
+    def check_run(self, local: SGD, workers: int) -> None:
         """Refuse what must diverge."""
         if local.lr * self.mu > 2.0:
             raise Misfit(

@@ -23,10 +23,10 @@ class FedSGD(FedAvg):
     descent on the union of the data, to the rounding of float32.
 
     Raises:
-        Misfit: by ``check_local``, where the local loop takes several steps, batches or momentum.
+        Misfit: by ``check_run``, where the local loop takes several steps, batches or momentum.
     """
 
-    def check_local(self, local: SGD) -> None:
+    def check_run(self, local: SGD, workers: int) -> None:
         """Take one step over all examples, without momentum, and nothing else."""
         if local.batch is not None or (local.epochs or local.steps) != 1:
             size = "all examples" if local.batch is None else f"{local.batch} examples"

@@ -48,7 +48,7 @@ class Scaffold(Algorithm):
     Raises:
         WrongType: lr is no number.
         WrongValue: lr is out of range.
-        Misfit: by ``check_local``, where ``local`` has momentum or clips gradients: option II takes
+        Misfit: by ``check_run``, where ``local`` has momentum or clips gradients: option II takes
             the mean gradient from how far the model went.
     """
 
@@ -60,7 +60,7 @@ class Scaffold(Algorithm):
     def __post_init__(self) -> None:
         check_number(self, "lr", "finite and above 0", lambda x: x > 0)
 
-    def check_local(self, local: SGD) -> None:
+    def check_run(self, local: SGD, workers: int) -> None:
         """Refuse steps that are not the learning rate times a gradient."""
         wrong = "momentum" if local.momentum else "clip" if local.clip is not None else None
         if wrong is not None:

@@ -16,10 +16,14 @@ from actorfl import (
     FedProx,
     FedSGD,
     FedYogi,
+    Median,
+    NormClipping,
     Scaffold,
+    TrimmedMean,
 )
 from actorfl.algorithm import Algorithm, Closed, Ctx, Mine, ServerState, advance
 from actorfl.grid import Grid
+from actorfl.holding import Holder
 from actorfl.layout import Layout, Vector
 from actorfl.merging import Merger, Refused
 
@@ -34,6 +38,9 @@ KINDS: dict[str, Algorithm] = {
     "fedyogi": FedYogi(),
     "fednova": FedNova(),
     "scaffold": Scaffold(lr=0.9),
+    "median": Median(),
+    "trimmed-mean": TrimmedMean(),
+    "norm-clipping": NormClipping(norm=0.25),
 }
 
 ONE = Layout.of({"x": np.zeros(1, np.float32)})
@@ -79,7 +86,8 @@ def clock(
     down = algorithm.down(state)
     start = down["model"]
     total = sum(max(1, client.examples) for client in clients)
-    merger = Merger(layout, Grid.of(start, layout, total, algorithm.floor), 0)
+    kind = Holder if algorithm.reduce == "all" else Merger
+    merger = kind(layout, Grid.of(start, layout, total, algorithm.floor), 0)
     while True:
         try:
             after = [
@@ -140,7 +148,8 @@ def merged(
     """The state after a clock whose workers came to these models, of ``asked`` that were asked."""
     roster = tuple(f"w{index}" for index in range(asked or len(results)))
     down = algorithm.down(state)
-    merger = Merger(layout, Grid.of(state.weights, layout, len(roster), algorithm.floor), 0)
+    kind = Holder if algorithm.reduce == "all" else Merger
+    merger = kind(layout, Grid.of(state.weights, layout, len(roster), algorithm.floor), 0)
     for worker, result in zip(roster, results, strict=False):
         ctx = Ctx(layout, worker, 0, state.weights, result, down, {}, 1, steps, lr)
         terms, _ = algorithm.up(ctx, {})

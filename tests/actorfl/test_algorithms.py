@@ -22,13 +22,22 @@ from actorfl import (
     FedProx,
     FedSGD,
     FedYogi,
+    Median,
+    NormClipping,
     Scaffold,
     ServerState,
+    Star,
+    Sum,
+    Terms,
+    TrimmedMean,
 )
 from actorfl.algorithm import Algorithm, Ctx
 from actorfl.algorithms.fedopt import FedOpt
 from actorfl.errors import Misfit, WrongType, WrongValue
+from actorfl.grid import Grid
+from actorfl.holding import Holder, check_held
 from actorfl.layout import Layout, Vector
+from actorfl.merging import Refused
 from actorfl.registry import SLOTS, resolve
 from tests.actorfl.clocks import KINDS, ONE, Client, after, begun, clock, merged, quadratic
 from tests.actorfl.configs import run_of
@@ -345,6 +354,8 @@ def test_what_cannot_be_sent_leaves_c_i_as_it_was(result: float, steps: int) -> 
         (lambda: FedYogi(tau=0), "`tau` of FedYogi must be finite and above 0, got 0"),
         (lambda: FedYogi(beta2=1), "`beta2` of FedYogi must be at least 0 and below 1, got 1"),
         (lambda: FedAdagrad(lr=math.nan), "`lr` of FedAdagrad must be finite and above 0, got nan"),
+        (lambda: TrimmedMean(-1), "`trim` of TrimmedMean must be at least 0, got -1"),
+        (lambda: NormClipping(0), "`norm` of NormClipping must be finite and above 0, got 0"),
         (lambda: Scaffold(lr=-1), "`lr` of Scaffold must be finite and above 0, got -1"),
     ],
 )
@@ -382,7 +393,124 @@ def test_a_local_loop_that_its_equations_do_not_hold_for_is_refused(
         run_of(algorithm=algorithm, local=local)
 
 
+def test_trimming_everybody_is_refused() -> None:
+    assert run_of(algorithm=TrimmedMean(3), topology=Star(7)).algorithm == TrimmedMean(3)
+    with pytest.raises(Misfit, match="needs at least 7 workers, and there are 6; lower `trim`"):
+        run_of(algorithm=TrimmedMean(3), topology=Star(6))
+    with pytest.raises(WrongType, match="`trim` of TrimmedMean: expected an int, at least 0"):
+        TrimmedMean(0.5)  # type: ignore[arg-type]
+
+
 def test_one_step_over_all_examples_is_taken_however_it_is_written() -> None:
     for local in (SGD(lr=0.1), SGD(lr=0.1, batch="all", epochs=1), SGD(lr=0.1, steps=1)):
         assert run_of(algorithm=FedSGD(), local=local).local == local
     assert run_of(algorithm=FedProx(mu=20), local=SGD(lr=0.1)).algorithm == FedProx(mu=20)
+
+
+# -- rules that look at all models -----------------------------------------------------------------
+
+models = st.lists(
+    st.lists(st.floats(-4, 4, width=32), min_size=2, max_size=2), min_size=3, max_size=7
+).map(lambda rows: [np.array(row, np.float32) for row in rows])
+TWO = Layout.of({"x": np.zeros(2, np.float32)})
+
+
+def robust(algorithm: Algorithm, results: list[Vector]) -> Vector:
+    state = algorithm.begin(np.zeros(2, np.float32))
+    return merged(algorithm, state, results, layout=TWO).weights
+
+
+@settings(deadline=None, max_examples=30)
+@given(models)
+def test_the_median_is_that_of_each_coordinate(results: list[Vector]) -> None:
+    expected = np.median(np.stack(results).astype(float), axis=0)
+    np.testing.assert_allclose(robust(Median(), results), expected, rtol=1e-6)
+    most = (len(results) - 1) // 2
+    assert robust(TrimmedMean(most), results).tobytes() == robust(Median(), results).tobytes()
+
+
+@settings(deadline=None, max_examples=30)
+@given(models)
+def test_without_trimming_or_clipping_it_is_the_mean(results: list[Vector]) -> None:
+    mean = np.mean(np.stack(results).astype(float), axis=0)
+    for algorithm in (TrimmedMean(0), NormClipping(100)):
+        np.testing.assert_allclose(robust(algorithm, results), mean, rtol=1e-6, atol=1e-7)
+
+
+@settings(deadline=None, max_examples=30)
+@given(models, st.sampled_from([-2.0, 0.5, 8.0]))
+def test_what_shifts_all_models_shifts_the_median(results: list[Vector], by: float) -> None:
+    shifted = [np.asarray(model + np.float32(by)) for model in results]
+    for algorithm in (Median(), TrimmedMean(1)):
+        moved = robust(algorithm, results) + np.float32(by)
+        np.testing.assert_allclose(robust(algorithm, shifted), moved, atol=2e-6)
+
+
+@pytest.mark.parametrize("value", [1e9, -1e9, 3e38])
+def test_one_worker_that_sends_anything_moves_them_by_a_bounded_amount(value: float) -> None:
+    honest = [np.array([0.25 * i, -0.25 * i], np.float32) for i in range(4)]
+    results = [*honest, np.full(2, value, np.float32)]
+    for algorithm in (Median(), TrimmedMean(1)):
+        low, high = np.min(honest, axis=0), np.max(honest, axis=0)
+        assert ((low <= (got := robust(algorithm, results))) & (got <= high)).all()
+    clipped = robust(NormClipping(0.5), results)
+    without = robust(NormClipping(0.5), [*honest, np.zeros(2, np.float32)])
+    assert np.linalg.norm(clipped - without) <= 0.5 / 5 + 1e-6
+
+
+def test_an_update_is_shortened_to_the_norm() -> None:
+    assert robust(NormClipping(2.5), [np.array([3, 4], np.float32)]).tolist() == [1.5, 2.0]
+    assert robust(NormClipping(5), [np.array([3, 4], np.float32)]).tolist() == [3.0, 4.0]
+
+
+def test_signs_of_zero_do_not_depend_on_who_sent_them() -> None:
+    zeros = [np.array([0.0, -0.0], np.float32), np.array([-0.0, 0.0], np.float32)]
+    one, other = robust(Median(), zeros), robust(Median(), zeros[::-1])
+    assert one.tobytes() == other.tobytes()
+
+
+def test_where_few_are_left_as_many_are_trimmed_as_can_be() -> None:
+    results = [np.full(2, value, np.float32) for value in (1, 2, 60)]
+    assert robust(TrimmedMean(3), results).tolist() == [2.0, 2.0]
+    assert robust(TrimmedMean(3), results[:2]).tolist() == [1.5, 1.5]
+
+
+def test_what_is_not_finite_is_refused_and_the_others_are_kept() -> None:
+    good, bad = np.ones(2, np.float32), np.array([0.0, np.nan], np.float32)
+    holder = Holder(TWO, Grid.of(good, TWO, 3), 0)
+    for worker, vector in (("w1", good), ("w0", good * 2)):
+        holder.fold(terms_of(worker, vector))
+    with pytest.raises(Refused, match=r"update of w2 was refused .non-finite.*holds nan at elem"):
+        holder.fold(terms_of("w2", bad))
+    with pytest.raises(Refused, match="overlap"):
+        holder.fold(terms_of("w1", good))
+    held = holder.merged()
+    assert [vector.tolist() for vector in held.models["model"]] == [[2.0, 2.0], [1.0, 1.0]]
+    assert [contribution.worker for contribution in held.contributions] == ["w0", "w1"]
+    with pytest.raises(ValueError, match="no sum to send up"):
+        holder.partial()
+
+
+def test_the_memory_of_a_clock_is_used_again() -> None:
+    vector = np.ones(2, np.float32)
+    holder = Holder(TWO, Grid.of(vector, TWO, 3), 0)
+    holder.fold(terms_of("w0", vector))
+    (first,) = holder.merged().models["model"]
+    holder.restart(holder.grid, 1)
+    assert holder.merged().models == {}
+    holder.fold(terms_of("w0", vector * 3, clock=1))
+    (second,) = holder.merged().models["model"]
+    assert second is first
+    assert second.tolist() == [3.0, 3.0]
+
+
+def terms_of(worker: str, vector: Vector, *, clock: int = 0) -> Terms:
+    terms = Terms(model=Sum(vector))
+    return terms.stated(worker=worker, clock=clock, examples=1, layout=TWO)
+
+
+def test_more_models_than_an_aggregator_may_hold_are_refused_with_a_sentence() -> None:
+    large = Layout.build([("w", (1 << 20,), "float32", "parameter")])
+    check_held("Median", large, 1024)
+    with pytest.raises(Misfit, match=r"Median holds the models of all 1025 workers, 4\.0 GiB"):
+        check_held("Median", large, 1025)

@@ -2,12 +2,28 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import actors
-from actorfl import SGD, Rounds, Run, Scaffold
+from actorfl import (
+    SGD,
+    Ctx,
+    FedAvg,
+    Median,
+    Mine,
+    NormClipping,
+    Rounds,
+    Run,
+    Scaffold,
+    Terms,
+    holding,
+)
+from actorfl.algorithm import Algorithm
+from actorfl.errors import Misfit
 from actors import Inline, Processes, Simulated
 from actors.testing.chaos import explore
 from tests.actorfl.clocks import KINDS
@@ -30,10 +46,43 @@ rounds = 2
 """
 
 
+def lie(ctx: Ctx) -> Ctx:
+    """w0 goes a hundred times as far, and the other way."""
+    if ctx.worker != "w0":
+        return ctx
+    return replace(ctx, weights=ctx.start - np.float32(100) * ctx.delta)
+
+
+@dataclass(frozen=True)
+class Lying(FedAvg):
+    """FedAvg with one worker that lies."""
+
+    def up(self, ctx: Ctx, mine: Mine) -> tuple[Terms, Mine]:
+        return super().up(lie(ctx), mine)
+
+
+@dataclass(frozen=True)
+class LyingToMedian(Median):
+    """The median with one worker that lies."""
+
+    def up(self, ctx: Ctx, mine: Mine) -> tuple[Terms, Mine]:
+        return super().up(lie(ctx), mine)
+
+
+@dataclass(frozen=True)
+class LyingToClipping(NormClipping):
+    """Clipped updates with one worker that lies."""
+
+    def up(self, ctx: Ctx, mine: Mine) -> tuple[Terms, Mine]:
+        return super().up(lie(ctx), mine)
+
+
 def short(kind: str) -> Run:
     """Three rounds of a kind, with running statistics in the model."""
     local = SGD(lr=0.1) if kind == "fedsgd" else SGD(lr=0.1, batch=8)
-    return small(task=Counting(), algorithm=KINDS[kind], local=local, until=Rounds(3))
+    return small(
+        task=Counting(), topology=Star(5), algorithm=KINDS[kind], local=local, until=Rounds(3)
+    )
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -66,3 +115,24 @@ def test_no_schedule_of_faults_changes_a_bit_of_scaffold(seeds: int, tmp_path: P
     )
     assert not report.failed, report.failed[0]
     assert (report.seeds, report.kills > 0) == (seeds, True)
+
+
+def test_more_models_than_fit_end_the_run_with_a_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(holding, "MOST_HELD", 100)
+    with pytest.raises(Misfit, match=r"Median holds the models of all 4 workers, .* use fewer"):
+        actors.run(carry_out(small(algorithm=Median()), tmp_path, Inline()))
+
+
+def test_one_worker_that_sends_anything_ruins_the_mean_and_not_the_median(tmp_path: Path) -> None:
+    def accuracy(algorithm: Algorithm) -> float:
+        run = small(algorithm=algorithm, until=Rounds(4))
+        found = actors.run(carry_out(run, tmp_path, Inline())).accuracy
+        assert found is not None
+        return found
+
+    fair = accuracy(FedAvg())
+    assert accuracy(Lying()) < fair - 0.2
+    assert accuracy(LyingToMedian()) > fair - 0.05
+    assert accuracy(LyingToClipping(norm=0.5)) > fair - 0.05
