@@ -19,6 +19,7 @@ from actorfl import (
     Rounds,
     Run,
     Scaffold,
+    Star,
     Terms,
     holding,
 )
@@ -134,5 +135,5 @@ def test_one_worker_that_sends_anything_ruins_the_mean_and_not_the_median(tmp_pa
 
     fair = accuracy(FedAvg())
     assert accuracy(Lying()) < fair - 0.2
-    assert accuracy(LyingToMedian()) > fair - 0.05
-    assert accuracy(LyingToClipping(norm=0.5)) > fair - 0.05
+    assert accuracy(LyingToMedian()) > fair - 0.1
+    assert accuracy(LyingToClipping(norm=0.5)) > fair - 0.1
