@@ -475,7 +475,7 @@ def test_what_is_said_after_ctrl_c_is_the_command_that_goes_on(
             '"central" or "workers", got "centrall"; did',
         ),
         ("rounds=5", ExitCode.UNKNOWN_KEY, "did you mean `until.rounds`?"),
-        ("algorithm=fedprox", ExitCode.UNKNOWN_KEY, "`fedprox` in `algorithm.kind` of --set"),
+        ("algorithm=feddyn", ExitCode.UNKNOWN_KEY, "`feddyn` in `algorithm.kind` of --set"),
     ],
 )
 def test_a_wrong_setting_is_answered_with_what_may_have_been_meant(
