@@ -8,6 +8,7 @@ import json
 import os
 import secrets
 import signal
+import threading
 from collections.abc import Callable, Mapping
 from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass, field, replace
@@ -344,8 +345,16 @@ def start(
                 raise KeyboardInterrupt(*directories) from None
             raise
 
-    with asyncio.Runner(loop_factory=loop_factory(on)) as runner:
-        return runner.run(main())
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        with asyncio.Runner(loop_factory=loop_factory(on)) as runner:
+            return runner.run(main())
+    finally:
+        # uvloop leaves those of its closed loop, and the script would heed no SIGTERM any more.
+        if threading.current_thread() is threading.main_thread():
+            for number, handler in before.items():
+                if handler is not None:  # else it was not set from Python
+                    signal.signal(number, handler)
 
 
 async def _nowhere(*_: object) -> None:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from actorfl.errors import ConfigError, Misfit, WrongType, WrongValue
+from actorfl.errors import ConfigError, Misfit, WrongValue
+from actorfl.ranges import check_count
 from actorfl.seeds import seed_everything, seed_for
 
 if TYPE_CHECKING:
@@ -86,7 +87,7 @@ class Sampled(Partitioner):
     examples: int
 
     def __post_init__(self) -> None:
-        checked_count("examples of sampled", self.examples, 1)
+        check_count(self, "examples", 1)
 
     def split(
         self, examples: int, workers: int, seed: int, labels: NDArray[np.int64] | None = None
@@ -117,24 +118,6 @@ def enough(examples: int, workers: int) -> None:
             f"{workers} workers cannot share {examples} examples; use at most {examples} workers "
             "or a larger pool"
         )
-
-
-def checked_count(what: str, value: object, least: int) -> None:
-    """Refuse what is no number of things.
-
-    Args:
-        what: The value's name, for people.
-        value: The value.
-        least: The smallest that is taken.
-
-    Raises:
-        WrongType: It is no integer.
-        WrongValue: It is smaller than `least`.
-    """
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise WrongType(what, f"an int, at least {least}", value)
-    if value < least:
-        raise WrongValue(what, f"at least {least}", value)
 
 
 def known_labels(kind: str, labels: NDArray[np.int64] | None) -> NDArray[np.int64]:

@@ -11,12 +11,12 @@ from actorfl.errors import Misfit
 from actorfl.partition import (
     Indices,
     Partitioner,
-    checked_count,
     enough,
     generator,
     known_labels,
     parts_of,
 )
+from actorfl.ranges import check_count
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Shards(Partitioner):
     shards: int
 
     def __post_init__(self) -> None:
-        checked_count("`shards` of Shards", self.shards, 1)
+        check_count(self, "shards", 1)
 
     def split(
         self, examples: int, workers: int, seed: int, labels: NDArray[np.int64] | None = None
@@ -83,7 +83,7 @@ class ByLabel(Partitioner):
     classes: int = 1
 
     def __post_init__(self) -> None:
-        checked_count("`classes` of ByLabel", self.classes, 1)
+        check_count(self, "classes", 1)
 
     def split(
         self, examples: int, workers: int, seed: int, labels: NDArray[np.int64] | None = None

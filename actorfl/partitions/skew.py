@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from actorfl.errors import Misfit, WrongType, WrongValue
+from actorfl.errors import Misfit
 from actorfl.partition import (
     Indices,
     Partitioner,
-    checked_count,
     enough,
     generator,
     known_labels,
     parts_of,
 )
+from actorfl.ranges import check_count, check_number
 
 _DRAWS = 200
 """How often a split is drawn before it is said to be out of reach."""
@@ -99,14 +98,8 @@ class Quantity(Partitioner):
 
 
 def _check(skew: Dirichlet | Quantity) -> None:
-    kind, need = type(skew).__name__, "finite and above 0"
-    if isinstance(skew.alpha, bool) or not isinstance(skew.alpha, int | float):
-        raise WrongType(f"`alpha` of {kind}", f"a number, {need}", skew.alpha)
-    if not (math.isfinite(skew.alpha) and skew.alpha > 0):
-        raise WrongValue(f"`alpha` of {kind}", need, skew.alpha)
-    # One spelling for one meaning: equal settings compare and hash equal.
-    object.__setattr__(skew, "alpha", float(skew.alpha))
-    checked_count(f"`min_size` of {kind}", skew.min_size, 0)
+    check_number(skew, "alpha", "finite and above 0", lambda x: x > 0)
+    check_count(skew, "min_size", 0)
 
 
 def _drawn(

@@ -109,5 +109,5 @@ def test_a_sample_of_more_than_the_pool_is_the_pool() -> None:
 
 
 def test_an_empty_sample_is_refused() -> None:
-    with pytest.raises(WrongValue, match="examples of sampled must be at least 1, got 0"):
+    with pytest.raises(WrongValue, match="`examples` of Sampled must be at least 1, got 0"):
         Sampled(0)

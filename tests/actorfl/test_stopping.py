@@ -5,10 +5,14 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from actorfl.stopping import interruptible
+from actorfl.until import Rounds
+from actors import Inline
+from tests.faults.runs import small
 
 PROGRAM = """
 import os, signal
@@ -44,3 +48,17 @@ def test_who_takes_too_long_or_is_told_twice_ends_at_once(within: float, signals
         "told\n",
         "actorfl: interrupted\n",
     )
+
+
+def test_a_run_of_a_script_leaves_its_signal_handlers(tmp_path: Path) -> None:
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.getsignal(number) for number in numbers]
+    try:
+        for mine in (signal.SIG_DFL, lambda *_: None):
+            signal.signal(signal.SIGTERM, mine)
+            expected = [signal.getsignal(number) for number in numbers]
+            small(until=Rounds(1)).start(on=Inline(), out=tmp_path)
+            assert [signal.getsignal(number) for number in numbers] == expected
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)
