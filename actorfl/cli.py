@@ -33,6 +33,7 @@ from actorfl.saying import (
     took_effect,
 )
 from actorfl.simulate.cli import simulate
+from actorfl.stopping import uninterrupted
 
 if TYPE_CHECKING:
     from actorfl.run import Run
@@ -60,7 +61,11 @@ app = typer.Typer(
 
 def command() -> None:
     """Run the command line of this process and exit."""
-    app(args=bare_resume(sys.argv[1:]), prog_name="actorfl")
+    try:
+        app(args=bare_resume(sys.argv[1:]), prog_name="actorfl")
+    finally:
+        # Of what is left, Python's own end, a second Ctrl-C would show the traceback.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def bare_resume(arguments: Sequence[str]) -> list[str]:
@@ -190,9 +195,9 @@ def run(  # noqa: PLR0917  (typer turns parameters into arguments and options)
                 debug=debug,
             )
     except KeyboardInterrupt as stopped:
-        # What had to end has ended; a second Ctrl-C in these last lines must not show a traceback.
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        fail(interrupted(*stopped.args, deploy=deploy), ExitCode.INTERRUPTED)
+        # What had to end has ended.
+        with uninterrupted():
+            fail(interrupted(*stopped.args, deploy=deploy), ExitCode.INTERRUPTED)
     except Exception as error:  # noqa: BLE001  (every error ends as one line and a code)
         if debug:
             traceback.print_exc()

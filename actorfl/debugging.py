@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import inspect
 import pdb  # noqa: T100  (it is what is asked for)
+import signal
 import traceback
 from collections.abc import Callable
 from typing import TypeVar
 
 from actorfl.errors import ConfigError
+from actorfl.stopping import handlers_kept
 from actorfl.task import Task
 
 T = TypeVar("T")
@@ -48,7 +50,8 @@ def debugged(task: Task, function: Callable[[], T]) -> T:
         returned.append(function())
 
     try:
-        debugger.runcall(call)
+        with handlers_kept(signal.SIGINT):  # pdb sets its own where it continues
+            debugger.runcall(call)
     except Exception as error:
         traceback.print_exception(error)
         debugger.reset()

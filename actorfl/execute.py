@@ -8,7 +8,6 @@ import json
 import os
 import secrets
 import signal
-import threading
 from collections.abc import Callable, Mapping
 from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass, field, replace
@@ -35,6 +34,7 @@ from actorfl.roles import USUAL, Roles
 from actorfl.rows import Rows
 from actorfl.rundir import RunDirectory
 from actorfl.runlog import RunLog
+from actorfl.stopping import handlers_kept
 from actorfl.threads import deployed
 from actors import (
     ActorSystem,
@@ -345,16 +345,12 @@ def start(
                 raise KeyboardInterrupt(*directories) from None
             raise
 
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        with asyncio.Runner(loop_factory=loop_factory(on)) as runner:
-            return runner.run(main())
-    finally:
-        # uvloop leaves those of its closed loop, and the script would heed no SIGTERM any more.
-        if threading.current_thread() is threading.main_thread():
-            for number, handler in before.items():
-                if handler is not None:  # else it was not set from Python
-                    signal.signal(number, handler)
+    # uvloop leaves those of its closed loop, and the script would heed no SIGTERM any more.
+    with (
+        handlers_kept(signal.SIGINT, signal.SIGTERM),
+        asyncio.Runner(loop_factory=loop_factory(on)) as runner,
+    ):
+        return runner.run(main())
 
 
 async def _nowhere(*_: object) -> None:

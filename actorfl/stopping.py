@@ -52,18 +52,43 @@ def interruptible(within: float = WITHIN) -> Iterator[Stopping]:
             raise KeyboardInterrupt
         stopping.first()
 
-    try:
-        before = [(each, signal.signal(each, stopped)) for each in (signal.SIGINT, signal.SIGTERM)]
-    except ValueError:  # not in the main thread, which alone is interrupted
-        yield stopping
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    with handlers_kept(*numbers):
+        if threading.current_thread() is threading.main_thread():  # which alone is interrupted
+            for number in numbers:
+                signal.signal(number, stopped)
+        try:
+            yield stopping
+        finally:
+            if limit is not None:
+                limit.cancel()
+
+
+@contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Heed no Ctrl-C within the block: for the last lines of what was interrupted already."""
+    with handlers_kept(signal.SIGINT):
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+        yield
+
+
+@contextmanager
+def handlers_kept(*numbers: signal.Signals) -> Iterator[None]:
+    """Put back, after the block, what the process did at these signals before it.
+
+    In the main thread, which alone can; in another the block is only run.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
         return
+    before = [(number, signal.getsignal(number)) for number in numbers]
     try:
-        yield stopping
+        yield
     finally:
-        if limit is not None:
-            limit.cancel()
-        for each, handler in before:
-            signal.signal(each, handler)
+        for number, handler in before:
+            if handler is not None:  # else it was not set from Python
+                signal.signal(number, handler)
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """Every test leaves the process as it found it, and nothing of ours blocks a running loop.
 
-What is looked for at the end of a test: threads, child processes, open descriptors, pending tasks.
+What is looked for at the end of a test: threads, child processes, open descriptors, pending tasks,
+and what the process does at a signal.
 What may block is listed in `_MAY_BLOCK`, each with its reason.
 """
 
@@ -9,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
+import signal
 import threading
 import time
 import traceback
@@ -229,6 +231,22 @@ def nothing_is_left_behind(request: pytest.FixtureRequest, opened_once: None) ->
         f"left behind: threads {sorted(left_threads)}, children {sorted(left_children)}, "
         f"{more} more descriptors {others if more > 0 else ''}"
     )
+
+
+#: What a command, a run or a debugger sets for its own time.
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGCHLD)
+
+
+@pytest.fixture(autouse=True)
+def signals_are_heeded_as_before(nothing_is_left_behind: None) -> Iterator[None]:
+    before = {number: signal.getsignal(number) for number in _SIGNALS}
+    yield
+    changed = []
+    for number, handler in before.items():
+        if signal.getsignal(number) != handler:
+            changed.append(f"{number.name} is left to {signal.getsignal(number)}")
+            signal.signal(number, handler)  # the next test is to fail for its own faults alone
+    assert not changed, ", ".join(changed)
 
 
 @pytest_asyncio.fixture

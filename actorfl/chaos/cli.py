@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import signal
 import sys
 import traceback
 from pathlib import Path
@@ -14,7 +13,7 @@ import typer
 
 from actorfl.exitcodes import ExitCode
 from actorfl.saying import Output, fail, sentence_and_code
-from actorfl.stopping import interruptible
+from actorfl.stopping import interruptible, uninterrupted
 
 
 def chaos(  # noqa: PLR0917  (typer turns parameters into arguments and options)
@@ -64,8 +63,8 @@ def chaos(  # noqa: PLR0917  (typer turns parameters into arguments and options)
                 told, broken = report.summary(), bool(report.failed or trouble)
                 lines = command.summary_lines(report, trouble)
     except KeyboardInterrupt:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        fail("interrupted", ExitCode.INTERRUPTED)
+        with uninterrupted():
+            fail("interrupted", ExitCode.INTERRUPTED)
     except Exception as error:  # noqa: BLE001  (every error ends as one line and a code)
         if debug:
             traceback.print_exc()

@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from actorfl.stopping import interruptible
+from actorfl.stopping import handlers_kept, interruptible, uninterrupted
 from actorfl.until import Rounds
 from actors import Inline
 from tests.faults.runs import small
 
 PROGRAM = """
 import os, signal
-from actorfl.stopping import interruptible
+from actorfl.stopping import handlers_kept, interruptible, uninterrupted
 
 with interruptible({within}) as stopping:
     stopping.first = lambda: print("told", flush=True)
@@ -52,13 +52,18 @@ def test_who_takes_too_long_or_is_told_twice_ends_at_once(within: float, signals
 
 def test_a_run_of_a_script_leaves_its_signal_handlers(tmp_path: Path) -> None:
     numbers = (signal.SIGINT, signal.SIGTERM)
-    before = [signal.getsignal(number) for number in numbers]
-    try:
+    with handlers_kept(*numbers):
         for mine in (signal.SIG_DFL, lambda *_: None):
             signal.signal(signal.SIGTERM, mine)
             expected = [signal.getsignal(number) for number in numbers]
             small(until=Rounds(1)).start(on=Inline(), out=tmp_path)
             assert [signal.getsignal(number) for number in numbers] == expected
-    finally:
-        for number, handler in zip(numbers, before, strict=True):
-            signal.signal(number, handler)
+
+
+def test_what_is_uninterrupted_heeds_no_ctrl_c_and_is_interrupted_again_afterwards() -> None:
+    before = signal.getsignal(signal.SIGINT)
+    with uninterrupted():
+        signal.raise_signal(signal.SIGINT)
+    assert signal.getsignal(signal.SIGINT) == before
+    with pytest.raises(KeyboardInterrupt):
+        signal.raise_signal(signal.SIGINT)

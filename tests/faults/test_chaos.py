@@ -28,7 +28,7 @@ from actorfl.exitcodes import ExitCode
 from actorfl.memo import Impure, Memo
 from actorfl.merging import Merger
 from actorfl.rounds import Phase, Rounds, Verdict
-from actorfl.stopping import terminable
+from actorfl.stopping import handlers_kept, terminable
 from actorfl.until import Rounds as Until
 from actorfl.witness import Act
 from actors import Corrupt, CrashPoint, Drop, Duplicate, FaultPlan
@@ -359,13 +359,11 @@ def test_a_seed_that_no_plan_can_have_is_refused(toml: Path) -> None:
 
 
 def test_sigterm_ends_a_command_as_ctrl_c_does() -> None:
-    before = signal.signal(signal.SIGTERM, signal.SIG_DFL)  # else it is somebody else's business
-    try:
+    with handlers_kept(signal.SIGTERM):
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)  # else it is somebody else's business
         with pytest.raises(KeyboardInterrupt), terminable():
             signal.raise_signal(signal.SIGTERM)
         assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 # -- digits ----------------------------------------------------------------------------------------
