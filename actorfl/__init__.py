@@ -10,12 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from actorfl.algorithm import Algorithm, Closed, Ctx, Mine, ServerState
+    from actorfl.algorithms.ditto import Ditto
     from actorfl.algorithms.fedadagrad import FedAdagrad
     from actorfl.algorithms.fedadam import FedAdam
     from actorfl.algorithms.fedavg import FedAvg
     from actorfl.algorithms.fedavgm import FedAvgM
+    from actorfl.algorithms.fedbn import FedBN
     from actorfl.algorithms.fednova import FedNova
     from actorfl.algorithms.fedprox import FedProx
+    from actorfl.algorithms.fedrep import FedRep
     from actorfl.algorithms.fedsgd import FedSGD
     from actorfl.algorithms.fedyogi import FedYogi
     from actorfl.algorithms.median import Median
@@ -35,6 +38,8 @@ if TYPE_CHECKING:
     from actorfl.partitions.groups import ByGroup
     from actorfl.partitions.labels import ByLabel, Shards
     from actorfl.partitions.skew import Dirichlet, Quantity
+    from actorfl.parts import Parts
+    from actorfl.personal import personal_model
     from actorfl.run import Run
     from actorfl.supervision import Supervision
     from actorfl.sync import BSP, Sync
@@ -76,6 +81,7 @@ _HOMES = {
     "Contiguous": "actorfl.partitions.contiguous",
     "Ctx": "actorfl.algorithm",
     "Dataset": "actorfl.task",
+    "Ditto": "actorfl.algorithms.ditto",
     "Dirichlet": "actorfl.partitions.skew",
     "Every": "actorfl.every",
     "ExitCode": "actorfl.exitcodes",
@@ -83,8 +89,10 @@ _HOMES = {
     "FedAdam": "actorfl.algorithms.fedadam",
     "FedAvg": "actorfl.algorithms.fedavg",
     "FedAvgM": "actorfl.algorithms.fedavgm",
+    "FedBN": "actorfl.algorithms.fedbn",
     "FedNova": "actorfl.algorithms.fednova",
     "FedProx": "actorfl.algorithms.fedprox",
+    "FedRep": "actorfl.algorithms.fedrep",
     "FedSGD": "actorfl.algorithms.fedsgd",
     "FedYogi": "actorfl.algorithms.fedyogi",
     "Iid": "actorfl.partition",
@@ -97,6 +105,7 @@ _HOMES = {
     "Mine": "actorfl.algorithm",
     "NormClipping": "actorfl.algorithms.normclipping",
     "Partitioner": "actorfl.partition",
+    "Parts": "actorfl.parts",
     "Processes": "actors.deploy",
     "Quantity": "actorfl.partitions.skew",
     "Result": "actorfl.execute",
@@ -120,6 +129,7 @@ _HOMES = {
     "TrimmedMean": "actorfl.algorithms.trimmedmean",
     "Until": "actorfl.until",
     "Who": "actorfl.task",
+    "personal_model": "actorfl.personal",
     "running": "actorfl.execute",
 }
 
@@ -137,14 +147,17 @@ __all__ = [
     "Ctx",
     "Dataset",
     "Dirichlet",
+    "Ditto",
     "Every",
     "ExitCode",
     "FedAdagrad",
     "FedAdam",
     "FedAvg",
     "FedAvgM",
+    "FedBN",
     "FedNova",
     "FedProx",
+    "FedRep",
     "FedSGD",
     "FedYogi",
     "Iid",
@@ -157,6 +170,7 @@ __all__ = [
     "Mine",
     "NormClipping",
     "Partitioner",
+    "Parts",
     "Processes",
     "Quantity",
     "Result",
@@ -179,6 +193,7 @@ __all__ = [
     "TrimmedMean",
     "Until",
     "Who",
+    "personal_model",
     "running",
 ]
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from actorfl import checkpoint, modelfile
+from actorfl import checkpoint, measures, modelfile
 from actorfl.algorithm import Closed, Ctx, ServerState, advance
 from actorfl.checkpoint import Header, PendingRow
 from actorfl.errors import Misfit
@@ -451,7 +451,7 @@ class Aggregator(Actor):
         pending = self._pending
         if pending is not None and pending.due:
             if self._plan.at == "workers":
-                self._evaluated = _added(self._worker_metrics)
+                self._evaluated = measures.added(self._worker_metrics)
             if self._evaluated is None:
                 return  # the evaluator still works; its answer comes back here
         if self._final:
@@ -511,7 +511,10 @@ class Aggregator(Actor):
             return
         row: dict[str, Any] = {"round": pending.round, **pending.fields}
         if self._evaluated is not None:
-            self._metrics = {n: _number(m.value) for n, m in sorted(self._evaluated.items())}
+            found = {name: mean.value for name, mean in self._evaluated.items()}
+            if self._plan.at == "workers":
+                found |= measures.worst_deciles(self._worker_metrics)
+            self._metrics = {name: _number(value) for name, value in sorted(found.items())}
             row = {"round": pending.round, **self._metrics, **pending.fields}
         text = json.dumps(row, allow_nan=False)
         line = text.encode() + b"\n"
@@ -585,14 +588,6 @@ def _names_of_terms(
         _log.debug("%s does not tell its terms: %r", type(plan.algorithm).__name__, error)
         return None
     return frozenset(terms.sums)
-
-
-def _added(of_workers: dict[str, dict[str, Mean]]) -> dict[str, Mean]:
-    total: dict[str, Mean] = {}
-    for metrics in of_workers.values():
-        for name, mean in metrics.items():
-            total[name] = total.get(name, Mean()) + mean
-    return total
 
 
 def _number(value: float) -> float | None:

@@ -6,7 +6,7 @@ knows torch, actors or messages, so one algorithm file serves every topology and
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, ClassVar, Literal, NamedTuple, TypeAlias
@@ -16,8 +16,9 @@ import numpy as np
 
 from actorfl.errors import ActorflError
 from actorfl.layout import Layout, Vector
-from actorfl.local import SGD
+from actorfl.local import SGD, Phase
 from actorfl.merging import Merged
+from actorfl.parts import TensorInfo
 from actorfl.terms import Array, Terms
 
 Reduce: TypeAlias = Literal["sum", "all", "pair"]
@@ -187,15 +188,28 @@ class Algorithm:
             ``close`` as ``terms.models``, ``"pair"`` merges two models (gossip).
         floor: the magnitude every part of an upward vector may reach whatever the model's values
             are; the grid of exact sums is made from max(|part|, floor), see ``actorfl.grid``.
+        personal: whether each worker also trains a whole model of its own, from the same initial
+            model and on the same data, which never leaves it; ``pull`` corrects its gradients.
     """
 
     reduce: ClassVar[Reduce] = "sum"
     floor: ClassVar[float] = 1.0
+    personal: ClassVar[bool] = False
 
     @property
     def corrects_gradients(self) -> bool:
         """Whether this algorithm overrides ``grad``; a task's own ``fit`` must then call it."""
         return type(self).grad is not Algorithm.grad
+
+    @property
+    def pulls(self) -> bool:
+        """Whether this algorithm overrides ``pull``."""
+        return type(self).pull is not Algorithm.pull
+
+    @property
+    def keeps_tensors(self) -> bool:
+        """Whether this algorithm overrides ``keeps``."""
+        return type(self).keeps is not Algorithm.keeps
 
     def check_run(self, local: SGD, workers: int) -> None:
         """Refuse a run that the algorithm's equations do not hold for; by default none.
@@ -207,6 +221,27 @@ class Algorithm:
         Raises:
             Misfit: a sentence that says what to change.
         """
+
+    def keeps(self, tensors: Sequence[TensorInfo]) -> frozenset[str]:
+        """Names of the tensors that stay at their worker, whatever ``parts`` say; by default none.
+
+        Vectors and layouts that the other functions see are without them.
+
+        Args:
+            tensors: of the model, in ``state_dict`` order, tied ones once.
+
+        Raises:
+            ConfigError: the model has no tensors such as the algorithm keeps.
+        """
+        return frozenset()
+
+    def phases(self, local: SGD) -> tuple[Phase, ...]:
+        """What a worker trains in one clock, one after the other; by default all at once.
+
+        Args:
+            local: the settings of the local loop.
+        """
+        return (Phase("all", local),)
 
     def begin(self, weights: Vector) -> ServerState:
         """The state before the first clock."""
@@ -221,6 +256,16 @@ class Algorithm:
 
         Args:
             ctx: with ``weights`` being the model now.
+            g: the gradient of the loss, flat float32; zeros where a part is a buffer.
+        """
+        return g
+
+    def pull(self, ctx: Ctx, g: Vector) -> Vector:
+        """Correct a gradient of the worker's personal model, where there is one.
+
+        Args:
+            ctx: with ``weights`` being the personal model now, and ``start`` the shared one, so
+                that ``delta`` is the way from that to this.
             g: the gradient of the loss, flat float32; zeros where a part is a buffer.
         """
         return g

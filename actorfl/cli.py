@@ -206,7 +206,7 @@ def run(  # noqa: PLR0917  (typer turns parameters into arguments and options)
     if as_json:
         Output(sys.stdout).line(json.dumps(summary(result)))
     else:
-        say.line(closing_line(result))
+        say.line(closing_line(result, local_parts=described.has_local_parts))
         if faults is not None:
             say.line(took_effect(result.faults))
 

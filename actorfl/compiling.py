@@ -41,6 +41,12 @@ def evaluated_at(run: Run) -> At:
             "or evaluate at the workers"
         )
         raise Misfit(msg)
+    if at == "central" and run.has_local_parts:
+        msg = (
+            "evaluate is central, but parts of the model are local, so only the workers have all "
+            'of it; set `validate` and evaluate at the workers: evaluate = { at = "workers" }'
+        )
+        raise Misfit(msg)
     if at == "workers" and run.validate == 0.0:
         msg = (
             "evaluate is at the workers, but validate is 0, so they hold nothing back; set "
@@ -49,7 +55,7 @@ def evaluated_at(run: Run) -> At:
         raise Misfit(msg)
     if at is not None:
         return at
-    if has_test:
+    if has_test and not run.has_local_parts:
         return "central"
     return "workers" if run.validate else "nowhere"
 

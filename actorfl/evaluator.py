@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING
 
-from actorfl import memo
+from actorfl import memo, personal
 from actorfl.lane import lane_of
 from actorfl.mean import Mean
 from actorfl.protocol import Build, Evaluate, Evaluated, Idle, Initial, pack, unpack
@@ -70,10 +70,15 @@ class Evaluator(Actor):
             )
 
     def _initial_model(self) -> Model:
+        """What of the initial model travels; the rest each worker has of its own."""
         # Loads torch, which takes seconds: not on the loop, whose node is to answer meanwhile.
         from actorfl import model
 
-        return model.initial(self._task, self._run.seed)
+        whole = model.initial(self._task, self._run.seed)
+        split = personal.split_for(self._run, self._task.model())
+        return model.Model(
+            split.shared, split.shared_of(whole.vector), split.shared_buffers(whole.buffers)
+        )
 
     async def evaluate(self, message: Evaluate) -> None:
         """Evaluate a version on the task's test data."""

@@ -15,7 +15,9 @@ class Every:
     Args:
         every: rounds between two evaluations, at least 1.
         at: "central", on the task's ``test()``; "workers", on what ``validate`` holds back there;
-            without it central where the task has a test set, else at the workers.
+            without it central where the task has a test set, else at the workers. Where parts of
+            the model are local, or the algorithm trains personal models, workers evaluate what is
+            theirs; with local parts there is no central evaluation.
 
     Raises:
         WrongValue: a number below 1, or a place that does not exist.

@@ -7,7 +7,7 @@ a worker that was killed computes the same bits as one that was not. Run it in t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
@@ -66,6 +66,7 @@ def fit(
     local: SGD,
     seed: int,
     hook: GradientHook | None = None,
+    still: Collection[str] = (),
 ) -> FitResult:
     """Train a model on a worker's data.
 
@@ -80,6 +81,7 @@ def fit(
         local: Steps, batch and learning rate.
         seed: ``seed_for(run_seed, worker, clock, "fit")``.
         hook: Corrects each gradient; without it the bits are those of plain torch.
+        still: Names of parameters that no step moves; running statistics follow all steps.
 
     Raises:
         ConfigError: The loss is no tensor with one element, or data or model are refused.
@@ -89,6 +91,11 @@ def fit(
     module = task.model()
     model.load(module, start, buffers)
     module.train()
+    if still:
+        for name, tensor in model.tensors(module)[0].items():
+            # Not requires_grad_(True): what the user's model holds fixed remains so.
+            if name in still:
+                tensor.requires_grad_(False)
     examples = batches.size_of(data)
     optimizer = _Optimizer(module, local)
     flat = None if hook is None else _Flat(module)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from actorfl.errors import WrongType, WrongValue
 
@@ -110,3 +110,19 @@ class SGD(Local):
         batch, steps = self.batch_of(examples), self.steps_of(examples)
         whole = math.ceil(examples / batch)
         return steps // whole * examples + steps % whole * batch
+
+
+Trains: TypeAlias = Literal["all", "local", "shared"]
+
+
+@dataclass(frozen=True)
+class Phase:
+    """A stretch of a worker's clock, in which some tensors are trained and the others stand still.
+
+    Attributes:
+        trains: "all" of the model, or what is "local" to the worker, or what is "shared".
+        local: the local loop.
+    """
+
+    trains: Trains
+    local: SGD

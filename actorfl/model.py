@@ -14,10 +14,12 @@ from typing import Any, TypeAlias
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.parameter import is_lazy
 
 from actorfl.errors import ConfigError
 from actorfl.layout import Kind, Layout, LayoutError, Origin, Vector
+from actorfl.parts import TensorInfo
 from actorfl.seeds import seed_everything, seed_for
 from actorfl.task import Task
 
@@ -28,6 +30,8 @@ _ORIGINS: dict[torch.dtype, Origin] = {
     torch.float16: "float16",
     torch.bfloat16: "bfloat16",
 }
+# Batch and instance normalisation of all dimensions derive from the first.
+_NORMALISING = (_NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
 _INTEGERS = {
     torch.bool: "bool",
     torch.int8: "int8",
@@ -67,12 +71,10 @@ def tensors(module: nn.Module) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     seen: set[object] = set()
     for name, tensor in module.state_dict(keep_vars=True).items():
         _check(name, tensor)
-        # Two parameters over the same memory are one as well: an average would write both.
-        place = (tensor.data_ptr(), tuple(tensor.shape), tensor.stride())
-        identity = place if tensor.numel() else id(tensor)
-        if identity in seen:
+        place = _place(tensor)
+        if place in seen:
             continue
-        seen.add(identity)
+        seen.add(place)
         (floating if tensor.dtype in _ORIGINS else integers)[name] = tensor
     return floating, integers
 
@@ -99,6 +101,31 @@ def layout_of(module: nn.Module) -> Layout:
         described,
         [(name, tuple(t.shape), _INTEGERS[t.dtype]) for name, t in integers.items()],
     )
+
+
+def described(module: nn.Module) -> tuple[TensorInfo, ...]:
+    """Say of each tensor that travels which layer holds it, and by which names.
+
+    Returns:
+        In ``state_dict`` order; tied tensors once, under all their names.
+
+    Raises:
+        ConfigError: See `layout_of`.
+    """
+    floating, integers = tensors(module)
+    own = {**floating, **integers}
+    first = {_place(tensor): name for name, tensor in own.items()}
+    names: dict[str, list[str]] = {}
+    for name, tensor in module.state_dict(keep_vars=True).items():
+        names.setdefault(first[_place(tensor)], []).append(name)
+    layers = dict(module.named_modules(remove_duplicate=False))
+    parameters = {id(parameter) for parameter in module.parameters()}
+    found = []
+    for name, every in names.items():
+        layer = name.rpartition(".")[0]
+        normalises = isinstance(layers.get(layer), _NORMALISING)
+        found.append(TensorInfo(name, tuple(every), layer, normalises, id(own[name]) in parameters))
+    return tuple(found)
 
 
 def extract(module: nn.Module) -> Model:
@@ -158,6 +185,13 @@ def initial(task: Task, run_seed: int) -> Model:
     """
     seed_everything(seed_for(run_seed, "", 0, "init"))
     return extract(task.model())
+
+
+def _place(tensor: Tensor) -> object:
+    """What tied tensors share: two over the same memory are one, an average would write both."""
+    if not tensor.numel():
+        return id(tensor)
+    return (tensor.data_ptr(), tuple(tensor.shape), tensor.stride())
 
 
 def _tensor(array: NDArray[Any]) -> Tensor:

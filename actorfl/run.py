@@ -21,6 +21,7 @@ from actorfl.errors import ConfigError, Misfit, MissingKey, UnknownKey, WrongTyp
 from actorfl.every import Every
 from actorfl.local import SGD
 from actorfl.partition import Iid, Partitioner
+from actorfl.parts import ALL_SHARED, Parts, Role
 from actorfl.registry import SLOTS
 from actorfl.rundir import checked_name
 from actorfl.simulate.settings import Simulate
@@ -60,7 +61,11 @@ class Run:
         until: when the run is over.
         sync: when a worker may go on.
         partition: how the pool of a task that has one is dealt out; refused for other tasks.
-        validate: fraction of each worker's data held back for evaluation, 0 <= validate < 1.
+        parts: which tensors of the model are shared, and which stay at their worker, as ``Parts``
+            or as roles by pattern; without it all are shared.
+        validate: fraction of each worker's data held back for evaluation, 0 <= validate < 1; which
+            examples depends on the seed and the worker's name alone, and one at least is left to
+            train on.
         evaluate: how often, and where.
         seed: from which all randomness of the learning is derived, 0 to 2^63 - 1.
         name: of the run directory; without it the task's class name in lower case.
@@ -87,6 +92,7 @@ class Run:
     until: Until
     sync: Sync
     partition: Partitioner
+    parts: Parts
     validate: float
     evaluate: Every
     seed: int
@@ -108,6 +114,7 @@ class Run:
         until: Until | str,
         sync: Sync | str | None = None,
         partition: Partitioner | str | None = None,
+        parts: Parts | Mapping[str, Role] | None = None,
         validate: float = 0.0,
         evaluate: Every | None = None,
         seed: int = 0,
@@ -135,7 +142,10 @@ class Run:
                 value = config.build(slot, value, Place("Run", (key,)), where)  # noqa: PLW2901  (the name gives way to what it names)
             registry.check_instance(slot, value)
             object.__setattr__(self, key, value)
+        if parts is None:
+            parts = ALL_SHARED
         plain: dict[str, object] = {
+            "parts": parts if isinstance(parts, Parts) else Parts(parts),
             "validate": float(validate),
             "evaluate": Every() if evaluate is None else evaluate,
             "seed": seed,
@@ -218,6 +228,8 @@ class Run:
                 continue  # nothing is dealt out, and whoever says so is refused
             if key in SLOTS:
                 table[key] = config.describe_slot(SLOTS[key], value, self.base)
+            elif isinstance(value, Parts):
+                table[key] = value.table
             elif dataclasses.is_dataclass(value):
                 items = config.describe(value).items()
                 table[key] = {name: item for name, item in items if item is not None}
@@ -248,6 +260,9 @@ class Run:
             if key in SLOTS:
                 identity = registry.identity_of(SLOTS[key], type(value))
                 table[key] = {**config.describe(value), **identity}
+            elif isinstance(value, Parts):
+                if value != ALL_SHARED:  # a run without parts has the hash that it always had
+                    table[key] = [list(rule) for rule in value.rules]  # their order counts
             elif key not in _CARRIED_OUT:
                 table[key] = config.describe(value) if dataclasses.is_dataclass(value) else value
         return table
@@ -351,7 +366,26 @@ class Run:
                 f"{type(self.algorithm).__name__} merges pairs of models, which needs a gossip "
                 f"topology; {type(self.topology).__name__} has an aggregator"
             )
+        self._check_parts()
         self.algorithm.check_run(self.local, len(self.topology.names))
+
+    def _check_parts(self) -> None:
+        name = type(self.algorithm).__name__
+        if self.parts.has("mean") and self.algorithm.reduce == "all":
+            raise Misfit(
+                f'`parts` give the role "mean", but {name} holds the models of all workers and '
+                'takes no mean; use "shared", which it merges in its own way'
+            )
+        if self.algorithm.personal and self.has_local_parts:
+            raise Misfit(
+                f"{name} keeps a whole model at each worker, which has no local parts; remove what "
+                'is "local" from `parts`, or use another algorithm'
+            )
+
+    @property
+    def has_local_parts(self) -> bool:
+        """Whether parts of the model never leave their worker, so that no node has all of it."""
+        return self.parts.has("local") or self.algorithm.keeps_tensors
 
 
 def _meant(key: str, table: Mapping[str, object], base: Path) -> Sequence[str]:
@@ -386,6 +420,7 @@ def _fields_of(name: str, value: object, base: Path) -> list[str]:
 
 
 _PLAIN: dict[str, Any] = {
+    "parts": Mapping[str, Role],
     "seed": int,
     "validate": float,
     "evaluate": Every,
@@ -403,7 +438,7 @@ _BESIDE: dict[str, Any] = {"chaos": Chaos, "simulate": Simulate}
 _KEYS = (
     *("name", "seed", "validate"),
     *SLOTS,
-    *("evaluate", "supervision", "durability", "landing", "strict", "record", "base"),
+    *("parts", "evaluate", "supervision", "durability", "landing", "strict", "record", "base"),
 )
 
 

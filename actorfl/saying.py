@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 # Workers named in a line for one reason: of a thousand nobody reads the rest.
 _MOST_NAMED = 4
 
+_SHORT = {"accuracy_worst_decile": "worst decile"}
+
 EPILOG = (
     "Exit codes: 0 done, 2 usage, 10-19 configuration refused, 20-29 run directory refused, "
     "30 the run gave up, 32 chaos found a fault, 33 a replay gave other "
@@ -30,9 +32,14 @@ def row_line(row: Mapping[str, Any]) -> str:
     if "event" in row:
         return f"  ! {row['event']}"
     parts = [f"round {row.get('round', '?'):>4}"]
-    for key, form in (("accuracy", "{:.4f}"), ("loss", "{:.4f}"), ("updates", "{}")):
+    for key, form in (
+        ("accuracy", "{:.4f}"),
+        ("accuracy_worst_decile", "{:.4f}"),
+        ("loss", "{:.4f}"),
+        ("updates", "{}"),
+    ):
         if row.get(key) is not None:
-            parts.append(f"{key} {form.format(row[key])}")
+            parts.append(f"{_SHORT.get(key, key)} {form.format(row[key])}")
     if row.get("refused"):
         parts.append(f"refused {_by_reason(row['refused'])}")
     if row.get("warning"):
@@ -56,8 +63,13 @@ def _some(names: Sequence[str]) -> str:
     return ", ".join(names[:_MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
-def closing_line(result: Result) -> str:
-    """Return how a run ended as a line for people."""
+def closing_line(result: Result, *, local_parts: bool = False) -> str:
+    """Return how a run ended as a line for people.
+
+    Args:
+        result: of the run.
+        local_parts: whether parts of its model are local, so that a ``test()`` is of no use.
+    """
     loss = result.metrics.get("loss")
     notes: list[str] = []
     if result.accuracy is not None:
@@ -66,7 +78,8 @@ def closing_line(result: Result) -> str:
         reached = "no accuracy" if loss is None else f"loss {loss:.4f}"
     else:
         reached = "done"
-        notes.append("nothing to evaluate on: set `validate`, or give the task a test()")
+        instead = "" if local_parts else ", or give the task a test()"
+        notes.append(f"nothing to evaluate on: set `validate`{instead}")
     if not result.merged:
         notes.append("no update was merged in any round: the model is the initial one")
     if result.unpromised:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from actorfl import memo
+from actorfl import memo, personal
 from actorfl.algorithm import Ctx, Mine
 from actorfl.hashing import hash_of
 from actorfl.mean import Mean
@@ -109,6 +109,13 @@ def step_seed(run: Run, worker: str, clock: int) -> int:
     return seed_for(run.seed, worker, clock, "step")
 
 
+def examples_of(run: Run, examples: int) -> int:
+    """Count the examples that a worker with so many goes through in one clock, with repeats."""
+    from actorfl import training
+
+    return training.examples_of(run.algorithm, run.local, examples)
+
+
 def step(run: Run, task: Task, worker: str, data: Data, given: Given) -> Made:
     """Compute one clock, in the training lane, seeded with ``step_seed``.
 
@@ -119,40 +126,47 @@ def step(run: Run, task: Task, worker: str, data: Data, given: Given) -> Made:
         data: of the worker.
         given: what it is computed from.
     """
-    from actorfl import fit, model
+    from actorfl import fit, model, training
 
-    clock, mine = given.clock, given.mine
+    clock, algorithm = given.clock, run.algorithm
     start, integers, extras = unpack(given.weights)
+    split = personal.split_for(run, task.model())
+    own, mine = personal.taken_apart(given.mine, personal.layout_for(run, split))
+    if own is None and (split.owns or algorithm.personal):
+        own = personal.begun(run, task, split)
     metrics: dict[str, Mean] = {}
     if given.evaluate and data.validation is not None:
         module = task.model()
-        model.load(module, start, integers)
+        if own is not None and algorithm.personal:
+            model.load(module, own.vector, own.buffers)
+        else:
+            model.load(module, *training.joined(split, start, integers, own))
         metrics = fit.evaluate(task, module, data.validation)
     if not given.train:
-        return Made(metrics, Mean(), None, None, mine)
-    algorithm = run.algorithm
-    layout = model.layout_of(task.model())
+        return Made(metrics, Mean(), None, None, given.mine)
     down = {"model": start, **extras}
     context = Ctx(
-        layout, worker, clock, start, start, down, mine, data.examples, 0, run.local.lr,
+        split.shared, worker, clock, start, start, down, mine, data.examples, 0, run.local.lr,
         run.local.momentum,
     )  # fmt: skip
     crash_point("worker.fit", clock)
-    seed = seed_for(run.seed, worker, clock, "fit")
-    result = memo.recalled(
+    result, own = memo.recalled(
         "fit",
-        lambda: fit.fit(
-            task, data.train, start, integers,
-            local=run.local, seed=seed, hook=fit.gradient_hook(algorithm, context),
+        lambda: training.train(
+            task, data.train, algorithm,
+            local=run.local, split=split, own=own, integers=integers, ctx=context,
+            run_seed=run.seed,
         ),
-        worker, clock, start, integers, extras, mine,
+        worker, clock, start, integers, extras, given.mine,
     )  # fmt: skip
     if memo.active():  # what is drawn from now on must not depend on whether it was computed
-        seed_everything(seed)
+        seed_everything(seed_for(run.seed, worker, clock, training.FIT))
     terms, after = algorithm.up(replace(context, weights=result.vector, steps=result.steps), mine)
     terms = terms.stated(
-        worker=worker, clock=clock, examples=result.examples, layout=layout,
+        worker=worker, clock=clock, examples=result.examples, layout=split.shared,
         integers=result.buffers,
     )  # fmt: skip
     header, arrays = terms.to_wire()
+    if own is not None:
+        after = own.beside(after)
     return Made(metrics, result.loss, header, Weights.of(arrays), after)

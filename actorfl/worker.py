@@ -172,7 +172,8 @@ class Worker(Actor):
         )
         assert self._data is not None
         seed = step.step_seed(self._run, self._name, stamp.clock)
-        examples = float(self._run.local.examples_of(self._data.examples)) if go.train else None
+        through = step.examples_of(self._run, self._data.examples) if go.train else None
+        examples = None if through is None else float(through)
         made, hashes = await self._lane.run(self._step, given, seed=seed, examples=examples)
         if hashes:
             self.publish(COMPUTED, worker=self._name, clock=stamp.clock, **hashes)

@@ -8,12 +8,15 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from actorfl import (
+    Ditto,
     FedAdagrad,
     FedAdam,
     FedAvg,
     FedAvgM,
+    FedBN,
     FedNova,
     FedProx,
+    FedRep,
     FedSGD,
     FedYogi,
     Median,
@@ -38,6 +41,9 @@ KINDS: dict[str, Algorithm] = {
     "fedyogi": FedYogi(),
     "fednova": FedNova(),
     "scaffold": Scaffold(lr=0.9),
+    "fedbn": FedBN(),
+    "fedrep": FedRep(head_epochs=2),
+    "ditto": Ditto(),
     "median": Median(),
     "trimmed-mean": TrimmedMean(),
     "norm-clipping": NormClipping(norm=0.25),

@@ -1,0 +1,50 @@
+"""Metrics of all workers: their weighted mean, and how the worst tenth of them fares."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Final
+
+from actorfl.mean import Mean
+
+#: What stands behind a metric's name for its mean over the worst tenth of the workers.
+WORST: Final = "_worst_decile"
+
+
+def added(of_workers: Mapping[str, Mapping[str, Mean]]) -> dict[str, Mean]:
+    """Metrics of all workers together, each weighted by its number of values."""
+    total: dict[str, Mean] = {}
+    for metrics in of_workers.values():
+        for name, mean in metrics.items():
+            total[name] = total.get(name, Mean()) + mean
+    return total
+
+
+def worst_deciles(of_workers: Mapping[str, Mapping[str, Mean]]) -> dict[str, float]:
+    """The plain mean of each metric over the tenth of the workers that fares worst.
+
+    A tenth is rounded up, so it is one worker at least, and each counts once. Worst is highest for
+    ``loss``, and lowest for all other metrics. Workers without a value of a metric do not count in
+    it; one whose value is not finite is among the worst.
+
+    Args:
+        of_workers: metrics by worker.
+
+    Returns:
+        By ``<metric>_worst_decile``; NaN where a worker's value is not finite.
+    """
+    values: dict[str, list[float]] = {}
+    for metrics in of_workers.values():
+        for name, mean in metrics.items():
+            if mean.count or mean.invalid:
+                values.setdefault(name, []).append(mean.value)
+    return {name + WORST: _worst(found, high=name == "loss") for name, found in values.items()}
+
+
+def _worst(values: list[float], *, high: bool) -> float:
+    if any(not math.isfinite(value) for value in values):
+        return math.nan
+    tenth = math.ceil(len(values) / 10)
+    # fsum is exact, so the order in which workers answered decides nothing.
+    return math.fsum(sorted(values, reverse=high)[:tenth]) / tenth
