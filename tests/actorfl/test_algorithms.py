@@ -94,7 +94,10 @@ def test_the_page_tells_of_each_kind_with_its_fields_and_defaults() -> None:
         (row,) = [line for line in page.splitlines() if line.startswith(f"| `{kind}` |")]
         assert f"`{type(algorithm).__name__}()`" in row
         if kind != "fedyogi":
-            told = [f"`{f.name}` ({f.default:g})" for f in fields(algorithm)]
+            defaults = {
+                f.name: "none" if f.default is None else f"{f.default:g}" for f in fields(algorithm)
+            }
+            told = [f"`{name}` ({default})" for name, default in defaults.items()]
             assert row.split("|")[3].strip() == ", ".join(told)
 
 

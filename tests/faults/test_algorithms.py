@@ -85,8 +85,10 @@ def test_each_kind_has_the_same_bits_inline_and_simulated(kind: str, tmp_path: P
 
 
 def test_no_two_kinds_have_the_same_bits(tmp_path: Path) -> None:
-    found = {actors.run(carry_out(short(kind), tmp_path, Inline())).sha256 for kind in KINDS}
-    assert len(found) == len(KINDS)
+    found = {kind: actors.run(carry_out(short(kind), tmp_path, Inline())).sha256 for kind in KINDS}
+    # Ditto learns the shared model as FedAvg does; what it adds stays at the workers.
+    assert found.pop("ditto") == found["fedavg"]
+    assert len(set(found.values())) == len(KINDS) - 1
 
 
 async def test_the_control_variates_of_scaffold_survive_their_process(tmp_path: Path) -> None:
