@@ -199,8 +199,8 @@ def test_ditto_without_a_pull_is_learning_alone_in_bits_whatever_comes_down(task
     worker = Worker(run)
     start, buffers = begun(run)
     vector, integers = start, buffers
-    for clock in range(3):
-        made = worker.compute(start * np.float32(1 - clock), buffers)
+    for clock, scale in enumerate((1.0, 0.0, np.nan)):
+        made = worker.compute(start * np.float32(scale), buffers)
         seed = seed_for(run.seed, "w0", clock, "fit")
         alone = fit(task, worker.data.train, vector, integers, local=run.local, seed=seed)
         vector, integers = alone.vector, dict(alone.buffers)

@@ -9,7 +9,20 @@ import numpy as np
 import pytest
 
 import actors
-from actorfl import Ditto, Every, FedAvgM, FedBN, FedRep, Result, Rounds, Run, personal_model
+from actorfl import (
+    Algorithm,
+    Ditto,
+    Every,
+    FedAdam,
+    FedAvgM,
+    FedBN,
+    FedNova,
+    FedRep,
+    Result,
+    Rounds,
+    Run,
+    personal_model,
+)
 from actorfl.errors import Misfit, RunDirectoryError, UnknownKey, WrongValue
 from actorfl.replaying import replay
 from actors import Inline, Processes
@@ -84,6 +97,16 @@ def test_a_personal_model_is_the_shared_one_with_the_workers_own_parts(tmp_path:
     with pytest.raises(RunDirectoryError, match="no directory of a run"):
         personal_model(tmp_path / "elsewhere", "w0")
     assert not (tmp_path / "elsewhere").exists()
+
+
+@pytest.mark.parametrize("algorithm", [FedAvgM(lr=0.5), FedAdam(), FedNova()])
+def test_a_model_that_takes_the_mean_is_that_of_fedavg_whatever_the_server_does(
+    algorithm: Algorithm, tmp_path: Path
+) -> None:
+    run = small(task=Counting(), algorithm=algorithm, parts={"*": "mean"}, until=Rounds(3))
+    mean = actors.run(carry_out(run, tmp_path, Inline()))
+    fedavg = actors.run(carry_out(small(task=Counting(), until=Rounds(3)), tmp_path, Inline()))
+    assert mean.sha256 == fedavg.sha256
 
 
 def test_only_what_is_shared_counts_as_traffic(tmp_path: Path) -> None:
