@@ -21,7 +21,10 @@ if TYPE_CHECKING:
     from actorfl.algorithms.fedrep import FedRep
     from actorfl.algorithms.fedsgd import FedSGD
     from actorfl.algorithms.fedyogi import FedYogi
+    from actorfl.algorithms.geometricmedian import GeometricMedian
+    from actorfl.algorithms.krum import Krum
     from actorfl.algorithms.median import Median
+    from actorfl.algorithms.multikrum import MultiKrum
     from actorfl.algorithms.normclipping import NormClipping
     from actorfl.algorithms.scaffold import Scaffold
     from actorfl.algorithms.trimmedmean import TrimmedMean
@@ -95,14 +98,17 @@ _HOMES = {
     "FedRep": "actorfl.algorithms.fedrep",
     "FedSGD": "actorfl.algorithms.fedsgd",
     "FedYogi": "actorfl.algorithms.fedyogi",
+    "GeometricMedian": "actorfl.algorithms.geometricmedian",
     "Iid": "actorfl.partition",
     "Inline": "actors.deploy",
+    "Krum": "actorfl.algorithms.krum",
     "Layout": "actorfl.layout",
     "Local": "actorfl.local",
     "Mean": "actorfl.mean",
     "Median": "actorfl.algorithms.median",
     "Merged": "actorfl.merging",
     "Mine": "actorfl.algorithm",
+    "MultiKrum": "actorfl.algorithms.multikrum",
     "NormClipping": "actorfl.algorithms.normclipping",
     "Partitioner": "actorfl.partition",
     "Parts": "actorfl.parts",
@@ -160,14 +166,17 @@ __all__ = [
     "FedRep",
     "FedSGD",
     "FedYogi",
+    "GeometricMedian",
     "Iid",
     "Inline",
+    "Krum",
     "Layout",
     "Local",
     "Mean",
     "Median",
     "Merged",
     "Mine",
+    "MultiKrum",
     "NormClipping",
     "Partitioner",
     "Parts",

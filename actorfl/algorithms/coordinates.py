@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from actorfl.layout import Vector
+from actorfl.layout import Layout, Vector
 
 # Elements that are sorted at a time, times the models; their copies stay in a second-level cache.
 _BLOCK = 1 << 14
@@ -39,3 +39,14 @@ def trimmed_mean(models: Sequence[Vector], trim: int) -> Vector:
 def median(models: Sequence[Vector]) -> Vector:
     """The median of each coordinate; of an even number of models the mean of the middle two."""
     return trimmed_mean(models, (len(models) - 1) // 2)
+
+
+def with_median_statistics(models: Sequence[Vector], weights: Vector, layout: Layout) -> Vector:
+    """The weights, written in place, with the median of the models' running statistics.
+
+    What moves the weights does not look at those: a worker could send any.
+    """
+    for part in layout:
+        if part.kind == "buffer":
+            weights[part.slice] = median([model[part.slice] for model in models])
+    return weights

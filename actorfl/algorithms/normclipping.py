@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from actorfl.algorithm import Closed, ServerState
 from actorfl.algorithms import coordinates
+from actorfl.algorithms.geometry import squared, trained
 from actorfl.algorithms.median import Median
 from actorfl.merging import Merged
 from actorfl.ranges import check_number
-
-# Elements whose squares are added at a time.
-_BLOCK = 1 << 15
 
 
 @dataclass(frozen=True)
@@ -49,25 +45,9 @@ class NormClipping(Median):
         """The mean of the shortened updates moves the model."""
         models, layout = terms.models["model"], terms.layout
         total = np.zeros(layout.size)
-        for model in models:  # in the order of the workers' names: it decides the last bits
+        lengths = np.sqrt(squared(models, state.weights, trained(layout)))
+        for model, length in zip(models, lengths, strict=True):  # by name: it decides the last bits
             delta = np.subtract(model, state.weights, dtype=np.float64)
-            for part in layout:
-                if part.kind == "buffer":
-                    delta[part.slice] = 0.0
-            length = _length(delta)
-            if length > self.norm:
-                delta *= self.norm / length
-            total += delta
+            total += delta * min(1.0, self.norm / length) if length else delta
         weights = np.asarray(state.weights + total / len(models), dtype=np.float32)
-        for part in layout:
-            if part.kind == "buffer":
-                weights[part.slice] = coordinates.median([model[part.slice] for model in models])
-        return state.replaced(weights)
-
-
-def _length(delta: npt.NDArray[np.float64]) -> float:
-    """The Euclidean length, added from front to end: other orders differ between processors."""
-    total = 0.0
-    for at in range(0, delta.size, _BLOCK):
-        total += float(np.cumsum(np.square(delta[at : at + _BLOCK]))[-1])
-    return math.sqrt(total)
+        return state.replaced(coordinates.with_median_statistics(models, weights, layout))

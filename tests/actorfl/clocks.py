@@ -19,7 +19,10 @@ from actorfl import (
     FedRep,
     FedSGD,
     FedYogi,
+    GeometricMedian,
+    Krum,
     Median,
+    MultiKrum,
     NormClipping,
     Scaffold,
     TrimmedMean,
@@ -47,6 +50,9 @@ KINDS: dict[str, Algorithm] = {
     "median": Median(),
     "trimmed-mean": TrimmedMean(),
     "norm-clipping": NormClipping(norm=0.25),
+    "krum": Krum(),
+    "multi-krum": MultiKrum(),
+    "geometric-median": GeometricMedian(),
 }
 
 ONE = Layout.of({"x": np.zeros(1, np.float32)})

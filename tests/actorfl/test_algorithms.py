@@ -22,7 +22,9 @@ from actorfl import (
     FedProx,
     FedSGD,
     FedYogi,
+    Krum,
     Median,
+    MultiKrum,
     NormClipping,
     Scaffold,
     ServerState,
@@ -372,6 +374,8 @@ def test_what_cannot_be_sent_leaves_c_i_as_it_was(result: float, steps: int) -> 
         (lambda: FedAdagrad(lr=math.nan), "`lr` of FedAdagrad must be finite and above 0, got nan"),
         (lambda: TrimmedMean(-1), "`trim` of TrimmedMean must be at least 0, got -1"),
         (lambda: NormClipping(0), "`norm` of NormClipping must be finite and above 0, got 0"),
+        (lambda: Krum(-1), "`f` of Krum must be at least 0, got -1"),
+        (lambda: MultiKrum(m=0), "`m` of MultiKrum must be at least 1, got 0"),
         (lambda: Scaffold(lr=-1), "`lr` of Scaffold must be finite and above 0, got -1"),
     ],
 )

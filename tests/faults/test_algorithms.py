@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,8 +16,10 @@ from actorfl import (
     SGD,
     Ctx,
     FedAvg,
+    GeometricMedian,
     Median,
     Mine,
+    MultiKrum,
     Rounds,
     Run,
     Scaffold,
@@ -24,13 +29,13 @@ from actorfl import (
 )
 from actorfl.algorithm import Algorithm
 from actorfl.errors import Misfit
-from actors import Inline, Processes, Simulated
+from actors import Drop, Duplicate, FaultPlan, Inline, Kill, Processes, Reorder, Simulated
 from actors.testing.chaos import explore
 from tests.actorfl.clocks import KINDS
 from tests.faults.runs import carry_out, small
 from tests.faults.tasks import Counting
 from tests.faults.test_kills import fit, killing, slow
-from tests.faults.test_simulated import simulate
+from tests.faults.test_simulated import PATIENT, simulate
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -53,42 +58,81 @@ def lie(ctx: Ctx) -> Ctx:
     return replace(ctx, weights=ctx.start - np.float32(100) * ctx.delta)
 
 
-@dataclass(frozen=True)
-class Lying(FedAvg):
-    """FedAvg with one worker that lies."""
+class Liar(Algorithm):
+    """An algorithm with one worker that lies."""
 
     def up(self, ctx: Ctx, mine: Mine) -> tuple[Terms, Mine]:
         return super().up(lie(ctx), mine)
 
 
 @dataclass(frozen=True)
-class LyingToMedian(Median):
-    """The median with one worker that lies."""
-
-    def up(self, ctx: Ctx, mine: Mine) -> tuple[Terms, Mine]:
-        return super().up(lie(ctx), mine)
+class Lying(Liar, FedAvg):
+    pass
 
 
-def short(kind: str) -> Run:
+@dataclass(frozen=True)
+class LyingToMedian(Liar, Median):
+    pass
+
+
+@dataclass(frozen=True)
+class LyingToMultiKrum(Liar, MultiKrum):
+    pass
+
+
+@dataclass(frozen=True)
+class LyingToGeometricMedian(Liar, GeometricMedian):
+    pass
+
+
+def short(kind: str, **changed: Any) -> Run:
     """Three rounds of a kind, with running statistics in the model."""
     local = SGD(lr=0.1) if kind == "fedsgd" else SGD(lr=0.1, batch=8)
     return small(
-        task=Counting(), topology=Star(5), algorithm=KINDS[kind], local=local, until=Rounds(3)
-    )
+        task=Counting(), topology=Star(5), algorithm=KINDS[kind], local=local, until=Rounds(3),
+        **changed,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def inline(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], str]:
+    """The digest of what a kind learns in one process, each computed once."""
+
+    @cache
+    def digest(kind: str) -> str:
+        out = tmp_path_factory.mktemp(kind)
+        return actors.run(carry_out(short(kind), out, Inline())).sha256
+
+    return digest
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_each_kind_has_the_same_bits_inline_and_simulated(kind: str, tmp_path: Path) -> None:
-    inline = actors.run(carry_out(short(kind), tmp_path, Inline()))
+def test_each_kind_has_the_same_bits_inline_and_simulated(
+    kind: str, inline: Callable[[str], str], tmp_path: Path
+) -> None:
     simulated, _ = simulate(short(kind), Simulated(2), tmp_path)
-    assert (simulated.sha256, simulated.rounds) == (inline.sha256, 3)
+    assert (simulated.sha256, simulated.rounds) == (inline(kind), 3)
 
 
-def test_no_two_kinds_have_the_same_bits(tmp_path: Path) -> None:
-    found = {kind: actors.run(carry_out(short(kind), tmp_path, Inline())).sha256 for kind in KINDS}
+def test_no_two_kinds_have_the_same_bits(inline: Callable[[str], str]) -> None:
+    found = {kind: inline(kind) for kind in KINDS}
     # Ditto learns the shared model as FedAvg does; what it adds stays at the workers.
     assert found.pop("ditto") == found["fedavg"]
     assert len(set(found.values())) == len(KINDS) - 1
+
+
+@pytest.mark.parametrize("kind", ["krum", "multi-krum", "geometric-median"])
+def test_faults_change_no_bit_of_what_looks_at_whole_models(
+    kind: str, inline: Callable[[str], str], tmp_path: Path
+) -> None:
+    plan = FaultPlan(
+        Drop(0.2), Duplicate(0.2), Reorder(0.2), Kill("p0", at=0.5), seed=1, until=20.0
+    )
+    on = Simulated(2, seed=1, faults=plan)
+    result, told = simulate(short(kind, **PATIENT), on, tmp_path)
+    assert (result.sha256, result.rounds) == (inline(kind), 3)
+    assert told.faults.keys() >= {"drop", "duplicate", "reorder"}
+    assert told.killed == 1
 
 
 async def test_the_control_variates_of_scaffold_survive_their_process(tmp_path: Path) -> None:
@@ -119,13 +163,14 @@ def test_more_models_than_fit_end_the_run_with_a_sentence(
         actors.run(carry_out(small(algorithm=Median()), tmp_path, Inline()))
 
 
-def test_one_worker_that_sends_anything_ruins_the_mean_and_not_the_median(tmp_path: Path) -> None:
+def test_one_worker_that_sends_anything_ruins_the_mean_and_no_robust_rule(tmp_path: Path) -> None:
     def accuracy(algorithm: Algorithm) -> float:
-        run = small(algorithm=algorithm, until=Rounds(4))
+        run = small(topology=Star(5), algorithm=algorithm, until=Rounds(4))
         found = actors.run(carry_out(run, tmp_path, Inline())).accuracy
         assert found is not None
         return found
 
     fair = accuracy(FedAvg())
     assert accuracy(Lying()) < fair - 0.2
-    assert accuracy(LyingToMedian()) > fair - 0.1
+    for robust in (LyingToMedian(), LyingToMultiKrum(), LyingToGeometricMedian()):
+        assert accuracy(robust) > fair - 0.1
