@@ -48,13 +48,32 @@ def squared(models: Sequence[Vector | Wide], point: Vector | Wide, spans: Sequen
     for part in pieces(spans):
         gaps = np.stack([model[part] for model in models], dtype=np.float64)
         gaps -= point[part]
-        np.square(gaps, out=gaps)
-        while (width := gaps.shape[1]) > 1:
-            half = (width + 1) // 2
-            gaps[:, : width - half] += gaps[:, half:]
-            gaps = gaps[:, :half]
-        total += gaps[:, 0]
+        total += _squares(gaps)
     return total
+
+
+def squared_between(models: Sequence[Vector], spans: Sequence[slice]) -> Wide:
+    """The squared distance between each two models; see `squared`.
+
+    Returns:
+        Float64 of shape ``(len(models), len(models))``, symmetric, 0 in the diagonal.
+    """
+    total = np.zeros((len(models), len(models)))
+    for part in pieces(spans):
+        block = np.stack([model[part] for model in models], dtype=np.float64)
+        for i in range(len(models) - 1):
+            total[i, i + 1 :] += _squares(block[i + 1 :] - block[i])
+    return total + total.T
+
+
+def _squares(gaps: Wide) -> Wide:
+    """The sum of the squares of each row, which is written to."""
+    np.square(gaps, out=gaps)
+    while (width := gaps.shape[1]) > 1:
+        half = (width + 1) // 2
+        gaps[:, : width - half] += gaps[:, half:]
+        gaps = gaps[:, :half]
+    return gaps[:, 0]
 
 
 def pieces(spans: Sequence[slice]) -> list[slice]:

@@ -9,7 +9,7 @@ import numpy as np
 
 from actorfl.algorithm import Closed, ServerState
 from actorfl.algorithms import coordinates
-from actorfl.algorithms.geometry import by_value, squared, trained
+from actorfl.algorithms.geometry import by_value, squared_between, trained
 from actorfl.algorithms.median import Median
 from actorfl.errors import Misfit
 from actorfl.local import SGD
@@ -30,8 +30,8 @@ class Krum(Median):
     It withstands ``f`` workers that send anything, together too. Among equal scores the lower model
     is taken, by the first value in which they differ. Distances are those of the trained
     parameters; floating buffers (running means of BatchNorm) take the median of each coordinate.
-    All workers weigh the same, the aggregator holds all models of a clock, and the time of a merge
-    grows with the square of their number.
+    All workers weigh the same. The aggregator holds all models of a clock and 8 bytes for each pair
+    of them, and the time of a merge grows with the square of their number.
 
     Degenerate values: one model is its own result. Where workers were refused and fewer than
     2f + 3 are left, it goes on with the largest f that those allow.
@@ -66,8 +66,8 @@ class Krum(Median):
         f = min(self.f, max(0, (len(models) - 3) // 2))
         scores = [
             # The nearest of all is the model itself.
-            math.fsum(np.sort(squared(models, model, spans))[1 : len(models) - f - 1])
-            for model in models
+            math.fsum(np.sort(distances)[1 : len(models) - f - 1])
+            for distances in squared_between(models, spans)
         ]
         best = np.argsort(scores, kind="stable")[: self._chosen(len(models), f)]
         weights = coordinates.trimmed_mean([models[i] for i in best], 0)
