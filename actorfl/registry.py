@@ -58,6 +58,7 @@ SLOTS: Mapping[str, Slot] = {
             {
                 "digits": "actorfl.data.digits:Digits",
                 "fashion": "actorfl.data.fashion:FashionMNIST",
+                "spambase": "actorfl.data.spambase:Spambase",
             },
         ),
         Slot("topology", "actorfl.topology:Topology", {"star": "actorfl.topology:Star"}),

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
+from actorfl.data.splitting import stratified
 from actorfl.errors import MissingExtra
 from actorfl.mean import Mean
 from actorfl.task import Batch, Dataset, Task
@@ -74,45 +74,8 @@ def _load() -> tuple[Columns, Columns]:
         Path(found.origin).parent / "datasets" / "data" / "digits.csv.gz", delimiter=",", ndmin=2
     )
     pixels, labels = table[:, :-1], table[:, -1].astype(np.int64)
-    train, test = _split(labels)
+    train, test = stratified(labels, _TEST, 0)
     return _columns(pixels[train], labels[train]), _columns(pixels[test], labels[test])
-
-
-def _split(labels: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
-    """Indices to train and to test on, drawn as ``train_test_split`` of scikit-learn does.
-
-    Its StratifiedShuffleSplit with ``random_state=0`` and ``stratify=labels``; the tests compare.
-    """
-    rng = np.random.RandomState(0)  # scikit-learn's generator
-    counts = np.bincount(labels)
-    test_size = int(np.ceil(_TEST * len(labels)))
-    in_train = _shares(counts, len(labels) - test_size, rng)
-    in_test = _shares(counts - in_train, test_size, rng)
-    train: list[int] = []
-    test: list[int] = []
-    for label, count in enumerate(counts):
-        members = np.flatnonzero(labels == label)[rng.permutation(count)]
-        train.extend(members[: in_train[label]])
-        test.extend(members[in_train[label] : in_train[label] + in_test[label]])
-    return rng.permutation(np.array(train)), rng.permutation(np.array(test))
-
-
-def _shares(
-    counts: npt.NDArray[np.int64], drawn: int, rng: np.random.RandomState
-) -> npt.NDArray[np.int64]:
-    """How many of each class are among ``drawn``: in proportion, the largest remainders first."""
-    exact = counts / counts.sum() * drawn
-    shares: npt.NDArray[np.int64] = np.floor(exact).astype(np.int64)
-    missing = drawn - int(shares.sum())
-    remainders = exact - shares
-    for value in np.sort(np.unique(remainders))[::-1]:
-        if missing <= 0:
-            break
-        tied = np.flatnonzero(remainders == value)
-        chosen = rng.choice(tied, size=min(len(tied), missing), replace=False)
-        shares[chosen] += 1
-        missing -= len(chosen)
-    return shares
 
 
 def _columns(pixels: object, labels: object) -> Columns:

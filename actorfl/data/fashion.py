@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import os
 import zlib
 from dataclasses import dataclass
 from functools import lru_cache
@@ -17,7 +18,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from actorfl.errors import MissingFile, WrongValue
+from actorfl.data.perceptron import check_hidden, perceptron
+from actorfl.errors import MissingFile
 from actorfl.mean import Mean
 from actorfl.task import Batch, Dataset, Task
 
@@ -37,7 +39,6 @@ _LABELS = {
     "t10k": "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34",
 }
 _PIXELS = 28 * 28
-_LARGEST_LAYER = 4096
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,8 @@ class FashionMNIST(Task):
 
     Args:
         path: directory with the four files under their usual names, ``train-images-idx3-ubyte``
-            and so on, with ``.gz`` or without; without it that of Debian's package.
+            and so on, with ``.gz`` or without; without it the one that the environment variable
+            ``FASHION_MNIST`` names, else that of Debian's package.
         hidden: sizes of the hidden layers, each 1 to 4096; none for softmax regression.
 
     Raises:
@@ -62,21 +64,11 @@ class FashionMNIST(Task):
 
     def __post_init__(self) -> None:
         self.check()
-        for size in self.hidden:
-            if not 1 <= size <= _LARGEST_LAYER:
-                what = "a size in `hidden` of FashionMNIST"
-                raise WrongValue(what, f"from 1 to {_LARGEST_LAYER}", size)
+        check_hidden(self, self.hidden)
 
     def model(self) -> nn.Module:
         """Build 784 -> hidden -> 10 logits, ReLU between; torch's default initialisation."""
-        from torch import nn
-
-        layers: list[nn.Module] = []
-        width = _PIXELS
-        for size in self.hidden:
-            layers += [nn.Linear(width, size), nn.ReLU()]
-            width = size
-        return nn.Sequential(*layers, nn.Linear(width, 10))
+        return perceptron(_PIXELS, self.hidden, 10)
 
     def loss(self, model: nn.Module, batch: Batch) -> Tensor:
         """Compute the mean cross-entropy, in nats."""
@@ -108,7 +100,7 @@ class FashionMNIST(Task):
 
     @property
     def _directory(self) -> Path:
-        return Path(self.path) if self.path else DEBIAN
+        return Path(self.path or os.environ.get("FASHION_MNIST") or DEBIAN)
 
 
 @lru_cache(maxsize=2)  # the two parts: every worker of a process asks for them
@@ -134,7 +126,7 @@ def _content(file: Path, size: int, sha256: str) -> bytes:
         raise MissingFile(
             packed,
             "there is no such file; install Debian's package dataset-fashion-mnist, or set `path` "
-            "of the task to the directory with the four files of Fashion-MNIST",
+            "of the task, or $FASHION_MNIST, to the directory with the four files of Fashion-MNIST",
         ) from error
     except (OSError, EOFError, zlib.error) as error:
         reason = getattr(error, "strerror", None) or str(error)
