@@ -71,6 +71,16 @@ def test_files_that_are_absent_are_told_with_the_package_that_has_them(tmp_path:
         FashionMNIST(path=str(tmp_path)).pool()
 
 
+def test_the_environment_says_where_they_are_unless_the_task_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FASHION_MNIST", str(tmp_path / "there"))
+    with pytest.raises(MissingFile, match=f"there/{TRAIN}.gz"):
+        FashionMNIST().pool()
+    with pytest.raises(MissingFile, match=f"here/{TRAIN}.gz"):
+        FashionMNIST(path=str(tmp_path / "here")).pool()
+
+
 @pytest.mark.parametrize(
     ("name", "content", "reason"),
     [
