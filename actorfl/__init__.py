@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from actorfl.personal import personal_model
     from actorfl.run import Run
     from actorfl.supervision import Supervision
+    from actorfl.sweep import Sweep, Swept
     from actorfl.sync import BSP, Sync
     from actorfl.task import Batch, Dataset, Task, Who
     from actorfl.terms import Sum, Terms
@@ -128,6 +129,8 @@ _HOMES = {
     "Star": "actorfl.topology",
     "Sum": "actorfl.terms",
     "Supervision": "actorfl.supervision",
+    "Sweep": "actorfl.sweep",
+    "Swept": "actorfl.sweep",
     "Sync": "actorfl.sync",
     "Task": "actorfl.task",
     "Terms": "actorfl.terms",
@@ -195,6 +198,8 @@ __all__ = [
     "Star",
     "Sum",
     "Supervision",
+    "Sweep",
+    "Swept",
     "Sync",
     "Task",
     "Terms",

@@ -30,12 +30,14 @@ from actorfl.saying import (
     row_line,
     sentence_and_code,
     summary,
+    summary_of_seeds,
     took_effect,
 )
 from actorfl.simulate.cli import simulate
 from actorfl.stopping import uninterrupted
 
 if TYPE_CHECKING:
+    from actorfl.execute import Result
     from actorfl.run import Run
     from actors.deploy import Deployment
 
@@ -157,6 +159,15 @@ def run(  # noqa: PLR0917  (typer turns parameters into arguments and options)
             show_default=False,
         ),
     ] = None,
+    seeds: Annotated[
+        int | None,
+        typer.Option(
+            help="Carry it out with N seeds, the first as FILE says, each in a directory of its "
+            "own, and end with mean ± standard deviation.",
+            metavar="N",
+            show_default=False,
+        ),
+    ] = None,
     as_json: Annotated[
         bool,
         typer.Option(
@@ -171,6 +182,11 @@ def run(  # noqa: PLR0917  (typer turns parameters into arguments and options)
     """Train as FILE says, a line per round, and leave everything in one run directory."""
     if file is None and resume is None:
         raise typer.BadParameter("give a configuration FILE, or --resume", param_hint="FILE")
+    if seeds is not None and resume is not None:
+        raise typer.BadParameter(
+            "each seed is a run of its own; --resume that of the seed which did not end, alone",
+            param_hint="--seeds",
+        )
     deployment = parse_deployment(deploy)
     if faults is not None and deploy == "inline":
         raise typer.BadParameter(
@@ -187,13 +203,32 @@ def run(  # noqa: PLR0917  (typer turns parameters into arguments and options)
             surplus = idle(deployment, len(described.topology.names))
             if surplus:
                 say.line(row_line({"event": surplus}))
-            result = described.start(
-                deployment,
-                resume=directory,
-                out=out,
-                on_row=_rows_to(say, resumed=directory is not None),
-                debug=debug,
-            )
+            on_row = _rows_to(say, resumed=directory is not None)
+
+            def ended(result: Result) -> None:
+                if seeds is not None or not as_json:
+                    say.line(closing_line(result, local_parts=described.has_local_parts))
+                    if faults is not None:
+                        say.line(took_effect(result.faults))
+
+            if seeds is None:
+                result = described.start(
+                    deployment, resume=directory, out=out, on_row=on_row, debug=debug
+                )
+                ended(result)
+                told = summary(result)
+            else:
+                from actorfl.sweep import Sweep
+
+                swept = Sweep(described, seeds).start(
+                    deployment,
+                    out=out,
+                    on_row=on_row,
+                    on_result=lambda seed, result: ended(result),
+                    debug=debug,
+                )
+                say.line(str(swept))
+                told = summary_of_seeds(swept)
     except KeyboardInterrupt as stopped:
         # What had to end has ended.
         with uninterrupted():
@@ -204,11 +239,7 @@ def run(  # noqa: PLR0917  (typer turns parameters into arguments and options)
             print_remote(error)
         fail(*sentence_and_code(error))
     if as_json:
-        Output(sys.stdout).line(json.dumps(summary(result)))
-    else:
-        say.line(closing_line(result, local_parts=described.has_local_parts))
-        if faults is not None:
-            say.line(took_effect(result.faults))
+        Output(sys.stdout).line(json.dumps(told))
 
 
 @app.command()

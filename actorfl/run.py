@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from actors.deploy import Deployment
 
 # A seed travels as a signed 64-bit integer, the widest that TOML promises.
-_SEED_MAX = 2**63 - 1
+SEED_MAX = 2**63 - 1
 # Each buffer holds a whole model; more than this many only hides that workers wait for each other.
 _LANDING_MAX = 64
 # What says where and how a run is carried out, not what it computes: no part of its hash, and free
@@ -160,6 +160,19 @@ class Run:
         for key, value in plain.items():
             object.__setattr__(self, key, value)
         self._check(partitioned=partition is not None)
+
+    def replaced(self, **changes: Any) -> Run:
+        """Return this run with other values, given by the names of its arguments.
+
+        Raises:
+            ConfigError: a value is refused, or two do not fit together.
+            TypeError: there is no argument of that name.
+        """
+        values: dict[str, Any] = {key: getattr(self, key) for key in _KEYS}
+        task = changes.get("task", self.task)
+        if isinstance(task, Task) and not task.pooled:
+            del values["partition"]  # nothing is dealt out, and whoever says so is refused
+        return Run(**{**values, **changes})
 
     @classmethod
     def from_toml(cls, path: str | os.PathLike[str], overrides: Iterable[str] = ()) -> Run:
@@ -352,7 +365,7 @@ class Run:
             raise WrongValue("`validate` of Run", "at least 0 and below 1", self.validate)
         if isinstance(self.seed, bool) or not isinstance(self.seed, int):
             raise WrongType("`seed` of Run", "int", self.seed)
-        if not 0 <= self.seed <= _SEED_MAX:
+        if not 0 <= self.seed <= SEED_MAX:
             raise WrongValue("`seed` of Run", "from 0 to 2^63 - 1", self.seed)
         if self.durability not in {"process", "machine"}:
             raise WrongValue("`durability` of Run", '"process" or "machine"', self.durability)

@@ -14,6 +14,7 @@ from actorfl.exitcodes import ExitCode
 
 if TYPE_CHECKING:
     from actorfl.execute import Result
+    from actorfl.sweep import Swept
 
 # Workers named in a line for one reason: of a thousand nobody reads the rest.
 _MOST_NAMED = 4
@@ -104,6 +105,19 @@ def summary(result: Result) -> dict[str, Any]:
         "rounds": result.rounds,
         "restarts": result.restarts,
         "run": str(result.directory),
+    }
+
+
+def summary_of_seeds(swept: Swept) -> dict[str, Any]:
+    """Return how a sweep over seeds ended as what ``--json`` writes."""
+    return {
+        "accuracy": swept.mean,
+        "sd": swept.sd,
+        "metrics": {
+            name: {"mean": spread.mean, "sd": spread.sd} for name, spread in swept.metrics.items()
+        },
+        "seeds": list(swept.seeds),
+        "runs": [summary(result) for result in swept.results],
     }
 
 
