@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import IterableDataset, Subset, TensorDataset, default_collate
+from torch.utils.data import ConcatDataset, IterableDataset, Subset, TensorDataset, default_collate
 
 from actorfl.errors import ConfigError, WrongValue
 from actorfl.task import Batch, Dataset
@@ -133,6 +133,32 @@ def subset(dataset: Dataset, indices: NDArray[np.int64]) -> Dataset:
         return Subset(cast("torch.utils.data.Dataset[Any]", dataset), indices.tolist())
     index = torch.from_numpy(indices)
     return tuple(_take(column, index) for column in columns)
+
+
+def joined(datasets: Sequence[Dataset]) -> Dataset:
+    """Put several datasets of one task after one another: copies of arrays, a view of others.
+
+    Args:
+        datasets: At least one.
+
+    Raises:
+        ConfigError: Some are made of arrays and others not, or of other arrays.
+    """
+    columns = [_columns(dataset) for dataset in datasets]
+    known = [column for column in columns if column is not None]
+    try:
+        if not known:
+            views = [cast("torch.utils.data.Dataset[Any]", dataset) for dataset in datasets]
+            return ConcatDataset(views)
+        if len(known) == len(columns):
+            tensors = [[torch.as_tensor(array) for array in one] for one in known]
+            return tuple(torch.cat(parts) for parts in zip(*tensors, strict=True))
+    except (RuntimeError, TypeError, ValueError) as error:
+        raise ConfigError(f"the data of the workers cannot be put together: {error}") from error
+    raise ConfigError(
+        "the data of some workers are arrays, and those of others a torch Dataset, so they cannot "
+        "be put together"
+    )
 
 
 def split(dataset: Dataset, fraction: float, seed: int) -> tuple[Dataset, Dataset]:

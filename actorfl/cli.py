@@ -24,6 +24,7 @@ from actorfl.saying import (
     EPILOG,
     Output,
     closing_line,
+    comparison,
     counted,
     fail,
     print_remote,
@@ -37,6 +38,7 @@ from actorfl.simulate.cli import simulate
 from actorfl.stopping import uninterrupted
 
 if TYPE_CHECKING:
+    from actorfl.baselines import Baselines
     from actorfl.execute import Result
     from actorfl.run import Run
     from actors.deploy import Deployment
@@ -224,7 +226,7 @@ def run(  # noqa: PLR0917  (typer turns parameters into arguments and options)
                     deployment,
                     out=out,
                     on_row=on_row,
-                    on_result=lambda seed, result: ended(result),
+                    on_result=lambda _, result: ended(result),
                     debug=debug,
                 )
                 say.line(str(swept))
@@ -254,6 +256,7 @@ def show(
     try:
         where = _shown(directory, out) if directory is not None else _newest(out)
         rows = _rows(where / "metrics.jsonl")
+        compared = _baselines(where / "result.json")
     except ActorflError as error:
         fail(*sentence_and_code(error))
     say = Output(sys.stdout)
@@ -262,6 +265,8 @@ def show(
         say.line(row_line(row))
     if not rows:
         say.line("no round is complete yet")
+    if compared is not None:
+        say.line(f"baselines: {comparison(compared)}")
 
 
 @app.command()
@@ -456,6 +461,24 @@ def _named(directory: Path, out: Path) -> Path:
 
 def _is_run(directory: Path) -> bool:
     return all((directory / name).is_file() for name in ("run.toml", "configuration.json"))
+
+
+def _baselines(path: Path) -> Baselines | None:
+    """Return what a run that has ended was compared with, if it was."""
+    import msgspec
+
+    from actorfl.baselines import Baselines
+    from actorfl.errors import MissingFile
+
+    try:
+        ended = json.loads(path.read_text())
+        return msgspec.convert(ended.get("baselines"), Baselines | None)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise MissingFile(path, (error.strerror or str(error)).lower()) from error
+    except (ValueError, AttributeError, msgspec.ValidationError) as error:
+        raise MissingFile(path, f"it does not tell how a run ended: {error}") from error
 
 
 def _rows(path: Path) -> list[Mapping[str, Any]]:

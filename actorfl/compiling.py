@@ -57,6 +57,12 @@ def evaluated_at(run: Run) -> At:
         return at
     if has_test and not run.has_local_parts:
         return "central"
+    if run.baselines and not run.validate:
+        msg = (
+            "baselines are compared by what is measured, but there is nothing to measure on; set "
+            f"validate, to 0.2 say, or give task {type(run.task).__name__} a test()"
+        )
+        raise Misfit(msg)
     return "workers" if run.validate else "nowhere"
 
 

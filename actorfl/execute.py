@@ -10,13 +10,14 @@ import secrets
 import signal
 from collections.abc import Callable, Mapping
 from contextlib import asynccontextmanager, closing
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 
 from actorfl.attaching import Attachable
+from actorfl.baselines import Baselines, compared
 from actorfl.compiling import graph_of
 from actorfl.errors import (
     ConfigError,
@@ -27,6 +28,7 @@ from actorfl.errors import (
     refusal_of,
 )
 from actorfl.exitcodes import ExitCode
+from actorfl.lane import lane_of
 from actorfl.outside import Outside
 from actorfl.protocol import Finished
 from actorfl.resuming import checked
@@ -87,6 +89,7 @@ class Result:
             are promised.
         faults: how often each kind of the deployment's fault plan took effect in this start, on
             all nodes; see ``Live.faults``.
+        baselines: what the same budget reaches without federation; None unless the run asks for it.
     """
 
     accuracy: float | None
@@ -98,6 +101,7 @@ class Result:
     merged: bool = True
     unpromised: Mapping[str, str] = field(default_factory=dict)
     faults: Mapping[str, int] = field(default_factory=dict)
+    baselines: Baselines | None = None
 
 
 class Running:
@@ -112,6 +116,7 @@ class Running:
 
     def __init__(
         self,
+        run: Run,
         directory: RunDirectory,
         live: Live,
         log: RunLog,
@@ -124,6 +129,8 @@ class Running:
         self.live = live
         self.log = log
         self.simulation = outside.simulation
+        self._run = run
+        self._world = outside.world
         self._rows = rows
         self._finished = finished
 
@@ -148,9 +155,17 @@ class Running:
             await self._merged(),
             finished.unpromised,
             await self.live.faults(),
+            await self._baselines(finished.rounds),
         )
         self.directory.write(self.directory.result, _as_json(result))
         return result
+
+    async def _baselines(self, rounds: int) -> Baselines | None:
+        """What the run is compared with, if it asks for that."""
+        if not self._run.baselines:
+            return None
+        self.log.tell("the run is over; computing its baselines")
+        return await self.live.until(compared(self._run, rounds, lane_of(self._world)))
 
     async def _merged(self) -> bool:
         """Whether any round merged an update: the lines of all starts of the run tell."""
@@ -269,7 +284,9 @@ async def running(
                     log.on_progress = live.progressed
                     loop.call_soon(rows.begin)  # when the caller's block has been entered
                     try:
-                        yield Running(directory, live, log, finished, outside=outside, rows=rows)
+                        yield Running(
+                            run, directory, live, log, finished, outside=outside, rows=rows
+                        )
                     finally:
                         limit = loop.call_later(_STOP_LIMIT, _kill_all, live)
             except GaveUp as error:  # some actor did not start
@@ -407,6 +424,7 @@ def _as_json(result: Result) -> bytes:
             "merged": result.merged,
             "unpromised": dict(result.unpromised),
             "faults": dict(result.faults),
+            **({} if result.baselines is None else {"baselines": asdict(result.baselines)}),
         },
         indent=2,
     ).encode()

@@ -38,12 +38,15 @@ if TYPE_CHECKING:
 
 # A seed travels as a signed 64-bit integer, the widest that TOML promises.
 SEED_MAX = 2**63 - 1
+# The partition of whoever names none, which `dataclasses.replace` hands on: an equal one that was
+# asked for is refused where nothing is dealt out.
+_UNASKED = Iid()
 # Each buffer holds a whole model; more than this many only hides that workers wait for each other.
 _LANDING_MAX = 64
 # What says where and how a run is carried out, not what it computes: no part of its hash, and free
 # to differ when it is resumed.
 _CARRIED_OUT = frozenset({
-    "name", "base", "durability", "supervision", "landing", "strict", "record",
+    "name", "base", "durability", "supervision", "landing", "strict", "record", "baselines",
 })  # fmt: skip
 
 
@@ -78,6 +81,9 @@ class Run:
         record: keep what each worker computes each clock from, and the SHA-256 of what it gave, so
             that ``actorfl replay`` can compute any of them again. Takes one model, and one state of
             each worker that keeps one, of disk a round.
+        baselines: also compute, when the run is over and in the process that started it, what the
+            same budget reaches without federation: with all data in one place, and with each worker
+            by itself. Takes about twice the training of the run, without its parallelism.
         base: directory that relative paths start from; without it that of the running script, or
             the current one where there is no script.
 
@@ -102,6 +108,7 @@ class Run:
     landing: int
     strict: bool
     record: bool
+    baselines: bool
     base: Path = field(compare=False)
 
     def __init__(
@@ -124,6 +131,7 @@ class Run:
         landing: int = 2,
         strict: bool = False,
         record: bool = False,
+        baselines: bool = False,
         base: str | os.PathLike[str] | None = None,
     ) -> None:
         where = (_script_directory() if base is None else Path(base)).resolve()
@@ -134,7 +142,7 @@ class Run:
             "local": local,
             "until": until,
             "sync": BSP() if sync is None else sync,
-            "partition": Iid() if partition is None else partition,
+            "partition": _UNASKED if partition is None else partition,
         }
         for key, value in given.items():
             slot = SLOTS[key]
@@ -155,24 +163,12 @@ class Run:
             "landing": landing,
             "strict": strict,
             "record": record,
+            "baselines": baselines,
             "base": where,
         }
         for key, value in plain.items():
             object.__setattr__(self, key, value)
-        self._check(partitioned=partition is not None)
-
-    def replaced(self, **changes: Any) -> Run:
-        """Return this run with other values, given by the names of its arguments.
-
-        Raises:
-            ConfigError: a value is refused, or two do not fit together.
-            TypeError: there is no argument of that name.
-        """
-        values: dict[str, Any] = {key: getattr(self, key) for key in _KEYS}
-        task = changes.get("task", self.task)
-        if isinstance(task, Task) and not task.pooled:
-            del values["partition"]  # nothing is dealt out, and whoever says so is refused
-        return Run(**{**values, **changes})
+        self._check(partitioned=self.partition is not _UNASKED)
 
     @classmethod
     def from_toml(cls, path: str | os.PathLike[str], overrides: Iterable[str] = ()) -> Run:
@@ -371,7 +367,7 @@ class Run:
             raise WrongValue("`durability` of Run", '"process" or "machine"', self.durability)
         if not 1 <= self.landing <= _LANDING_MAX:
             raise WrongValue("`landing` of Run", f"from 1 to {_LANDING_MAX}", self.landing)
-        for key in ("strict", "record"):
+        for key in ("strict", "record", "baselines"):
             if not isinstance(getattr(self, key), bool):
                 raise WrongType(f"`{key}` of Run", "bool", getattr(self, key))
         if self.algorithm.reduce == "pair":
@@ -443,6 +439,7 @@ _PLAIN: dict[str, Any] = {
     "landing": int,
     "strict": bool,
     "record": bool,
+    "baselines": bool,
     "base": str,
 }
 # Sections that a file may have for other commands; no part of the run.
@@ -451,7 +448,8 @@ _BESIDE: dict[str, Any] = {"chaos": Chaos, "simulate": Simulate}
 _KEYS = (
     *("name", "seed", "validate"),
     *SLOTS,
-    *("parts", "evaluate", "supervision", "durability", "landing", "strict", "record", "base"),
+    *("parts", "evaluate", "supervision", "durability", "landing", "strict", "record"),
+    *("baselines", "base"),
 )
 
 

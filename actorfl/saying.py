@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
 import typer
@@ -13,6 +14,7 @@ from actorfl.errors import ActorflError
 from actorfl.exitcodes import ExitCode
 
 if TYPE_CHECKING:
+    from actorfl.baselines import Baselines
     from actorfl.execute import Result
     from actorfl.sweep import Swept
 
@@ -81,6 +83,8 @@ def closing_line(result: Result, *, local_parts: bool = False) -> str:
         reached = "done"
         instead = "" if local_parts else ", or give the task a test()"
         notes.append(f"nothing to evaluate on: set `validate`{instead}")
+    if result.baselines is not None:
+        notes.append(comparison(result.baselines))
     if not result.merged:
         notes.append("no update was merged in any round: the model is the initial one")
     if result.unpromised:
@@ -89,6 +93,14 @@ def closing_line(result: Result, *, local_parts: bool = False) -> str:
     return "; ".join(
         [f"{reached} after {counts}", *notes, f"model {result.sha256}", str(result.directory)]
     )
+
+
+def comparison(baselines: Baselines) -> str:
+    """Return what the same budget reaches without federation; the loss where no accuracy is."""
+    name = "accuracy" if "accuracy" in baselines.centralised else "loss"
+    values = (baselines.centralised.get(name), baselines.local_only.get(name))
+    central, local = ("none" if value is None else f"{value:.4f}" for value in values)
+    return f"centralised {central}, local only {local}"
 
 
 def took_effect(faults: Mapping[str, int]) -> str:
@@ -105,17 +117,21 @@ def summary(result: Result) -> dict[str, Any]:
         "rounds": result.rounds,
         "restarts": result.restarts,
         "run": str(result.directory),
+        **({} if result.baselines is None else {"baselines": asdict(result.baselines)}),
     }
 
 
 def summary_of_seeds(swept: Swept) -> dict[str, Any]:
     """Return how a sweep over seeds ended as what ``--json`` writes."""
+    compared = {
+        name: {metric: asdict(spread) for metric, spread in spreads.items()}
+        for name, spreads in swept.baselines.items()
+    }
     return {
         "accuracy": swept.mean,
         "sd": swept.sd,
-        "metrics": {
-            name: {"mean": spread.mean, "sd": spread.sd} for name, spread in swept.metrics.items()
-        },
+        "metrics": {name: asdict(spread) for name, spread in swept.metrics.items()},
+        **({"baselines": compared} if compared else {}),
         "seeds": list(swept.seeds),
         "runs": [summary(result) for result in swept.results],
     }

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import statistics
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -35,7 +35,7 @@ class Spread:
     sd: float
 
     @classmethod
-    def of(cls, values: tuple[float, ...]) -> Spread:
+    def of(cls, values: Sequence[float]) -> Spread:
         """The spread of at least one value."""
         sd = statistics.stdev(values) if len(values) > 1 else 0.0
         return cls(statistics.fmean(values), sd)
@@ -59,13 +59,18 @@ class Swept:
     @cached_property
     def metrics(self) -> dict[str, Spread]:
         """The spread of each metric of the final model; those that a run lacks are left out."""
-        names = [name for name in self.results[0].metrics]
-        found: dict[str, Spread] = {}
-        for name in names:
-            values = tuple(result.metrics.get(name) for result in self.results)
-            if None not in values:
-                found[name] = Spread.of(tuple(value for value in values if value is not None))
-        return found
+        return _spreads([result.metrics for result in self.results])
+
+    @cached_property
+    def baselines(self) -> dict[str, dict[str, Spread]]:
+        """The same of ``centralised`` and ``local_only``; empty unless the run asks for them."""
+        found = [result.baselines for result in self.results if result.baselines is not None]
+        if len(found) < len(self.results):
+            return {}
+        return {
+            "centralised": _spreads([one.centralised for one in found]),
+            "local_only": _spreads([one.local_only for one in found]),
+        }
 
     @property
     def mean(self) -> float | None:
@@ -78,9 +83,25 @@ class Swept:
         return self.metrics["accuracy"].sd if "accuracy" in self.metrics else None
 
     def __str__(self) -> str:
-        shown = [f"{name} {self.metrics[name]}" for name in sorted(self.metrics)]
+        told = [_told(self.metrics) or "nothing measured"]
+        told += [f"{name.replace('_', ' ')} {_told(one)}" for name, one in self.baselines.items()]
         seeds = f"{len(self.seeds)} seed{'s' if len(self.seeds) != 1 else ''}"
-        return f"{', '.join(shown) or 'nothing measured'} over {seeds}"
+        return f"{'; '.join(told)} over {seeds}"
+
+
+def _told(spreads: Mapping[str, Spread]) -> str:
+    return ", ".join(f"{name} {spreads[name]}" for name in sorted(spreads))
+
+
+def _spreads(runs: Sequence[Mapping[str, float | None]]) -> dict[str, Spread]:
+    """The spread of each metric that all runs have."""
+    found: dict[str, Spread] = {}
+    for name in runs[0]:
+        values = [metrics.get(name) for metrics in runs]
+        known = [value for value in values if value is not None]
+        if len(known) == len(values):
+            found[name] = Spread.of(known)
+    return found
 
 
 @dataclass(frozen=True)
@@ -107,7 +128,9 @@ class Sweep:
         if not 1 <= count <= SEEDS_MAX:
             raise WrongValue("the number of seeds of Sweep", f"from 1 to {SEEDS_MAX}", count)
         if self.run.seed + count - 1 > SEED_MAX and isinstance(self.seeds, int):
-            raise WrongValue("the last seed of Sweep", "at most 2^63 - 1", self.run.seed + count - 1)
+            raise WrongValue(
+                "the last seed of Sweep", "at most 2^63 - 1", self.run.seed + count - 1
+            )
         twice = [seed for seed in self.each if self.each.count(seed) > 1]
         if twice:
             raise WrongValue("`seeds` of Sweep", "without a seed that is there twice", twice[0])
@@ -123,7 +146,7 @@ class Sweep:
     @property
     def runs(self) -> tuple[Run, ...]:
         """The runs, in the order of the seeds."""
-        return tuple(self.run.replaced(seed=seed) for seed in self.each)
+        return tuple(replace(self.run, seed=seed) for seed in self.each)
 
     def start(
         self,

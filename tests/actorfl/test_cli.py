@@ -229,6 +229,34 @@ def test_a_run_ends_with_one_line_of_json_and_leaves_one_directory(tmp_path: Pat
     assert len((directory / "metrics.jsonl").read_text().splitlines()) == 2
 
 
+def test_several_seeds_end_with_their_mean_and_leave_a_directory_each(tmp_path: Path) -> None:
+    command = ("run", DIGITS, "--set", "until.rounds=1", "--out", tmp_path, "--seeds", "2")
+    people = actorfl(*command)
+    assert people.exit_code == 0, people.output
+    *_, last = people.stdout.splitlines()
+    assert re.fullmatch(r"accuracy 0\.\d{4} ± 0\.\d{4}, loss .* over 2 seeds", last)
+    assert people.stdout.count("after 1 round, 0 restarts") == 2
+    script = actorfl(*command, "--json")
+    told = json.loads(script.stdout)
+    assert last.startswith(f"accuracy {told['accuracy']:.4f} ± {told['sd']:.4f}")
+    assert told["seeds"] == [0, 1]
+    assert [Path(one["run"]).name for one in told["runs"]] == ["digits-3", "digits-4"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (["--seeds", "0"], ExitCode.WRONG_VALUE),
+        (["--seeds", "2", "--resume", "x"], ExitCode.USAGE),
+    ],
+)
+def test_seeds_that_cannot_be_are_refused(
+    arguments: list[str], code: ExitCode, tmp_path: Path
+) -> None:
+    assert actorfl("run", DIGITS, "--out", tmp_path / "runs", *arguments).exit_code == code
+    assert not (tmp_path / "runs").exists()
+
+
 def test_what_a_task_prints_does_not_come_before_the_line_of_json(tmp_path: Path) -> None:
     blobs = ROOT / "examples" / "blobs"
     code = (blobs / "blobs.py").read_text()

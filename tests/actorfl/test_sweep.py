@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import statistics
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from actorfl import SGD, FedAvg, Result, Rounds, Run, Star, Sweep, Swept
+from actorfl.baselines import Baselines
 from actorfl.errors import WrongType, WrongValue
 from actorfl.saying import summary_of_seeds
 from actors import Simulated
@@ -29,13 +31,13 @@ def result(accuracy: float | None, **metrics: float | None) -> Result:
 def test_a_number_of_seeds_are_those_that_follow_from_the_run_s_own() -> None:
     sweep = Sweep(run(), seeds=3)
     assert [one.seed for one in sweep.runs] == [3, 4, 5]
-    assert [one.replaced(seed=3) for one in sweep.runs] == [run()] * 3
+    assert [replace(one, seed=3) for one in sweep.runs] == [run()] * 3
 
 
 @pytest.mark.parametrize("task", [Blobs(), Pooled()])
 def test_a_run_with_another_value_is_the_run_that_had_it_from_the_start(task: object) -> None:
-    assert run(task=task).replaced(seed=9) == run(task=task, seed=9)
-    assert run(task=task).replaced(seed=9).hash == run(task=task, seed=9).hash
+    assert replace(run(task=task), seed=9) == run(task=task, seed=9)
+    assert replace(run(task=task), seed=9).hash == run(task=task, seed=9).hash
 
 
 def test_seeds_may_be_named() -> None:
@@ -93,6 +95,19 @@ def test_what_a_run_did_not_measure_is_left_out() -> None:
     assert (swept.mean, swept.sd) == (None, None)
     assert str(swept) == "loss 1.5000 ± 0.7071 over 2 seeds"
     assert str(Swept((0,), (result(None),))) == "nothing measured over 1 seed"
+
+
+def test_baselines_are_told_where_every_run_has_them() -> None:
+    def compared(central: float, local: float) -> Result:
+        return replace(result(0.5), baselines=Baselines({"accuracy": central}, {"accuracy": local}))
+
+    swept = Swept((0, 1), (compared(0.9, 0.2), compared(0.8, 0.2)))
+    told = "accuracy 0.5000 ± 0.0000; centralised accuracy 0.8500 ± 0.0707; "
+    assert str(swept) == told + "local only accuracy 0.2000 ± 0.0000 over 2 seeds"
+    assert summary_of_seeds(swept)["baselines"]["local_only"]["accuracy"]["mean"] == 0.2
+    mixed = Swept((0, 1), (compared(0.9, 0.2), result(0.5)))
+    assert mixed.baselines == {}
+    assert "baselines" not in summary_of_seeds(mixed)
 
 
 def test_a_sweep_in_json_has_every_run_in_it() -> None:

@@ -1,0 +1,189 @@
+"""What a run is compared with: all data in one place, and each worker by itself."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch.utils.data import Dataset, TensorDataset
+from typer.testing import CliRunner
+
+from actorfl import (
+    SGD,
+    ConfigError,
+    ExitCode,
+    FedAvg,
+    FedProx,
+    Inline,
+    Rounds,
+    Run,
+    Star,
+    batches,
+)
+from actorfl.baselines import Baselines, budget, mean_of
+from actorfl.cli import app
+from actorfl.errors import Misfit
+from actorfl.saying import closing_line, summary
+from actors import Deployment, Simulated
+from tests.faults.tasks import Blobs, Empty, Pooled
+
+
+class Squares(Dataset[int]):
+    def __len__(self) -> int:
+        return 2
+
+    def __getitem__(self, index: int) -> int:
+        return index**2
+
+
+def run(**changed: Any) -> Run:
+    values: dict[str, Any] = {
+        "task": Blobs(), "topology": Star(3), "algorithm": FedAvg(), "until": Rounds(2),
+        "local": SGD(lr=0.1, batch=8), "baselines": True,
+    }  # fmt: skip
+    return Run(**{**values, **changed})
+
+
+def compared(described: Run, out: Path, on: Deployment | None = None) -> Baselines:
+    found = described.start(on or Simulated(1), out=out).baselines
+    assert found is not None
+    return found
+
+
+sizes = st.lists(st.integers(1, 60), min_size=1, max_size=6)
+
+
+@given(examples=sizes, epochs=st.integers(1, 4), batch=st.none() | st.integers(1, 20))
+def test_one_place_goes_through_as_many_examples_as_all_workers(
+    examples: list[int], epochs: int, batch: int | None
+) -> None:
+    local = SGD(lr=0.1, batch=batch, epochs=epochs)
+    seen = budget(local, examples).examples_of(sum(examples))
+    assert seen == sum(local.examples_of(one) for one in examples)
+
+
+@given(examples=sizes, steps=st.integers(1, 30), batch=st.none() | st.integers(1, 20))
+def test_where_steps_are_counted_it_does_so_to_the_nearest_batch(
+    examples: list[int], steps: int, batch: int | None
+) -> None:
+    local = SGD(lr=0.1, batch=batch, steps=steps)
+    central = budget(local, examples)
+    assert central.steps is not None
+    seen = central.steps * central.batch_of(sum(examples))
+    asked = sum(local.examples_of(one) for one in examples)
+    assert abs(seen - asked) <= central.batch_of(sum(examples)) / 2 or central.steps == 1
+
+
+def test_one_place_alone_is_the_run_of_one_worker(tmp_path: Path) -> None:
+    alone = run(topology=Star(1), task=Pooled(), validate=0.2)
+    result = alone.start(Simulated(1), out=tmp_path)
+    assert result.baselines is not None
+    # Its one worker is by itself: the same steps from the same draws, and the same metrics.
+    assert result.baselines.local_only == dict(result.metrics)
+
+
+@pytest.mark.parametrize("on", [Inline(), Simulated(2)], ids=["inline", "simulated"])
+def test_the_baselines_are_the_same_wherever_the_run_is_carried_out(
+    on: Deployment, tmp_path: Path
+) -> None:
+    found = compared(run(), tmp_path, on)
+    assert found == compared(run(), tmp_path)
+    assert set(found.centralised) == set(found.local_only) == {"accuracy", "loss"}
+    assert found.centralised != found.local_only
+
+
+def test_they_do_not_depend_on_the_algorithm(tmp_path: Path) -> None:
+    assert compared(run(), tmp_path) == compared(run(algorithm=FedProx(mu=1.0)), tmp_path)
+
+
+def test_one_place_has_the_data_of_all_workers(tmp_path: Path) -> None:
+    # A full gradient a round, averaged over the workers, is one over the union of their data.
+    result = run(task=Pooled(), local=SGD(lr=0.5), validate=0.2).start(Simulated(1), out=tmp_path)
+    assert result.baselines is not None
+    centralised = result.baselines.centralised["loss"]
+    assert centralised == pytest.approx(result.metrics["loss"], rel=1e-5)
+    assert result.baselines.local_only["loss"] != pytest.approx(centralised, rel=1e-5)
+
+
+def test_a_worker_without_data_does_not_count(tmp_path: Path) -> None:
+    with_one_empty = compared(run(task=Empty(without=1)), tmp_path)
+    assert None not in with_one_empty.local_only.values()
+    assert compared(run(task=Empty(without=3)), tmp_path) == Baselines()
+
+
+def test_the_mean_worker_has_the_mean_of_what_all_have() -> None:
+    assert mean_of([{"a": 0.25, "b": 1.0}, {"a": 0.75, "b": None}]) == {"a": 0.5, "b": None}
+    assert mean_of([{"a": 1.0}, {}]) == {"a": None}
+
+
+def test_a_run_leaves_its_baselines_and_tells_of_them(tmp_path: Path) -> None:
+    events: list[str] = []
+    result = run().start(
+        Simulated(1), out=tmp_path, on_row=lambda row: events.append(row.get("event", ""))
+    )
+    assert "the run is over; computing its baselines" in events
+    assert result.baselines is not None
+    written = json.loads((result.directory / "result.json").read_text())["baselines"]
+    assert written["centralised"] == result.baselines.centralised
+    assert written["local_only"] == result.baselines.local_only
+    assert summary(result)["baselines"] == written
+    told = f"centralised {written['centralised']['accuracy']:.4f}, local only "
+    assert told in closing_line(result)
+    shown = CliRunner().invoke(app, ["show", str(result.directory)])
+    assert shown.output.splitlines()[-1].startswith(f"baselines: {told}")
+
+
+@pytest.mark.parametrize("content", ["[]", "{", '{"baselines": 3}'])
+def test_a_file_that_tells_of_no_end_is_refused_with_a_sentence(
+    content: str, tmp_path: Path
+) -> None:
+    directory = run(baselines=False).start(Simulated(1), out=tmp_path).directory
+    (directory / "result.json").write_text(content)
+    shown = CliRunner().invoke(app, ["show", str(directory)])
+    assert shown.exit_code == ExitCode.MISSING_FILE
+    assert "it does not tell how a run ended" in shown.output
+
+
+def test_a_run_that_asks_for_none_has_none(tmp_path: Path) -> None:
+    result = run(baselines=False).start(Simulated(1), out=tmp_path)
+    assert result.baselines is None
+    assert "baselines" not in json.loads((result.directory / "result.json").read_text())
+    assert "baselines" not in summary(result)
+
+
+def test_baselines_are_no_part_of_what_is_learned() -> None:
+    assert run().hash == run(baselines=False).hash
+
+
+def test_baselines_of_what_is_not_measured_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(Misfit, match="baselines are compared by what is measured"):
+        run(task=Pooled()).start(out=tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+ARRAYS = (torch.arange(3), torch.zeros(3, 2))
+
+
+def test_data_put_together_are_in_order() -> None:
+    columns = batches.gather(batches.joined([ARRAYS, ARRAYS]), range(6))
+    assert columns[0].tolist() == [0, 1, 2, 0, 1, 2]
+    assert columns[1].shape == (6, 2)
+    assert batches.size_of(batches.joined([TensorDataset(*ARRAYS), ARRAYS])) == 6
+
+
+def test_torch_datasets_are_put_together() -> None:
+    both = batches.joined([Squares(), Squares()])
+    assert batches.gather(both, [1, 3])[0].tolist() == [1, 1]
+
+
+@pytest.mark.parametrize(
+    "other", [Squares(), (torch.arange(3),), (torch.arange(3), torch.zeros(3))]
+)
+def test_data_that_do_not_go_together_are_refused(other: Any) -> None:
+    with pytest.raises(ConfigError, match="cannot be put together"):
+        batches.joined([ARRAYS, other])
