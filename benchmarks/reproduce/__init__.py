@@ -1,0 +1,1 @@
+"""Published and measured numbers, ours beside them; see docs/reproducing.md."""

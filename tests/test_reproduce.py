@@ -1,0 +1,89 @@
+"""The command that puts our numbers beside those to reproduce, and what it must find."""
+
+from __future__ import annotations
+
+import json
+import math
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from benchmarks.reproduce import gates
+from benchmarks.reproduce.__main__ import EXPERIMENTS
+from benchmarks.reproduce.gates import Row
+
+ROOT = Path(__file__).parents[1]
+PAGE = ROOT / "docs" / "reproducing.md"
+
+
+def reproduce(*arguments: str, limit: float = 50) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "benchmarks.reproduce", *arguments]
+    return subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, timeout=limit, check=False
+    )
+
+
+@pytest.mark.parametrize(
+    ("row", "holds"),
+    [
+        (Row("x", 0.92, 0.9, within=0.02 + 1e-9), True),
+        (Row("x", 0.93, 0.9, within=0.02), False),
+        (Row("x", 0.87, 0.9, within=0.02), False),
+        (Row("x", math.nan, 0.9, within=0.02), False),
+        (Row("x", 0.01, 0.01, at_least=True), True),
+        (Row("x", 0.5, 0.01, at_least=True), True),
+        (Row("x", 0.009, 0.01, at_least=True), False),
+        (Row("x", math.nan, 0.01, at_least=True), False),
+        (Row("x", 0.1, 0.9), True),
+    ],
+)
+def test_a_gate_holds_where_ours_is_where_it_must_be(row: Row, holds: bool) -> None:
+    assert row.holds == holds
+
+
+def test_the_report_says_which_gates_are_missed(capsys: pytest.CaptureFixture[str]) -> None:
+    gates.report(
+        [
+            Row("near", 0.91, 0.9, within=0.02, sd=0.004),
+            Row("far", 0.5, 0.9, within=0.02),
+            Row("more", 0.3, 0.2, at_least=True),
+            Row("early", 0.5, 0.9),
+        ]
+    )
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1].split() == ["near", "0.910", "±", "0.004", "0.900", "±", "0.02", "holds"]
+    assert lines[2].split() == ["far", "0.500", "0.900", "±", "0.02", "MISSED"]
+    assert lines[3].split() == ["more", "0.300", "0.200", ">=", "0.200", "holds"]
+    assert lines[4].split() == ["early", "0.500", "0.900", "shown"]
+    assert lines[5:] == ["2 of 3 gates hold"]
+
+
+def test_the_rows_can_be_read_by_scripts(tmp_path: Path) -> None:
+    gates.write([Row("x", math.nan, 0.9, within=0.1), Row("y", 0.5, 0.9)], tmp_path / "rows.json")
+    first, second = json.loads((tmp_path / "rows.json").read_text())
+    assert (first["ours"], first["gated"], first["holds"]) == (None, True, False)
+    assert (second["ours"], second["gated"], second["holds"]) == (0.5, False, True)
+
+
+def test_a_command_line_that_is_not_understood_ends_with_2(tmp_path: Path) -> None:
+    nowhere = str(tmp_path / "no" / "rows.json")
+    done = reproduce("drift", "--json", nowhere)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "there is no directory" in done.stderr
+
+
+def test_the_page_names_every_experiment() -> None:
+    text = PAGE.read_text()
+    assert [name for name in EXPERIMENTS if f"benchmarks.reproduce {name}" not in text] == []
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_ours_are_the_numbers_to_reproduce(name: str, tmp_path: Path) -> None:
+    rows = tmp_path / "rows.json"
+    done = reproduce(name, "--json", str(rows), limit=3500)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert all(row["holds"] for row in json.loads(rows.read_text()))
