@@ -160,8 +160,8 @@ def rows(jobs: int) -> list[Row]:
     central: dict[str, list[float]] = {}
     for part, reference in LOCAL_ONLY.items():
         compared = [curve.baselines for curve in curves("FedAvg", 1, part)]
-        apart = [_accuracy(one and one.local_only) for one in compared]
-        central[part] = [_accuracy(one and one.centralised) for one in compared]
+        apart = [_accuracy(one.local_only) for one in compared if one is not None]
+        central[part] = [_accuracy(one.centralised) for one in compared if one is not None]
         rows.append(row(f"local only {part}, mean worker", apart, reference, within=WITHIN))
         what = f"centralised, 100 epochs, the data of {part}"
         rows.append(row(what, central[part], CENTRALISED, within=WITHIN))
@@ -184,6 +184,6 @@ def rows(jobs: int) -> list[Row]:
     return rows
 
 
-def _accuracy(metrics: Mapping[str, float | None] | None) -> float:
-    value = None if metrics is None else metrics.get("accuracy")
+def _accuracy(metrics: Mapping[str, float | None]) -> float:
+    value = metrics.get("accuracy")
     return math.nan if value is None else value
