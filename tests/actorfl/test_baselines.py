@@ -84,7 +84,9 @@ def test_one_place_alone_is_the_run_of_one_worker(tmp_path: Path) -> None:
     result = alone.start(Simulated(1), out=tmp_path)
     assert result.baselines is not None
     # Its one worker is by itself: the same steps from the same draws, and the same metrics.
-    assert result.baselines.local_only == dict(result.metrics)
+    apart = result.baselines.local_only
+    assert set(apart) == {"loss"}
+    assert apart == {name: result.metrics[name] for name in apart}
 
 
 @pytest.mark.parametrize("on", [Inline(), Simulated(2)], ids=["inline", "simulated"])
