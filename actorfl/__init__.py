@@ -46,11 +46,11 @@ if TYPE_CHECKING:
     from actorfl.run import Run
     from actorfl.supervision import Supervision
     from actorfl.sweep import Sweep, Swept
-    from actorfl.sync import BSP, Sync
+    from actorfl.sync import ASP, BSP, SSP, Buffered, Quorum, Sync
     from actorfl.task import Batch, Dataset, Task, Who
     from actorfl.terms import Sum, Terms
     from actorfl.topology import Star, Topology
-    from actorfl.until import Rounds, Until
+    from actorfl.until import Clocks, Rounds, Until, Updates, Versions
     from actors.deploy import Inline, Processes
 
 # Another distribution installs a top-level package of that name, too; found out here and not by
@@ -74,19 +74,22 @@ logging.getLogger(__name__).addHandler(logging.NullHandler())
 # Where each public name lives; it is loaded when it is first used, so that a node's process
 # can attach to its launcher, and a command line answer, before anything heavy is imported.
 _HOMES = {
+    "ASP": "actorfl.sync",
     "ActorflError": "actorfl.errors",
     "Algorithm": "actorfl.algorithm",
     "BSP": "actorfl.sync",
     "Batch": "actorfl.task",
+    "Buffered": "actorfl.sync",
     "ByGroup": "actorfl.partitions.groups",
     "ByLabel": "actorfl.partitions.labels",
+    "Clocks": "actorfl.until",
     "Closed": "actorfl.algorithm",
     "ConfigError": "actorfl.errors",
     "Contiguous": "actorfl.partitions.contiguous",
     "Ctx": "actorfl.algorithm",
     "Dataset": "actorfl.task",
-    "Ditto": "actorfl.algorithms.ditto",
     "Dirichlet": "actorfl.partitions.skew",
+    "Ditto": "actorfl.algorithms.ditto",
     "Every": "actorfl.every",
     "ExitCode": "actorfl.exitcodes",
     "FedAdagrad": "actorfl.algorithms.fedadagrad",
@@ -115,6 +118,7 @@ _HOMES = {
     "Parts": "actorfl.parts",
     "Processes": "actors.deploy",
     "Quantity": "actorfl.partitions.skew",
+    "Quorum": "actorfl.sync",
     "Result": "actorfl.execute",
     "Rounds": "actorfl.until",
     "Run": "actorfl.run",
@@ -122,6 +126,7 @@ _HOMES = {
     "RunFailed": "actorfl.errors",
     "Running": "actorfl.execute",
     "SGD": "actorfl.local",
+    "SSP": "actorfl.sync",
     "Sampled": "actorfl.partition",
     "Scaffold": "actorfl.algorithms.scaffold",
     "ServerState": "actorfl.algorithm",
@@ -137,19 +142,25 @@ _HOMES = {
     "Topology": "actorfl.topology",
     "TrimmedMean": "actorfl.algorithms.trimmedmean",
     "Until": "actorfl.until",
+    "Updates": "actorfl.until",
+    "Versions": "actorfl.until",
     "Who": "actorfl.task",
     "personal_model": "actorfl.personal",
     "running": "actorfl.execute",
 }
 
 __all__ = [
+    "ASP",
     "BSP",
     "SGD",
+    "SSP",
     "ActorflError",
     "Algorithm",
     "Batch",
+    "Buffered",
     "ByGroup",
     "ByLabel",
+    "Clocks",
     "Closed",
     "ConfigError",
     "Contiguous",
@@ -185,6 +196,7 @@ __all__ = [
     "Parts",
     "Processes",
     "Quantity",
+    "Quorum",
     "Result",
     "Rounds",
     "Run",
@@ -206,6 +218,8 @@ __all__ = [
     "Topology",
     "TrimmedMean",
     "Until",
+    "Updates",
+    "Versions",
     "Who",
     "personal_model",
     "running",

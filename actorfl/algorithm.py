@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from types import MappingProxyType
 from typing import Any, ClassVar, Literal, NamedTuple, TypeAlias
 
 import msgspec
@@ -154,6 +155,9 @@ class Closed(NamedTuple):
         expected: workers that were asked, sorted.
         arrived: workers whose contributions are in the terms, sorted.
         examples: training examples of all the roster.
+        staleness: of each contribution in the terms, by its name: versions that the model had moved
+            on by since the worker read it; empty under a barrier. The models of
+            ``terms.models[...]`` are in the sorted order of these names.
     """
 
     clock: int
@@ -161,6 +165,7 @@ class Closed(NamedTuple):
     expected: tuple[str, ...]
     arrived: tuple[str, ...]
     examples: int
+    staleness: Mapping[str, int] = MappingProxyType({})
 
 
 class Advance(NamedTuple):
@@ -190,11 +195,18 @@ class Algorithm:
             are; the grid of exact sums is made from max(|part|, floor), see ``actorfl.grid``.
         personal: whether each worker also trains a whole model of its own, from the same initial
             model and on the same data, which never leaves it; ``pull`` corrects its gradients.
+        models: names of the terms that are whole models. Without a barrier they travel as
+            differences from the model that a worker read, see ``actorfl.relative``.
+        uniform: whether all workers weigh the same, however many examples they have.
+        policies: names of the sync policies that its equations hold under.
     """
 
     reduce: ClassVar[Reduce] = "sum"
     floor: ClassVar[float] = 1.0
     personal: ClassVar[bool] = False
+    models: ClassVar[tuple[str, ...]] = ("model",)
+    uniform: ClassVar[bool] = False
+    policies: ClassVar[tuple[str, ...]] = ("BSP", "Quorum", "SSP", "ASP", "Buffered")
 
     @property
     def corrects_gradients(self) -> bool:

@@ -11,6 +11,8 @@ from actorfl.algorithm import Algorithm, ServerState, StateHeader
 from actorfl.fingerprint import Fingerprint
 from actorfl.layout import Layout
 from actorfl.protocol import pack
+from actorfl.until import Progress
+from actorfl.window import Window
 from actors import Snapshots
 from actors.crashpoints import crash_point
 from transports import TensorSpec, Weights
@@ -36,6 +38,22 @@ class PendingRow(msgspec.Struct, frozen=True, array_like=True):
     due: bool
 
 
+class FlowHeader(msgspec.Struct, frozen=True, array_like=True):
+    """What is durable of a run without a barrier, see ``Flow``.
+
+    Attributes:
+        clocks: of each worker.
+        updates: parts that were taken or refused.
+        window: of what came since the last round.
+        kept: the number of the first part in the buffer's files that is in no version.
+    """
+
+    clocks: dict[str, int]
+    updates: int
+    window: Window
+    kept: int = 0
+
+
 class Header(msgspec.Struct, frozen=True, array_like=True):
     """All of a checkpoint but its arrays.
 
@@ -53,6 +71,10 @@ class Header(msgspec.Struct, frozen=True, array_like=True):
         metrics: of the last version evaluated.
         numerics: fingerprint of the first worker, which the others are compared with.
         unpromised: why the bits of the run are not promised, by worker.
+        updates: parts that were merged in closed rounds.
+        durations: seconds of the last closed rounds, for a deadline that adapts to them.
+        flow: of a run without a barrier; None of others.
+        merged: the last clock that a worker's part is in, where rounds may close without some.
     """
 
     identity: str
@@ -68,6 +90,20 @@ class Header(msgspec.Struct, frozen=True, array_like=True):
     metrics: dict[str, float | None]
     numerics: Fingerprint | None = None
     unpromised: dict[str, str] = msgspec.field(default_factory=dict)
+    updates: int = 0
+    durations: tuple[float, ...] = ()
+    flow: FlowHeader | None = None
+    merged: dict[str, int] = msgspec.field(default_factory=dict)
+
+    @property
+    def progress(self) -> Progress:
+        """How far the run had come."""
+        if self.flow is None:
+            return Progress(self.clock, self.clock, self.clock, self.updates)
+        clocks = self.flow.clocks
+        return Progress(
+            self.flow.updates // len(clocks), min(clocks.values()), self.clock, self.flow.updates
+        )
 
 
 class Checkpoint(msgspec.Struct, frozen=True):

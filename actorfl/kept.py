@@ -42,8 +42,7 @@ class Kept:
     async def save(self, clock: int, state: Mine) -> None:
         """Make the state from which a clock starts durable; it survives a kill when this returns.
 
-        One that is there, or that later ones have replaced, stays as it is: a clock that is asked
-        for again leaves the same state, and what comes late must not throw away later ones.
+        One that later ones have replaced stays as it is: what comes late must not throw them away.
 
         Args:
             clock: the clock that starts from it.
@@ -53,7 +52,7 @@ class Kept:
             StorageError: the storage refused.
             ValueError: a value does not travel, such as an array of objects.
         """
-        if clock <= max(self._states, default=-1):
+        if clock < max(self._states, default=-1):
             return
         previous = [of for of in self._states if of < clock]
         states = {of: self._states[of] for of in sorted(previous)[-1:]} | {clock: state}
@@ -72,6 +71,15 @@ class Kept:
         await self._snapshots.save(clock, header, [packed.buffer])
         # Taken from the copy: a view of what came down would hold its landing buffer for ever.
         self._states = _states(scalars, packed)
+
+    async def take_back(self, clock: int) -> None:
+        """Let the next clock start from the state before this one, whose part was not taken.
+
+        Raises:
+            StorageError: the storage refused.
+        """
+        if clock + 1 in self._states:
+            await self.save(clock + 1, self.before(clock))
 
     async def restore(self, upto: int | None = None) -> None:
         """Take up the newest states that were saved.

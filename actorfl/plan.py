@@ -108,7 +108,8 @@ class Plan:
         """
         if self.algorithm.reduce != "all":
             return Merger(layout, grid, clock)
-        check_held(type(self.algorithm).__name__, layout, len(self.roster))
+        most = max(len(self.roster), self.sync.buffer)
+        check_held(type(self.algorithm).__name__, layout, most)
         return Holder(layout, grid, clock)
 
 

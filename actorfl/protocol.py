@@ -72,6 +72,8 @@ class Go(Message[None]):
         evaluate: whether the model is to be evaluated on the worker's validation data.
         grid: the grid of the clock's sums.
         weights: the model, see ``pack``.
+        additive: whether what goes up are differences from this model, where others would be
+            models: so an update fits whatever the model has become meanwhile.
     """
 
     stamp: Stamp
@@ -79,6 +81,7 @@ class Go(Message[None]):
     evaluate: bool
     grid: Grid
     weights: Weights
+    additive: bool = False
 
 
 class Wait(Message[None]):

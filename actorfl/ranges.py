@@ -32,21 +32,23 @@ def check_number(owner: object, name: str, need: str, within: Callable[[float], 
     object.__setattr__(owner, name, float(value))
 
 
-def check_count(owner: object, name: str, least: int) -> None:
-    """Refuse a field that is no whole number of at least so many.
+def check_count(owner: object, name: str, least: int, most: int | None = None) -> None:
+    """Refuse a field that is no whole number within its range.
 
     Args:
         owner: a frozen dataclass that is being made.
         name: of its field.
         least: the smallest number that is taken.
+        most: the greatest; None where there is no bound.
 
     Raises:
         WrongType: it is no whole number.
-        WrongValue: it is too small.
+        WrongValue: it is out of range.
     """
     value = getattr(owner, name)
     what = f"`{name}` of {type(owner).__name__}"
+    need = f"at least {least}" if most is None else f"from {least} to {most}"
     if isinstance(value, bool) or not isinstance(value, int):
-        raise WrongType(what, f"an int, at least {least}", value)
-    if value < least:
-        raise WrongValue(what, f"at least {least}", value)
+        raise WrongType(what, f"an int, {need}", value)
+    if value < least or (most is not None and value > most):
+        raise WrongValue(what, need, value)

@@ -87,8 +87,27 @@ SLOTS: Mapping[str, Slot] = {
             },
         ),
         Slot("local", "actorfl.local:SGD", {"sgd": "actorfl.local:SGD"}),
-        Slot("sync", "actorfl.sync:Sync", {"bsp": "actorfl.sync:BSP"}),
-        Slot("until", "actorfl.until:Until", {"rounds": "actorfl.until:Rounds"}),
+        Slot(
+            "sync",
+            "actorfl.sync:Sync",
+            {
+                "bsp": "actorfl.sync:BSP",
+                "ssp": "actorfl.sync:SSP",
+                "asp": "actorfl.sync:ASP",
+                "quorum": "actorfl.sync:Quorum",
+                "buffered": "actorfl.sync:Buffered",
+            },
+        ),
+        Slot(
+            "until",
+            "actorfl.until:Until",
+            {
+                "rounds": "actorfl.until:Rounds",
+                "clocks": "actorfl.until:Clocks",
+                "versions": "actorfl.until:Versions",
+                "updates": "actorfl.until:Updates",
+            },
+        ),
         Slot(
             "partition",
             "actorfl.partition:Partitioner",

@@ -34,7 +34,6 @@ from actorfl.run import Run
 from actorfl.rundir import refuse_another, shown, unusable
 from actorfl.step import Data, Given, Made
 from actorfl.task import Task, Who
-from actorfl.until import Progress
 from actorfl.worker import COMPUTED
 from actors import FileStorage, Snapshots
 
@@ -171,7 +170,7 @@ async def _before(where: Path, run: Run, worker: str, clock: int) -> _Before:
         if newest is None:
             raise NotRecorded(where, clock, "no round of it was begun", begun=False)
         begun = newest.header.clock
-        last = begun - 1 if run.until.reached(Progress(begun)) else begun
+        last = begun - 1 if run.until.reached(newest.header.progress) else begun
         if not 0 <= clock <= last:
             need = f"from 0 to {last}, the last clock of {where} in which workers train"
             raise WrongValue("the clock to replay", need, clock)

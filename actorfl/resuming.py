@@ -9,7 +9,7 @@ import msgspec
 from actorfl import checkpoint
 from actorfl.errors import NothingToResume
 from actorfl.rundir import RunDirectory, shown
-from actorfl.until import Progress, Rounds, Until
+from actorfl.until import Rounds, Until
 from actors import Snapshots, Storage
 
 
@@ -66,10 +66,12 @@ async def checked(
     if header.offset > written:
         reason = (
             f"{checkpoint.METRICS} has {written} of the {header.offset} bytes that the snapshot "
-            f"of round {header.clock} counts on; put it back"
+            f"of round {header.progress.rounds} counts on; put it back"
         )
         raise NothingToResume(path, reason)
-    if header.finished and until.reached(Progress(header.clock)):
-        return Resumed(f"{shown(path)} was complete", header.clock)
+    if header.finished and until.reached(header.progress):
+        return Resumed(f"{shown(path)} was complete", header.progress.rounds)
     of = f" of {until.rounds}" if isinstance(until, Rounds) else ""
-    return Resumed(f"resuming {shown(path)} after round {header.clock}{of}", header.clock)
+    return Resumed(
+        f"resuming {shown(path)} after round {header.progress.rounds}{of}", header.progress.rounds
+    )

@@ -2,87 +2,35 @@
 
 from __future__ import annotations
 
-import enum
-from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from actorfl.sync import Sync
-
-
-class Answer(enum.Enum):
-    """What a worker that asks is told."""
-
-    GATHER = "its examples are noted; others are still missing"
-    GO = "compute the open clock"
-    WAIT = "its part is in, or the clock is closing"
-    DONE = "the run is over"
-    FENCED = "a later incarnation of it has been heard of"
-    UNKNOWN = "it is not in the roster"
-
-
-class Verdict(enum.Enum):
-    """What becomes of a part that was put."""
-
-    FOLD = "to be checked and added"
-    AGAIN = "added, refused or merged before: acknowledge it once more"
-    EARLY = "of a clock that is not open here: tell the current one"
-    FENCED = "from an incarnation that has been replaced"
-    UNKNOWN = "from somebody who is not in the roster"
-
-
-class Phase(enum.Enum):
-    """Where the aggregator is."""
-
-    GATHERING = "waiting for the roster"
-    OPEN = "a clock is open"
-    CLOSING = "all parts are in"
-    FINISHED = "the run is over"
+from actorfl.roster import Answer, Phase, Roster, Verdict
 
 
 @dataclass
-class Rounds:
-    """The roster and the open clock.
+class Rounds(Roster):
+    """A clock that all compute together: it closes, and then the next one opens.
 
     Attributes:
-        roster: names of all workers.
-        sync: when the clock closes.
-        clock: the open clock.
-        examples: training examples by worker, as far as they are known.
-        incarnations: the latest one heard of, by worker.
-        arrived: whose part is added.
-        refused: whose part was refused, and why.
-        waiting: who has asked and was told to wait; told when the next clock opens.
-        dropped: messages that changed nothing, by reason.
-        phase: see ``Phase``.
+        asked: who was told of the open clock, or heard of since it was opened.
+        merged_in: the last clock that each worker's part is in, where clocks may close without
+            some; else empty.
     """
 
-    roster: tuple[str, ...]
-    sync: Sync
-    clock: int = 0
-    examples: dict[str, int] = field(default_factory=dict)
-    incarnations: dict[str, int] = field(default_factory=dict)
-    arrived: set[str] = field(default_factory=set)
-    refused: dict[str, str] = field(default_factory=dict)
-    waiting: set[str] = field(default_factory=set)
-    dropped: Counter[str] = field(default_factory=Counter)
-    phase: Phase = Phase.GATHERING
-    # Each message asks whether its sender is of the roster: a look, not a search of thousands.
-    _expected: frozenset[str] = field(init=False, repr=False)
+    asked: set[str] = field(default_factory=set)
+    merged_in: dict[str, int] = field(default_factory=dict)
 
-    def __post_init__(self) -> None:
-        self._expected = frozenset(self.roster)
+    def clock_of(self, worker: str) -> int:
+        """The clock that a worker computes next."""
+        return self.clock
 
     def ready(self, worker: str, incarnation: int, examples: int) -> Answer:
         """A worker asks for a clock; which one it believes to be next does not matter."""
-        known = self._heard(worker, incarnation)
+        known = self._asked(worker, incarnation, examples)
         if known is not None:
-            return Answer.UNKNOWN if known is Verdict.UNKNOWN else Answer.FENCED
-        self.examples.setdefault(worker, examples)
-        if self.phase is Phase.FINISHED:
-            return Answer.DONE
-        if self.phase is Phase.GATHERING:
-            self.waiting.add(worker)
-            return Answer.GATHER
+            return known
+        self.asked.add(worker)
         if self.phase is Phase.CLOSING or worker in self.arrived or worker in self.refused:
             self.waiting.add(worker)
             return Answer.WAIT
@@ -93,44 +41,15 @@ class Rounds:
         known = self._heard(worker, incarnation)
         if known is not None:
             return known
+        self.asked.add(worker)
         if clock < self.clock or self.phase is Phase.FINISHED:
-            return self._drop(Verdict.AGAIN, "late")
+            missed = self.sync.partial and self.merged_in.get(worker, -1) < clock < self.clock
+            return self._drop(Verdict.LATE if missed else Verdict.AGAIN, "late")
         if clock > self.clock or version != clock or self.phase is Phase.GATHERING:
             return self._drop(Verdict.EARLY, "early")
         if worker in self.arrived or worker in self.refused or self.phase is Phase.CLOSING:
             return self._drop(Verdict.AGAIN, "duplicate")
         return Verdict.FOLD
-
-    def _heard(self, worker: str, incarnation: int) -> Verdict | None:
-        if worker not in self._expected:
-            return self._drop(Verdict.UNKNOWN, "foreign")
-        latest = self.incarnations.get(worker, -1)
-        if incarnation < latest:
-            return self._drop(Verdict.FENCED, "fenced")
-        self.incarnations[worker] = incarnation
-        return None
-
-    def _drop(self, verdict: Verdict, reason: str) -> Verdict:
-        self.dropped[reason] += 1
-        return verdict
-
-    @property
-    def gathered(self) -> bool:
-        """Whether the examples of all the roster are known."""
-        known = self.examples
-        return len(known) >= len(self._expected) and all(name in known for name in self.roster)
-
-    @property
-    def total(self) -> int:
-        """Examples of the roster; at least one each, so that terms of weight 1 fit the grid."""
-        return sum(max(1, self.examples[name]) for name in self.roster)
-
-    @property
-    def held(self) -> int:
-        """Entries of the largest table of workers; never more than the roster has."""
-        tables = (value for value in vars(self).values() if isinstance(value, (dict, set)))
-        # Counted by reason, not by worker.
-        return max(len(table) for table in tables if table is not self.dropped)
 
     def open(self, clock: int) -> tuple[str, ...]:
         """Open a clock; nobody is in it.
@@ -145,9 +64,33 @@ class Rounds:
         self.refused.clear()
         told = tuple(name for name in self.roster if name in self.waiting)
         self.waiting.clear()
+        self.asked = set(told)
         return told
 
-    def complete(self, now: float = 0.0) -> bool:
-        """Whether the open clock closes: everyone is in, or was refused."""
+    def complete(self, now: float = 0.0, durations: Sequence[float] = ()) -> bool:
+        """Whether the open clock closes: everyone is in or was refused, or enough are.
+
+        Args:
+            now: seconds since it was opened.
+            durations: seconds of the last closed rounds, oldest first.
+        """
         here = self.arrived | self.refused.keys() if self.refused else self.arrived
-        return self.phase is Phase.OPEN and self.sync.closes(here, self._expected, now)
+        return self.phase is Phase.OPEN and self.sync.closes(here, self._expected, now, durations)
+
+    def merged(self) -> None:
+        """The parts that are in the open clock are merged."""
+        if self.sync.partial:
+            self.merged_in.update(dict.fromkeys(self.arrived, self.clock))
+
+    def absent(self) -> dict[str, str]:
+        """Who is not in the open clock, in the order of the roster, and why.
+
+        Returns:
+            "late": it knew of the clock, and did not end its part; "silent": it was not heard of,
+            so it still computes an earlier clock, or is dead.
+        """
+        return {
+            name: "late" if name in self.asked else "silent"
+            for name in self.roster
+            if name not in self.arrived and name not in self.refused
+        }

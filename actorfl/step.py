@@ -15,6 +15,7 @@ from actorfl.hashing import hash_of
 from actorfl.mean import Mean
 from actorfl.partition import worker_data
 from actorfl.protocol import unpack
+from actorfl.relative import differences
 from actorfl.seeds import seed_everything, seed_for
 from actors.crashpoints import crash_point
 from transports import Weights
@@ -51,6 +52,7 @@ class Given:
         evaluate: whether the model is evaluated on the worker's validation data.
         weights: what came down, see ``protocol.pack``.
         mine: what the algorithm keeps at the worker.
+        additive: whether models go up as differences from what came down.
     """
 
     clock: int
@@ -58,6 +60,7 @@ class Given:
     evaluate: bool
     weights: Weights
     mine: Mine
+    additive: bool = False
 
     def sha256(self) -> str:
         """SHA-256 of what came down and of what was kept, in hexadecimal."""
@@ -162,6 +165,8 @@ def step(run: Run, task: Task, worker: str, data: Data, given: Given) -> Made:
     if memo.active():  # what is drawn from now on must not depend on whether it was computed
         seed_everything(seed_for(run.seed, worker, clock, training.FIT))
     terms, after = algorithm.up(replace(context, weights=result.vector, steps=result.steps), mine)
+    if given.additive:
+        terms = differences(terms, algorithm.models, start)
     terms = terms.stated(
         worker=worker, clock=clock, examples=result.examples, layout=split.shared,
         integers=result.buffers,

@@ -20,11 +20,14 @@ class Stepping(Generic[P]):
     Attributes:
         clock: the clock that the worker waits for or has put its part of.
         putting: what is to be put again until it is answered; None while asking.
+        held: whether what is put is said to have come, and is no longer to be sent; asking tells
+            what became of it.
     """
 
     def __init__(self) -> None:
         self.clock = 0
         self.putting: P | None = None
+        self.held = False
         self._kept: OrderedDict[tuple[int, int], P] = OrderedDict()
 
     def go(self, clock: int, version: int) -> P | None:
@@ -34,6 +37,7 @@ class Stepping(Generic[P]):
             What was computed for it before, to be put again; None: compute it.
         """
         self.clock = clock
+        self.held = False
         kept = self._kept.get((clock, version))
         self.putting = kept
         return kept
@@ -44,6 +48,7 @@ class Stepping(Generic[P]):
         while len(self._kept) > _KEPT:
             self._kept.popitem(last=False)
         self.clock = clock
+        self.held = False
         self.putting = part
 
     def settled(self, clock: int) -> bool:
@@ -51,13 +56,16 @@ class Stepping(Generic[P]):
         if self.putting is None or clock != self.clock:
             return False
         self.putting = None
+        self.held = False
         self.clock = clock + 1
         return True
 
     def told(self, clock: int) -> None:
-        """Wait: the clock that will come next is this one."""
+        """Wait: the clock that will come next is this one, or its part is there."""
         if self.putting is None:
             self.clock = max(self.clock, clock)
+        elif clock == self.clock:
+            self.held = True
 
     def __repr__(self) -> str:
         doing = "putting" if self.putting is not None else "asking for"

@@ -1,4 +1,4 @@
-"""When a worker may go on, and when an aggregator closes its clock: two pure functions.
+"""When a worker may go on, and when an aggregator closes what is open: two pure functions.
 
 Clocks are counted from 0. The *clock of a worker* is the one that it computes now or would compute
 next: the number of clocks that it has completed.
@@ -6,10 +6,28 @@ next: the number of clocks that it has completed.
 
 from __future__ import annotations
 
+import math
+import statistics
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
+from typing import Final
+
+from actorfl.errors import WrongValue
+from actorfl.ranges import check_count, check_number
+
+# Of a bound that is mistyped; nothing that runs comes near it.
+_MOST_CLOCKS = 1_000_000_000
+
+REMEMBERED: Final = 20
+"""Rounds whose durations an adaptive deadline is made from."""
+
+_ENOUGH: Final = 5
+"""Rounds before which nothing is made from them."""
+
+_TO_SD: Final = 1.4826
+"""A median absolute deviation times this estimates a normal distribution's standard deviation."""
 
 
 def within(clock: int, clocks: Mapping[str, int], bound: float) -> bool:
@@ -29,6 +47,37 @@ def within(clock: int, clocks: Mapping[str, int], bound: float) -> bool:
 class Sync(ABC):
     """Base of all policies: frozen dataclasses of pure functions; time comes in as an argument."""
 
+    @property
+    def buffer(self) -> int:
+        """How many updates are gathered before the model moves, where there is no barrier."""
+        return 1
+
+    @property
+    def barrier(self) -> bool:
+        """Whether all workers compute a clock together, from one version of the model.
+
+        Else each goes on from the newest version, and each update moves the model by itself.
+        """
+        return True
+
+    @property
+    def partial(self) -> bool:
+        """Whether a clock may close without some of its workers."""
+        return False
+
+    @property
+    def shares(self) -> bool:
+        """Whether an update counts by its worker's share of all workers.
+
+        Else by its share of what is merged with it. Only asked where there is no barrier.
+        """
+        return False
+
+    @property
+    def family(self) -> str:
+        """The name under which algorithms say that they can go with it."""
+        return "BSP" if self.barrier else "ASP"
+
     @abstractmethod
     def admits(self, clock: int, clocks: Mapping[str, int]) -> bool:
         """Say whether a worker may start a clock.
@@ -39,14 +88,32 @@ class Sync(ABC):
         """
 
     @abstractmethod
-    def closes(self, arrived: AbstractSet[str], expected: AbstractSet[str], now: float) -> bool:
-        """Say whether an aggregator closes its open clock.
+    def closes(
+        self,
+        arrived: Collection[str],
+        expected: AbstractSet[str],
+        now: float,
+        durations: Sequence[float] = (),
+    ) -> bool:
+        """Say whether an aggregator closes what is open.
 
         Args:
-            arrived: workers whose terms for this clock are in.
+            arrived: workers whose terms are in, once for each.
             expected: workers selected for this clock.
-            now: seconds since the clock was opened.
+            now: seconds since it was opened.
+            durations: seconds of the last closed rounds, at most ``REMEMBERED``, oldest first.
         """
+
+    def due(self, durations: Sequence[float]) -> float | None:
+        """Say when ``closes`` is to be asked again though nothing came; None: never.
+
+        Args:
+            durations: as for ``closes``.
+
+        Returns:
+            Seconds since it was opened.
+        """
+        return None
 
 
 @dataclass(frozen=True)
@@ -60,6 +127,233 @@ class BSP(Sync):
         """Nobody is behind the clock that is asked for."""
         return within(clock, clocks, 0)
 
-    def closes(self, arrived: AbstractSet[str], expected: AbstractSet[str], now: float) -> bool:
+    def closes(
+        self,
+        arrived: Collection[str],
+        expected: AbstractSet[str],
+        now: float,
+        durations: Sequence[float] = (),
+    ) -> bool:
         """Everyone selected is in."""
-        return expected <= arrived
+        return len(arrived) >= len(expected) and all(name in arrived for name in expected)
+
+
+@dataclass(frozen=True)
+class SSP(Sync):
+    """Stale-synchronous: a worker may be ahead of the slowest by a bounded number of clocks.
+
+    Ho et al., "More Effective Distributed ML via a Stale Synchronous Parallel Parameter Server",
+    NeurIPS 2013: a worker starts clock c only if c - min <= staleness, min being the clock of the
+    slowest. What it reads holds every update of clocks up to c - staleness - 1, its own ones, and
+    whatever else has come. A worker that has completed its clock and waits may show staleness + 1.
+
+    Updates are merged as they come: each moves the model by the share of its worker, see
+    ``docs/synchronisation.md``. Degenerate values: 0 is BSP, bit for bit; a very large one is ASP.
+
+    Args:
+        staleness: clocks, 0 to 10^9.
+
+    Raises:
+        WrongType: it is no whole number.
+        WrongValue: it is out of range.
+    """
+
+    staleness: int
+
+    def __post_init__(self) -> None:
+        check_count(self, "staleness", 0, _MOST_CLOCKS)
+
+    @property
+    def barrier(self) -> bool:
+        """Only at a staleness of 0."""
+        return self.staleness == 0
+
+    @property
+    def shares(self) -> bool:
+        """By the share of all workers."""
+        return True
+
+    @property
+    def family(self) -> str:
+        """BSP at a staleness of 0."""
+        return "BSP" if self.staleness == 0 else "SSP"
+
+    def admits(self, clock: int, clocks: Mapping[str, int]) -> bool:
+        """The slowest is no more than ``staleness`` behind."""
+        return within(clock, clocks, self.staleness)
+
+    def closes(
+        self,
+        arrived: Collection[str],
+        expected: AbstractSet[str],
+        now: float,
+        durations: Sequence[float] = (),
+    ) -> bool:
+        """At once; at a staleness of 0 as BSP."""
+        if self.staleness == 0:
+            return BSP().closes(arrived, expected, now)
+        return len(arrived) > 0
+
+
+@dataclass(frozen=True)
+class ASP(Sync):
+    """Asynchronous: nobody waits for anybody; it is SSP without a bound.
+
+    Workers that are faster take part more often, so the model leans towards their data.
+    """
+
+    @property
+    def barrier(self) -> bool:
+        """None."""
+        return False
+
+    @property
+    def shares(self) -> bool:
+        """By the share of all workers."""
+        return True
+
+    def admits(self, clock: int, clocks: Mapping[str, int]) -> bool:
+        """Always."""
+        return True
+
+    def closes(
+        self,
+        arrived: Collection[str],
+        expected: AbstractSet[str],
+        now: float,
+        durations: Sequence[float] = (),
+    ) -> bool:
+        """At once."""
+        return len(arrived) > 0
+
+
+@dataclass(frozen=True)
+class Buffered(Sync):
+    """Buffered asynchronous: nobody waits, and the model moves with every k-th update.
+
+    Nguyen et al., "Federated Learning with Buffered Asynchronous Aggregation", AISTATS 2022. The
+    updates of a buffer are merged as those of a round are, in place of one round's workers; a fast
+    worker may be in it more than once. Degenerate value: k = 1 is one update at a time.
+
+    Args:
+        k: updates, 1 to 1,024; each takes the memory of a model until the buffer is full.
+
+    Raises:
+        WrongType: it is no whole number.
+        WrongValue: it is out of range.
+    """
+
+    k: int = 10
+
+    def __post_init__(self) -> None:
+        check_count(self, "k", 1, 1024)
+
+    @property
+    def buffer(self) -> int:
+        """It is k."""
+        return self.k
+
+    @property
+    def barrier(self) -> bool:
+        """None."""
+        return False
+
+    @property
+    def family(self) -> str:
+        """Its own."""
+        return "Buffered"
+
+    def admits(self, clock: int, clocks: Mapping[str, int]) -> bool:
+        """Always."""
+        return True
+
+    def closes(
+        self,
+        arrived: Collection[str],
+        expected: AbstractSet[str],
+        now: float,
+        durations: Sequence[float] = (),
+    ) -> bool:
+        """The buffer is full."""
+        return len(arrived) >= self.k
+
+
+@dataclass(frozen=True)
+class Quorum(Sync):
+    """A round waits for a part of its workers: all clocks start together, and some may miss one.
+
+    It closes when all are in, or when a fraction of them is and the deadline has passed. Who comes
+    later is told that it was late and goes on with the open clock; each line of the metrics names
+    the absentees. ``fraction`` is how many of those that were asked are waited for; how many are
+    asked is another matter.
+
+    With ``floor`` the deadline adapts: it is the median of the durations of the last 20 closed
+    rounds plus ``k`` times 1.4826 times their median absolute deviation (an estimate of the
+    standard deviation that stragglers do not spoil), within [floor, deadline]; until 5 rounds are
+    closed it is ``deadline``.
+
+    Args:
+        fraction: of the workers, above 0 and at most 1; rounded up to whole workers.
+        deadline: seconds from the opening of a round after which the fraction suffices, >= 0.
+        floor: seconds, the least that an adaptive deadline may be, 0 to `deadline`; None keeps the
+            deadline fixed.
+        k: estimated standard deviations that a round may take above the median, >= 0.
+
+    Raises:
+        WrongType: a value is no number.
+        WrongValue: a value is out of range.
+    """
+
+    fraction: float = 0.8
+    deadline: float = 0.0
+    floor: float | None = None
+    k: float = 3.0
+
+    def __post_init__(self) -> None:
+        check_number(self, "fraction", "above 0 and at most 1", lambda x: 0 < x <= 1)
+        check_number(self, "deadline", "finite and at least 0 seconds", lambda x: x >= 0)
+        check_number(self, "k", "finite and at least 0", lambda x: x >= 0)
+        if self.floor is not None:
+            check_number(self, "floor", "finite and at least 0 seconds", lambda x: x >= 0)
+            if self.floor > self.deadline:
+                raise WrongValue("floor of Quorum", f"at most {self.deadline:g}", self.floor)
+
+    @property
+    def partial(self) -> bool:
+        """It may."""
+        return True
+
+    @property
+    def family(self) -> str:
+        """Its own."""
+        return "Quorum"
+
+    def admits(self, clock: int, clocks: Mapping[str, int]) -> bool:
+        """Nobody is behind: who missed a clock is no longer asked for it."""
+        return within(clock, clocks, 0)
+
+    def closes(
+        self,
+        arrived: Collection[str],
+        expected: AbstractSet[str],
+        now: float,
+        durations: Sequence[float] = (),
+    ) -> bool:
+        """All are in, or enough are and the deadline has passed."""
+        present = sum(name in expected for name in arrived)
+        if present >= len(expected):
+            return True
+        return present >= self.needed(len(expected)) and now >= self.due(durations)
+
+    def needed(self, workers: int) -> int:
+        """How many of so many workers make the quorum."""
+        return math.ceil(round(self.fraction * workers, 9))
+
+    def due(self, durations: Sequence[float]) -> float:
+        """The deadline, in seconds since the round was opened."""
+        if self.floor is None or len(durations) < _ENOUGH:
+            return self.deadline
+        last = durations[-REMEMBERED:]
+        median = statistics.median(last)
+        deviation = statistics.median(abs(each - median) for each in last)
+        return min(max(median + self.k * _TO_SD * deviation, self.floor), self.deadline)

@@ -7,7 +7,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal
 
-Kind = Literal["heard", "opened", "merged", "closed", "saved"]
+Kind = Literal[
+    "heard", "opened", "merged", "closed", "saved", "starts", "ends", "waits", "restored",
+]  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +18,10 @@ class Act:
 
     Attributes:
         kind: ``heard`` of an incarnation of a worker, ``opened`` a clock with nothing in it,
-            ``merged`` a part, ``closed`` a clock, made the next one durable (``saved``).
+            ``merged`` a part, ``closed`` a clock, made the next one durable (``saved``), let a
+            worker start its clock (``starts``). Without a barrier also: a worker's clock has ended
+            and is durable (``ends``), it was told to wait for slower ones (``waits``), an
+            aggregator was restarted and a worker's next clock is this (``restored``).
         by: incarnation of the aggregator; grows with each restart.
         clock: the clock.
         worker: whose part, or who was heard of.

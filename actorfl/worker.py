@@ -110,9 +110,10 @@ class Worker(Actor):
         if message.stamp.run == self._identity and self._steps.settled(message.stamp.clock):
             self._ask()
 
-    def refused(self, message: Refused) -> None:
-        """My part is not taken: the clock goes on without me."""
+    async def refused(self, message: Refused) -> None:
+        """My part is not taken: the clock goes on without me, and left nothing here."""
         if message.stamp.run == self._identity and self._steps.settled(message.stamp.clock):
+            await self._kept.take_back(message.stamp.clock)
             self._ask()
 
     def wait(self, message: Wait) -> None:
@@ -129,7 +130,7 @@ class Worker(Actor):
         """Say again what was not answered; never while an update is on its way."""
         if self.clock.now() - self._said < RETRY / 2:
             return  # this tick waited in the mailbox while a clock was computed
-        if self._steps.putting is not None:
+        if self._steps.putting is not None and not self._steps.held:
             self._put(self._steps.putting)
         else:
             self._ask()
@@ -168,8 +169,9 @@ class Worker(Actor):
         stamp = go.stamp
         self.publish("fit", worker=self._name, clock=stamp.clock, version=stamp.version)
         given = Given(
-            stamp.clock, go.train, go.evaluate, go.weights, self._kept.before(stamp.clock)
-        )
+            stamp.clock, go.train, go.evaluate, go.weights, self._kept.before(stamp.clock),
+            go.additive,
+        )  # fmt: skip
         assert self._data is not None
         seed = step.step_seed(self._run, self._name, stamp.clock)
         through = step.examples_of(self._run, self._data.examples) if go.train else None

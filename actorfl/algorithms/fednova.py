@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import numpy as np
 
@@ -34,6 +35,8 @@ class FedNova(Algorithm):
     Degenerate value: with the same number of steps everywhere it is FedAvg, to the rounding of
     float32. Floating buffers (running means of BatchNorm) take the plain mean.
     """
+
+    policies: ClassVar[tuple[str, ...]] = ("BSP", "Quorum", "Buffered")
 
     def up(self, ctx: Ctx, mine: Mine) -> tuple[Terms, Mine]:
         """n_i times (y_i - w) / a_i, and a_i; a worker keeps no state."""

@@ -28,6 +28,8 @@ class Median(Algorithm):
     """
 
     reduce: ClassVar[Reduce] = "all"
+    uniform: ClassVar[bool] = True
+    policies: ClassVar[tuple[str, ...]] = ("BSP", "Quorum", "Buffered")
 
     def up(self, ctx: Ctx, mine: Mine) -> tuple[Terms, Mine]:
         """The model; a worker keeps no state."""

@@ -71,6 +71,84 @@ def each_part_is_merged_once(acts: Sequence[Act], roster: Iterable[str], rounds:
     return None
 
 
+def each_part_is_merged_at_most_once(
+    acts: Sequence[Act], roster: Iterable[str], rounds: int, needed: int
+) -> str | None:
+    """Quorum: a clock closes with enough parts of its own, each of them once.
+
+    Args:
+        acts: of the aggregator, in all its incarnations, in order.
+        roster: all workers.
+        rounds: clocks that are said to be closed.
+        needed: workers without whom no clock closes, whatever the time.
+    """
+    everybody = set(roster)
+    merged: dict[int, set[str]] = {}
+    opened: dict[int, int] = {}
+    closed: set[int] = set()
+    durable = -1
+    for act in acts:
+        if act.kind == "opened":
+            opened[act.by], merged[act.by] = act.clock, set()
+        elif act.kind == "merged":
+            if opened.get(act.by) != act.clock:
+                return f"{act.worker} was merged into clock {act.clock}, which was not open"
+            if act.worker in merged[act.by]:
+                return f"{act.worker} was merged twice into clock {act.clock}"
+            merged[act.by].add(act.worker)
+        elif act.kind == "closed":
+            inside = merged.get(act.by, set())
+            if set(act.workers) != inside or not inside <= everybody:
+                return f"clock {act.clock} was closed with {', '.join(act.workers) or 'nobody'}"
+            if len(inside) < needed:
+                return f"clock {act.clock} was closed with {len(inside)} of {needed} needed parts"
+            if act.clock < durable:
+                return f"clock {act.clock} was closed after clock {durable} was made durable"
+            closed.add(act.clock)
+        elif act.kind == "saved":
+            durable = max(durable, act.clock)
+    missing = sorted(set(range(rounds)) - closed)
+    if missing:
+        return f"clock {missing[0]} was never closed, and {rounds} are said to be"
+    return None
+
+
+def each_clock_follows_the_last(acts: Sequence[Act], roster: Iterable[str]) -> str | None:
+    """Without a barrier: a worker's clocks are durable in order, each of them once.
+
+    What is added is of a clock that is not durable yet, and no later than the next one. An
+    aggregator that was restarted knows of every clock that was acknowledged.
+    """
+    durable: dict[str, int] = dict.fromkeys(roster, 0)
+    for act in acts:
+        known = durable.get(act.worker, 0)
+        if act.kind == "merged" and act.clock != known:
+            return f"clock {act.clock} of {act.worker} was merged, and its next is {known}"
+        if act.kind == "ends":
+            if act.clock != known:
+                return f"clock {act.clock} of {act.worker} ended, and its next was {known}"
+            durable[act.worker] = act.clock + 1
+        elif act.kind == "restored":
+            if act.clock < known:
+                return (
+                    f"a restarted aggregator takes clock {act.clock} of {act.worker} for its next, "
+                    f"and {known} had ended"
+                )
+            durable[act.worker] = act.clock
+    return None
+
+
+def steps(acts: Iterable[Act]) -> list[tuple[Literal["starts", "ends", "waits"], str, int]]:
+    """What the laws of SSP and ASP look at, in the order of the aggregator."""
+    found: list[tuple[Literal["starts", "ends", "waits"], str, int]] = []
+    for act in acts:
+        if act.kind in {"starts", "waits", "ends"}:
+            found.append((act.kind, act.worker, act.clock))
+        elif act.kind == "restored" and act.clock:
+            found.append(("ends", act.worker, act.clock - 1))
+    return found
+
+
 def nothing_is_merged_after_its_fence(acts: Sequence[Act]) -> str | None:
     """What an incarnation sent is merged by nobody who has heard of a later one.
 
@@ -112,7 +190,7 @@ def tables_stay_small(acts: Sequence[Act], roster: Iterable[str]) -> str | None:
 
 
 def staleness_is_bounded(
-    steps: Iterable[tuple[Literal["starts", "ends"], str, int]],
+    steps: Iterable[tuple[Literal["starts", "ends", "waits"], str, int]],
     roster: Iterable[str],
     bound: float,
 ) -> str | None:
@@ -130,6 +208,7 @@ def staleness_is_bounded(
     for what, worker, clock in steps:
         if what == "ends":
             completed[worker] = max(completed[worker], clock + 1)
+        if what != "starts":
             continue
         behind = min(completed, key=lambda name: completed[name])
         if clock - completed[behind] > bound:

@@ -14,13 +14,12 @@ from actorfl.chaos import laws
 from actorfl.chaos.laws import Seen
 from actorfl.chaos.settings import Chaos
 from actorfl.config import Place
-from actorfl.errors import Misfit
 from actorfl.execute import running
 from actorfl.memo import Memo, memoised
 from actorfl.roles import USUAL, Roles
 from actorfl.run import Run
 from actorfl.supervision import Supervision
-from actorfl.sync import BSP
+from actorfl.sync import SSP, Quorum, Sync
 from actorfl.until import Rounds
 from actorfl.witness import Act, witnessed_by
 from actors import CrashPoint, FaultPlan, Simulated
@@ -56,13 +55,7 @@ def read(file: str | Path, settings: Iterable[str] = ()) -> tuple[Run, Chaos]:
 
 
 def shortened(run: Run, chaos: Chaos) -> Run:
-    """The same run with a near end, and a budget of restarts that no schedule exhausts.
-
-    Raises:
-        Misfit: its policy is one whose invariants are other ones.
-    """
-    if not isinstance(run.sync, BSP):
-        raise Misfit(f"chaos can judge runs under BSP, not under {type(run.sync).__name__}")
+    """The same run with a near end, and a budget of restarts that no schedule exhausts."""
     values: dict[str, Any] = {
         each.name: getattr(run, each.name) for each in dataclasses.fields(run)
     }
@@ -103,8 +96,7 @@ def scenario_of(run: Run, chaos: Chaos, roles: Roles = USUAL) -> Scenario[Seen]:
         _player(run, roles),
         (*workers, *_CENTRAL, "evaluator"),
         (
-            same_bits,
-            each_part_is_merged_once,
+            *_of_policy(run.sync),
             nothing_is_merged_after_its_fence,
             tables_stay_small,
             _ends_in_time(run),
@@ -113,6 +105,28 @@ def scenario_of(run: Run, chaos: Chaos, roles: Roles = USUAL) -> Scenario[Seen]:
         points=points,
         seconds=chaos.seconds,
     )
+
+
+def _of_policy(sync: Sync) -> tuple[Callable[[Evidence[Seen]], str | None], ...]:
+    """What must hold under a policy, beside what must hold under each."""
+    if sync.barrier and not sync.partial:
+        return same_bits, each_part_is_merged_once
+
+    def it_is_never_too_far_ahead(evidence: Evidence[Seen]) -> str | None:
+        seen = _seen(evidence)
+        assert isinstance(sync, SSP)
+        return laws.staleness_is_bounded(laws.steps(seen.acts), seen.roster, sync.staleness)
+
+    def enough_are_in(evidence: Evidence[Seen]) -> str | None:
+        seen = _seen(evidence)
+        needed = sync.needed(len(seen.roster)) if isinstance(sync, Quorum) else 0
+        return laws.each_part_is_merged_at_most_once(seen.acts, seen.roster, seen.rounds, needed)
+
+    if sync.barrier:
+        return (enough_are_in,)
+    if isinstance(sync, SSP):
+        return each_clock_follows_the_last, it_is_never_too_far_ahead
+    return each_clock_follows_the_last, nobody_waits
 
 
 def _player(run: Run, roles: Roles) -> Callable[[Simulated], Awaitable[Seen]]:
@@ -150,6 +164,17 @@ def each_part_is_merged_once(evidence: Evidence[Seen]) -> str | None:
     """Every (worker, clock) is in the model exactly once."""
     seen = _seen(evidence)
     return laws.each_part_is_merged_once(seen.acts, seen.roster, seen.rounds)
+
+
+def each_clock_follows_the_last(evidence: Evidence[Seen]) -> str | None:
+    """Every (worker, clock) that was acknowledged is in the model exactly once."""
+    seen = _seen(evidence)
+    return laws.each_clock_follows_the_last(seen.acts, seen.roster)
+
+
+def nobody_waits(evidence: Evidence[Seen]) -> str | None:
+    """Nobody is told to wait for slower ones."""
+    return laws.nobody_waits(laws.steps(_seen(evidence).acts))
 
 
 def nothing_is_merged_after_its_fence(evidence: Evidence[Seen]) -> str | None:

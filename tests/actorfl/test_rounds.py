@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actorfl.rounds import Answer, Phase, Rounds, Verdict
+from actorfl.roster import Answer, Phase, Verdict
+from actorfl.rounds import Rounds
 from actorfl.sync import BSP
 
 ROSTER = ("a", "b", "c")

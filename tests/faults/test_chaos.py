@@ -27,7 +27,8 @@ from actorfl.errors import ConfigError
 from actorfl.exitcodes import ExitCode
 from actorfl.memo import Impure, Memo
 from actorfl.merging import Merger
-from actorfl.rounds import Phase, Rounds, Verdict
+from actorfl.roster import Phase, Verdict
+from actorfl.rounds import Rounds
 from actorfl.stopping import handlers_kept, terminable
 from actorfl.until import Rounds as Until
 from actorfl.witness import Act

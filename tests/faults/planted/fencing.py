@@ -6,7 +6,8 @@ import asyncio
 from collections.abc import Callable
 
 from actorfl.chaos import laws
-from actorfl.rounds import Answer, Phase, Rounds, Verdict
+from actorfl.roster import Answer, Phase, Verdict
+from actorfl.rounds import Rounds
 from actorfl.sync import BSP
 from actorfl.witness import Act
 from actors import (

@@ -8,7 +8,8 @@ from actorfl.grid import Grid
 from actorfl.layout import Layout, Vector
 from actorfl.merging import Merger
 from actorfl.plan import PlanText
-from actorfl.rounds import Phase, Rounds, Verdict
+from actorfl.roster import Phase, Verdict
+from actorfl.rounds import Rounds
 from actorfl.sync import Sync
 from actorfl.terms import Terms
 from actors import ActorRef

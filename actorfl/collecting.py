@@ -1,0 +1,288 @@
+"""What whoever collects parts does: the conversation with those below, checks, exact sums."""
+
+from __future__ import annotations
+
+import logging
+from abc import abstractmethod
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from actorfl.algorithm import Ctx, ServerState
+from actorfl.flow import Flow
+from actorfl.grid import Grid
+from actorfl.layout import Layout
+from actorfl.mean import Mean
+from actorfl.merging import Merger
+from actorfl.merging import Refused as Refusal
+from actorfl.numerics import Numerics
+from actorfl.plan import Plan, PlanText
+from actorfl.protocol import Ack, Done, Go, Put, Ready, Refused, Stamp, Wait
+from actorfl.roster import Answer, Phase, Verdict
+from actorfl.rounds import Rounds
+from actorfl.terms import Contribution, Sum, Terms, TermsError
+from actorfl.witness import Kind, witness
+from actors import Actor, ActorRef, Message
+from actors.crashpoints import crash_point
+from transports import LinkFull, Transfer, Weights
+
+_log = logging.getLogger("actorfl.aggregator")
+
+
+class Collector(Actor):
+    """Sends a clock to each of its workers and adds up their parts.
+
+    It retries nothing: workers ask until they are answered.
+
+    Args:
+        plan: what it needs of the run.
+    """
+
+    def __init__(self, plan: PlanText) -> None:
+        self._plan = Plan.read(plan)
+        self._rounds: Rounds | Flow = Rounds(self._plan.roster, self._plan.sync)
+        self._numerics = Numerics(self._plan.roster[0])
+        self._workers: dict[str, ActorRef] = {}
+        self._merger: Merger | None = None
+        self._grid: Grid | None = None
+        self._down: Weights | None = None
+        self._names: frozenset[str] | None = None
+        self._going: dict[str, tuple[int, int, Transfer]] = {}
+        self._loss: dict[str, Mean] = {}
+        self._worker_metrics: dict[str, dict[str, Mean]] = {}
+        self._bytes = 0
+
+    # -- what differs ------------------------------------------------------------------------------
+
+    @property
+    @abstractmethod
+    def _final(self) -> bool:
+        """Whether all rounds are done and only an evaluation is left."""
+
+    @property
+    @abstractmethod
+    def _evaluates(self) -> bool:
+        """Whether the workers evaluate the model that goes down."""
+
+    @property
+    def _additive(self) -> bool:
+        """Whether differences from the model that goes down come up, not models."""
+        return False
+
+    @abstractmethod
+    def _compare(self, message: Ready) -> None:
+        """Say, or under ``strict`` refuse, that a worker computes otherwise than the first."""
+
+    @abstractmethod
+    async def _gathered(self) -> None:
+        """The roster has become complete."""
+
+    @abstractmethod
+    async def _fold(self, message: Put) -> None:
+        """Take a part: add it and acknowledge it, or refuse it."""
+
+    @abstractmethod
+    async def _look(self) -> None:
+        """A part has come: close what is open if it is complete."""
+
+    @abstractmethod
+    def _widen(self, refusal: Refusal, worker: str) -> None:
+        """Begin what is open anew on a wider grid.
+
+        Raises:
+            Refused: none is wider.
+        """
+
+    # -- the workers -------------------------------------------------------------------------------
+
+    def _begin_merging(self, layout: Layout, grid: Grid, clock: int) -> Merger:
+        """The accumulator of its clocks; this is the first of them."""
+        return self._plan.merger(layout, grid, clock)
+
+    async def ready(self, message: Ready) -> None:
+        """A worker waits for a clock."""
+        if message.stamp.run != self._plan.identity:
+            self._rounds.dropped["foreign"] += 1
+            return
+        self._witness("heard", message.worker, message.incarnation)
+        answer = self._rounds.ready(message.worker, message.incarnation, message.examples)
+        if answer in (Answer.UNKNOWN, Answer.FENCED):
+            return
+        self._workers[message.worker] = message.me
+        self._compare(message)
+        if answer is Answer.GO:
+            self._go(message.worker)
+        elif answer is Answer.DONE:
+            self._tell(message.me, Done(self._stamp(message.worker)))
+        else:
+            self._tell(message.me, Wait(self._stamp(message.worker)))
+            if isinstance(self._rounds, Flow) and self._rounds.holds_back(message.worker):
+                self._witness("waits", message.worker, clock=self._rounds.clock_of(message.worker))
+            if answer is Answer.GATHER and self._rounds.gathered:
+                await self._gathered()
+
+    async def put(self, message: Put) -> None:
+        """A worker's part of a clock: checked, added exactly, acknowledged; or refused by name."""
+        weights = message.weights
+        try:
+            if message.stamp.run != self._plan.identity:
+                self._rounds.dropped["foreign"] += 1
+                return
+            self._witness("heard", message.worker, message.incarnation)
+            verdict = self._rounds.put(
+                message.worker, message.incarnation, message.stamp.clock, message.stamp.version
+            )
+            if verdict in (Verdict.UNKNOWN, Verdict.FENCED):
+                return
+            self._workers[message.worker] = message.me
+            if verdict is Verdict.HELD:
+                self._tell(message.me, Wait(self._stamp(message.worker)))
+            elif verdict is Verdict.AGAIN:
+                self._tell(message.me, Ack(message.stamp))
+            elif verdict is Verdict.LATE:
+                self._tell(message.me, Refused(message.stamp, "late", _late(message)))
+            elif verdict is Verdict.EARLY:
+                if self._rounds.phase is Phase.OPEN:
+                    self._go(message.worker)
+            else:
+                if weights is not None:
+                    self._bytes += weights.nbytes
+                await self._fold(message)
+        finally:
+            if weights is not None:
+                weights.release()
+        await self._look()
+
+    def _terms(self, message: Put) -> Terms:
+        """What was put, if it is this worker's own part and no more than it announced.
+
+        Else a wrong part could keep out the right ones of others, whoever came first.
+        """
+        worker = message.worker
+        own = Contribution(worker, message.stamp.clock)
+        if message.header is None or message.weights is None:
+            raise Refusal("keys", [own], "it holds no terms")
+        arrays = {name: message.weights[name] for name in message.weights.names()}
+        try:
+            terms = Terms.from_wire(message.header, arrays)
+        except TermsError as error:
+            raise Refusal("keys", [own], str(error)) from None
+        if terms.contributions != {own}:
+            states = ", ".join(
+                f"{c.worker} in round {c.clock + 1}" for c in message.header.contributions[:3]
+            )
+            raise Refusal("keys", [own], f"it states to be the part of {states}")
+        if self._names is not None and terms.sums.keys() != self._names:
+            raise Refusal(
+                "keys", [own], f"its terms are {sorted(terms.sums)}, not {sorted(self._names)}"
+            )
+        announced = self._rounds.examples[worker]
+        weights = [term.weight for term in terms.sums.values()]
+        if terms.examples > announced or max(weights, default=0) > max(1, announced):
+            most = max(terms.examples, *weights, 0)
+            raise Refusal("weight", [own], f"it weighs {most}, but announced {announced} examples")
+        if not all(isinstance(term, Sum) for term in terms.sums.values()):
+            raise Refusal("dtype", [own], "a worker's own update is float32, not a sum on a grid")
+        return terms
+
+    def _merge(self, worker: str, terms: Terms) -> None:
+        """Add terms; an overflow begins the clock anew on a wider grid.
+
+        The grid that a clock ends on is the narrowest that fits all its updates, so it does not
+        depend on the order in which they came.
+        """
+        assert self._merger is not None
+        while True:
+            crash_point("aggregator.merge", self._rounds.clock)
+            try:
+                self._merger.fold(terms)
+            except Refusal as refusal:
+                if not refusal.wants_wider_grid:
+                    raise
+                self._widen(refusal, worker)
+            else:
+                self._rounds.arrived.add(worker)
+                return
+
+    def _refuse(self, worker: str, stamp: Stamp, me: ActorRef, refusal: Refusal) -> None:
+        sentence = str(refusal)
+        self._rounds.refused[worker] = refusal.reason
+        self.publish(
+            "refused", worker=worker, clock=stamp.clock, reason=refusal.reason, sentence=sentence
+        )
+        self._tell(me, Refused(stamp, refusal.reason, sentence))
+
+    def _go(self, name: str) -> None:
+        """Send its clock to a worker, unless it is on its way there already."""
+        assert self._down is not None
+        assert self._grid is not None
+        going = self._going.get(name)
+        incarnation = self._rounds.incarnations.get(name, -1)
+        stamp = self._stamp(name)
+        if going is not None:
+            clock, to, transfer = going
+            if (clock, to) == (stamp.clock, incarnation) and not transfer.done.done():
+                return
+        go = Go(stamp, not self._final, self._evaluates, self._grid, self._down, self._additive)
+        sent = self._tell(self._workers[name], go)
+        if sent is not None:
+            self._bytes += self._down.nbytes
+            self._going[name] = (stamp.clock, incarnation, sent)
+            if go.train:
+                self._witness("starts", name, incarnation, clock=stamp.clock)
+
+    def _tell(self, to: ActorRef, message: Message[None]) -> Transfer | None:
+        """Tell, or leave it where the link is full: whoever waits for an answer asks again."""
+        try:
+            return to.send(message)
+        except LinkFull as full:
+            _log.debug("%s is not told to %s now: %s", type(message).__name__, to.path, full)
+            return None
+
+    def _witness(
+        self,
+        kind: Kind,
+        worker: str = "",
+        incarnation: int = 0,
+        workers: tuple[str, ...] = (),
+        *,
+        clock: int | None = None,
+        staleness: int = 0,
+        held: int = 0,
+    ) -> None:
+        by = (self.system.generation << 20) | self.restarts
+        clock = self._rounds.clock if clock is None else clock
+        witness(kind, by, clock, worker, incarnation, workers, staleness, held)
+
+    def _stamp(self, worker: str | None = None) -> Stamp:
+        """Of what is open, for a worker with the clock that it computes next."""
+        clock = self._rounds.clock
+        return Stamp(
+            self._plan.identity, clock if worker is None else self._rounds.clock_of(worker), clock
+        )
+
+
+def _late(put: Put) -> str:
+    return f"the update of {put.worker} came after round {put.stamp.clock + 1} had closed"
+
+
+def names_of_terms(
+    plan: Plan, layout: Layout, state: ServerState, extras: Mapping[str, Any]
+) -> frozenset[str] | None:
+    """Which sums go up, from the algorithm itself: a step in which nothing was learned.
+
+    So the names do not depend on who puts first. None where the algorithm cannot tell without a
+    worker's state; then those of the first part hold, and all others must have the same.
+    """
+    weights = state.weights
+    ctx = Ctx(
+        layout, plan.roster[0], 0, weights, weights, {"model": weights, **extras}, {}, 1, 1, plan.lr
+    )
+    try:
+        with np.errstate(all="ignore"):
+            terms, _ = plan.algorithm.up(ctx, {})
+    except Exception as error:  # noqa: BLE001  (user code, run without what it may count on)
+        _log.debug("%s does not tell its terms: %r", type(plan.algorithm).__name__, error)
+        return None
+    return frozenset(terms.sums)

@@ -1,0 +1,361 @@
+"""The root: keeps the model durable, has it evaluated, writes the metrics; no torch."""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+from abc import abstractmethod
+from typing import Any
+
+import numpy as np
+
+from actorfl import checkpoint, measures, modelfile
+from actorfl.algorithm import Advance, Closed, ServerState, advance
+from actorfl.checkpoint import FlowHeader, Header, PendingRow
+from actorfl.collecting import Collector, names_of_terms
+from actorfl.errors import Misfit
+from actorfl.flow import Flow
+from actorfl.grid import Grid
+from actorfl.layout import Layout
+from actorfl.mean import Mean
+from actorfl.merging import Merged
+from actorfl.numerics import Numerics
+from actorfl.plan import PlanText
+from actorfl.protocol import (
+    Build,
+    Done,
+    Evaluate,
+    Evaluated,
+    Finished,
+    Idle,
+    Initial,
+    Ready,
+    Row,
+    Stamp,
+    unpack,
+)
+from actorfl.roster import Phase
+from actorfl.rounds import Rounds
+from actorfl.until import Progress
+from actorfl.window import Window
+from actors import ActorRef, Message, Snapshots
+from actors.crashpoints import crash_point
+from actors.snapshot import KEPT
+from transports import LandingPool, Transfer, Weights
+
+_log = logging.getLogger("actorfl.aggregator")
+
+#: Seconds until the end is told again, should the word have been lost.
+_TELL_AGAIN = 1.0
+
+
+class _TellAgain(Message[None]):
+    pass
+
+
+class Keeper(Collector):
+    """What the root is beside a collector: model, checkpoints, evaluation, metrics, the end.
+
+    Args:
+        plan: what it needs of the run.
+        monitor: is told of each line of the metrics and of the end.
+
+    The storage of its node is the run's directory.
+    """
+
+    def __init__(self, plan: PlanText, monitor: ActorRef) -> None:
+        super().__init__(plan)
+        self._monitor = monitor
+        self._evaluator: ActorRef | None = None
+        self._layout: Layout | None = None
+        self._state: ServerState | None = None
+        self._offset = 0
+        self._pending: PendingRow | None = None
+        self._due: tuple[int, Weights] | None = None
+        self._evaluated: dict[str, Mean] | None = None
+        self._last: tuple[int, str] | None = None
+        self._metrics: dict[str, float | None] = {}
+        self._evaluating: tuple[int, Transfer] | None = None
+        self._finished: Finished | None = None
+        self._updates = 0
+        self._durations: tuple[float, ...] = ()
+        self._window = Window()
+        self._kept = 0
+        self._opened = 0.0
+
+    # -- what differs ------------------------------------------------------------------------------
+
+    @abstractmethod
+    async def _open(self) -> None:
+        """The checkpoint is durable: let what is open go down, have its version evaluated."""
+
+    @abstractmethod
+    async def _advance(self) -> None:
+        """Something that was waited for is there: go on if that was all."""
+
+    # -- its start ---------------------------------------------------------------------------------
+
+    async def on_start(self) -> None:
+        """Take up the newest checkpoint; without one the evaluator has to build the model."""
+        crash_point("aggregator.start")
+        pool = LandingPool(buffers=self._plan.landing)
+        self.system.set_landing_pool(self.ref, pool)
+        self._snapshots = self._checkpoints()
+        # Whoever had it before may be frozen, and wake up in the middle of an append.
+        await self.storage.claim(checkpoint.METRICS)
+        found = await checkpoint.load(self._snapshots)
+        if found is None:
+            return
+        header = found.header
+        if header.identity != self._plan.identity:
+            msg = f"the snapshots here belong to another run ({header.identity})"
+            raise ValueError(msg)
+        self._take_up(header, found.state)
+        _log.info("restored at clock %d", header.clock)
+        if self._last is not None:
+            self._tell(self._monitor, Row(*self._last))
+        await self._open()
+
+    def _checkpoints(self) -> Snapshots:
+        """Where its checkpoints lie."""
+        return self.snapshots(checkpoint.FOLDER, keep=None if self._plan.record else KEPT)
+
+    def _take_up(self, header: Header, state: ServerState) -> None:
+        """Go on from a checkpoint."""
+        self._layout = header.layout
+        self._state = state
+        self._rounds.clock = header.clock
+        self._rounds.examples = dict(header.examples)
+        self._offset = header.offset
+        self._pending = header.pending
+        self._last = header.last
+        self._metrics = dict(header.metrics)
+        self._updates = header.updates
+        self._durations = header.durations
+        self._numerics = Numerics(self._plan.roster[0], header.numerics, header.unpromised)
+        if isinstance(self._rounds, Flow) and header.flow is not None:
+            self._rounds.clocks.update(header.flow.clocks)
+            self._rounds.updates = header.flow.updates
+            self._window = header.flow.window
+            self._kept = header.flow.kept
+            for worker, clock in header.flow.clocks.items():
+                self._witness("restored", worker, clock=clock)
+        if isinstance(self._rounds, Rounds):
+            self._rounds.merged_in = dict(header.merged)
+
+    def _compare(self, message: Ready) -> None:
+        """Say, or under ``strict`` refuse, that a worker computes otherwise than the first."""
+        if message.fingerprint is None:
+            return
+        for sentence in self._numerics.heard(message.worker, message.fingerprint):
+            if self._plan.strict:
+                raise Misfit(f"the run is strict, but {sentence}")
+            self.publish("warning", sentence=f"the same bits are not promised: {sentence}")
+
+    async def _gathered(self) -> None:
+        """The roster is complete: begin, if the model is there."""
+        if self._state is not None:
+            await self._begin()
+
+    # -- the evaluator -----------------------------------------------------------------------------
+
+    def idle(self, message: Idle) -> None:
+        """The evaluator has nothing to do: give it what is due, unless it is on its way."""
+        if message.run != self._plan.identity:
+            self._rounds.dropped["foreign"] += 1
+            return
+        self._evaluator = message.me
+        if self._state is None:
+            self._tell(message.me, Build(self._plan.identity, self.ref))
+        else:
+            self._evaluate()
+
+    async def initial(self, message: Initial) -> None:
+        """The initial model is there."""
+        try:
+            if message.run != self._plan.identity or self._state is not None:
+                return
+            vector, integers, _ = unpack(message.weights)
+            message.layout.check(vector)
+            begun = self._plan.algorithm.begin(np.array(vector))
+            buffers = {name: np.array(array) for name, array in integers.items()}
+        finally:
+            message.weights.release()
+        self._layout = message.layout
+        self._state = ServerState(begun.weights, buffers, begun.vectors, begun.scalars)
+        if self._rounds.gathered:
+            await self._begin()
+
+    async def _begin(self) -> None:
+        """Model and roster are complete: clock 0 becomes durable and opens."""
+        await self._save(finished=False)
+        await self._open()
+
+    async def evaluated(self, message: Evaluated) -> None:
+        """A version has been evaluated."""
+        if (
+            message.stamp.run != self._plan.identity
+            or self._pending is None
+            or self._due is None
+            or message.stamp.version != self._due[0]
+            or self._evaluated is not None
+        ):
+            return
+        self._evaluated = message.metrics
+        await self._advance()
+
+    def _evaluate(self) -> None:
+        """Send the open version to be evaluated, if that is due and it is not on its way."""
+        if not self._waits_for_evaluation or self._evaluator is None or self._due is None:
+            return
+        version, down = self._due
+        if self._evaluating is not None:
+            of, transfer = self._evaluating
+            if of == version and not transfer.done.done():
+                return
+        stamp = Stamp(self._plan.identity, version, version)
+        sent = self._tell(self._evaluator, Evaluate(stamp, down, self.ref))
+        self._evaluating = None if sent is None else (version, sent)
+
+    @property
+    def _waits_for_evaluation(self) -> bool:
+        """Whether the line of a closed round waits for the evaluator."""
+        pending = self._pending
+        return (
+            self._plan.at == "central"
+            and pending is not None
+            and pending.due
+            and self._evaluated is None
+        )
+
+    # -- the model ---------------------------------------------------------------------------------
+
+    @property
+    def _progress(self) -> Progress:
+        rounds = self._rounds
+        if isinstance(rounds, Flow):
+            return Progress(rounds.rounds, rounds.slowest, rounds.clock, rounds.updates)
+        return Progress(rounds.clock, rounds.clock, rounds.clock, self._updates)
+
+    @property
+    def _final(self) -> bool:
+        """Whether all rounds are done and only an evaluation is left."""
+        return self._plan.until.reached(self._progress)
+
+    @property
+    def _evaluates(self) -> bool:
+        """Whether the workers evaluate the model that goes down."""
+        pending = self._pending
+        return self._plan.at == "workers" and pending is not None and pending.due
+
+    def _expose(self) -> None:
+        """What goes down, and what comes up, are those of the newest version."""
+        assert self._state is not None
+        assert self._layout is not None
+        self._down = checkpoint.down_of(self._plan.algorithm, self._state)
+        self._names = names_of_terms(self._plan, self._layout, self._state, unpack(self._down)[2])
+
+    def _begin_sums(self, total: int) -> None:
+        """Begin to add up what comes, of such a total weight at the most."""
+        assert self._state is not None
+        assert self._layout is not None
+        clock = self._rounds.clock
+        self._grid = Grid.of(self._state.weights, self._layout, total, self._plan.algorithm.floor)
+        if self._merger is None:
+            self._merger = self._begin_merging(self._layout, self._grid, clock)
+        else:
+            self._merger.restart(self._grid, clock)
+
+    def _step(self, merged: Merged, closed: Closed) -> Advance:
+        """Move the model."""
+        assert self._state is not None
+        step = advance(self._plan.algorithm, self._state, merged, closed)
+        if not step.moved:  # the line of the round tells people
+            self.publish("unmoved", sentence=step.warning)
+        self._state = step.state
+        return step
+
+    def _is_due(self, rounds: int) -> bool:
+        """Whether a version is evaluated: that of every so many rounds, and the last."""
+        return self._plan.at != "nowhere" and (rounds % self._plan.every == 0 or self._final)
+
+    async def _write_row(self) -> None:
+        """Append the line of the last closed round, at the place the checkpoint knows."""
+        pending, self._pending = self._pending, None
+        if pending is None:
+            return
+        row: dict[str, Any] = {"round": pending.round, **pending.fields}
+        if self._evaluated is not None:
+            if self._due is not None and "version" in pending.fields:
+                row["version"] = self._due[0]  # a later one, if it was restarted meanwhile
+            found = {name: mean.value for name, mean in self._evaluated.items()}
+            if self._plan.at == "workers":
+                found |= measures.worst_deciles(self._worker_metrics)
+            self._metrics = {name: number(value) for name, value in sorted(found.items())}
+            row = {"round": pending.round, **self._metrics, **pending.fields}
+        text = json.dumps(row, allow_nan=False)
+        line = text.encode() + b"\n"
+        await self.storage.append(checkpoint.METRICS, line, self._offset)
+        self._offset += len(line)
+        self._last = (pending.round, text)
+        self._tell(self._monitor, Row(*self._last))
+
+    async def _finish(self) -> None:
+        """Write the last line and the final model."""
+        assert self._state is not None
+        assert self._layout is not None
+        await self._write_row()
+        sha256 = await modelfile.write(
+            self.storage, self._layout, self._state.weights, self._state.buffers
+        )
+        await self._save(finished=True)
+        self._rounds.phase = Phase.FINISHED
+        for worker in self._workers.values():
+            self._tell(worker, Done(self._stamp()))
+        accuracy = self._metrics.get("accuracy")
+        self._finished = Finished(
+            self._progress.rounds, sha256, accuracy, self._metrics, self._numerics.unpromised
+        )
+        self._tell(self._monitor, self._finished)
+        # The one message that nobody asks for: the run would never end without it.
+        self.timers.start("finished", _TellAgain(), after=_TELL_AGAIN, every=_TELL_AGAIN)
+
+    def tell_again(self, message: _TellAgain) -> None:
+        """The launcher has not ended the run yet."""
+        if self._finished is not None:
+            self._tell(self._monitor, self._finished)
+
+    async def _save(self, *, finished: bool) -> None:
+        assert self._state is not None
+        assert self._layout is not None
+        rounds = self._rounds
+        header = Header(
+            identity=self._plan.identity,
+            clock=rounds.clock,
+            layout=self._layout,
+            state=self._state.to_wire()[0],
+            arrays=(),
+            examples=dict(rounds.examples),
+            offset=self._offset,
+            pending=self._pending,
+            last=self._last,
+            finished=finished,
+            metrics=self._metrics,
+            numerics=self._numerics.reference,
+            unpromised=self._numerics.unpromised,
+            updates=self._updates,
+            durations=self._durations,
+            flow=(
+                FlowHeader(dict(rounds.clocks), rounds.updates, self._window, self._kept)
+                if isinstance(rounds, Flow)
+                else None
+            ),
+            merged=dict(rounds.merged_in) if isinstance(rounds, Rounds) else {},
+        )
+        await checkpoint.save(self._snapshots, header, self._state)
+
+
+def number(value: float) -> float | None:
+    """JSON has no NaN; a metric that is none is null."""
+    return value if math.isfinite(value) else None

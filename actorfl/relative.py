@@ -1,0 +1,97 @@
+"""Models that travel as differences: what a worker's update adds to whatever the model is by now.
+
+Under a barrier all workers start from the model that their mean replaces. Without one the model has
+moved on since a worker read it, so the update is added: x <- x + p_k (y_k - x_read), where p_k is
+the worker's share. An algorithm sees it as if all the others had sent the model as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+
+from actorfl.algorithm import ServerState
+from actorfl.exact import ExactSum
+from actorfl.layout import Vector
+from actorfl.merging import Merged
+from actorfl.terms import Sum, Terms
+
+
+def differences(terms: Terms, names: Iterable[str], start: Vector) -> Terms:
+    """Terms whose models are taken as differences from the model that came down.
+
+    Args:
+        terms: a worker's own; they are changed.
+        names: of those that are models.
+        start: the model that came down.
+    """
+    for name in names:
+        term = terms.sums.get(name)
+        if isinstance(term, Sum):
+            terms.sums[name] = Sum(np.subtract(term.array, start, dtype=np.float32), term.weight)
+    return terms
+
+
+class Moved(ExactSum):
+    """A sum of differences whose mean is a model: that from which they are counted, moved.
+
+    Args:
+        total: the differences.
+        base: the model as it is.
+        shares: what the weights are shares of; None: of what was added.
+    """
+
+    def __init__(self, total: ExactSum, base: Vector, shares: int | None) -> None:
+        self.__dict__.update(total.__dict__)  # the same memory, read in another way
+        self._base = base
+        self._shares = shares
+
+    @property
+    def single(self) -> None:
+        """None: no model came as it is."""
+        return
+
+    def mean(self, total: int | None = None) -> Vector:
+        """The model, moved by the mean of the differences; a fresh vector."""
+        by = super().mean(total if self._shares is None else self._shares)
+        return np.add(self._base, by, dtype=np.float32)
+
+    def sum(self) -> Vector:
+        """So many models, moved by the sum of the differences; a fresh vector."""
+        total = np.multiply(self._base, np.float32(self.weight), dtype=np.float32)
+        return np.add(total, super().sum(), dtype=np.float32)
+
+
+def relative(
+    merged: Merged, state: ServerState, names: Iterable[str], shares: int | None
+) -> Merged:
+    """What was merged of differences, as the algorithm is to see it.
+
+    Args:
+        merged: with differences under the names of models.
+        state: the model as it is, and its integer buffers, which never go down.
+        names: of the terms that are models.
+        shares: what the weights of a sum are shares of; None: of what was merged.
+    """
+    base = state.weights
+    view = Merged(
+        sums=merged.sums,
+        counts=merged.counts,
+        means=merged.means,
+        contributions=merged.contributions,
+        examples=merged.examples,
+        integers={
+            name: np.asarray(np.maximum(array, state.buffers.get(name, array)))
+            for name, array in merged.integers.items()
+        },
+        layout=merged.layout,
+    )
+    models = dict(merged.models)
+    for name in names:
+        if name in view.sums:
+            view.sums[name] = Moved(view.sums[name], base, shares)
+        if name in models:
+            models[name] = tuple(np.add(base, each, dtype=np.float32) for each in models[name])
+    view.models = models
+    return view
