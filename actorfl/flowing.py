@@ -10,7 +10,7 @@ from typing import Any
 from actorfl import measures
 from actorfl.algorithm import Closed
 from actorfl.bufferfile import BUFFER, BufferFile, Part
-from actorfl.checkpoint import PendingRow
+from actorfl.checkpoint import FlowHeader, PendingRow
 from actorfl.flow import Flow
 from actorfl.keeper import Keeper, number
 from actorfl.merging import Refused as Refusal
@@ -73,7 +73,7 @@ class Flowing(Keeper):
         try:
             part = Part.of(message, self._terms(message))
         except Refusal as refusal:
-            self._turn_down(flow, worker, message.stamp, message.me, refusal)
+            await self._turn_down(flow, worker, message.stamp, message.me, refusal)
             return
         if self._full():
             flow.arrived.add(worker)
@@ -88,7 +88,7 @@ class Flowing(Keeper):
         try:
             self._merge(worker, self._labelled(part, self._label(part)))
         except Refusal as refusal:
-            self._turn_down(flow, worker, stamp, me, refusal)
+            await self._turn_down(flow, worker, stamp, me, refusal)
             return
         self._witness(
             "merged", worker, incarnation, clock=part.clock, staleness=flow.clock - part.version
@@ -102,12 +102,14 @@ class Flowing(Keeper):
             asker = None
         self._held.append(_Held(self._label(part), part, asker))
 
-    def _turn_down(
+    async def _turn_down(
         self, flow: Flow, worker: str, stamp: Stamp, me: ActorRef, refusal: Refusal
     ) -> None:
-        self._refuse(worker, stamp, me, refusal)
-        self._witness("ends", worker, clock=stamp.clock)
+        """Refuse a part: its clock is over, which must be durable before the worker hears of it."""
         flow.settled([worker])
+        await self._save(finished=False)
+        self._witness("ends", worker, clock=stamp.clock)
+        self._refuse(worker, stamp, me, refusal)
 
     def _label(self, part: Part) -> str:
         return part.worker if self._buffer is None else f"{part.worker}@{part.clock}"
@@ -141,6 +143,8 @@ class Flowing(Keeper):
             snapshots = self.snapshots(BUFFER, keep=self._plan.sync.buffer + 1)
             self._buffer = BufferFile(snapshots, self._kept)
             await self._refill(flow, self._buffer)
+        for worker, clock in flow.clocks.items():
+            self._witness("restored", worker, clock=clock)
         self._have_evaluated(flow)
         flow.phase = Phase.OPEN
         if not self._final:
@@ -157,8 +161,16 @@ class Flowing(Keeper):
             except Refusal as refusal:  # it was taken once, on the same model
                 raise ValueError(f"a part that was kept cannot be added: {refusal}") from refusal
             flow.settled([part.worker])
-            self._witness("restored", part.worker, clock=part.clock + 1)
             self._held.append(_Held(label, part, None))
+
+    def _flow_header(self, flow: Flow) -> FlowHeader:
+        """All but the parts of the buffer, which are taken up from their own files."""
+        clocks, updates = dict(flow.clocks), flow.updates
+        for held in self._held:
+            if held.asker is None:
+                clocks[held.part.worker] -= 1
+                updates -= 1
+        return FlowHeader(clocks, updates, self._window, self._kept)
 
     def _have_evaluated(self, flow: Flow) -> None:
         """Have the newest version evaluated, if a line waits for that."""

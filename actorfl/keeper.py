@@ -91,6 +91,10 @@ class Keeper(Collector):
         """The checkpoint is durable: let what is open go down, have its version evaluated."""
 
     @abstractmethod
+    def _flow_header(self, flow: Flow) -> FlowHeader:
+        """What of a run without a barrier goes with the newest version."""
+
+    @abstractmethod
     async def _advance(self) -> None:
         """Something that was waited for is there: go on if that was all."""
 
@@ -139,8 +143,6 @@ class Keeper(Collector):
             self._rounds.updates = header.flow.updates
             self._window = header.flow.window
             self._kept = header.flow.kept
-            for worker, clock in header.flow.clocks.items():
-                self._witness("restored", worker, clock=clock)
         if isinstance(self._rounds, Rounds):
             self._rounds.merged_in = dict(header.merged)
 
@@ -346,11 +348,7 @@ class Keeper(Collector):
             unpromised=self._numerics.unpromised,
             updates=self._updates,
             durations=self._durations,
-            flow=(
-                FlowHeader(dict(rounds.clocks), rounds.updates, self._window, self._kept)
-                if isinstance(rounds, Flow)
-                else None
-            ),
+            flow=self._flow_header(rounds) if isinstance(rounds, Flow) else None,
             merged=dict(rounds.merged_in) if isinstance(rounds, Rounds) else {},
         )
         await checkpoint.save(self._snapshots, header, self._state)

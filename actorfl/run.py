@@ -375,9 +375,7 @@ class Run:
                 f"{type(self.algorithm).__name__} merges pairs of models, which needs a gossip "
                 f"topology; {type(self.topology).__name__} has an aggregator"
             )
-<<<<<<< HEAD
         self._check_parts()
-=======
         family = self.sync.family
         if family not in self.algorithm.policies:
             fits = ", ".join(self.algorithm.policies)
@@ -390,7 +388,6 @@ class Run:
                 f"`record` keeps what each worker computes from by round, and under "
                 f"{type(self.sync).__name__} there are none; remove it, or use BSP"
             )
->>>>>>> 0bf48c1 (Let workers go on without a barrier: SSP, ASP, Buffered; close rounds with a quorum)
         self.algorithm.check_run(self.local, len(self.topology.names))
 
     def _check_parts(self) -> None:
