@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from actorfl.task import Batch, Dataset, Task, Who
     from actorfl.terms import Sum, Terms
     from actorfl.topology import Star, Topology
+    from actorfl.tree import Tree
     from actorfl.until import Clocks, Rounds, Until, Updates, Versions
     from actors.deploy import Inline, Processes
 
@@ -140,6 +141,7 @@ _HOMES = {
     "Task": "actorfl.task",
     "Terms": "actorfl.terms",
     "Topology": "actorfl.topology",
+    "Tree": "actorfl.tree",
     "TrimmedMean": "actorfl.algorithms.trimmedmean",
     "Until": "actorfl.until",
     "Updates": "actorfl.until",
@@ -216,6 +218,7 @@ __all__ = [
     "Task",
     "Terms",
     "Topology",
+    "Tree",
     "TrimmedMean",
     "Until",
     "Updates",

@@ -14,24 +14,14 @@ from actorfl.keeper import number
 from actorfl.mean import Mean
 from actorfl.merging import Refused as Refusal
 from actorfl.plan import PlanText
-from actorfl.protocol import Ack, Put
+from actorfl.protocol import Put
 from actorfl.roster import Phase
 from actorfl.rounds import Rounds
 from actorfl.sync import REMEMBERED
-from actors import ActorRef, Message
+from actors import ActorRef
 from actors.crashpoints import crash_point
 
 _log = logging.getLogger("actorfl.aggregator")
-
-
-class _Deadline(Message[None]):
-    """The open clock may close without those that are still missing.
-
-    Attributes:
-        clock: which it was.
-    """
-
-    clock: int
 
 
 class Aggregator(Flowing):
@@ -57,26 +47,13 @@ class Aggregator(Flowing):
     async def _fold(self, message: Put) -> None:
         if isinstance(self._rounds, Flow):
             await self._take(self._rounds, message)
-            return
-        worker = message.worker
-        if self._final:
-            self._rounds.arrived.add(worker)
         else:
-            try:
-                self._merge(worker, self._terms(message))
-                self._witness("merged", worker, message.incarnation)
-            except Refusal as refusal:
-                self._refuse(worker, message.stamp, message.me, refusal)
-                self._worker_metrics[worker] = message.metrics
-                return
-        self._loss[worker] = message.loss
-        self._worker_metrics[worker] = message.metrics
-        self._tell(message.me, Ack(message.stamp))
+            await super()._fold(message)
 
-    def _widen(self, refusal: Refusal, worker: str) -> None:
+    def _widen(self, refusal: Refusal, worker: str) -> bool:
         if isinstance(self._rounds, Flow):
             self._add_again(refusal)
-            return
+            return True
         assert self._merger is not None
         assert self._grid is not None
         wider = self._grid.wider()
@@ -86,22 +63,18 @@ class Aggregator(Flowing):
         self._grid = wider
         self._merger.restart(wider, self._rounds.clock)
         self._witness("opened")
-        again = self._rounds.arrived - {worker}
+        # Aggregators below have it open on the narrower one.
+        again = (self._rounds.arrived | self._plan.below.keys()) - {worker}
         self._rounds.arrived.clear()
-        for name in sorted(again):
+        for name in sorted(again & self._workers.keys()):
             self._go(name)
+        return True
 
     async def _look(self) -> None:
         if isinstance(self._rounds, Flow):
             await self._flow(self._rounds)
-        elif self._rounds.complete(self.clock.now() - self._opened, self._durations):
-            self._rounds.phase = Phase.CLOSING
-            await self._advance()
-
-    async def deadline(self, message: _Deadline) -> None:
-        """Whoever is missing has been waited for long enough."""
-        if message.clock == self._rounds.clock:
-            await self._look()
+        else:
+            await super()._look()
 
     async def _open(self) -> None:
         """The checkpoint is durable: let the clock's ``Go`` leave, have its version evaluated."""
@@ -116,6 +89,8 @@ class Aggregator(Flowing):
         self._due = (self._rounds.clock, self._down) if due else None
         self._loss.clear()
         self._worker_metrics.clear()
+        self._refused_below.clear()
+        self._absent_below.clear()
         self._opened = self.clock.now()
         if self._final and not (due and self._plan.at == "workers"):
             self._rounds.open(self._rounds.clock)
@@ -130,9 +105,7 @@ class Aggregator(Flowing):
         for name in self._rounds.open(self._rounds.clock):
             self._go(name)
         self._evaluate()
-        seconds = self._plan.sync.due(self._durations)
-        if seconds is not None and not self._final:
-            self.timers.start("deadline", _Deadline(self._rounds.clock), after=seconds)
+        self._await_deadline()
 
     async def _advance(self) -> None:
         """Close the clock if all its parts are in and the line before it can be written."""
@@ -161,8 +134,8 @@ class Aggregator(Flowing):
         closed = Closed(
             rounds.clock,
             rounds.clock,
-            tuple(sorted(self._plan.roster)),
-            tuple(sorted(rounds.arrived)),
+            self._plan.workers,
+            tuple(inside),
             rounds.total,
         )
         step = self._step(merged, closed)
@@ -171,16 +144,20 @@ class Aggregator(Flowing):
         loss = sum(self._loss.values(), Mean())
         seconds = round(self.clock.now() - self._opened, 6)
         fields: dict[str, Any] = {
-            "updates": len(rounds.arrived),
+            "updates": len(inside),
             "examples": statistics.examples,
             "train_loss": number(loss.value) if loss.count else None,
             "rounded": statistics.rounded,
-            "refused": dict(sorted(rounds.refused.items())),
+            "refused": dict(sorted((rounds.refused | self._refused_below).items())),
             "dropped": dict(sorted(rounds.dropped.items())),
             "bytes": self._bytes,
             "seconds": seconds,
         }
-        absent = rounds.absent()
+        absent = {
+            name: why
+            for child, why in rounds.absent().items()
+            for name in self._plan.below.get(child, (child,))
+        } | self._absent_below
         if absent:
             fields["absent"] = absent
         if not step.moved:
@@ -188,7 +165,7 @@ class Aggregator(Flowing):
         self._bytes = 0
         rounds.dropped.clear()
         rounds.clock += 1
-        self._updates += len(rounds.arrived)
+        self._updates += len(inside)
         if self._plan.sync.due(()) is not None:
             self._durations = (*self._durations, seconds)[-REMEMBERED:]
         self._pending = PendingRow(rounds.clock, fields, self._is_due(rounds.clock))

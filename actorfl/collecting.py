@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from abc import abstractmethod
 from collections.abc import Mapping
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from actorfl.algorithm import Ctx, ServerState
+from actorfl.errors import Misfit
 from actorfl.flow import Flow
 from actorfl.grid import Grid
 from actorfl.layout import Layout
@@ -18,7 +20,7 @@ from actorfl.merging import Merger
 from actorfl.merging import Refused as Refusal
 from actorfl.numerics import Numerics
 from actorfl.plan import Plan, PlanText
-from actorfl.protocol import Ack, Done, Go, Put, Ready, Refused, Stamp, Wait
+from actorfl.protocol import Ack, Done, Go, Put, Ready, Refused, Stamp, Wait, Widen
 from actorfl.roster import Answer, Phase, Verdict
 from actorfl.rounds import Rounds
 from actorfl.terms import Contribution, Sum, Terms, TermsError
@@ -30,10 +32,20 @@ from transports import LinkFull, Transfer, Weights
 _log = logging.getLogger("actorfl.aggregator")
 
 
-class Collector(Actor):
-    """Sends a clock to each of its workers and adds up their parts.
+class _Deadline(Message[None]):
+    """The open clock may close without those that are still missing.
 
-    It retries nothing: workers ask until they are answered.
+    Attributes:
+        clock: which it was.
+    """
+
+    clock: int
+
+
+class Collector(Actor):
+    """Sends a clock to what is below it, workers or aggregators, and adds up their parts.
+
+    It retries nothing downwards: who is below asks until it is answered.
 
     Args:
         plan: what it needs of the run.
@@ -48,9 +60,14 @@ class Collector(Actor):
         self._grid: Grid | None = None
         self._down: Weights | None = None
         self._names: frozenset[str] | None = None
-        self._going: dict[str, tuple[int, int, Transfer]] = {}
+        self._going: dict[str, tuple[int, int, int, Transfer]] = {}
         self._loss: dict[str, Mean] = {}
         self._worker_metrics: dict[str, dict[str, Mean]] = {}
+        self._refused_below: dict[str, str] = {}
+        self._absent_below: dict[str, str] = {}
+        self._layout: Layout | None = None
+        self._durations: tuple[float, ...] = ()
+        self._opened = 0.0
         self._bytes = 0
 
     # -- what differs ------------------------------------------------------------------------------
@@ -71,24 +88,19 @@ class Collector(Actor):
         return False
 
     @abstractmethod
-    def _compare(self, message: Ready) -> None:
-        """Say, or under ``strict`` refuse, that a worker computes otherwise than the first."""
-
-    @abstractmethod
     async def _gathered(self) -> None:
         """The roster has become complete."""
 
     @abstractmethod
-    async def _fold(self, message: Put) -> None:
-        """Take a part: add it and acknowledge it, or refuse it."""
+    async def _advance(self) -> None:
+        """Something that was waited for is there: go on if that was all."""
 
     @abstractmethod
-    async def _look(self) -> None:
-        """A part has come: close what is open if it is complete."""
+    def _widen(self, refusal: Refusal, worker: str) -> bool:
+        """Begin what is open anew on a wider grid, or see to that.
 
-    @abstractmethod
-    def _widen(self, refusal: Refusal, worker: str) -> None:
-        """Begin what is open anew on a wider grid.
+        Returns:
+            Whether the part may be added now; else it is asked for again.
 
         Raises:
             Refused: none is wider.
@@ -112,7 +124,8 @@ class Collector(Actor):
         self._workers[message.worker] = message.me
         self._compare(message)
         if answer is Answer.GO:
-            self._go(message.worker)
+            if not self._works(message):
+                self._go(message.worker)
         elif answer is Answer.DONE:
             self._tell(message.me, Done(self._stamp(message.worker)))
         else:
@@ -145,6 +158,8 @@ class Collector(Actor):
             elif verdict is Verdict.EARLY:
                 if self._rounds.phase is Phase.OPEN:
                     self._go(message.worker)
+                elif self._rounds.phase is Phase.GATHERING:  # it is to ask: its examples count
+                    self._tell(message.me, Wait(message.stamp))
             else:
                 if weights is not None:
                     self._bytes += weights.nbytes
@@ -153,6 +168,95 @@ class Collector(Actor):
             if weights is not None:
                 weights.release()
         await self._look()
+
+    def _compare(self, message: Ready) -> None:
+        """Say, or under ``strict`` refuse, that a worker computes otherwise than the first."""
+        self._numerics.unpromised.update(message.unpromised)
+        if message.fingerprint is None:
+            return
+        for sentence in self._numerics.heard(message.worker, message.fingerprint):
+            if self._plan.strict:
+                raise Misfit(f"the run is strict, but {sentence}")
+            self.publish("warning", sentence=f"the same bits are not promised: {sentence}")
+
+    def _works(self, message: Ready) -> bool:
+        """Whether an aggregator that asks has what is open already, and only wants to be sure."""
+        return (
+            self._grid is not None
+            and message.working == self._grid.widened
+            and message.stamp.clock == self._rounds.clock
+        )
+
+    async def widen(self, message: Widen) -> None:
+        """An aggregator below has a part that does not fit the grid."""
+        rounds, grid = self._rounds, self._grid
+        if (
+            message.stamp.run != self._plan.identity
+            or message.worker not in self._plan.below
+            or message.incarnation != rounds.incarnations.get(message.worker)
+            or message.stamp.clock != rounds.clock
+            or rounds.phase is not Phase.OPEN
+            or grid is None
+            or message.widened != grid.widened
+        ):
+            return
+        own = Contribution(message.worker, rounds.clock)
+        with contextlib.suppress(Refusal):  # it knows that none is wider
+            self._widen(Refusal("overflow", [own], message.sentence), "")
+
+    async def _fold(self, message: Put) -> None:
+        """Take a part: add it and acknowledge it, or refuse it."""
+        worker = message.worker
+        nobody = worker in self._plan.below and message.header is None
+        if self._final or nobody:
+            self._rounds.arrived.add(worker)
+        else:
+            try:
+                terms = self._terms(message)
+                if terms.grid is not None and terms.grid != self._grid:
+                    self._go(worker)  # it was made before the grid was widened
+                    return
+                if not self._merge(worker, terms):
+                    return
+            except Refusal as refusal:
+                self._refuse(worker, message.stamp, message.me, refusal)
+                self._note(message)
+                return
+            for each in sorted(terms.contributions):
+                self._witness("merged", each.worker, message.incarnation)
+        self._loss[worker] = message.loss
+        self._note(message)
+        self._tell(message.me, Ack(message.stamp))
+
+    def _note(self, message: Put) -> None:
+        """What is told of the workers below."""
+        if message.worker not in self._plan.below:
+            self._worker_metrics[message.worker] = message.metrics
+            return
+        self._bytes += message.bytes
+        self._worker_metrics.update(message.metrics_of)
+        self._refused_below.update(message.refused)
+        self._absent_below.update(message.absent)
+
+    async def _look(self) -> None:
+        """A part has come, or time has passed: close what is open if it is complete."""
+        rounds = self._rounds
+        if isinstance(rounds, Rounds) and rounds.complete(
+            self.clock.now() - self._opened, self._durations
+        ):
+            rounds.phase = Phase.CLOSING
+            await self._advance()
+
+    async def deadline(self, message: _Deadline) -> None:
+        """Whoever is missing has been waited for long enough."""
+        if message.clock == self._rounds.clock:
+            await self._look()
+
+    def _await_deadline(self) -> None:
+        """Look again at the open clock when its policy says so."""
+        seconds = self._plan.sync.due(self._durations)
+        if seconds is not None and not self._final:
+            self.timers.start("deadline", _Deadline(self._rounds.clock), after=seconds)
 
     def _terms(self, message: Put) -> Terms:
         """What was put, if it is this worker's own part and no more than it announced.
@@ -168,7 +272,14 @@ class Collector(Actor):
             terms = Terms.from_wire(message.header, arrays)
         except TermsError as error:
             raise Refusal("keys", [own], str(error)) from None
-        if terms.contributions != {own}:
+        below = self._plan.below.get(worker)
+        if below is None:
+            mine = terms.contributions == {own}
+        else:
+            mine = {c.worker for c in terms.contributions} <= set(below) and {
+                c.clock for c in terms.contributions
+            } == {message.stamp.clock}
+        if not mine:
             states = ", ".join(
                 f"{c.worker} in round {c.clock + 1}" for c in message.header.contributions[:3]
             )
@@ -182,15 +293,18 @@ class Collector(Actor):
         if terms.examples > announced or max(weights, default=0) > max(1, announced):
             most = max(terms.examples, *weights, 0)
             raise Refusal("weight", [own], f"it weighs {most}, but announced {announced} examples")
-        if not all(isinstance(term, Sum) for term in terms.sums.values()):
+        if below is None and not all(isinstance(term, Sum) for term in terms.sums.values()):
             raise Refusal("dtype", [own], "a worker's own update is float32, not a sum on a grid")
         return terms
 
-    def _merge(self, worker: str, terms: Terms) -> None:
+    def _merge(self, worker: str, terms: Terms) -> bool:
         """Add terms; an overflow begins the clock anew on a wider grid.
 
         The grid that a clock ends on is the narrowest that fits all its updates, so it does not
         depend on the order in which they came.
+
+        Returns:
+            Whether they are added; else they are asked for again.
         """
         assert self._merger is not None
         while True:
@@ -200,10 +314,11 @@ class Collector(Actor):
             except Refusal as refusal:
                 if not refusal.wants_wider_grid:
                     raise
-                self._widen(refusal, worker)
+                if not self._widen(refusal, worker):
+                    return False
             else:
                 self._rounds.arrived.add(worker)
-                return
+                return True
 
     def _refuse(self, worker: str, stamp: Stamp, me: ActorRef, refusal: Refusal) -> None:
         sentence = str(refusal)
@@ -220,15 +335,19 @@ class Collector(Actor):
         going = self._going.get(name)
         incarnation = self._rounds.incarnations.get(name, -1)
         stamp = self._stamp(name)
+        of = (stamp.clock, self._grid.widened, incarnation)
         if going is not None:
-            clock, to, transfer = going
-            if (clock, to) == (stamp.clock, incarnation) and not transfer.done.done():
+            *to, transfer = going
+            if tuple(to) == of and not transfer.done.done():
                 return
-        go = Go(stamp, not self._final, self._evaluates, self._grid, self._down, self._additive)
+        layout = self._layout if name in self._plan.below else None
+        go = Go(
+            stamp, not self._final, self._evaluates, self._grid, self._down, self._additive, layout
+        )
         sent = self._tell(self._workers[name], go)
         if sent is not None:
             self._bytes += self._down.nbytes
-            self._going[name] = (stamp.clock, incarnation, sent)
+            self._going[name] = (*of, sent)
             if go.train:
                 self._witness("starts", name, incarnation, clock=stamp.clock)
 

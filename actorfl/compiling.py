@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 from actorfl.errors import ConfigError, Misfit
 from actorfl.evaluator import Evaluator
@@ -14,8 +15,8 @@ from actorfl.run import Run
 from actorfl.runtext import RunText
 from actorfl.supervision import Supervision
 from actorfl.task import Task
-from actorfl.topology import Star
-from actors import ActorGraph, Backoff, Process, Strategy, one_for_one
+from actorfl.topology import Centred, Node
+from actors import ActorGraph, Backoff, Handle, Process, Strategy, one_for_one
 
 #: Seconds that a fit, a merge or an evaluation may go on after stop; then it is cancelled. Ctrl-C
 #: is to end a run within 5 s, and nothing durable is lost by it.
@@ -75,8 +76,9 @@ def graph_of(
 ) -> ActorGraph:
     """The graph of a run.
 
-    A root supervisor, one for the aggregator's group, one for the pool of workers. Supervisors and
-    the monitor live in the launcher, so the death of an aggregator takes no worker along.
+    A root supervisor, one for the root's group, one for each level of aggregators below it, one for
+    the pool of workers. Supervisors and the monitor live in the launcher, so the death of an
+    aggregator takes no worker along. The aggregators of a level share a process.
 
     Args:
         run: what is to be learned.
@@ -86,16 +88,17 @@ def graph_of(
         on_finished: awaited in the launcher at the end, maybe more than once.
         roles: the classes of its actors.
     """
-    if not isinstance(run.topology, Star):
-        msg = f"a {type(run.topology).__name__} cannot be run yet; use Star"
+    if not isinstance(run.topology, Centred):
+        msg = f"a {type(run.topology).__name__} has no root and cannot be run yet; use Star or Tree"
         raise Misfit(msg)
+    top = run.topology.root
     if run.algorithm.reduce not in {"sum", "all"}:
         msg = (
             f"{type(run.algorithm).__name__} merges by {run.algorithm.reduce!r}, which cannot be "
             "run yet; use an algorithm that merges by 'sum' or 'all'"
         )
         raise Misfit(msg)
-    text = RunText.of(run, identity)
+    text, at = RunText.of(run, identity), evaluated_at(run)
     strategy = strategy_of(run.supervision)
     graph = ActorGraph(run.name, closed=True)
     with graph.supervisor("root", strategy):
@@ -105,20 +108,43 @@ def graph_of(
         with graph.supervisor("aggregators", strategy):
             aggregator = graph.actor(
                 "aggregator", roles.aggregator, place=Process("aggregator"), stop_timeout=_STOP,
-                plan=plan_of(run, identity, evaluated_at(run)), monitor=monitor,
-                mailbox=max(_MAILBOX, _SAID_AT_ONCE * len(run.topology.names)),
+                plan=plan_of(run, identity, at, top), monitor=monitor, mailbox=_mailbox(top),
             )  # fmt: skip
             graph.actor(
                 "evaluator", Evaluator, place=Process("evaluator"), stop_timeout=_STOP,
                 run=text, aggregator=aggregator,
             )  # fmt: skip
+        above: dict[str, Handle[Any]] = dict.fromkeys((node.name for node in top.below), aggregator)
+        for nodes in levels_between(top):
+            with graph.supervisor(nodes[0].level, strategy, place=Process(nodes[0].level)):
+                for node in nodes:
+                    edge = graph.actor(
+                        node.name, roles.edge, stop_timeout=_STOP, name=node.name,
+                        plan=plan_of(run, identity, at, node), above=above[node.name],
+                        mailbox=_mailbox(node),
+                    )  # fmt: skip
+                    above.update(dict.fromkeys((each.name for each in node.below), edge))
         with graph.supervisor("workers", strategy, place=Process()):
             for index, name in enumerate(run.topology.names):
                 graph.actor(
                     name, roles.worker, stop_timeout=_STOP, name=name, index=index, run=text,
-                    aggregator=aggregator,
+                    aggregator=above[name],
                 )  # fmt: skip
     return graph
+
+
+def levels_between(root: Node) -> list[tuple[Node, ...]]:
+    """The aggregators below the root, level by level, outermost first."""
+    levels: list[tuple[Node, ...]] = []
+    nodes = tuple(node for node in root.below if node.below)
+    while nodes:
+        levels.append(nodes)
+        nodes = tuple(each for node in nodes for each in node.below if each.below)
+    return levels
+
+
+def _mailbox(node: Node) -> int:
+    return max(_MAILBOX, _SAID_AT_ONCE * len(node.below))
 
 
 def strategy_of(supervision: Supervision) -> Strategy:

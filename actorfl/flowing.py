@@ -253,7 +253,7 @@ class Flowing(Keeper):
         view = relative(merged, self._state, plan.algorithm.models, shares)
         staleness = {each.label: flow.clock - each.part.version for each in held}
         closed = Closed(
-            flow.clock, flow.clock, tuple(sorted(plan.roster)), tuple(sorted(staleness)),
+            flow.clock, flow.clock, plan.workers, tuple(sorted(staleness)),
             flow.total, staleness,
         )  # fmt: skip
         self._step(view, closed)

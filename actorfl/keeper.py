@@ -14,10 +14,8 @@ from actorfl import checkpoint, measures, modelfile
 from actorfl.algorithm import Advance, Closed, ServerState, advance
 from actorfl.checkpoint import FlowHeader, Header, PendingRow
 from actorfl.collecting import Collector, names_of_terms
-from actorfl.errors import Misfit
 from actorfl.flow import Flow
 from actorfl.grid import Grid
-from actorfl.layout import Layout
 from actorfl.mean import Mean
 from actorfl.merging import Merged
 from actorfl.numerics import Numerics
@@ -30,7 +28,6 @@ from actorfl.protocol import (
     Finished,
     Idle,
     Initial,
-    Ready,
     Row,
     Stamp,
     unpack,
@@ -68,7 +65,6 @@ class Keeper(Collector):
         super().__init__(plan)
         self._monitor = monitor
         self._evaluator: ActorRef | None = None
-        self._layout: Layout | None = None
         self._state: ServerState | None = None
         self._offset = 0
         self._pending: PendingRow | None = None
@@ -79,10 +75,8 @@ class Keeper(Collector):
         self._evaluating: tuple[int, Transfer] | None = None
         self._finished: Finished | None = None
         self._updates = 0
-        self._durations: tuple[float, ...] = ()
         self._window = Window()
         self._kept = 0
-        self._opened = 0.0
 
     # -- what differs ------------------------------------------------------------------------------
 
@@ -93,10 +87,6 @@ class Keeper(Collector):
     @abstractmethod
     def _flow_header(self, flow: Flow) -> FlowHeader:
         """What of a run without a barrier goes with the newest version."""
-
-    @abstractmethod
-    async def _advance(self) -> None:
-        """Something that was waited for is there: go on if that was all."""
 
     # -- its start ---------------------------------------------------------------------------------
 
@@ -145,15 +135,6 @@ class Keeper(Collector):
             self._kept = header.flow.kept
         if isinstance(self._rounds, Rounds):
             self._rounds.merged_in = dict(header.merged)
-
-    def _compare(self, message: Ready) -> None:
-        """Say, or under ``strict`` refuse, that a worker computes otherwise than the first."""
-        if message.fingerprint is None:
-            return
-        for sentence in self._numerics.heard(message.worker, message.fingerprint):
-            if self._plan.strict:
-                raise Misfit(f"the run is strict, but {sentence}")
-            self.publish("warning", sentence=f"the same bits are not promised: {sentence}")
 
     async def _gathered(self) -> None:
         """The roster is complete: begin, if the model is there."""

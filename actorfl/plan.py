@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,6 +21,7 @@ from actorfl.registry import SLOTS
 from actorfl.run import Run
 from actorfl.runtext import code_of
 from actorfl.sync import Sync
+from actorfl.topology import Node
 from actorfl.until import Until
 
 At = Literal["central", "workers", "nowhere"]
@@ -30,7 +33,8 @@ class PlanText(msgspec.Struct, frozen=True):
     Attributes:
         algorithm, sync, until: tables of the slots.
         base: directory that relative code paths start from.
-        roster: names of the workers.
+        roster: names of what is directly below it: workers, or aggregators.
+        below: the workers below each aggregator in the roster, by its name; empty above workers.
         every: rounds between two evaluations.
         at: where versions are evaluated.
         landing: buffers in which updates land.
@@ -54,6 +58,7 @@ class PlanText(msgspec.Struct, frozen=True):
     strict: bool
     record: bool
     code: dict[str, dict[str, str]]
+    below: dict[str, tuple[str, ...]] = msgspec.field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -71,6 +76,7 @@ class Plan:
     lr: float
     strict: bool
     record: bool
+    below: Mapping[str, tuple[str, ...]]
 
     @classmethod
     def read(cls, text: PlanText) -> Plan:
@@ -98,7 +104,15 @@ class Plan:
             text.lr,
             text.strict,
             text.record,
+            text.below,
         )
+
+    @cached_property
+    def workers(self) -> tuple[str, ...]:
+        """All workers below it, sorted."""
+        if not self.below:
+            return tuple(sorted(self.roster))
+        return tuple(sorted(name for names in self.below.values() for name in names))
 
     def merger(self, layout: Layout, grid: Grid, clock: int) -> Merger:
         """What the algorithm's clocks are merged in.
@@ -108,13 +122,13 @@ class Plan:
         """
         if self.algorithm.reduce != "all":
             return Merger(layout, grid, clock)
-        most = max(len(self.roster), self.sync.buffer)
+        most = max(len(self.workers), self.sync.buffer)
         check_held(type(self.algorithm).__name__, layout, most)
         return Holder(layout, grid, clock)
 
 
-def plan_of(run: Run, identity: str, at: At) -> PlanText:
-    """The plan of a run."""
+def plan_of(run: Run, identity: str, at: At, node: Node) -> PlanText:
+    """The plan of one aggregator of a run."""
 
     def table(key: str) -> Any:
         return config.describe_slot(SLOTS[key], getattr(run, key), run.base)
@@ -124,7 +138,8 @@ def plan_of(run: Run, identity: str, at: At) -> PlanText:
         sync=table("sync"),
         until=table("until"),
         base=str(run.base),
-        roster=run.topology.names,
+        roster=tuple(each.name for each in node.below),
+        below={each.name: each.workers for each in node.below if each.below},
         every=run.evaluate.every,
         at=at,
         landing=run.landing,

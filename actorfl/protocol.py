@@ -53,6 +53,9 @@ class Ready(Message[None]):
         me: where to answer.
         fingerprint: what decides the bits of its fits; until a checkpoint
             knows of it, then None.
+        working: of an aggregator that has the clock open: how often the grid was widened that it
+            adds on; -1 of one that waits for it.
+        unpromised: why bits are not promised, by worker below an aggregator.
     """
 
     stamp: Stamp
@@ -61,6 +64,8 @@ class Ready(Message[None]):
     examples: int
     me: ActorRef
     fingerprint: Fingerprint | None = None
+    working: int = -1
+    unpromised: dict[str, str] = msgspec.field(default_factory=dict)
 
 
 class Go(Message[None]):
@@ -74,6 +79,7 @@ class Go(Message[None]):
         weights: the model, see ``pack``.
         additive: whether what goes up are differences from this model, where others would be
             models: so an update fits whatever the model has become meanwhile.
+        layout: of the model, for an aggregator, which cannot build it.
     """
 
     stamp: Stamp
@@ -82,6 +88,7 @@ class Go(Message[None]):
     grid: Grid
     weights: Weights
     additive: bool = False
+    layout: Layout | None = None
 
 
 class Wait(Message[None]):
@@ -105,9 +112,14 @@ class Put(Message[None]):
         incarnation: see ``Ready``.
         metrics: of the model that went down, on the worker's validation data.
         loss: mean training loss.
-        header: of the terms; None in a clock that only evaluates.
+        header: of the terms; None in a clock that only evaluates, or where nobody has any.
         weights: their arrays.
         me: where to answer.
+        metrics_of: of an aggregator: the metrics of each worker below it.
+        refused: of an aggregator: whose part it refused, and why.
+        absent: of an aggregator: who else is not in it, and why.
+        bytes: of an aggregator: models and sums that it and those below it have sent and received
+            since it told last.
     """
 
     stamp: Stamp
@@ -118,6 +130,28 @@ class Put(Message[None]):
     header: TermsHeader | None
     weights: Weights | None
     me: ActorRef
+    metrics_of: dict[str, dict[str, Mean]] = msgspec.field(default_factory=dict)
+    refused: dict[str, str] = msgspec.field(default_factory=dict)
+    absent: dict[str, str] = msgspec.field(default_factory=dict)
+    bytes: int = 0
+
+
+class Widen(Message[None]):
+    """Aggregator to the one above it: a part does not fit the grid of this clock.
+
+    Attributes:
+        stamp: of the clock.
+        worker: the name of the aggregator that says so.
+        incarnation: see ``Ready``.
+        widened: how often the grid was widened that is too narrow.
+        sentence: whose part it is, for people.
+    """
+
+    stamp: Stamp
+    worker: str
+    incarnation: int
+    widened: int
+    sentence: str
 
 
 class Ack(Message[None]):

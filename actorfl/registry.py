@@ -61,7 +61,11 @@ SLOTS: Mapping[str, Slot] = {
                 "spambase": "actorfl.data.spambase:Spambase",
             },
         ),
-        Slot("topology", "actorfl.topology:Topology", {"star": "actorfl.topology:Star"}),
+        Slot(
+            "topology",
+            "actorfl.topology:Topology",
+            {"star": "actorfl.topology:Star", "tree": "actorfl.tree:Tree"},
+        ),
         Slot(
             "algorithm",
             "actorfl.algorithm:Algorithm",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from actorfl.aggregator import Aggregator
+from actorfl.edge import Edge
 from actorfl.worker import Worker
 
 
@@ -13,11 +14,13 @@ class Roles:
     """The classes of a run's actors; others than these are for whoever tests what must hold.
 
     Attributes:
-        aggregator: of the centre.
+        aggregator: of the root.
+        edge: of each aggregator below it.
         worker: of each worker.
     """
 
     aggregator: type[Aggregator] = Aggregator
+    edge: type[Edge] = Edge
     worker: type[Worker] = Worker
 
 

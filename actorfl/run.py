@@ -29,6 +29,7 @@ from actorfl.supervision import Supervision
 from actorfl.sync import BSP, Sync
 from actorfl.task import Task
 from actorfl.topology import Topology
+from actorfl.tree import Tree
 from actorfl.until import Until
 from actors import UsageError, code, tomlwriter
 
@@ -383,12 +384,27 @@ class Run:
                 f"{type(self.algorithm).__name__} does not go with {type(self.sync).__name__}; its "
                 f"equations hold under {fits}"
             )
+        if isinstance(self.topology, Tree):
+            self._check_tree(self.topology)
         if self.record and not self.sync.barrier:
             raise Misfit(
                 f"`record` keeps what each worker computes from by round, and under "
                 f"{type(self.sync).__name__} there are none; remove it, or use BSP"
             )
         self.algorithm.check_run(self.local, len(self.topology.names))
+
+    def _check_tree(self, tree: Tree) -> None:
+        name = type(self.algorithm).__name__
+        if len(tree.levels) > 2 and self.algorithm.reduce == "all":
+            raise Misfit(
+                f"{name} looks at each model by itself, and the aggregators of a Tree add them up; "
+                "use Star, or an algorithm that merges by 'sum'"
+            )
+        if not self.sync.barrier:
+            raise Misfit(
+                f"{type(self.sync).__name__} needs workers below the root; use it with Star, or "
+                "BSP with Tree"
+            )
 
     def _check_parts(self) -> None:
         name = type(self.algorithm).__name__

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import re
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from actorfl.errors import MissingKey, WrongValue
@@ -25,7 +26,38 @@ class Topology(ABC):
 
 
 @dataclass(frozen=True)
-class Star(Topology):
+class Node:
+    """An aggregator of a tree, or a worker, which has nothing below it.
+
+    Attributes:
+        name: distinct in its tree.
+        level: the name of its level.
+        below: what it aggregates, in order.
+    """
+
+    name: str
+    level: str
+    below: tuple[Node, ...] = ()
+
+    @functools.cached_property
+    def workers(self) -> tuple[str, ...]:
+        """The workers below it, in order; a worker is its own."""
+        if not self.below:
+            return (self.name,)
+        return tuple(name for node in self.below for name in node.workers)
+
+
+class Centred(Topology):
+    """A topology with one root, to which all updates come."""
+
+    @property
+    @abstractmethod
+    def root(self) -> Node:
+        """The root, with all that is below it."""
+
+
+@dataclass(frozen=True)
+class Star(Centred):
     """One aggregator, and workers that talk to it alone.
 
     Args:
@@ -54,22 +86,41 @@ class Star(Topology):
         if len(self.named) != self.workers:
             need = f"as many names as there are workers ({self.workers}; leave that out)"
             raise WrongValue("named of Star", need, len(self.named))
-        seen: set[str] = set()
-        for name in self.named:
-            if not _NAME.fullmatch(name):
-                need = "letters, digits, `.`, `_` and `-`, 64 at most, a letter or digit first"
-                raise WrongValue("a name in named of Star", need, name)
-            if name in seen:
-                raise WrongValue("named of Star", "distinct", name)
-            seen.add(name)
+        check_names(self.named, "named of Star")
 
     @property
     def names(self) -> tuple[str, ...]:
         """The names of the workers, in the order of their index."""
         assert self.workers is not None
-        return self.named or _numbered(self.workers)
+        return self.named or numbered(self.workers)
+
+    @property
+    def root(self) -> Node:
+        """The aggregator, with all workers below it."""
+        return Node("aggregator", "root", tuple(Node(name, "worker") for name in self.names))
+
+
+def check_names(names: Iterable[str], where: str) -> None:
+    """Refuse names that cannot stand in paths and files, or stand twice.
+
+    Args:
+        names: of workers or levels.
+        where: for people: ``"named of Star"``.
+
+    Raises:
+        WrongValue: with the first one that is wrong.
+    """
+    seen: set[str] = set()
+    for name in names:
+        if not isinstance(name, str) or not _NAME.fullmatch(name):
+            need = "letters, digits, `.`, `_` and `-`, 64 at most, a letter or digit first"
+            raise WrongValue(f"a name in {where}", need, name)
+        if name in seen:
+            raise WrongValue(where, "distinct", name)
+        seen.add(name)
 
 
 @functools.lru_cache(maxsize=4)  # each worker of a process asks, and a run has one number of them
-def _numbered(count: int) -> tuple[str, ...]:
+def numbered(count: int) -> tuple[str, ...]:
+    """The names w0, w1, ... of so many workers."""
     return tuple(f"w{index}" for index in range(count))

@@ -13,6 +13,7 @@ from actorfl.algorithms.fedavg import FedAvg
 from actorfl.chaos import laws
 from actorfl.chaos.laws import Seen
 from actorfl.chaos.settings import Chaos
+from actorfl.compiling import levels_between
 from actorfl.config import Place
 from actorfl.execute import running
 from actorfl.memo import Memo, memoised
@@ -20,6 +21,7 @@ from actorfl.roles import USUAL, Roles
 from actorfl.run import Run
 from actorfl.supervision import Supervision
 from actorfl.sync import SSP, Quorum, Sync
+from actorfl.topology import Centred
 from actorfl.until import Rounds
 from actorfl.witness import Act, witnessed_by
 from actors import CrashPoint, FaultPlan, Simulated
@@ -37,6 +39,7 @@ _WORKER_WRITES: Final = ("worker.saved",)
 _AGGREGATOR_POINTS: Final = (
     "aggregator.start", "aggregator.merge", "aggregator.merged", "aggregator.saved",
 )  # fmt: skip
+_EDGE_POINTS: Final = ("edge.start", "edge.merged")
 _STORAGE_POINTS: Final = ("storage.begin", "storage.part", "storage.write", "storage.placed")
 
 
@@ -86,15 +89,20 @@ def scenario(file: str, *settings: str) -> Scenario[Seen]:
 def scenario_of(run: Run, chaos: Chaos, roles: Roles = USUAL) -> Scenario[Seen]:
     """The scenario of a run that was shortened, with these classes of actors."""
     workers = tuple(f"p{number}" for number in range(chaos.processes))
+    levels = _levels_of(run)
+    central = (*_CENTRAL, *levels)
     points = dict.fromkeys(_WORKER_POINTS, workers)
     points.update(dict.fromkeys((*_AGGREGATOR_POINTS, *_STORAGE_POINTS), _CENTRAL))
-    points.update(dict.fromkeys((TAKEN, HANDLED), (*workers, *_CENTRAL, "evaluator")))
+    points.update(dict.fromkeys((TAKEN, HANDLED), (*workers, *central, "evaluator")))
+    if levels:
+        points.update(dict.fromkeys(_EDGE_POINTS, levels))
+        points["aggregator.merge"] = central
     if type(run.algorithm).up is not FedAvg.up:  # its workers may keep something, and write it
         points.update(dict.fromkeys(_WORKER_WRITES, workers))
         points.update(dict.fromkeys(_STORAGE_POINTS, (*workers, *_CENTRAL)))
     return Scenario(
         _player(run, roles),
-        (*workers, *_CENTRAL, "evaluator"),
+        (*workers, *central, "evaluator"),
         (
             *_of_policy(run.sync),
             nothing_is_merged_after_its_fence,
@@ -105,6 +113,13 @@ def scenario_of(run: Run, chaos: Chaos, roles: Roles = USUAL) -> Scenario[Seen]:
         points=points,
         seconds=chaos.seconds,
     )
+
+
+def _levels_of(run: Run) -> tuple[str, ...]:
+    """The processes of aggregators below the root."""
+    if not isinstance(run.topology, Centred):
+        return ()
+    return tuple(nodes[0].level for nodes in levels_between(run.topology.root))
 
 
 def _of_policy(sync: Sync) -> tuple[Callable[[Evidence[Seen]], str | None], ...]:
