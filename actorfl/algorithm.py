@@ -198,6 +198,7 @@ class Algorithm:
         models: names of the terms that are whole models. Without a barrier they travel as
             differences from the model that a worker read, see ``actorfl.relative``.
         uniform: whether all workers weigh the same, however many examples they have.
+        stateful: whether ``up`` keeps a state at its worker.
         policies: names of the sync policies that its equations hold under.
     """
 
@@ -206,12 +207,18 @@ class Algorithm:
     personal: ClassVar[bool] = False
     models: ClassVar[tuple[str, ...]] = ("model",)
     uniform: ClassVar[bool] = False
+    stateful: ClassVar[bool] = False
     policies: ClassVar[tuple[str, ...]] = ("BSP", "Quorum", "SSP", "ASP", "Buffered")
 
     @property
     def corrects_gradients(self) -> bool:
         """Whether this algorithm overrides ``grad``; a task's own ``fit`` must then call it."""
         return type(self).grad is not Algorithm.grad
+
+    @property
+    def keeps_state(self) -> bool:
+        """Whether workers keep something between clocks, as far as the class tells."""
+        return self.stateful or self.personal or self.keeps_tensors
 
     @property
     def pulls(self) -> bool:

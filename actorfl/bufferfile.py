@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import msgspec
 import numpy as np
 
+from actorfl import measures
 from actorfl.mean import Mean
 from actorfl.protocol import Put, Stamp
 from actorfl.terms import Array, Terms, TermsHeader
@@ -45,7 +46,8 @@ class Part(msgspec.Struct, frozen=True):
         """What was put, copied out of the memory that it landed in."""
         header, arrays = terms.to_wire()
         return cls(
-            put.worker, put.stamp.clock, put.stamp.version, terms.examples, put.loss, put.metrics,
+            put.worker, put.stamp.clock, put.stamp.version, terms.examples, put.loss,
+            measures.added(put.metrics_of) if put.metrics_of else put.metrics,
             header, {name: np.array(array) for name, array in arrays.items()},
         )  # fmt: skip
 

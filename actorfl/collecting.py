@@ -184,7 +184,7 @@ class Collector(Actor):
         return (
             self._grid is not None
             and message.working == self._grid.widened
-            and message.stamp.clock == self._rounds.clock
+            and message.stamp.clock == self._rounds.clock_of(message.worker)
         )
 
     async def widen(self, message: Widen) -> None:
@@ -272,7 +272,7 @@ class Collector(Actor):
             terms = Terms.from_wire(message.header, arrays)
         except TermsError as error:
             raise Refusal("keys", [own], str(error)) from None
-        below = self._plan.below.get(worker)
+        below = self._plan.below.get(worker) if self._plan.sums else None
         if below is None:
             mine = terms.contributions == {own}
         else:

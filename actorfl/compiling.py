@@ -115,15 +115,18 @@ def graph_of(
                 run=text, aggregator=aggregator,
             )  # fmt: skip
         above: dict[str, Handle[Any]] = dict.fromkeys((node.name for node in top.below), aggregator)
+        parents = dict.fromkeys((node.name for node in top.below), top)
         for nodes in levels_between(top):
             with graph.supervisor(nodes[0].level, strategy, place=Process(nodes[0].level)):
                 for node in nodes:
                     edge = graph.actor(
                         node.name, roles.edge, stop_timeout=_STOP, name=node.name,
-                        plan=plan_of(run, identity, at, node), above=above[node.name],
+                        plan=plan_of(run, identity, at, node, parents[node.name]),
+                        above=above[node.name],
                         mailbox=_mailbox(node),
                     )  # fmt: skip
                     above.update(dict.fromkeys((each.name for each in node.below), edge))
+                    parents.update(dict.fromkeys((each.name for each in node.below), node))
         with graph.supervisor("workers", strategy, place=Process()):
             for index, name in enumerate(run.topology.names):
                 graph.actor(

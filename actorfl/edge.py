@@ -4,18 +4,26 @@ from __future__ import annotations
 
 import contextlib
 import logging
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
-from actorfl.algorithm import ServerState
+from actorfl import checkpoint
+from actorfl.algorithm import Closed, Ctx, ServerState, advance
 from actorfl.collecting import Collector, names_of_terms
+from actorfl.errors import Misfit
+from actorfl.grid import Grid
 from actorfl.mean import Mean
 from actorfl.merging import Refused as Refusal
 from actorfl.plan import PlanText
 from actorfl.protocol import Ack, Done, Go, Put, Ready, Refused, Stamp, Wait, Widen, unpack
+from actorfl.relative import differences
 from actorfl.roster import Phase
 from actorfl.rounds import Rounds
 from actorfl.stepping import Stepping
+from actorfl.terms import Terms
 from actorfl.witness import Kind
 from actorfl.worker import RETRY
 from actors import ActorRef, Message
@@ -35,6 +43,11 @@ class Edge(Collector):
     It keeps nothing: one that was restarted opens the clock that it is told of, and those below put
     again. So sums that are made of other sums are the root's own, bit for bit.
 
+    Where its level has several rounds in one clock of the level above, or another algorithm, or
+    the root does not wait for all, it begins with the model from above, takes these rounds by
+    itself, and puts one update of its own, as a worker does. Those below count these rounds as
+    their clocks.
+
     Args:
         name: its name.
         plan: what it needs of the run.
@@ -47,7 +60,16 @@ class Edge(Collector):
         self._above = above
         self._steps: Stepping[Put] = Stepping()
         self._transfer: tuple[int, Transfer] | None = None
+        # The clock and version above, what came down in it, and in the last of its own rounds.
+        self._clock = 0
         self._version = 0
+        self._widened = -1
+        self._additive_above = False
+        self._start: ServerState | None = None
+        self._extras: Mapping[str, Any] = {}
+        self._state: ServerState | None = None
+        self._round = 0
+        self._moved = False
         self._trains = True
         self._has_evaluated = False
         self._too_narrow: Widen | None = None
@@ -92,16 +114,17 @@ class Edge(Collector):
 
     async def go(self, message: Go) -> None:
         """Open the clock, or put again what was added up for it."""
-        stamp, grid, weights = message.stamp, message.grid, message.weights
+        stamp, widened, weights = message.stamp, message.grid.widened, message.weights
         try:
             if stamp.run != self._plan.identity or message.layout is None:
                 return
-            same = stamp.clock == self._rounds.clock and grid == self._grid
-            if self._rounds.phase is Phase.OPEN and same:
+            at_work = self._rounds.phase is Phase.OPEN and stamp.clock == self._clock
+            if at_work and (widened == self._widened or self._sends_updates):
+                self._widened = widened
                 return
             if not self._rounds.gathered:
                 return  # those below are heard of first; the one above is asked again then
-            again = self._steps.go(stamp.clock, _key(stamp.version, grid.widened))
+            again = self._steps.go(stamp.clock, self._key(stamp.version, widened))
             if again is not None:
                 self._put(again)
                 return
@@ -109,31 +132,63 @@ class Edge(Collector):
             down = Weights.of({name: np.array(weights[name]) for name in weights.names()})
         finally:
             weights.release()
+        anew = at_work and stamp.version == self._version  # the same, on a wider grid
+        self._clock, self._version, self._widened = stamp.clock, stamp.version, widened
         self._layout = message.layout
-        model, _, extras = unpack(down)
-        self._names = names_of_terms(self._plan, message.layout, ServerState(model), extras)
-        self._down, self._grid = down, grid
-        self._version = stamp.version
         self._trains, self._has_evaluated = message.train, message.evaluate
+        self._additive_above = message.additive
+        model, integers, self._extras = unpack(down)
+        self._start = ServerState(model, integers)
         self._too_narrow = None
-        self._open(stamp.clock)
+        self._round = 0
+        self._moved = False
+        if self._sends_updates:
+            begun = self._plan.algorithm.begin(model)
+            self._state = replace(begun, buffers=integers)
+            self._down = checkpoint.down_of(self._plan.algorithm, self._state)
+            self._begin_round()
+        else:
+            self._down, self._grid = down, message.grid
+            self._open(stamp.clock, anew=anew)
 
-    def _open(self, clock: int) -> None:
+    @property
+    def _sends_updates(self) -> bool:
+        return self._plan.above is not None
+
+    @property
+    def _inner(self) -> int:
+        """Its own rounds in the open clock of the level above."""
+        return self._plan.sync.inner if self._trains else 1
+
+    def _begin_round(self) -> None:
+        """Open one of its own rounds."""
+        assert self._state is not None
+        assert self._layout is not None
+        self._has_evaluated = self._has_evaluated and self._round == 0
+        self._grid = Grid.of(
+            self._state.weights, self._layout, self._rounds.total, self._plan.algorithm.floor
+        )
+        self._open(self._clock * self._plan.sync.inner + self._round, anew=False)
+
+    def _open(self, clock: int, *, anew: bool) -> None:
         assert self._layout is not None
         assert self._grid is not None
-        again = clock == self._rounds.clock and self._rounds.phase is not Phase.GATHERING
+        assert self._down is not None
+        model, _, extras = unpack(self._down)
+        self._names = names_of_terms(self._plan, self._layout, ServerState(model), extras)
         if self._merger is None:
             self._merger = self._begin_merging(self._layout, self._grid, clock)
         else:
             self._merger.restart(self._grid, clock)
-        if not again:
-            self._loss.clear()
-            self._worker_metrics.clear()
-            self._refused_below.clear()
-            self._absent_below.clear()
+        if not anew:
             self._opened = self.clock.now()
+            if self._round == 0:
+                self._loss.clear()
+                self._worker_metrics.clear()
+                self._refused_below.clear()
+                self._absent_below.clear()
         # On a wider grid: who is in already, who did not fit, and who adds up on the narrower one.
-        here = self._rounds.arrived | self._again | self._plan.below.keys() if again else set()
+        here = self._rounds.arrived | self._again | self._plan.below.keys() if anew else set()
         self._again = set()
         told = set(self._rounds.open(clock)) | (here & self._workers.keys())
         for name in sorted(told):
@@ -141,12 +196,22 @@ class Edge(Collector):
         self._await_deadline()
 
     def _widen(self, refusal: Refusal, worker: str) -> bool:
-        """Have the grid widened above, from where it comes."""
+        """Have the grid widened, above if that is where it comes from."""
         assert self._grid is not None
-        if self._grid.wider() is None:
+        wider = self._grid.wider()
+        if wider is None:
             raise refusal
+        if self._sends_updates:
+            assert self._merger is not None
+            self._grid = wider
+            self._merger.restart(wider, self._rounds.clock)
+            again = (self._rounds.arrived | self._plan.below.keys()) - {worker}
+            self._rounds.arrived.clear()
+            for name in sorted(again & self._workers.keys()):
+                self._go(name)
+            return True
         if self._too_narrow is None:
-            stamp = Stamp(self._plan.identity, self._rounds.clock, self._version)
+            stamp = Stamp(self._plan.identity, self._clock, self._version)
             self._too_narrow = Widen(
                 stamp, self._name, self._incarnation, self._grid.widened, str(refusal)
             )
@@ -156,23 +221,27 @@ class Edge(Collector):
         return False
 
     async def _advance(self) -> None:
-        """All parts are in: put their sum."""
+        """All parts are in: put their sum, or go on with the next of its own rounds."""
         assert self._merger is not None
         assert isinstance(self._rounds, Rounds)
-        rounds, clock = self._rounds, self._rounds.clock
+        rounds = self._rounds
+        crash_point("edge.merged", rounds.clock)
+        if self._sends_updates and self._trains:
+            self._close(rounds)
+            self._refused_below.update(rounds.refused)
+            self._absent_below.update(self._absent(rounds))
+            self._round += 1
+            if self._round < self._inner:
+                self._begin_round()
+                return
         header, weights = None, None
-        if self._trains and self._merger.contributions:
-            terms = self._merger.partial()
-            header, arrays = terms.to_wire()
-            weights = Weights.of(arrays)
-        crash_point("edge.merged", clock)
-        absent = {
-            name: why
-            for child, why in rounds.absent().items()
-            for name in self._plan.below.get(child, (child,))
-        }
+        if self._trains:
+            terms = self._update() if self._sends_updates else self._sums()
+            if terms is not None:
+                header, arrays = terms.to_wire()
+                weights = Weights.of(arrays)
         put = Put(
-            Stamp(self._plan.identity, clock, self._version),
+            Stamp(self._plan.identity, self._clock, self._version),
             self._name,
             self._incarnation,
             {},
@@ -182,13 +251,63 @@ class Edge(Collector):
             self.ref,
             {name: of for name, of in sorted(self._worker_metrics.items()) if of},
             rounds.refused | self._refused_below,
-            absent | self._absent_below,
+            self._absent(rounds) | self._absent_below,
             self._bytes,
         )
         self._bytes = 0
-        assert self._grid is not None
-        self._steps.computed(put, clock, _key(self._version, self._grid.widened))
+        self._steps.computed(put, self._clock, self._key(self._version, self._widened))
         self._put(put)
+
+    def _absent(self, rounds: Rounds) -> dict[str, str]:
+        """The workers below that are not in the open clock, and why."""
+        return {
+            name: why
+            for child, why in rounds.absent().items()
+            for name in self._plan.below.get(child, (child,))
+        }
+
+    def _sums(self) -> Terms | None:
+        """The sums of the parts from below; None: there are none."""
+        assert self._merger is not None
+        return self._merger.partial() if self._merger.contributions else None
+
+    def _close(self, rounds: Rounds) -> None:
+        """Move the model by one of its own rounds."""
+        assert self._merger is not None
+        assert self._state is not None
+        inside = tuple(sorted(each.worker for each in self._merger.contributions))
+        closed = Closed(rounds.clock, rounds.clock, self._plan.workers, inside, rounds.total)
+        step = advance(self._plan.algorithm, self._state, self._merger.merged(), closed)
+        self._moved = self._moved or step.moved
+        self._state = step.state
+        self._down = checkpoint.down_of(self._plan.algorithm, self._state)
+
+    def _update(self) -> Terms | None:
+        """An update as of a worker, made of its own rounds; None: nobody took part in them."""
+        assert self._state is not None
+        assert self._start is not None
+        assert self._layout is not None
+        assert self._plan.above is not None
+        moved, self._moved = self._moved, False
+        if not moved:
+            return None
+        start, above = self._start.weights, self._plan.above
+        ctx = Ctx(
+            self._layout, self._name, self._clock, start, self._state.weights,
+            {"model": start, **self._extras}, {}, self._rounds.total, self._inner, self._plan.lr,
+        )  # fmt: skip
+        terms, mine = above.up(ctx, {})
+        if mine:
+            raise Misfit(
+                f"{type(above).__name__} keeps a state at whoever sends updates, and an aggregator "
+                "keeps none; use it at the innermost level"
+            )
+        if self._additive_above:
+            terms = differences(terms, above.models, start)
+        return terms.stated(
+            worker=self._name, clock=self._clock, examples=self._rounds.total,
+            layout=self._layout, integers=self._state.buffers,
+        )  # fmt: skip
 
     def ack(self, message: Ack) -> None:
         """The sum is in: on to the next clock."""
@@ -226,8 +345,8 @@ class Edge(Collector):
             self._ask()
 
     def _ask(self) -> None:
-        opened = self._rounds.phase is Phase.OPEN and self._grid is not None
-        clock = self._rounds.clock if opened else self._steps.clock
+        opened = self._rounds.phase is Phase.OPEN
+        clock = self._clock if opened else self._steps.clock
         with contextlib.suppress(LinkFull):  # then the next time
             self._above.tell(
                 Ready(
@@ -237,10 +356,14 @@ class Edge(Collector):
                     self._rounds.total,
                     self.ref,
                     self._numerics.reference,
-                    self._grid.widened if opened and self._grid is not None else -1,
+                    self._widened if opened else -1,
                     self._numerics.unpromised,
                 )
             )
+
+    def _key(self, version: int, widened: int) -> int:
+        """One number for what a part is made from: a sum is of a version and of a grid."""
+        return version * 16 + (0 if self._sends_updates else widened)
 
     def _say_too_narrow(self) -> None:
         if self._too_narrow is not None:
@@ -254,8 +377,3 @@ class Edge(Collector):
                 return
         sent = self._tell(self._above, put)
         self._transfer = None if sent is None else (put.stamp.clock, sent)
-
-
-def _key(version: int, widened: int) -> int:
-    """One number for a version and a grid: a sum is of both."""
-    return version * 16 + widened

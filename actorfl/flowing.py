@@ -67,7 +67,7 @@ class Flowing(Keeper):
         worker = message.worker
         if flow.phase is Phase.CLOSING:
             flow.arrived.add(worker)
-            self._worker_metrics[worker] = message.metrics
+            self._note(message)
             self._tell(message.me, Ack(message.stamp))
             return
         try:
@@ -75,6 +75,7 @@ class Flowing(Keeper):
         except Refusal as refusal:
             await self._turn_down(flow, worker, message.stamp, message.me, refusal)
             return
+        self._note(message)
         if self._full():
             flow.arrived.add(worker)
             self._queue.append((part, message.incarnation, message.me))
@@ -260,7 +261,6 @@ class Flowing(Keeper):
         window = self._window.rounding(self._merger.statistics().rounded)
         for each in held:
             part = each.part
-            self._worker_metrics[part.worker] = part.metrics
             window = window.plus(
                 examples=part.examples, loss=part.loss, staleness=staleness[each.label],
                 metrics=part.metrics,
@@ -298,7 +298,7 @@ class Flowing(Keeper):
             "examples": window.examples,
             "train_loss": number(window.loss.value) if window.loss.count else None,
             "rounded": window.rounded,
-            "refused": dict(sorted(flow.refused.items())),
+            "refused": dict(sorted((flow.refused | self._refused_below).items())),
             "dropped": dict(sorted(flow.dropped.items())),
             "bytes": self._bytes,
             "seconds": round(now - self._opened, 6),
@@ -310,6 +310,8 @@ class Flowing(Keeper):
         self._opened = now
         flow.dropped.clear()
         flow.refused.clear()
+        self._refused_below.clear()
+        self._absent_below.clear()
         self._evaluated = None
         self._pending = PendingRow(rounds, fields, self._is_due(rounds))
         if self._pending.due and self._plan.at == "workers":

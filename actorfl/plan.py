@@ -19,7 +19,6 @@ from actorfl.layout import Layout
 from actorfl.merging import Merger
 from actorfl.registry import SLOTS
 from actorfl.run import Run
-from actorfl.runtext import code_of
 from actorfl.sync import Sync
 from actorfl.topology import Node
 from actorfl.until import Until
@@ -35,6 +34,9 @@ class PlanText(msgspec.Struct, frozen=True):
         base: directory that relative code paths start from.
         roster: names of what is directly below it: workers, or aggregators.
         below: the workers below each aggregator in the roster, by its name; empty above workers.
+        sums: whether the aggregators in the roster send the sums of their workers' parts, not
+            updates of their own.
+        above: the algorithm of the level above, where this aggregator sends updates of its own.
         every: rounds between two evaluations.
         at: where versions are evaluated.
         landing: buffers in which updates land.
@@ -59,6 +61,8 @@ class PlanText(msgspec.Struct, frozen=True):
     record: bool
     code: dict[str, dict[str, str]]
     below: dict[str, tuple[str, ...]] = msgspec.field(default_factory=dict)
+    sums: bool = True
+    above: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -77,6 +81,8 @@ class Plan:
     strict: bool
     record: bool
     below: Mapping[str, tuple[str, ...]]
+    sums: bool
+    above: Algorithm | None
 
     @classmethod
     def read(cls, text: PlanText) -> Plan:
@@ -87,9 +93,9 @@ class Plan:
         """
         base = Path(text.base)
 
-        def slot(key: str, table: dict[str, Any]) -> Any:
+        def slot(key: str, table: dict[str, Any], code: str = "") -> Any:
             built = config.build(SLOTS[key], table, Place("the plan", (key,)), base)
-            registry.check_same(SLOTS[key], type(built), text.code[key])
+            registry.check_same(SLOTS[key], type(built), text.code[code or key])
             return built
 
         return cls(
@@ -105,12 +111,14 @@ class Plan:
             text.strict,
             text.record,
             text.below,
+            text.sums,
+            None if text.above is None else slot("algorithm", text.above, "above"),
         )
 
     @cached_property
     def workers(self) -> tuple[str, ...]:
-        """All workers below it, sorted."""
-        if not self.below:
+        """Whose parts it adds up: all workers below it, or aggregators with updates; sorted."""
+        if not self.below or not self.sums:
             return tuple(sorted(self.roster))
         return tuple(sorted(name for names in self.below.values() for name in names))
 
@@ -127,19 +135,31 @@ class Plan:
         return Holder(layout, grid, clock)
 
 
-def plan_of(run: Run, identity: str, at: At, node: Node) -> PlanText:
-    """The plan of one aggregator of a run."""
+def plan_of(run: Run, identity: str, at: At, node: Node, above: Node | None = None) -> PlanText:
+    """The plan of one aggregator of a run.
 
-    def table(key: str) -> Any:
-        return config.describe_slot(SLOTS[key], getattr(run, key), run.base)
+    Args:
+        run: what is to be learned.
+        identity: of the run.
+        at: where versions are evaluated.
+        node: the aggregator.
+        above: the one above it; None: it is the root.
+    """
+    sync, algorithm = run.sync_at(node.level), run.algorithm_at(node.level)
+    own = above is not None and run.sends_updates(node.level, above.level)
+    outer = run.algorithm_at(above.level) if own and above is not None else None
+    below = [each for each in node.below if each.below]
+
+    def code(slot: str, value: object) -> dict[str, str]:
+        return registry.identity_of(SLOTS[slot], type(value))
 
     return PlanText(
-        algorithm=table("algorithm"),
-        sync=table("sync"),
-        until=table("until"),
+        algorithm=config.describe_slot(SLOTS["algorithm"], algorithm, run.base),
+        sync=config.describe_slot(SLOTS["sync"], sync, run.base),
+        until=config.describe_slot(SLOTS["until"], run.until, run.base),
         base=str(run.base),
         roster=tuple(each.name for each in node.below),
-        below={each.name: each.workers for each in node.below if each.below},
+        below={each.name: each.workers for each in below},
         every=run.evaluate.every,
         at=at,
         landing=run.landing,
@@ -147,5 +167,12 @@ def plan_of(run: Run, identity: str, at: At, node: Node) -> PlanText:
         lr=run.local.lr,
         strict=run.strict,
         record=run.record,
-        code=code_of(run, "algorithm", "sync", "until"),
+        code={
+            "algorithm": code("algorithm", algorithm),
+            "sync": code("sync", sync),
+            "until": code("until", run.until),
+            **({} if outer is None else {"above": code("algorithm", outer)}),
+        },
+        sums=not any(run.sends_updates(each.level, node.level) for each in below),
+        above=None if outer is None else config.describe_slot(SLOTS["algorithm"], outer, run.base),
     )

@@ -19,6 +19,7 @@ from actorfl.chaos.settings import Chaos
 from actorfl.config import Place, Table
 from actorfl.errors import ConfigError, Misfit, MissingKey, UnknownKey, WrongType, WrongValue
 from actorfl.every import Every
+from actorfl.levels import are_levels, levels_of
 from actorfl.local import SGD
 from actorfl.partition import Iid, Partitioner
 from actorfl.parts import ALL_SHARED, Parts, Role
@@ -44,6 +45,8 @@ SEED_MAX = 2**63 - 1
 _UNASKED = Iid()
 # Each buffer holds a whole model; more than this many only hides that workers wait for each other.
 _LANDING_MAX = 64
+# Slots of which each level of aggregators may have its own.
+_LEVELLED = ("sync", "algorithm")
 # What says where and how a run is carried out, not what it computes: no part of its hash, and free
 # to differ when it is resumed.
 _CARRIED_OUT = frozenset({
@@ -60,10 +63,12 @@ class Run:
     Args:
         task: model, loss and data.
         topology: who talks to whom.
-        algorithm: what is computed and merged.
+        algorithm: what is computed and merged; with a tree also one for each level of aggregators,
+            by name. This attribute is that of the innermost level, which the workers compute.
         local: the local loop of a worker.
         until: when the run is over.
-        sync: when a worker may go on.
+        sync: when a worker may go on; with a tree also one for each level of aggregators, by name.
+            This attribute is that of the root.
         partition: how the pool of a task that has one is dealt out; refused for other tasks.
         parts: which tensors of the model are shared, and which stay at their worker, as ``Parts``
             or as roles by pattern; without it all are shared.
@@ -87,6 +92,8 @@ class Run:
             by itself. Takes about twice the training of the run, without its parallelism.
         base: directory that relative paths start from; without it that of the running script, or
             the current one where there is no script.
+        sync_of, algorithm_of: the levels of an equal run, as ``dataclasses.replace`` hands them on;
+            to be left out, as they are of a run with one value for all levels.
 
     Raises:
         ConfigError: a value is refused, or two do not fit together; nothing was started.
@@ -110,17 +117,19 @@ class Run:
     strict: bool
     record: bool
     baselines: bool
+    sync_of: tuple[tuple[str, Sync], ...]
+    algorithm_of: tuple[tuple[str, Algorithm], ...]
     base: Path = field(compare=False)
 
     def __init__(
         self,
         task: Task | str,
         topology: Topology | str,
-        algorithm: Algorithm | str,
+        algorithm: Algorithm | str | Mapping[str, Algorithm | str],
         *,
         local: SGD | str,
         until: Until | str,
-        sync: Sync | str | None = None,
+        sync: Sync | str | Mapping[str, Sync | str] | None = None,
         partition: Partitioner | str | None = None,
         parts: Parts | Mapping[str, Role] | None = None,
         validate: float = 0.0,
@@ -134,6 +143,8 @@ class Run:
         record: bool = False,
         baselines: bool = False,
         base: str | os.PathLike[str] | None = None,
+        sync_of: tuple[tuple[str, Sync], ...] = (),
+        algorithm_of: tuple[tuple[str, Algorithm], ...] = (),
     ) -> None:
         where = (_script_directory() if base is None else Path(base)).resolve()
         given: dict[str, object] = {
@@ -147,6 +158,14 @@ class Run:
         }
         for key, value in given.items():
             slot = SLOTS[key]
+            if key in _LEVELLED:
+                known = sync_of if key == "sync" else algorithm_of
+                if known and value is known[0 if key == "sync" else -1][1]:
+                    value = dict(known)  # noqa: PLW2901
+                levels = levels_of(slot, value, self.topology, where)
+                object.__setattr__(self, f"{key}_of", levels)
+                if levels:  # the innermost algorithm is what workers compute
+                    value = levels[0 if key == "sync" else -1][1]  # noqa: PLW2901
             if isinstance(value, str):
                 value = config.build(slot, value, Place("Run", (key,)), where)  # noqa: PLW2901  (the name gives way to what it names)
             registry.check_instance(slot, value)
@@ -217,7 +236,12 @@ class Run:
         where = base / config.convert(table.get("base", "."), str, top.of("base"))
         for key, value in table.items():
             place = top.of(key)
-            if key in SLOTS:
+            if key in _LEVELLED and isinstance(value, Mapping) and are_levels(SLOTS[key], value):
+                values[key] = {
+                    level: config.build(SLOTS[key], each, place.of(level), where)
+                    for level, each in value.items()
+                }
+            elif key in SLOTS:
                 values[key] = config.build(SLOTS[key], value, place, where)
             elif key in _BESIDE:
                 config.convert(value, _BESIDE[key], place)  # refused here if it cannot be
@@ -236,7 +260,12 @@ class Run:
             value = getattr(self, key)
             if key == "partition" and not self.task.pooled:
                 continue  # nothing is dealt out, and whoever says so is refused
-            if key in SLOTS:
+            if levels := getattr(self, f"{key}_of", ()):
+                table[key] = {
+                    level: config.describe_slot(SLOTS[key], each, self.base)
+                    for level, each in levels
+                }
+            elif key in SLOTS:
                 table[key] = config.describe_slot(SLOTS[key], value, self.base)
             elif isinstance(value, Parts):
                 table[key] = value.table
@@ -267,9 +296,10 @@ class Run:
         table: Table = {}
         for key in _KEYS:
             value = getattr(self, key)
-            if key in SLOTS:
-                identity = registry.identity_of(SLOTS[key], type(value))
-                table[key] = {**config.describe(value), **identity}
+            if levels := getattr(self, f"{key}_of", ()):
+                table[key] = {level: _canonical(key, each) for level, each in levels}
+            elif key in SLOTS:
+                table[key] = _canonical(key, value)
             elif isinstance(value, Parts):
                 if value != ALL_SHARED:  # a run without parts has the hash that it always had
                     table[key] = [list(rule) for rule in value.rules]  # their order counts
@@ -280,6 +310,38 @@ class Run:
     def canonical_json(self) -> bytes:
         """Return `canonical` as the bytes that are hashed: sorted keys, no spaces, ASCII."""
         return json.dumps(self.canonical(), sort_keys=True, separators=(",", ":")).encode("ascii")
+
+    def part(self, slot: str, level: str = "") -> Any:
+        """What fills a slot; of a level, where there is one for each."""
+        if not level:
+            return getattr(self, slot)
+        return dict(getattr(self, f"{slot}_of"))[level]
+
+    @property
+    def levelled(self) -> tuple[tuple[str, str], ...]:
+        """The slots that have a value for each level, with these levels."""
+        return tuple(
+            (slot, level) for slot in _LEVELLED for level, _ in getattr(self, f"{slot}_of")
+        )
+
+    def sync_at(self, level: str) -> Sync:
+        """The policy of a level of aggregators; of inner ones BSP if there is one for all."""
+        return dict(self.sync_of).get(level, self.sync)
+
+    def algorithm_at(self, level: str) -> Algorithm:
+        """The algorithm of a level of aggregators."""
+        return dict(self.algorithm_of).get(level, self.algorithm)
+
+    def sends_updates(self, level: str, above: str) -> bool:
+        """Whether the aggregators of a level send updates of their own to the level above.
+
+        Else they send the sums of their workers' parts, and the model has the bits of a star.
+        """
+        return (
+            not self.sync_at(above).barrier
+            or self.sync_at(level).inner > 1
+            or self.algorithm_at(level) != self.algorithm_at(above)
+        )
 
     @property
     def hash(self) -> str:
@@ -377,15 +439,7 @@ class Run:
                 f"topology; {type(self.topology).__name__} has an aggregator"
             )
         self._check_parts()
-        family = self.sync.family
-        if family not in self.algorithm.policies:
-            fits = ", ".join(self.algorithm.policies)
-            raise Misfit(
-                f"{type(self.algorithm).__name__} does not go with {type(self.sync).__name__}; its "
-                f"equations hold under {fits}"
-            )
-        if isinstance(self.topology, Tree):
-            self._check_tree(self.topology)
+        self._check_levels()
         if self.record and not self.sync.barrier:
             raise Misfit(
                 f"`record` keeps what each worker computes from by round, and under "
@@ -393,18 +447,47 @@ class Run:
             )
         self.algorithm.check_run(self.local, len(self.topology.names))
 
-    def _check_tree(self, tree: Tree) -> None:
-        name = type(self.algorithm).__name__
-        if len(tree.levels) > 2 and self.algorithm.reduce == "all":
-            raise Misfit(
-                f"{name} looks at each model by itself, and the aggregators of a Tree add them up; "
-                "use Star, or an algorithm that merges by 'sum'"
-            )
-        if not self.sync.barrier:
-            raise Misfit(
-                f"{type(self.sync).__name__} needs workers below the root; use it with Star, or "
-                "BSP with Tree"
-            )
+    def _check_levels(self) -> None:
+        levels = ["root"]
+        if isinstance(self.topology, Tree):
+            levels = [level for level, _ in self.topology.levels[:-1]]
+        for place, level in enumerate(levels):
+            sync, algorithm = self.sync_at(level), self.algorithm_at(level)
+            name, policy = type(algorithm).__name__, type(sync).__name__
+            if sync.family not in algorithm.policies:
+                raise Misfit(
+                    f"{name} does not go with {policy}; its equations hold under "
+                    f"{', '.join(algorithm.policies)}"
+                )
+            if place == 0:
+                if sync.inner > 1:
+                    raise Misfit(
+                        f"{policy} with rounds={sync.inner} is for aggregators below the root; how "
+                        "many rounds the root has is said by `until`"
+                    )
+                continue
+            above = levels[place - 1]
+            if not sync.barrier:
+                raise Misfit(
+                    f"{policy} is for the root of a Tree, not for its level `{level}`: take BSP or "
+                    f'Quorum there, as in sync={{"{level}": BSP(), "{levels[0]}": {policy}(...)}}'
+                )
+            if algorithm.reduce == "all" and not self.sends_updates(level, above):
+                raise Misfit(
+                    f"{name} looks at each model by itself, and the aggregators of a Tree add them "
+                    "up; use Star, an algorithm that merges by 'sum', or another one for each level"
+                )
+            keeps = algorithm.keeps_state or self.has_local_parts
+            if keeps and sync.inner > 1:
+                raise Misfit(
+                    f"{name} keeps a state at the workers, which an aggregator that begins its "
+                    f"{sync.inner} rounds again after a crash would need of each; use rounds=1"
+                )
+            if self.sends_updates(level, above) and self.algorithm_at(above).keeps_state:
+                raise Misfit(
+                    f"{type(self.algorithm_at(above)).__name__} keeps a state at whoever sends "
+                    f"updates, and the level `{level}` keeps none; use it at the innermost level"
+                )
 
     def _check_parts(self) -> None:
         name = type(self.algorithm).__name__
@@ -454,6 +537,11 @@ def _fields_of(name: str, value: object, base: Path) -> list[str]:
         except ConfigError:
             return written
     return [one.name for one in dataclasses.fields(cls)] if cls else written
+
+
+def _canonical(key: str, value: Any) -> Table:
+    identity = registry.identity_of(SLOTS[key], type(value))
+    return {**config.describe(value), **identity}
 
 
 _PLAIN: dict[str, Any] = {

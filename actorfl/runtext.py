@@ -31,7 +31,7 @@ class RunText(msgspec.Struct, frozen=True):
     @classmethod
     def of(cls, run: Run, identity: str) -> RunText:
         """Describe a run."""
-        return cls(run.to_toml(), str(run.base), code_of(run, *SLOTS), identity)
+        return cls(run.to_toml(), str(run.base), code_of(run), identity)
 
     def read(self) -> Run:
         """Build the run of the classes that are here.
@@ -47,10 +47,16 @@ def _read(text: bytes) -> Run:
     described = msgspec.json.decode(text, type=RunText)
     run = Run.from_table(tomllib.loads(described.toml), Path(described.base))
     for name, known in described.code.items():
-        registry.check_same(SLOTS[name], type(getattr(run, name)), known)
+        slot, _, level = name.partition(".")
+        registry.check_same(SLOTS[slot], type(run.part(slot, level)), known)
     return run
 
 
-def code_of(run: Run, *slots: str) -> dict[str, dict[str, str]]:
-    """What the classes in these slots of a run are, by slot."""
-    return {name: registry.identity_of(SLOTS[name], type(getattr(run, name))) for name in slots}
+def code_of(run: Run) -> dict[str, dict[str, str]]:
+    """What the classes in the slots of a run are, by slot; of levels by ``slot.level``."""
+    names = [*SLOTS, *(f"{slot}.{level}" for slot, level in run.levelled)]
+    found = {}
+    for name in names:
+        slot, _, level = name.partition(".")
+        found[name] = registry.identity_of(SLOTS[slot], type(run.part(slot, level)))
+    return found

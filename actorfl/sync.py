@@ -19,6 +19,7 @@ from actorfl.ranges import check_count, check_number
 
 # Of a bound that is mistyped; nothing that runs comes near it.
 _MOST_CLOCKS = 1_000_000_000
+_MOST_INNER = 1_000_000
 
 REMEMBERED: Final = 20
 """Rounds whose durations an adaptive deadline is made from."""
@@ -50,6 +51,11 @@ class Sync(ABC):
     @property
     def buffer(self) -> int:
         """How many updates are gathered before the model moves, where there is no barrier."""
+        return 1
+
+    @property
+    def inner(self) -> int:
+        """Rounds of an aggregator that is not the root in one round of the level above."""
         return 1
 
     @property
@@ -121,7 +127,25 @@ class BSP(Sync):
     """Bulk-synchronous: all of clock c before anyone starts c + 1 (Valiant, CACM 33(8), 1990).
 
     It is SSP with a staleness of 0, and the policy under which faults leave the bits alone.
+
+    Args:
+        rounds: at an aggregator of a tree that is not its root: rounds with those below in one
+            round of the level above, 1 to 10^6 (the kappa_2 of hierarchical federated averaging).
+
+    Raises:
+        WrongType: it is no whole number.
+        WrongValue: it is out of range.
     """
+
+    rounds: int = 1
+
+    def __post_init__(self) -> None:
+        check_count(self, "rounds", 1, _MOST_INNER)
+
+    @property
+    def inner(self) -> int:
+        """It is ``rounds``."""
+        return self.rounds
 
     def admits(self, clock: int, clocks: Mapping[str, int]) -> bool:
         """Nobody is behind the clock that is asked for."""

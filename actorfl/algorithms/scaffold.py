@@ -55,6 +55,7 @@ class Scaffold(Algorithm):
     # Gradients are not bounded by the model's magnitude, and a wider grid costs a clock anew.
     floor: ClassVar[float] = 64.0
     uniform: ClassVar[bool] = True
+    stateful: ClassVar[bool] = True
     policies: ClassVar[tuple[str, ...]] = ("BSP", "Quorum", "Buffered")
 
     lr: float = 1.0

@@ -6,7 +6,7 @@ import dataclasses
 import tempfile
 from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from actorfl import config
 from actorfl.algorithms.fedavg import FedAvg
@@ -19,7 +19,6 @@ from actorfl.execute import running
 from actorfl.memo import Memo, memoised
 from actorfl.roles import USUAL, Roles
 from actorfl.run import Run
-from actorfl.supervision import Supervision
 from actorfl.sync import SSP, Quorum, Sync
 from actorfl.topology import Centred
 from actorfl.until import Rounds
@@ -59,22 +58,11 @@ def read(file: str | Path, settings: Iterable[str] = ()) -> tuple[Run, Chaos]:
 
 def shortened(run: Run, chaos: Chaos) -> Run:
     """The same run with a near end, and a budget of restarts that no schedule exhausts."""
-    values: dict[str, Any] = {
-        each.name: getattr(run, each.name) for each in dataclasses.fields(run)
-    }
-    if not run.task.pooled:
-        del values["partition"]
     rounds = chaos.rounds
     if isinstance(run.until, Rounds):
         rounds = min(rounds, run.until.rounds)
-    given = run.supervision
-    values["until"] = Rounds(rounds)
-    values["supervision"] = Supervision(
-        intensity=_BUDGET, outside=_BUDGET, per=given.per, backoff=given.backoff,
-        backoff_max=given.backoff_max, stuck_after=given.stuck_after,
-    )  # fmt: skip
-    task, topology, algorithm = (values.pop(key) for key in ("task", "topology", "algorithm"))
-    return Run(task, topology, algorithm, **values)
+    supervision = dataclasses.replace(run.supervision, intensity=_BUDGET, outside=_BUDGET)
+    return dataclasses.replace(run, until=Rounds(rounds), supervision=supervision, baselines=False)
 
 
 def scenario(file: str, *settings: str) -> Scenario[Seen]:

@@ -111,13 +111,7 @@ def sized(run: Run, nodes: int | None) -> Run:
             f"the topology names its {len(run.topology.names)} workers, so there cannot be {nodes} "
             "nodes; leave --nodes out, or name none"
         )
-    values: dict[str, Any] = {
-        each.name: getattr(run, each.name) for each in dataclasses.fields(run)
-    }
-    if not run.task.pooled:
-        del values["partition"]
-    task, _, algorithm = (values.pop(key) for key in ("task", "topology", "algorithm"))
-    return Run(task, Star(nodes), algorithm, **values)
+    return dataclasses.replace(run, topology=Star(nodes))
 
 
 @dataclass
