@@ -21,7 +21,7 @@ class Seen:
     Attributes:
         sha256: of the final model.
         rounds: clocks that were closed.
-        roster: names of the workers.
+        roster: whose parts it merges.
         restarts: of actors and processes, as the run counts them.
         acts: of its aggregator, in all its incarnations, in order.
     """

@@ -19,7 +19,7 @@ from actorfl.execute import running
 from actorfl.memo import Memo, memoised
 from actorfl.roles import USUAL, Roles
 from actorfl.run import Run
-from actorfl.sync import SSP, Quorum, Sync
+from actorfl.sync import SSP, Quorum
 from actorfl.topology import Centred
 from actorfl.until import Rounds
 from actorfl.witness import Act, witnessed_by
@@ -92,7 +92,7 @@ def scenario_of(run: Run, chaos: Chaos, roles: Roles = USUAL) -> Scenario[Seen]:
         _player(run, roles),
         (*workers, *central, "evaluator"),
         (
-            *_of_policy(run.sync),
+            *_of_policy(run),
             nothing_is_merged_after_its_fence,
             tables_stay_small,
             _ends_in_time(run),
@@ -110,9 +110,22 @@ def _levels_of(run: Run) -> tuple[str, ...]:
     return tuple(nodes[0].level for nodes in levels_between(run.topology.root))
 
 
-def _of_policy(sync: Sync) -> tuple[Callable[[Evidence[Seen]], str | None], ...]:
-    """What must hold under a policy, beside what must hold under each."""
-    if sync.barrier and not sync.partial:
+def _parts_at_root(run: Run) -> tuple[str, ...]:
+    """Whose parts the root merges: the workers', or those of aggregators with own updates."""
+    topology = run.topology
+    if not isinstance(topology, Centred):
+        return topology.names
+    top = topology.root
+    if any(each.below and run.sends_updates(each.level, top.level) for each in top.below):
+        return tuple(each.name for each in top.below)
+    return topology.names
+
+
+def _of_policy(run: Run) -> tuple[Callable[[Evidence[Seen]], str | None], ...]:
+    """What must hold under its policies, beside what must hold under each."""
+    sync = run.sync
+    partial = sync.partial or any(each.partial for _, each in run.sync_of)
+    if sync.barrier and not partial:
         return same_bits, each_part_is_merged_once
 
     def it_is_never_too_far_ahead(evidence: Evidence[Seen]) -> str | None:
@@ -144,7 +157,7 @@ def _player(run: Run, roles: Roles) -> Callable[[Simulated], Awaitable[Seen]]:
         ):
             async with running(run, on, out=Path(out), roles=roles) as under_way:
                 result = await under_way.result()
-        return Seen(result.sha256, result.rounds, run.topology.names, result.restarts, tuple(acts))
+        return Seen(result.sha256, result.rounds, _parts_at_root(run), result.restarts, tuple(acts))
 
     return play
 
