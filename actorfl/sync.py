@@ -340,7 +340,7 @@ class Quorum(Sync):
         if self.floor is not None:
             check_number(self, "floor", "finite and at least 0 seconds", lambda x: x >= 0)
             if self.floor > self.deadline:
-                raise WrongValue("floor of Quorum", f"at most {self.deadline:g}", self.floor)
+                raise WrongValue("`floor` of Quorum", f"at most {self.deadline:g}", self.floor)
 
     @property
     def partial(self) -> bool:
