@@ -165,7 +165,7 @@ class Aggregator(Flowing):
         self._bytes = 0
         rounds.dropped.clear()
         rounds.clock += 1
-        self._updates += len(inside)
+        self._updates += len(inside) + len(rounds.refused | self._refused_below)
         if self._plan.sync.due(()) is not None:
             self._durations = (*self._durations, seconds)[-REMEMBERED:]
         self._pending = PendingRow(rounds.clock, fields, self._is_due(rounds.clock))

@@ -37,9 +37,11 @@ class _Deadline(Message[None]):
 
     Attributes:
         clock: which it was.
+        seconds: that have passed since it was opened.
     """
 
     clock: int
+    seconds: float
 
 
 class Collector(Actor):
@@ -240,23 +242,27 @@ class Collector(Actor):
 
     async def _look(self) -> None:
         """A part has come, or time has passed: close what is open if it is complete."""
-        rounds = self._rounds
-        if isinstance(rounds, Rounds) and rounds.complete(
-            self.clock.now() - self._opened, self._durations
-        ):
+        if isinstance(self._rounds, Rounds):
+            await self._close_if_complete(self._rounds, self.clock.now() - self._opened)
+
+    async def _close_if_complete(self, rounds: Rounds, now: float) -> None:
+        if rounds.complete(now, self._durations):
             rounds.phase = Phase.CLOSING
             await self._advance()
 
     async def deadline(self, message: _Deadline) -> None:
         """Whoever is missing has been waited for long enough."""
-        if message.clock == self._rounds.clock:
-            await self._look()
+        if isinstance(self._rounds, Rounds) and message.clock == self._rounds.clock:
+            # A difference of clocks may be less by a rounding, and nobody would look again.
+            elapsed = max(self.clock.now() - self._opened, message.seconds)
+            await self._close_if_complete(self._rounds, elapsed)
 
     def _await_deadline(self) -> None:
         """Look again at the open clock when its policy says so."""
         seconds = self._plan.sync.due(self._durations)
-        if seconds is not None and not self._final:
-            self.timers.start("deadline", _Deadline(self._rounds.clock), after=seconds)
+        if seconds is not None:
+            deadline = _Deadline(self._rounds.clock, seconds)
+            self.timers.start("deadline", deadline, after=seconds)
 
     def _terms(self, message: Put) -> Terms:
         """What was put, if it is this worker's own part and no more than it announced.

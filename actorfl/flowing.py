@@ -201,7 +201,8 @@ class Flowing(Keeper):
             while self._queue and not self._full():
                 await self._add(flow, *self._queue.popleft())
         if self._final:
-            if self._window.updates:  # since the last line, and less than a round's worth
+            # Less than a round's worth; or one in which all was refused, so that nothing moved.
+            if self._window.updates or flow.refused or flow.rounds > self._told:
                 if self._waits_for_evaluation:
                     return
                 await self._end_round(flow)

@@ -47,8 +47,10 @@ class Rounds(Roster):
             return self._drop(Verdict.LATE if missed else Verdict.AGAIN, "late")
         if clock > self.clock or version != clock or self.phase is Phase.GATHERING:
             return self._drop(Verdict.EARLY, "early")
-        if worker in self.arrived or worker in self.refused or self.phase is Phase.CLOSING:
+        if worker in self.arrived or worker in self.refused:
             return self._drop(Verdict.AGAIN, "duplicate")
+        if self.phase is Phase.CLOSING:  # it closes without this one
+            return self._drop(Verdict.LATE if self.sync.partial else Verdict.AGAIN, "late")
         return Verdict.FOLD
 
     def open(self, clock: int) -> tuple[str, ...]:
