@@ -3,33 +3,38 @@
 Under a barrier all workers start from the model that their mean replaces. Without one the model has
 moved on since a worker read it, so the update is added: x <- x + p_k (y_k - x_read), where p_k is
 the worker's share. An algorithm sees it as if all the others had sent the model as it is.
+
+Running statistics travel as they are, and the model's move towards them by p_k: differences from
+several versions could add up to a variance below 0, which is none.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 
 from actorfl.algorithm import ServerState
 from actorfl.exact import ExactSum
-from actorfl.layout import Vector
+from actorfl.layout import Layout, Vector
 from actorfl.merging import Merged
-from actorfl.terms import Sum, Terms
+from actorfl.terms import Array, Sum, Terms
 
 
-def differences(terms: Terms, names: Iterable[str], start: Vector) -> Terms:
+def differences(terms: Terms, names: Iterable[str], start: Vector, layout: Layout) -> Terms:
     """Terms whose models are taken as differences from the model that came down.
 
     Args:
         terms: a worker's own; they are changed.
         names: of those that are models.
         start: the model that came down.
+        layout: of the model.
     """
     for name in names:
         term = terms.sums.get(name)
         if isinstance(term, Sum):
-            terms.sums[name] = Sum(np.subtract(term.array, start, dtype=np.float32), term.weight)
+            delta = np.subtract(term.array, start, dtype=np.float32)
+            terms.sums[name] = Sum(_with_statistics(delta, term.array, layout), term.weight)
     return terms
 
 
@@ -40,12 +45,18 @@ class Moved(ExactSum):
         total: the differences.
         base: the model as it is.
         shares: what the weights are shares of; None: of what was added.
+
+    Attributes:
+        weight: with that of the others, who sent the model as it is.
     """
 
     def __init__(self, total: ExactSum, base: Vector, shares: int | None) -> None:
         self.__dict__.update(total.__dict__)  # the same memory, read in another way
+        self._total = total
         self._base = base
         self._shares = shares
+        if shares is not None:
+            self.weight = shares
 
     @property
     def single(self) -> None:
@@ -54,13 +65,22 @@ class Moved(ExactSum):
 
     def mean(self, total: int | None = None) -> Vector:
         """The model, moved by the mean of the differences; a fresh vector."""
-        by = super().mean(total if self._shares is None else self._shares)
-        return np.add(self._base, by, dtype=np.float32)
+        divisor = self.weight if self._shares is not None or total is None else total
+        by = self._total.mean(divisor)
+        moved = np.add(self._base, by, dtype=np.float32)
+        others = np.float32(1.0 - self._total.weight / divisor)
+        for part in _statistics(self.layout):
+            np.add(by[part], others * self._base[part], out=moved[part])
+        return moved
 
     def sum(self) -> Vector:
         """So many models, moved by the sum of the differences; a fresh vector."""
-        total = np.multiply(self._base, np.float32(self.weight), dtype=np.float32)
-        return np.add(total, super().sum(), dtype=np.float32)
+        by = self._total.sum()
+        moved = by + np.multiply(self._base, self.weight, dtype=np.float32)
+        others = np.float32(self.weight - self._total.weight)
+        for part in _statistics(self.layout):
+            np.add(by[part], others * self._base[part], out=moved[part])
+        return moved
 
 
 def relative(
@@ -92,6 +112,21 @@ def relative(
         if name in view.sums:
             view.sums[name] = Moved(view.sums[name], base, shares)
         if name in models:
-            models[name] = tuple(np.add(base, each, dtype=np.float32) for each in models[name])
+            models[name] = tuple(
+                _with_statistics(np.add(base, each, dtype=np.float32), each, merged.layout)
+                for each in models[name]
+            )
     view.models = models
     return view
+
+
+def _statistics(layout: Layout) -> Iterator[slice]:
+    """Where running statistics lie."""
+    return (part.slice for part in layout if part.kind == "buffer")
+
+
+def _with_statistics(vector: Vector, of: Array, layout: Layout) -> Vector:
+    """The vector, written in place, with the running statistics of another."""
+    for part in _statistics(layout):
+        vector[part] = of[part]
+    return vector
