@@ -13,9 +13,11 @@ if TYPE_CHECKING:
     from actorfl.algorithms.ditto import Ditto
     from actorfl.algorithms.fedadagrad import FedAdagrad
     from actorfl.algorithms.fedadam import FedAdam
+    from actorfl.algorithms.fedasync import FedAsync
     from actorfl.algorithms.fedavg import FedAvg
     from actorfl.algorithms.fedavgm import FedAvgM
     from actorfl.algorithms.fedbn import FedBN
+    from actorfl.algorithms.fedbuff import FedBuff
     from actorfl.algorithms.fednova import FedNova
     from actorfl.algorithms.fedprox import FedProx
     from actorfl.algorithms.fedrep import FedRep
@@ -95,9 +97,11 @@ _HOMES = {
     "ExitCode": "actorfl.exitcodes",
     "FedAdagrad": "actorfl.algorithms.fedadagrad",
     "FedAdam": "actorfl.algorithms.fedadam",
+    "FedAsync": "actorfl.algorithms.fedasync",
     "FedAvg": "actorfl.algorithms.fedavg",
     "FedAvgM": "actorfl.algorithms.fedavgm",
     "FedBN": "actorfl.algorithms.fedbn",
+    "FedBuff": "actorfl.algorithms.fedbuff",
     "FedNova": "actorfl.algorithms.fednova",
     "FedProx": "actorfl.algorithms.fedprox",
     "FedRep": "actorfl.algorithms.fedrep",
@@ -174,9 +178,11 @@ __all__ = [
     "ExitCode",
     "FedAdagrad",
     "FedAdam",
+    "FedAsync",
     "FedAvg",
     "FedAvgM",
     "FedBN",
+    "FedBuff",
     "FedNova",
     "FedProx",
     "FedRep",

@@ -82,6 +82,8 @@ SLOTS: Mapping[str, Slot] = {
                 "fedbn": "actorfl.algorithms.fedbn:FedBN",
                 "fedrep": "actorfl.algorithms.fedrep:FedRep",
                 "ditto": "actorfl.algorithms.ditto:Ditto",
+                "fedasync": "actorfl.algorithms.fedasync:FedAsync",
+                "fedbuff": "actorfl.algorithms.fedbuff:FedBuff",
                 "median": "actorfl.algorithms.median:Median",
                 "trimmed-mean": "actorfl.algorithms.trimmedmean:TrimmedMean",
                 "norm-clipping": "actorfl.algorithms.normclipping:NormClipping",

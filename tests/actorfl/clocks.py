@@ -11,9 +11,11 @@ from actorfl import (
     Ditto,
     FedAdagrad,
     FedAdam,
+    FedAsync,
     FedAvg,
     FedAvgM,
     FedBN,
+    FedBuff,
     FedNova,
     FedProx,
     FedRep,
@@ -47,6 +49,8 @@ KINDS: dict[str, Algorithm] = {
     "fedbn": FedBN(),
     "fedrep": FedRep(head_epochs=2),
     "ditto": Ditto(),
+    "fedasync": FedAsync(),
+    "fedbuff": FedBuff(lr=0.9),
     "median": Median(),
     "trimmed-mean": TrimmedMean(),
     "norm-clipping": NormClipping(norm=0.25),
@@ -54,6 +58,9 @@ KINDS: dict[str, Algorithm] = {
     "multi-krum": MultiKrum(),
     "geometric-median": GeometricMedian(),
 }
+
+#: Those that go with a barrier.
+TOGETHER = {kind: each for kind, each in KINDS.items() if "BSP" in each.policies}
 
 ONE = Layout.of({"x": np.zeros(1, np.float32)})
 
@@ -156,6 +163,7 @@ def merged(
     asked: int | None = None,
     steps: int = 1,
     lr: float = 0.1,
+    staleness: Sequence[int] = (),
 ) -> ServerState:
     """The state after a clock whose workers came to these models, of ``asked`` that were asked."""
     roster = tuple(f"w{index}" for index in range(asked or len(results)))
@@ -166,7 +174,8 @@ def merged(
         ctx = Ctx(layout, worker, 0, state.weights, result, down, {}, 1, steps, lr)
         terms, _ = algorithm.up(ctx, {})
         merger.fold(terms.stated(worker=worker, clock=0, examples=1, layout=layout))
-    closed = Closed(0, 0, roster, roster[: len(results)], len(roster))
+    stale = dict(zip(roster, staleness, strict=False))
+    closed = Closed(0, 0, roster, roster[: len(results)], len(roster), stale)
     return advance(algorithm, state, merger.merged(), closed).state
 
 

@@ -13,11 +13,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from actorfl import (
+    ASP,
+    BSP,
     SGD,
     FedAdagrad,
     FedAdam,
+    FedAsync,
     FedAvg,
     FedAvgM,
+    FedBuff,
     FedNova,
     FedProx,
     FedSGD,
@@ -41,7 +45,17 @@ from actorfl.holding import Holder, check_held
 from actorfl.layout import Layout, Vector
 from actorfl.merging import Refused
 from actorfl.registry import SLOTS, resolve
-from tests.actorfl.clocks import KINDS, ONE, Client, after, begun, clock, merged, quadratic
+from tests.actorfl.clocks import (
+    KINDS,
+    ONE,
+    TOGETHER,
+    Client,
+    after,
+    begun,
+    clock,
+    merged,
+    quadratic,
+)
 from tests.actorfl.configs import run_of
 
 PAIR = Layout.of({"w": np.zeros(2, np.float32), "b": np.zeros(1, np.float32)})
@@ -97,7 +111,12 @@ def test_the_page_tells_of_each_kind_with_its_fields_and_defaults() -> None:
         assert f"`{type(algorithm).__name__}()`" in row
         if kind != "fedyogi":
             defaults = {
-                f.name: "none" if f.default is None else f"{f.default:g}" for f in fields(algorithm)
+                f.name: "none"
+                if f.default is None
+                else f.default
+                if isinstance(f.default, str)
+                else f"{f.default:g}"
+                for f in fields(algorithm)
             }
             told = [f"`{name}` ({default})" for name, default in defaults.items()]
             assert row.split("|")[3].strip() == ", ".join(told)
@@ -131,7 +150,7 @@ def test_no_function_of_an_algorithm_writes_to_what_it_is_given(kind: str) -> No
         state = clock(algorithm, state, clients, layout=PAIR)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", KINDS.keys() - {"fedasync"})
 def test_running_statistics_take_the_mean_whatever_moves_the_weights(kind: str) -> None:
     algorithm = KINDS[kind]
     state = algorithm.begin(np.array([0.0, 1.0], np.float32))
@@ -145,7 +164,8 @@ def test_running_statistics_take_the_mean_whatever_moves_the_weights(kind: str) 
 def test_each_kind_can_be_written_in_a_file(kind: str, tmp_path: Path) -> None:
     slot = SLOTS["algorithm"]
     assert resolve(slot, kind, "here", Path()) is type(KINDS[kind])
-    run = run_of(algorithm=KINDS[kind], local=SGD(lr=0.1))
+    sync = BSP() if kind in TOGETHER else ASP()
+    run = run_of(algorithm=KINDS[kind], sync=sync, local=SGD(lr=0.1))
     assert f'kind = "{kind}"' in run.to_toml()
     file = tmp_path / "run.toml"
     file.write_text(run.to_toml())
@@ -536,3 +556,87 @@ def test_more_models_than_an_aggregator_may_hold_are_refused_with_a_sentence() -
     check_held("Median", large, 1024)
     with pytest.raises(Misfit, match=r"Median holds the models of all 1025 workers, 4\.0 GiB"):
         check_held("Median", large, 1025)
+
+
+# -- without a barrier -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "factors"),
+    [
+        (FedAsync(staleness="constant"), [1, 1, 1, 1]),
+        (FedAsync(staleness="polynomial", a=0.5), [1, 2**-0.5, 0.5, 0.1]),
+        (FedAsync(staleness="polynomial", a=2), [1, 0.25, 0.0625, 1e-4]),
+        (FedAsync(staleness="hinge", a=0.5, b=1), [1, 1, 1 / 2, 1 / 50]),
+        (FedAsync(staleness="hinge", a=10, b=2.5), [1, 1, 1 / 6, 1 / 966]),
+    ],
+    ids=str,
+)
+def test_fedasync_weighs_a_stale_model_by_the_function_it_is_told(
+    algorithm: FedAsync, factors: list[float]
+) -> None:
+    assert [algorithm.factor(d) for d in (0, 1, 3, 99)] == pytest.approx(factors)
+    for staleness, factor in zip((0, 1, 3, 99), factors, strict=True):
+        state = merged(
+            algorithm, begun(algorithm, 1.0), [np.array([3.0], np.float32)], staleness=[staleness]
+        )
+        assert state.weights[0] == pytest.approx(1 + 2 * 0.6 * factor)
+
+
+def test_fedasync_mixes_the_models_of_a_buffer_in_one_after_the_other() -> None:
+    algorithm = FedAsync(alpha=0.5, staleness="constant")
+    results = [np.array([value], np.float32) for value in (1.0, 3.0)]
+    state = merged(algorithm, begun(algorithm, 0.0), results)
+    assert state.weights.tolist() == [0.5 * 0.5 + 0.5 * 3]
+
+
+def test_fedasync_that_takes_all_of_one_worker_is_local_sgd_bit_for_bit() -> None:
+    algorithm = FedAsync(alpha=1, staleness="constant")
+    assert (
+        played(algorithm, spread()[:1]).weights.tobytes()
+        == played(FedAvg(), spread()[:1]).weights.tobytes()
+    )
+    minus = np.array([-0.0], np.float32)
+    assert np.signbit(merged(algorithm, begun(algorithm, 1.0), [minus]).weights[0])
+
+
+def test_fedasync_mixes_running_statistics_and_never_beyond_what_came() -> None:
+    algorithm = FedAsync(alpha=0.5, staleness="constant")
+    state = algorithm.begin(np.array([0.0, 1.0], np.float32))
+    state = merged(algorithm, state, [np.array([1.0, 0.5], np.float32)], layout=NORMED)
+    assert state.weights.tolist() == [0.5, 0.75]
+
+
+def test_fedbuff_with_an_update_of_each_worker_is_fedavg_of_equal_weights() -> None:
+    def equal() -> list[Client]:
+        return [replace(client, examples=5) for client in spread()]
+
+    expected = played(FedAvg(), equal()).weights
+    np.testing.assert_allclose(played(FedBuff(), equal()).weights, expected, rtol=1e-6)
+    np.testing.assert_allclose(played(FedBuff(), spread()).weights, expected, rtol=1e-6)
+
+
+def test_fedbuff_divides_each_update_by_the_root_of_its_staleness_and_one() -> None:
+    algorithm = FedBuff(lr=0.5)
+    results = [np.array([value], np.float32) for value in (2.0, 5.0, 9.0)]
+    state = merged(algorithm, begun(algorithm, 1.0), results, staleness=[0, 3, 8])
+    assert state.weights[0] == pytest.approx(1 + 0.5 * (1 / 1 + 4 / 2 + 8 / 3) / 3)
+
+
+@pytest.mark.parametrize(
+    ("kind", "values", "error", "sentence"),
+    [
+        (FedAsync, {"alpha": 0}, WrongValue, "`alpha` of FedAsync must be above 0 and at most 1"),
+        (FedAsync, {"alpha": 1.5}, WrongValue, "`alpha` of FedAsync"),
+        (FedAsync, {"a": -1}, WrongValue, "`a` of FedAsync"),
+        (FedAsync, {"b": math.inf}, WrongValue, "`b` of FedAsync"),
+        (FedAsync, {"staleness": "poly"}, WrongValue, "one of constant, polynomial, hinge, got"),
+        (FedAsync, {"alpha": "x"}, WrongType, "`alpha` of FedAsync"),
+        (FedBuff, {"lr": 0}, WrongValue, "`lr` of FedBuff"),
+    ],
+)
+def test_the_asynchronous_ones_refuse_what_is_out_of_range(
+    kind: type[Algorithm], values: dict[str, object], error: type[Exception], sentence: str
+) -> None:
+    with pytest.raises(error, match=sentence):
+        kind(**values)

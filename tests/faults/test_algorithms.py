@@ -31,7 +31,7 @@ from actorfl.algorithm import Algorithm
 from actorfl.errors import Misfit
 from actors import Drop, Duplicate, FaultPlan, Inline, Kill, Processes, Reorder, Simulated
 from actors.testing.chaos import explore
-from tests.actorfl.clocks import KINDS
+from tests.actorfl.clocks import TOGETHER
 from tests.faults.runs import carry_out, small
 from tests.faults.tasks import Counting
 from tests.faults.test_kills import fit, killing, slow
@@ -89,7 +89,7 @@ def short(kind: str, **changed: Any) -> Run:
     """Three rounds of a kind, with running statistics in the model."""
     local = SGD(lr=0.1) if kind == "fedsgd" else SGD(lr=0.1, batch=8)
     return small(
-        task=Counting(), topology=Star(5), algorithm=KINDS[kind], local=local, until=Rounds(3),
+        task=Counting(), topology=Star(5), algorithm=TOGETHER[kind], local=local, until=Rounds(3),
         **changed,
     )  # fmt: skip
 
@@ -106,7 +106,7 @@ def inline(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], str]:
     return digest
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", TOGETHER)
 def test_each_kind_has_the_same_bits_inline_and_simulated(
     kind: str, inline: Callable[[str], str], tmp_path: Path
 ) -> None:
@@ -115,10 +115,10 @@ def test_each_kind_has_the_same_bits_inline_and_simulated(
 
 
 def test_no_two_kinds_have_the_same_bits(inline: Callable[[str], str]) -> None:
-    found = {kind: inline(kind) for kind in KINDS}
+    found = {kind: inline(kind) for kind in TOGETHER}
     # Ditto learns the shared model as FedAvg does; what it adds stays at the workers.
     assert found.pop("ditto") == found["fedavg"]
-    assert len(set(found.values())) == len(KINDS) - 1
+    assert len(set(found.values())) == len(TOGETHER) - 1
 
 
 @pytest.mark.parametrize("kind", ["krum", "multi-krum", "geometric-median"])
