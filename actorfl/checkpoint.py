@@ -71,10 +71,10 @@ class Header(msgspec.Struct, frozen=True, array_like=True):
         metrics: of the last version evaluated.
         numerics: fingerprint of the first worker, which the others are compared with.
         unpromised: why the bits of the run are not promised, by worker.
-        updates: parts that were merged in closed rounds.
+        updates: parts that were taken or refused in closed rounds.
         durations: seconds of the last closed rounds, for a deadline that adapts to them.
         flow: of a run without a barrier; None of others.
-        merged: the last clock that a worker's part is in, where rounds may close without some.
+        missed: the first clock whose part was not taken, of workers whose last one was not.
     """
 
     identity: str
@@ -93,7 +93,7 @@ class Header(msgspec.Struct, frozen=True, array_like=True):
     updates: int = 0
     durations: tuple[float, ...] = ()
     flow: FlowHeader | None = None
-    merged: dict[str, int] = msgspec.field(default_factory=dict)
+    missed: dict[str, int] = msgspec.field(default_factory=dict)
 
     @property
     def progress(self) -> Progress:

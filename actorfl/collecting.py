@@ -348,8 +348,9 @@ class Collector(Actor):
                 return
         layout = self._layout if name in self._plan.below else None
         go = Go(
-            stamp, not self._final, self._evaluates, self._grid, self._down, self._additive, layout
-        )
+            stamp, not self._final, self._evaluates, self._grid, self._down, self._additive, layout,
+            self._rounds.since(name),
+        )  # fmt: skip
         sent = self._tell(self._workers[name], go)
         if sent is not None:
             self._bytes += self._down.nbytes

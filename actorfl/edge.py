@@ -303,7 +303,7 @@ class Edge(Collector):
                 "keeps none; use it at the innermost level"
             )
         if self._additive_above:
-            terms = differences(terms, above.models, start)
+            terms = differences(terms, above.models, start, self._layout)
         return terms.stated(
             worker=self._name, clock=self._clock, examples=self._rounds.total,
             layout=self._layout, integers=self._state.buffers,

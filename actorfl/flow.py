@@ -69,11 +69,16 @@ class Flow(Roster):
         return Verdict.FOLD
 
     def settled(self, workers: Iterable[str]) -> None:
-        """The parts of these workers were taken or refused: their next clocks are open to them."""
+        """The parts of these workers were taken: their next clocks are open to them."""
         for worker in workers:
-            self.clocks[worker] += 1
-            self.updates += 1
-            self.arrived.discard(worker)
+            self.took(worker, self.clocks[worker])
+            self.ended(worker)
+
+    def ended(self, worker: str) -> None:
+        """The clock of a worker is over, whether its part was taken or refused."""
+        self.clocks[worker] += 1
+        self.updates += 1
+        self.arrived.discard(worker)
 
     def open(self, clock: int) -> tuple[str, ...]:
         """Open a version.

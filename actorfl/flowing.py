@@ -107,7 +107,8 @@ class Flowing(Keeper):
         self, flow: Flow, worker: str, stamp: Stamp, me: ActorRef, refusal: Refusal
     ) -> None:
         """Refuse a part: its clock is over, which must be durable before the worker hears of it."""
-        flow.settled([worker])
+        flow.passed(worker, stamp.clock)
+        flow.ended(worker)
         await self._save(finished=False)
         self._witness("ends", worker, clock=stamp.clock)
         self._refuse(worker, stamp, me, refusal)
@@ -156,12 +157,15 @@ class Flowing(Keeper):
     async def _refill(self, flow: Flow, buffer: BufferFile) -> None:
         """Take up the parts that were acknowledged, and are in no version yet."""
         for part in await buffer.load():
+            if part.clock != flow.clock_of(part.worker):
+                continue  # the one before it was torn by a power cut, and both are made again
             label = self._label(part)
             try:
                 self._merge(part.worker, self._labelled(part, label))
             except Refusal as refusal:  # it was taken once, on the same model
                 raise ValueError(f"a part that was kept cannot be added: {refusal}") from refusal
-            flow.settled([part.worker])
+            flow.took(part.worker, part.clock)
+            flow.ended(part.worker)
             self._held.append(_Held(label, part, None))
 
     def _flow_header(self, flow: Flow) -> FlowHeader:
@@ -194,11 +198,12 @@ class Flowing(Keeper):
             elif not self._evaluates and not self._waits_for_evaluation:
                 await self._finish()
             return
-        while self._held and not self._final and self._full():
+        # What is in a buffer counts as taken, also where it is what reached the end.
+        while self._held and self._full() and (self._buffer is not None or not self._final):
             if self._crosses(flow) and self._waits_for_evaluation:
                 return  # its answer comes back here
             await self._merge_held(flow)
-            while self._queue and not self._full():
+            while self._queue and not self._full() and not self._final:
                 await self._add(flow, *self._queue.popleft())
         if self._final:
             # Less than a round's worth; or one in which all was refused, so that nothing moved.

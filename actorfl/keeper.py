@@ -33,7 +33,6 @@ from actorfl.protocol import (
     unpack,
 )
 from actorfl.roster import Phase
-from actorfl.rounds import Rounds
 from actorfl.until import Progress
 from actorfl.window import Window
 from actors import ActorRef, Message, Snapshots
@@ -133,8 +132,7 @@ class Keeper(Collector):
             self._rounds.updates = header.flow.updates
             self._window = header.flow.window
             self._kept = header.flow.kept
-        if isinstance(self._rounds, Rounds):
-            self._rounds.merged_in = dict(header.merged)
+        self._rounds.missed = dict(header.missed)
 
     async def _gathered(self) -> None:
         """The roster is complete: begin, if the model is there."""
@@ -330,7 +328,7 @@ class Keeper(Collector):
             updates=self._updates,
             durations=self._durations,
             flow=self._flow_header(rounds) if isinstance(rounds, Flow) else None,
-            merged=dict(rounds.merged_in) if isinstance(rounds, Rounds) else {},
+            missed=dict(rounds.missed),
         )
         await checkpoint.save(self._snapshots, header, self._state)
 

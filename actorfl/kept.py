@@ -39,7 +39,7 @@ class Kept:
         known = [of for of in self._states if of <= clock]
         return self._states[max(known)] if known else {}
 
-    async def save(self, clock: int, state: Mine) -> None:
+    async def save(self, clock: int, state: Mine, since: int | None = None) -> None:
         """Make the state from which a clock starts durable; it survives a kill when this returns.
 
         One that later ones have replaced stays as it is: what comes late must not throw them away.
@@ -47,6 +47,8 @@ class Kept:
         Args:
             clock: the clock that starts from it.
             state: arrays, which are copied, and scalars by name.
+            since: the clock from whose state it was made; those in between, whose parts were not
+                taken, are forgotten. None: the clock before.
 
         Raises:
             StorageError: the storage refused.
@@ -54,7 +56,8 @@ class Kept:
         """
         if clock < max(self._states, default=-1):
             return
-        previous = [of for of in self._states if of < clock]
+        upto = clock - 1 if since is None else since
+        previous = [of for of in self._states if of <= upto]
         states = {of: self._states[of] for of in sorted(previous)[-1:]} | {clock: state}
         arrays = {
             f"{of}/{name}": value
@@ -72,14 +75,20 @@ class Kept:
         # Taken from the copy: a view of what came down would hold its landing buffer for ever.
         self._states = _states(scalars, packed)
 
-    async def take_back(self, clock: int) -> None:
-        """Let the next clock start from the state before this one, whose part was not taken.
+    async def take_back(self, since: int, clock: int) -> None:
+        """Let a clock start from the state of an earlier one: no part since then was taken.
+
+        Nothing is written where no state was left since then.
+
+        Args:
+            since: the earlier clock.
+            clock: that starts now.
 
         Raises:
             StorageError: the storage refused.
         """
-        if clock + 1 in self._states:
-            await self.save(clock + 1, self.before(clock))
+        if any(since < of <= clock for of in self._states):
+            await self.save(clock, self.before(since), since)
 
     async def restore(self, upto: int | None = None) -> None:
         """Take up the newest states that were saved.

@@ -80,6 +80,8 @@ class Go(Message[None]):
         additive: whether what goes up are differences from this model, where others would be
             models: so an update fits whatever the model has become meanwhile.
         layout: of the model, for an aggregator, which cannot build it.
+        since: the clock from whose state, of what an algorithm keeps at the worker, this one
+            starts: an earlier one where its parts since then were not taken. None: from its own.
     """
 
     stamp: Stamp
@@ -89,6 +91,7 @@ class Go(Message[None]):
     weights: Weights
     additive: bool = False
     layout: Layout | None = None
+    since: int | None = None
 
 
 class Wait(Message[None]):

@@ -8,6 +8,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from actorfl.sync import Sync
+from actorfl.until import MOST
 
 
 class Answer(enum.Enum):
@@ -53,6 +54,8 @@ class Roster(ABC):
         incarnations: the latest one heard of, by worker.
         arrived: whose part of what is open is in.
         refused: whose part was refused since the last row, and why.
+        missed: the first of its clocks whose parts were not taken, by worker, where its last one
+            was not: what an algorithm keeps at it goes on from there.
         waiting: who has asked and was told to wait; told when it may go on.
         dropped: messages that changed nothing, by reason.
         phase: see ``Phase``.
@@ -66,6 +69,7 @@ class Roster(ABC):
     incarnations: dict[str, int] = field(default_factory=dict)
     arrived: set[str] = field(default_factory=set)
     refused: dict[str, str] = field(default_factory=dict)
+    missed: dict[str, int] = field(default_factory=dict)
     waiting: set[str] = field(default_factory=set)
     dropped: Counter[str] = field(default_factory=Counter)
     phase: Phase = Phase.GATHERING
@@ -78,6 +82,22 @@ class Roster(ABC):
     @abstractmethod
     def clock_of(self, worker: str) -> int:
         """The clock that a worker computes next."""
+
+    def since(self, worker: str) -> int:
+        """The clock from whose state a worker starts its next one.
+
+        It is another than the next where the parts of those between were not taken.
+        """
+        return min(self.missed.get(worker, MOST), self.clock_of(worker))
+
+    def took(self, worker: str, clock: int) -> None:
+        """A worker's part of a clock was taken."""
+        if self.missed.get(worker, MOST) <= clock:
+            del self.missed[worker]
+
+    def passed(self, worker: str, clock: int) -> None:
+        """A clock is over without the part of a worker."""
+        self.missed.setdefault(worker, clock)
 
     @abstractmethod
     def ready(self, worker: str, incarnation: int, examples: int) -> Answer:

@@ -14,12 +14,9 @@ class Rounds(Roster):
 
     Attributes:
         asked: who was told of the open clock, or heard of since it was opened.
-        merged_in: the last clock that each worker's part is in, where clocks may close without
-            some; else empty.
     """
 
     asked: set[str] = field(default_factory=set)
-    merged_in: dict[str, int] = field(default_factory=dict)
 
     def clock_of(self, worker: str) -> int:
         """The clock that a worker computes next."""
@@ -43,7 +40,7 @@ class Rounds(Roster):
             return known
         self.asked.add(worker)
         if clock < self.clock or self.phase is Phase.FINISHED:
-            missed = self.sync.partial and self.merged_in.get(worker, -1) < clock < self.clock
+            missed = self.sync.partial and self.since(worker) <= clock < self.clock
             return self._drop(Verdict.LATE if missed else Verdict.AGAIN, "late")
         if clock > self.clock or version != clock or self.phase is Phase.GATHERING:
             return self._drop(Verdict.EARLY, "early")
@@ -80,9 +77,12 @@ class Rounds(Roster):
         return self.phase is Phase.OPEN and self.sync.closes(here, self._expected, now, durations)
 
     def merged(self) -> None:
-        """The parts that are in the open clock are merged."""
-        if self.sync.partial:
-            self.merged_in.update(dict.fromkeys(self.arrived, self.clock))
+        """The parts that are in the open clock are merged, and others no longer can be."""
+        for name in self.roster:
+            if name in self.arrived:
+                self.took(name, self.clock)
+            else:
+                self.passed(name, self.clock)
 
     def absent(self) -> dict[str, str]:
         """Who is not in the open clock, in the order of the roster, and why.

@@ -166,7 +166,7 @@ def step(run: Run, task: Task, worker: str, data: Data, given: Given) -> Made:
         seed_everything(seed_for(run.seed, worker, clock, training.FIT))
     terms, after = algorithm.up(replace(context, weights=result.vector, steps=result.steps), mine)
     if given.additive:
-        terms = differences(terms, algorithm.models, start, layout)
+        terms = differences(terms, algorithm.models, start, split.shared)
     terms = terms.stated(
         worker=worker, clock=clock, examples=result.examples, layout=split.shared,
         integers=result.buffers,

@@ -30,8 +30,13 @@ class Stepping(Generic[P]):
         self.held = False
         self._kept: OrderedDict[tuple[int, int], P] = OrderedDict()
 
-    def go(self, clock: int, version: int) -> P | None:
+    def go(self, clock: int, version: int, *, any_version: bool = False) -> P | None:
         """The aggregator says: this clock, this version.
+
+        Args:
+            clock: which.
+            version: of the model.
+            any_version: whether what was computed for the clock from another version does, too.
 
         Returns:
             What was computed for it before, to be put again; None: compute it.
@@ -39,6 +44,8 @@ class Stepping(Generic[P]):
         self.clock = clock
         self.held = False
         kept = self._kept.get((clock, version))
+        if kept is None and any_version:
+            kept = next((self._kept[at] for at in self._kept if at[0] == clock), None)
         self.putting = kept
         return kept
 

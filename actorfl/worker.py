@@ -97,7 +97,11 @@ class Worker(Actor):
             self._heard_in = stamp.clock
         elif stamp.clock > self._heard_in:
             self._fingerprint = None
-        again = self._steps.go(stamp.clock, stamp.version)
+        # What a clock leaves here must be what its part says; so it is computed once, where any
+        # version will do.
+        again = self._steps.go(
+            stamp.clock, stamp.version, any_version=message.additive and message.train
+        )
         if again is not None:
             self._put(again)
             return
@@ -110,10 +114,9 @@ class Worker(Actor):
         if message.stamp.run == self._identity and self._steps.settled(message.stamp.clock):
             self._ask()
 
-    async def refused(self, message: Refused) -> None:
-        """My part is not taken: the clock goes on without me, and left nothing here."""
+    def refused(self, message: Refused) -> None:
+        """My part is not taken: the clock goes on without me."""
         if message.stamp.run == self._identity and self._steps.settled(message.stamp.clock):
-            await self._kept.take_back(message.stamp.clock)
             self._ask()
 
     def wait(self, message: Wait) -> None:
@@ -168,9 +171,11 @@ class Worker(Actor):
     async def _compute(self, go: Go) -> Put:
         stamp = go.stamp
         self.publish("fit", worker=self._name, clock=stamp.clock, version=stamp.version)
+        since = stamp.clock if go.since is None else min(go.since, stamp.clock)
+        if go.train:
+            await self._kept.take_back(since, stamp.clock)
         given = Given(
-            stamp.clock, go.train, go.evaluate, go.weights, self._kept.before(stamp.clock),
-            go.additive,
+            stamp.clock, go.train, go.evaluate, go.weights, self._kept.before(since), go.additive,
         )  # fmt: skip
         assert self._data is not None
         seed = step.step_seed(self._run, self._name, stamp.clock)
@@ -181,15 +186,15 @@ class Worker(Actor):
             self.publish(COMPUTED, worker=self._name, clock=stamp.clock, **hashes)
         if go.train and (given.mine or made.mine):
             # Durable before the terms leave: a repeated request for this clock starts from `mine`.
-            await self._keep(stamp.clock, made.mine)
+            await self._keep(stamp.clock, made.mine, since)
         return Put(
             stamp, self._name, self._incarnation, made.metrics, made.loss, made.header,
             made.weights, self.ref,
         )  # fmt: skip
 
-    async def _keep(self, clock: int, after: Mine) -> None:
-        """Make the state durable that a clock has left."""
-        await self._kept.save(clock + 1, after)
+    async def _keep(self, clock: int, after: Mine, since: int) -> None:
+        """Make the state durable that a clock has left, which went on from that of another."""
+        await self._kept.save(clock + 1, after, since)
         crash_point("worker.saved", clock)
 
     def _step(self, given: Given) -> tuple[Made, dict[str, Any]]:

@@ -168,3 +168,17 @@ def test_whatever_is_put_each_clock_of_each_worker_is_taken_once_and_in_order(
         assert clocks == list(range(flow.clock_of(worker)))
     assert flow.updates == flow.clock == sum(flow.clocks.values())
     assert flow.held <= len(ROSTER)
+
+
+def test_a_worker_goes_on_from_the_state_before_its_parts_that_were_refused() -> None:
+    flow = opened()
+    ended(flow, "a")
+    for _ in range(2):
+        flow.passed("a", flow.clock_of("a"))
+        flow.ended("a")
+        assert (flow.since("a"), flow.since("b")) == (1, 0)
+    # A part of the buffer that was taken before them, and is read back.
+    flow.took("a", 0)
+    assert (flow.clock_of("a"), flow.since("a")) == (3, 1)
+    ended(flow, "a")
+    assert flow.since("a") == flow.clock_of("a") == 4

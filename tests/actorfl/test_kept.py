@@ -110,3 +110,34 @@ async def test_a_clock_that_is_asked_for_late_throws_away_no_later_state() -> No
         await worker.save(late, {"count": late})
     assert [worker.before(clock) for clock in (3, 4)] == [{"count": 3}, {"count": 4}]
     assert storage.disk == files
+
+
+async def test_a_clock_whose_part_was_not_taken_leaves_nothing_whatever_is_killed() -> None:
+    """Clock 1 was taken, 2 and 4 were not, and between them others went by."""
+    storage = MemoryStorage()
+    ours = kept(storage)
+    await ours.save(2, {"n": 1})
+    for number, clock in enumerate((2, 4, 9)):
+        await ours.take_back(2, clock)
+        for killed in (number == 0, number == 2):
+            assert ours.before(2) == ours.before(clock) == {"n": 1}
+            if killed:
+                ours = kept(storage, clock + 2)
+                await ours.restore()
+        await ours.save(clock + 1, {"n": 100 + clock}, since=2)
+        assert (ours.before(2), ours.before(clock + 1)) == ({"n": 1}, {"n": 100 + clock})
+    # Its part of clock 9 was taken: on from there.
+    await ours.take_back(10, 10)
+    assert ours.before(10) == {"n": 109}
+
+
+async def test_before_its_first_part_is_taken_a_worker_starts_from_nothing() -> None:
+    storage = MemoryStorage()
+    ours = kept(storage)
+    await ours.save(1, {"n": 1})
+    await ours.take_back(0, 1)
+    assert ours.before(0) == ours.before(1) == {}
+    files = dict(storage.disk)
+    await ours.take_back(1, 1)
+    await ours.take_back(0, 0)
+    assert storage.disk == files

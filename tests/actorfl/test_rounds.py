@@ -10,13 +10,13 @@ from hypothesis import strategies as st
 
 from actorfl.roster import Answer, Phase, Verdict
 from actorfl.rounds import Rounds
-from actorfl.sync import BSP
+from actorfl.sync import BSP, Quorum, Sync
 
 ROSTER = ("a", "b", "c")
 
 
-def opened(clock: int = 3) -> Rounds:
-    rounds = Rounds(ROSTER, BSP(), clock)
+def opened(clock: int = 3, sync: Sync | None = None) -> Rounds:
+    rounds = Rounds(ROSTER, sync or BSP(), clock)
     for name in ROSTER:
         rounds.ready(name, 1, 10)
     rounds.open(clock)
@@ -127,3 +127,74 @@ def test_whatever_is_put_a_clock_takes_each_worker_at_most_once(
     assert len(folded) == len(set(folded))
     assert len(puts) == len(folded) + sum(rounds.dropped.values())
     assert rounds.complete() == (set(folded) == set(ROSTER))
+
+
+# -- clocks that close without some ----------------------------------------------------------------
+
+
+def test_who_is_not_in_a_clock_knew_of_it_or_was_not_heard_of() -> None:
+    rounds = opened(3, Quorum(0.6))
+    rounds.arrived.update("ab")
+    rounds.merged()
+    assert rounds.absent() == {"c": "late"}
+    assert rounds.ready("a", 1, 10) is Answer.WAIT
+    rounds.open(4)
+    assert rounds.absent() == {"a": "late", "b": "silent", "c": "silent"}
+    rounds.ready("b", 1, 10)
+    rounds.refused["c"] = "non-finite"
+    assert rounds.absent() == {"a": "late", "b": "late"}
+    rounds.arrived.update("ab")
+    assert rounds.absent() == {}
+
+
+def test_whoever_puts_what_has_closed_without_it_is_told_so_and_whose_is_in_is_not() -> None:
+    rounds = opened(3, Quorum(0.6))
+    rounds.arrived.update("ab")
+    rounds.phase = Phase.CLOSING
+    assert rounds.put("c", 1, 3, 3) is Verdict.LATE
+    assert rounds.put("a", 1, 3, 3) is Verdict.AGAIN
+    rounds.merged()
+    rounds.open(4)
+    assert [rounds.put(name, 1, 3, 3) for name in ROSTER] == [
+        Verdict.AGAIN, Verdict.AGAIN, Verdict.LATE,
+    ]  # fmt: skip
+    assert rounds.dropped == Counter(late=4, duplicate=1)
+    # The clock before it was taken, and its acknowledgement may have been lost.
+    assert rounds.put("c", 1, 2, 2) is Verdict.AGAIN
+    assert rounds.put("c", 1, 4, 4) is Verdict.FOLD
+
+
+def test_under_bsp_nobody_is_ever_late() -> None:
+    rounds = opened(3)
+    rounds.arrived.update("ab")
+    rounds.refused["c"] = "shape"
+    rounds.merged()
+    rounds.open(4)
+    assert {rounds.put(name, 1, 3, 3) for name in ROSTER} == {Verdict.AGAIN}
+
+
+@given(st.lists(st.sets(st.sampled_from(ROSTER)), max_size=8))
+def test_a_worker_goes_on_from_the_state_after_its_last_part_that_was_taken(
+    merged: list[set[str]],
+) -> None:
+    rounds = opened(0, Quorum(0.1))
+    for clock, inside in enumerate(merged):
+        rounds.arrived.update(inside)
+        rounds.merged()
+        rounds.open(clock + 1)
+    for name in ROSTER:
+        last = max((clock for clock, inside in enumerate(merged) if name in inside), default=-1)
+        assert rounds.since(name) == last + 1
+        for clock in range(len(merged)):
+            late = rounds.put(name, 1, clock, clock) is Verdict.LATE
+            assert late == (clock > last)
+
+
+def test_a_quorum_is_complete_with_those_whose_parts_were_refused() -> None:
+    rounds = opened(0, Quorum(0.6, deadline=2.0))
+    rounds.arrived.add("a")
+    assert not rounds.complete(5.0)
+    rounds.refused["b"] = "shape"
+    assert not rounds.complete(1.9)
+    assert rounds.complete(2.0)
+    assert rounds.absent() == {"c": "late"}

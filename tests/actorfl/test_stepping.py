@@ -36,6 +36,16 @@ def test_the_same_clock_from_another_version_is_computed() -> None:
     assert steps.go(4, 3) is None
 
 
+def test_where_any_version_will_do_a_clock_is_computed_once() -> None:
+    """What it leaves at the worker would else not be what its part says."""
+    steps: Stepping[str] = Stepping()
+    steps.computed("part", 4, 4)
+    assert steps.go(4, 7, any_version=True) == "part"
+    assert steps.go(5, 7, any_version=True) is None
+    steps.computed("next", 5, 7)
+    assert steps.go(4, 9, any_version=True) == "part"
+
+
 def test_an_acknowledgement_counts_once_and_only_for_what_is_being_put() -> None:
     steps: Stepping[str] = Stepping()
     assert not steps.settled(0)

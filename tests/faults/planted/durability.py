@@ -70,10 +70,10 @@ class SavesInTwoFiles(Aggregator):
 class SavesLater(Worker):
     """Its part leaves before the state is durable that goes with it."""
 
-    _unsaved: tuple[int, Mine] | None = None
+    _unsaved: tuple[int, Mine, int] | None = None
 
-    async def _keep(self, clock: int, after: Mine) -> None:
-        self._unsaved = clock, after
+    async def _keep(self, clock: int, after: Mine, since: int) -> None:
+        self._unsaved = clock, after, since
 
     async def go(self, message: Go) -> None:
         unsaved, self._unsaved = self._unsaved, None
