@@ -52,6 +52,8 @@ class Tree(Centred):
     ) -> None:
         if (levels is None) == (not counts):
             raise MissingKey("levels", "Tree", "(such as root=1, edge=4, worker=8)")
+        if levels is not None and not isinstance(levels, Iterable):
+            raise WrongType("levels of Tree", "pairs of a name and a number", levels)
         given = counts.items() if levels is None else [_pair(each) for each in levels]
         object.__setattr__(self, "levels", tuple((name, count) for name, count in given))
         object.__setattr__(self, "named", tuple(named))
@@ -83,9 +85,13 @@ class Tree(Centred):
                     len(self.named),
                 )
             check_names(self.named, "named of Tree")
-            both = set(_all(self.root)) & set(self.named)
-            if both:
-                raise WrongValue("named of Tree", "other than those of aggregators", min(both))
+        # One name, one actor or supervisor: w0 is a worker, unless a level is called w.
+        taken = {name for name, _ in self.levels[1:-1]}
+        for name in (*_all(self.root), *self.names):
+            if name in taken:
+                what = "what the levels and workers of Tree are called"
+                raise WrongValue(what, "such that no two nodes have one name", name)
+            taken.add(name)
 
     @property
     def names(self) -> tuple[str, ...]:

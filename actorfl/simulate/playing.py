@@ -24,7 +24,8 @@ from actorfl.simulate.fleet import Fleet
 from actorfl.simulate.measuring import Curve, Meter, Staleness
 from actorfl.simulate.settings import Simulate
 from actorfl.stopping import Stopping
-from actorfl.topology import Star
+from actorfl.topology import Star, Topology
+from actorfl.tree import Tree
 from actorfl.witness import Act, witnessed_by
 from actors import ActorSystem, Custom, Event, Simulated
 from actors.events import NodeStarted
@@ -106,12 +107,27 @@ def sized(run: Run, nodes: int | None) -> Run:
     """
     if nodes is None or len(run.topology.names) == nodes:
         return run
-    if not isinstance(run.topology, Star) or run.topology.named:
+    topology = run.topology
+    if not isinstance(topology, (Star, Tree)) or topology.named:
         raise Misfit(
-            f"the topology names its {len(run.topology.names)} workers, so there cannot be {nodes} "
+            f"the topology names its {len(topology.names)} workers, so there cannot be {nodes} "
             "nodes; leave --nodes out, or name none"
         )
-    return dataclasses.replace(run, topology=Star(nodes))
+    return dataclasses.replace(run, topology=_with(topology, nodes))
+
+
+def _with(topology: Star | Tree, workers: int) -> Topology:
+    """With so many workers; the aggregators of a tree stay as many as they are."""
+    if isinstance(topology, Star):
+        return Star(workers)
+    *between, (last, _) = topology.levels
+    level, least = between[-1]
+    if workers < least:
+        raise Misfit(
+            f"each of the {least} aggregators of level `{level}` needs a worker, so there cannot "
+            f"be {workers} nodes; give --nodes {least} or more"
+        )
+    return Tree([*between, (last, workers)])
 
 
 @dataclass
