@@ -226,6 +226,7 @@ class Edge(Collector):
         assert isinstance(self._rounds, Rounds)
         rounds = self._rounds
         crash_point("edge.merged", rounds.clock)
+        rounds.merged()
         if self._sends_updates and self._trains:
             self._close(rounds)
             self._refused_below.update(rounds.refused)
@@ -338,6 +339,8 @@ class Edge(Collector):
     def retry(self, message: _Retry) -> None:
         """Say again what was not answered; never while a sum is on its way."""
         if self._too_narrow is not None:
+            # Whoever was restarted above does not know me yet, or its wider grid was lost.
+            self._ask()
             self._say_too_narrow()
         elif self._steps.putting is not None and not self._steps.held:
             self._put(self._steps.putting)
