@@ -122,7 +122,7 @@ def test_what_the_file_leaves_out_is_written_out_resolved(folder: Path) -> None:
         "depth": 2,
         "rates": [0.1, 0.2],
     }
-    assert resolved["sync"] == {"kind": "bsp"}
+    assert resolved["sync"] == {"kind": "bsp", "rounds": 1}
     assert "partition" not in resolved
     assert resolved["until"] == {"rounds": 4}
     assert resolved["supervision"]["intensity"] == 3

@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from actorfl import FedAvg
+from actorfl import FedAvg, Star
 from actorfl.errors import CodeImportError, TaskImportError
 from actorfl.plan import Plan, plan_of
 from actorfl.runtext import RunText
@@ -32,7 +32,7 @@ def test_a_task_whose_file_is_another_one_is_refused_by_its_name() -> None:
 
 
 def test_an_aggregator_refuses_an_algorithm_whose_file_is_another_one() -> None:
-    text = plan_of(small(algorithm=Tally()), "me", "nowhere")
+    text = plan_of(small(algorithm=Tally()), "me", "nowhere", Star(1).root)
     assert isinstance(Plan.read(text).algorithm, Tally)
     text = msgspec.structs.replace(text, code=changed(text.code, "algorithm"))
     with pytest.raises(CodeImportError, match=r"algorithm Tally: .* is not what the run was"):
