@@ -10,22 +10,12 @@ import weakref
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from transports.weights import aligned_empty
 
-
-class _Memory(np.ndarray[tuple[int], np.dtype[np.uint8]]):
-    """A buffer.
-
-    Two subclasses, because numpy lets a view of a view skip to the lowest array of its own type: a
-    plain array made from a lease would hold the buffer and not the lease.
-    """
-
-
-class _Lease(np.ndarray[tuple[int], np.dtype[np.uint8]]):
-    """The object whose end means that no view of a buffer is left."""
+if TYPE_CHECKING:
+    from transports.memory import Lease, Memory
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,8 +91,8 @@ class LandingPool:
             )
         self.buffers = buffers
         self.max_bytes = max_bytes
-        self._free: list[_Memory] = []
-        self._leases: dict[int, tuple[weakref.ref[_Lease], _Memory]] = {}
+        self._free: list[Memory] = []
+        self._leases: dict[int, tuple[weakref.ref[Lease], Memory]] = {}
         # Filled by weak reference callbacks, which come on any thread: an append is atomic.
         self._returned: deque[int] = deque()
         self._waiting: deque[LandingRequest] = deque()
@@ -145,19 +135,21 @@ class LandingPool:
             request.serve(self._lease(request.nbytes))
 
     def _lease(self, nbytes: int) -> memoryview:
+        from transports.memory import Lease, Memory  # and with it numpy, see transports.weights
+
         fitting = [i for i, memory in enumerate(self._free) if memory.nbytes >= nbytes]
         if fitting:
             memory = self._free.pop(min(fitting, key=lambda i: self._free[i].nbytes))
         else:
             if self._free and len(self._free) + len(self._leases) >= self.buffers:
                 self._free.pop(0)
-            memory = aligned_empty(nbytes).view(_Memory)
+            memory = aligned_empty(nbytes).view(Memory)
             self._allocated += 1
-        lease = memory.view(_Lease)
+        lease = memory.view(Lease)
         self._landed += 1
         number = self._landed
 
-        def give_back(_: weakref.ref[_Lease]) -> None:
+        def give_back(_: weakref.ref[Lease]) -> None:
             self._returned.append(number)
             if self._waiting and self._wake is not None:
                 self._wake()

@@ -94,3 +94,12 @@ def test_the_door_of_the_package_loads_nothing_else(tmp_path: Path) -> None:
         text=True, timeout=60, check=True,
     )  # fmt: skip
     assert done.stdout == "[]\n"
+
+
+def test_a_node_without_arrays_starts_without_numpy(tmp_path: Path) -> None:
+    look = "import actors.node, actors.serving, actors.spare, sys; print('numpy' in sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", look], cwd=tmp_path, env=ENVIRONMENT, capture_output=True,
+        text=True, timeout=60, check=True,
+    )  # fmt: skip
+    assert done.stdout == "False\n"

@@ -19,7 +19,7 @@ from tests.faults.runs import alive, events, pids, rows
 
 pytestmark = pytest.mark.timeout(180)
 
-ROUNDS = 30
+ROUNDS = 20
 CONFIG = f"""
 seed = 3
 name = "small"
@@ -178,6 +178,14 @@ def test_a_run_that_is_under_way_is_not_resumed_a_second_time(tmp_path: Path) ->
     process.communicate()
 
 
+@pytest.fixture(scope="module")
+def of_one_round(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where a run of one round was carried out; to be copied."""
+    folder = tmp_path_factory.mktemp("one-round")
+    finish(folder, "--set", "until.rounds=1")
+    return folder
+
+
 def refused(cwd: Path, *options: str, before: str = "") -> tuple[int, str]:
     """Exit code and last line of a run that cannot go on."""
     process = launch(cwd, *options, before=before)
@@ -199,9 +207,9 @@ def test_a_full_disk_ends_the_run_with_one_sentence(deploy: str, tmp_path: Path)
 
 
 def test_a_snapshot_folder_that_cannot_be_written_ends_the_run_with_one_sentence(
-    tmp_path: Path,
+    of_one_round: Path, tmp_path: Path
 ) -> None:
-    finish(tmp_path, "--set", "until.rounds=1")
+    shutil.copytree(of_one_round, tmp_path, dirs_exist_ok=True)
     snapshots = tmp_path / "runs" / "small-1" / "snapshots"
     shutil.rmtree(snapshots)
     snapshots.write_text("not a folder")
@@ -211,8 +219,10 @@ def test_a_snapshot_folder_that_cannot_be_written_ends_the_run_with_one_sentence
     assert "a file stands where a folder is needed" in sentence
 
 
-def test_a_damaged_count_of_starts_is_refused_before_anything_starts(tmp_path: Path) -> None:
-    finish(tmp_path, "--set", "until.rounds=1")
+def test_a_damaged_count_of_starts_is_refused_before_anything_starts(
+    of_one_round: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(of_one_round, tmp_path, dirs_exist_ok=True)
     (tmp_path / "runs" / "small-1" / "starts.json").write_text('{"identity": 1')
     code, sentence = refused(tmp_path, "--resume", "--set", "until.rounds=1")
     assert code == 20

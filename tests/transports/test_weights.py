@@ -10,9 +10,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from transports.errors import LayoutError, WeightsReleased
-from transports.weights import DTYPES, TensorSpec, Weights, check_layout, layout_nbytes
+from transports.weights import (
+    ITEM_SIZES,
+    TensorSpec,
+    Weights,
+    check_layout,
+    dtype_of,
+    layout_nbytes,
+)
 
-NUMPY_DTYPES = [name for name in DTYPES if name != "bfloat16"]
+NUMPY_DTYPES = [name for name in ITEM_SIZES if name != "bfloat16"]
 
 names = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=20)
 any_array = hnp.arrays(
@@ -191,7 +198,7 @@ def test_too_many_arrays_are_refused() -> None:
         st.builds(
             TensorSpec,
             st.sampled_from(["a", "b", "c", "d"]),
-            st.sampled_from(list(DTYPES)),
+            st.sampled_from(list(ITEM_SIZES)),
             st.lists(st.integers(-2, 2**70), max_size=4).map(tuple),
             st.integers(-64, 2**70) | st.sampled_from([0, 64, 128]),
         ),
@@ -209,4 +216,4 @@ def test_whatever_passes_the_check_can_be_read_within_the_buffer(
     assert taken <= nbytes
     weights = Weights(tuple(layout), memoryview(bytes(taken)))
     for spec in layout:
-        assert weights[spec.name].nbytes == math.prod(spec.shape) * DTYPES[spec.dtype].itemsize
+        assert weights[spec.name].nbytes == math.prod(spec.shape) * dtype_of(spec.dtype).itemsize
