@@ -325,7 +325,7 @@ class Run:
         )
 
     def sync_at(self, level: str) -> Sync:
-        """The policy of a level of aggregators; of inner ones BSP if there is one for all."""
+        """The policy of a level of aggregators."""
         return dict(self.sync_of).get(level, self.sync)
 
     def algorithm_at(self, level: str) -> Algorithm:

@@ -226,7 +226,7 @@ def test_an_unknown_key_that_was_set_is_refused_with_its_slot_and_the_nearest(
         ("topology.kind=sta", "topology", "did you mean `star`?"),
         ("algorithm=fedavgg", "algorithm", "did you mean `fedavg`?"),
         ("task=digit", "task", "did you mean `digits`?"),
-        ("sync=zzz", "sync", "known here: `bsp`, `file.py:Class`, `module:Class`"),
+        ("sync=zzz", "sync", "known here: `asp`, `bsp`, `buffered`"),
     ],
 )
 def test_an_unknown_kind_is_refused_with_the_nearest(
@@ -264,7 +264,7 @@ def test_a_value_of_the_wrong_type_names_its_path_what_was_expected_and_what_it_
     ("setting", "sentence"),
     [
         ("topology.workers=0", "workers of Star must be from 1 to 65536, got 0"),
-        ("until.rounds=0", "rounds must be from 1 to 1000000000, got 0"),
+        ("until.rounds=0", "`rounds` of Rounds must be from 1 to 1000000000, got 0"),
         ("local.lr=-1", "lr"),
         ("validate=1.0", "`validate` of Run must be at least 0 and below 1, got 1.0"),
         ("seed=-1", "`seed` of Run must be from 0"),

@@ -155,8 +155,11 @@ def test_what_cannot_be_added_up_on_the_way_or_has_no_rounds_is_refused_on_trees
     assert run(Tree(root=1, worker=5), algorithm=Median())  # nobody adds up on the way
     for sync in (SSP(1), ASP(), Buffered(2)):
         name = type(sync).__name__
-        with pytest.raises(Misfit, match=rf"{name} .*use it with Star, or BSP with Tree"):
+        with pytest.raises(
+            Misfit, match=rf"{name} is for the root of a Tree, not for its level `ed"
+        ):
             run(deep, sync=sync, algorithm=FedAvg())
+        assert run(deep, sync={"root": sync, "edge": BSP()}, algorithm=FedAvg())
     assert run(deep, sync=BSP())
 
 

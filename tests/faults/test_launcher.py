@@ -19,7 +19,7 @@ from tests.faults.runs import alive, events, pids, rows
 
 pytestmark = pytest.mark.timeout(180)
 
-ROUNDS = 20
+ROUNDS = 30
 CONFIG = f"""
 seed = 3
 name = "small"
