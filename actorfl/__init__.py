@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from actorfl.run import Run
     from actorfl.supervision import Supervision
     from actorfl.sweep import Sweep, Swept
+    from actorfl.switch import Switch
     from actorfl.sync import ASP, BSP, SSP, Buffered, Quorum, Sync
     from actorfl.task import Batch, Dataset, Task, Who
     from actorfl.terms import Sum, Terms
@@ -141,6 +142,7 @@ _HOMES = {
     "Supervision": "actorfl.supervision",
     "Sweep": "actorfl.sweep",
     "Swept": "actorfl.sweep",
+    "Switch": "actorfl.switch",
     "Sync": "actorfl.sync",
     "Task": "actorfl.task",
     "Terms": "actorfl.terms",
@@ -220,6 +222,7 @@ __all__ = [
     "Supervision",
     "Sweep",
     "Swept",
+    "Switch",
     "Sync",
     "Task",
     "Terms",

@@ -148,6 +148,7 @@ class Flowing(Keeper):
         for worker, clock in flow.clocks.items():
             self._witness("restored", worker, clock=clock)
         self._have_evaluated(flow)
+        self._choose(flow)
         flow.phase = Phase.OPEN
         if not self._final:
             for name in flow.open(flow.clock):
@@ -218,6 +219,12 @@ class Flowing(Keeper):
         for name in flow.released():
             self._go(name)
 
+    def _choose(self, flow: Flow) -> None:
+        """Let the policy say how far workers may be apart from now on."""
+        before, flow.sync = flow.sync, self._plan.sync.now(self._progress, self._metrics)
+        if flow.sync is not self._plan.sync and flow.sync != before:
+            self.publish("policy", sentence=f"from version {flow.clock} on {flow.sync!r} holds")
+
     def _full(self) -> bool:
         names = [held.part.worker for held in self._held]
         expected = frozenset(self._plan.roster)
@@ -276,6 +283,7 @@ class Flowing(Keeper):
         flow.settled(self._settles())
         flow.clock += 1
         self._held = []
+        self._choose(flow)
         if self._buffer is not None:
             self._kept = self._buffer.next
         if crosses:
@@ -312,6 +320,8 @@ class Flowing(Keeper):
             "staleness": round(window.stale / max(1, window.updates), 6),
             "stalest": window.stalest,
         }
+        if flow.sync is not self._plan.sync:
+            fields["policy"] = repr(flow.sync)
         self._bytes = 0
         self._opened = now
         flow.dropped.clear()

@@ -218,7 +218,7 @@ class RunLog:
             case SupervisorGaveUp():
                 if self.gave_up is None:
                     self.gave_up = event
-            case Custom(kind="refused" | "warning", fields=fields):
+            case Custom(kind="refused" | "warning" | "policy", fields=fields):
                 return str(fields["sentence"])
             case _:
                 pass

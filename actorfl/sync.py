@@ -16,6 +16,7 @@ from typing import Final
 
 from actorfl.errors import WrongValue
 from actorfl.ranges import check_count, check_number
+from actorfl.until import Progress
 
 # Of a bound that is mistyped; nothing that runs comes near it.
 _MOST_CLOCKS = 1_000_000_000
@@ -65,6 +66,10 @@ class Sync(ABC):
         Else each goes on from the newest version, and each update moves the model by itself.
         """
         return True
+
+    def now(self, progress: Progress, metrics: Mapping[str, float | None]) -> Sync:
+        """What admits workers now: itself, unless it is a ``Switch``."""
+        return self
 
     @property
     def partial(self) -> bool:

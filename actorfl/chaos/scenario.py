@@ -19,6 +19,7 @@ from actorfl.execute import running
 from actorfl.memo import Memo, memoised
 from actorfl.roles import USUAL, Roles
 from actorfl.run import Run
+from actorfl.switch import Switch
 from actorfl.sync import SSP, Quorum
 from actorfl.topology import Centred
 from actorfl.until import Rounds
@@ -142,6 +143,8 @@ def _of_policy(run: Run) -> tuple[Callable[[Evidence[Seen]], str | None], ...]:
         return (enough_are_in,)
     if isinstance(sync, SSP):
         return each_clock_follows_the_last, it_is_never_too_far_ahead
+    if isinstance(sync, Switch):
+        return (each_clock_follows_the_last,)
     return each_clock_follows_the_last, nobody_waits
 
 
