@@ -59,6 +59,7 @@ if TYPE_CHECKING:
         Unacknowledged,
     )
     from actors.exits import Exit
+    from actors.exponential import Exponential
     from actors.faults.kinds import (
         Churn,
         Corrupt,
@@ -136,6 +137,7 @@ _HOMES = {
     "Event": "actors.events",
     "EventStream": "actors.events",
     "Exit": "actors.exits",
+    "Exponential": "actors.exponential",
     "Failure": "actors.signals",
     "Fault": "actors.faults.kinds",
     "FaultPlan": "actors.faults.plan",
@@ -248,6 +250,7 @@ __all__ = [
     "Event",
     "EventStream",
     "Exit",
+    "Exponential",
     "Failure",
     "Fault",
     "FaultPlan",

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
 from actors.errors import UsageError
+from actors.exponential import Exponential
 from actors.faults.kinds import Torn
 from actors.faults.plan import FaultPlan
 from actors.names import check_name
@@ -20,9 +21,9 @@ LAN = Net(delay=2e-4, jitter=1e-3, bandwidth=1.25e8)
 
 NO_FAULTS = FaultPlan()
 
-Compute = float | Callable[[str, float | None], float]
-"""Virtual seconds of a job: always as many, or a function of the node's name and the job's size
-(None where that is not known; of a fit it is the examples that it goes through)."""
+Compute = float | Exponential | Callable[[str, float | None], float]
+"""Virtual seconds of a job: always as many, drawn for each, or a function of the node's name and
+the job's size (None where that is not known; of a fit it is the examples that it goes through)."""
 
 _STEPS_OF: Final = 1_000
 """Nodes for which a loop's usual budget of steps is meant; more of them get more."""
@@ -122,8 +123,9 @@ class Simulated:
         seed: decides delays, the order in which nodes take turns, and faults that are drawn.
         net: what the way between two nodes is like, or a function of (from, to) that says it.
         start: virtual seconds that a process takes to come up.
-        compute: virtual seconds that loading data, a fit or an evaluation takes, or a function of
-            the name of the node and the size of the job, see ``Compute``.
+        compute: virtual seconds that loading data, a fit or an evaluation takes, or
+            ``Exponential(mean)``, or a function of the name of the node and the size of the job,
+            see ``Compute``.
         faults: what goes wrong.
         shuffle: whether nodes take turns in an order drawn from the seed.
         spare: processes kept in reserve, 0 to n, see ``Processes``: one that is taken is up at
@@ -146,7 +148,7 @@ class Simulated:
             )
             raise UsageError(msg)
         for name, seconds in (("start", self.start), ("compute", self.compute)):
-            if callable(seconds):
+            if callable(seconds) or isinstance(seconds, Exponential):
                 continue
             if not is_finite(seconds) or seconds < 0:
                 msg = f"Simulated({name}={seconds!r}) is no time; give seconds, at least 0"

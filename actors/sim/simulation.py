@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
@@ -15,9 +15,10 @@ import msgspec
 
 from actors import crashpoints
 from actors.crashpoints import CrashPoint, CrashPointReached, CrashPoints, announcement
-from actors.deploy import Simulated
+from actors.deploy import Compute, Simulated
 from actors.errors import NodeStartFailed, UsageError
 from actors.exits import Exit
+from actors.exponential import Exponential
 from actors.faults.disks import DiskFaults
 from actors.faults.kinds import Partition
 from actors.faults.links import FaultyLinks
@@ -30,7 +31,7 @@ from actors.sim.work import SimWork
 from actors.spare import Spare
 from actors.spawner import Child, ProcessSpec
 from actors.world import World
-from transports import Limits, NodeId, SeededRng
+from transports import Limits, NodeId, Rng, SeededRng
 from transports.sim import NetworkStatistics, SimNetwork, SimNode, Trace
 from transports.sim.owner import OWNER, owned
 
@@ -125,8 +126,7 @@ class Simulation:
             noise = Corruption(plan, name, generation, clock, began, self.counts)
         if plan.disturbs_disks:
             disks = DiskFaults(plan, name, generation, clock, began, self.counts)
-        compute = self.on.compute
-        work = SimWork(partial(compute, name) if callable(compute) else compute)
+        work = SimWork(_seconds(self.on.compute, name, rng))
         self._works.append(work)
         self.islands.there(name)
         return World(
@@ -405,3 +405,10 @@ class SimChild:
 
     def __repr__(self) -> str:
         return f"<SimChild {self.name} pid={self.pid} {self._node.state}>"
+
+
+def _seconds(compute: Compute, name: str, rng: Rng) -> float | Callable[[float | None], float]:
+    """How long the jobs of a node take."""
+    if isinstance(compute, Exponential):
+        return compute.drawn(rng.derive("compute"))
+    return partial(compute, name) if callable(compute) else compute
