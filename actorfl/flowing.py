@@ -237,7 +237,9 @@ class Flowing(Keeper):
     @property
     def _evaluates(self) -> bool:
         if isinstance(self._rounds, Flow) and self._rounds.phase is not Phase.CLOSING:
-            return self._plan.at == "workers" and (self._told + 1) % self._plan.every == 0
+            # Some update of a round's worth was asked for in it or in the one before.
+            due = any((self._told + ahead) % self._plan.every == 0 for ahead in (1, 2))
+            return self._plan.at == "workers" and due
         return super()._evaluates
 
     def _crosses(self, flow: Flow) -> bool:

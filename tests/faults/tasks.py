@@ -112,12 +112,13 @@ class Killing(Blobs):
 
 @dataclass(frozen=True)
 class Broken(FedAvg):
-    """FedAvg, but worker w1 sends what must be refused."""
+    """FedAvg, but one worker sends what must be refused."""
 
     how: str = "nan"
+    who: str = "w1"
 
     def up(self, ctx: Ctx, mine: Mine) -> tuple[Terms, Mine]:
-        if ctx.worker != "w1":
+        if ctx.worker != self.who:
             return super().up(ctx, mine)
         vector = ctx.result.copy()
         if self.how == "nan":
