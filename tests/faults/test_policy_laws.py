@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 from typing import Any
 
 import pytest
 
+from actorfl import ASP, SSP, Buffered, FedAsync, FedAvg, FedBuff, Quorum, Scaffold
+from actorfl.algorithm import Algorithm
 from actorfl.chaos import laws
+from actorfl.chaos.scenario import scenario_of, shortened
+from actorfl.chaos.settings import Chaos
+from actorfl.sync import Sync
 from actorfl.witness import Act
 from actors.testing.chaos import explore
+from tests.faults.runs import small
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -122,37 +127,23 @@ def test_who_has_to_wait_is_told_where_nobody_has_to() -> None:
 
 # -- under chaos -----------------------------------------------------------------------------------
 
-CHAOS = f"""
-task = {{ kind = "{Path(__file__).with_name("tasks.py")}:Blobs" }}
-topology = {{ kind = "star", workers = 4 }}
-algorithm = "ALGORITHM"
-local = {{ kind = "sgd", lr = 0.1, batch = 8, epochs = 1 }}
-until = {{ rounds = 20 }}
-sync = SYNC
 
-[chaos]
-rounds = 2
-"""
-
-
-@pytest.mark.parametrize("seeds", [5, pytest.param(200, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("seeds", [6, pytest.param(200, marks=pytest.mark.slow)])
 @pytest.mark.parametrize(
     ("sync", "algorithm"),
     [
-        ('{ kind = "ssp", staleness = 1 }', "fedavg"),
-        ('"asp"', "fedasync"),
-        ('{ kind = "buffered", k = 2 }', "fedbuff"),
-        ('{ kind = "quorum", fraction = 0.6 }', "fedavg"),
+        (SSP(1), FedAvg()),
+        (ASP(), FedAsync()),
+        (Buffered(2), FedBuff()),
+        (Quorum(0.6), Scaffold()),
     ],
     ids=["ssp", "asp", "buffered", "quorum"],
 )
 def test_no_schedule_of_faults_breaks_what_a_policy_promises(
-    sync: str, algorithm: str, seeds: int, tmp_path: Path
+    sync: Sync, algorithm: Algorithm, seeds: int
 ) -> None:
-    file = tmp_path / "run.toml"
-    file.write_text(CHAOS.replace("SYNC", sync).replace("ALGORITHM", algorithm))
-    report = explore(
-        "actorfl.chaos.scenario:scenario", range(seeds), arguments=(str(file),), jobs=2
-    )
+    chaos = Chaos(rounds=2)
+    scenario = scenario_of(shortened(small(sync=sync, algorithm=algorithm), chaos), chaos)
+    report = explore(scenario, range(10, 10 + seeds))
     assert not report.failed, report.failed[0]
     assert (report.seeds, report.kills > 0) == (seeds, True)
