@@ -123,6 +123,8 @@ class Broken(FedAvg):
         vector = ctx.result.copy()
         if self.how == "nan":
             vector[0] = float("nan")
+        elif self.how == "huge":  # fits a grid that was widened twice
+            vector[0] = 1e5
         elif self.how == "shape":
             vector = vector[:1]
         elif self.how == "key":
@@ -130,6 +132,19 @@ class Broken(FedAvg):
         elif self.how == "weight":
             return Terms(model=Sum(vector, ctx.examples + 1)), mine
         return Terms(model=Sum(vector, ctx.examples)), mine
+
+
+@dataclass(frozen=True)
+class Odd(FedAvg):
+    """FedAvg, but some workers send another sum, and nobody knows before whose is right."""
+
+    odd: str = "w3 w4"
+
+    def up(self, ctx: Ctx, mine: Mine) -> tuple[Terms, Mine]:
+        if ctx.steps == 0:
+            raise ValueError("nothing was trained")
+        name = "other" if ctx.worker in self.odd.split() else "model"
+        return Terms(**{name: Sum(ctx.result, ctx.examples)}), mine
 
 
 @dataclass(frozen=True)
