@@ -204,34 +204,22 @@ def test_any_step_of_a_tree_is_replayed_with_its_bits(tmp_path: Path) -> None:
 
 # -- chaos -----------------------------------------------------------------------------------------
 
-CHAOS = f"""
-task = {{ kind = "{Path(__file__).parent / "tasks.py"}:Blobs" }}
-topology = {{ kind = "tree", levels = [["root", 1], ["region", 2], ["edge", 3], ["worker", 5]] }}
-algorithm = "scaffold"
-local = {{ kind = "sgd", lr = 0.1, batch = 8, epochs = 1 }}
-until = {{ rounds = 2 }}
-name = "small"
-"""
 
-
-def explored(tmp_path: Path, seeds: int) -> None:
-    file = tmp_path / "run.toml"
-    file.write_text(CHAOS)
-    report = explore(
-        "actorfl.chaos.scenario:scenario", range(seeds), arguments=(str(file),), jobs=2
-    )
+def explored(seeds: int) -> None:
+    run, chaos = small(topology=SHAPES["deep"], algorithm=Scaffold()), Chaos(rounds=2)
+    report = explore(scenario_of(shortened(run, chaos), chaos), range(seeds))
     assert not report.failed, report.failed[0]
     assert report.seeds == seeds
 
 
-def test_6_schedules_change_no_bit_of_a_tree_of_three_levels(tmp_path: Path) -> None:
-    explored(tmp_path, 6)
+def test_6_schedules_change_no_bit_of_a_tree_of_three_levels() -> None:
+    explored(6)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
-def test_200_schedules_change_no_bit_of_a_tree_of_three_levels(tmp_path: Path) -> None:
-    explored(tmp_path, 200)
+def test_200_schedules_change_no_bit_of_a_tree_of_three_levels() -> None:
+    explored(200)
 
 
 def test_each_point_of_an_edge_is_drawn_reached_and_survived() -> None:
