@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from actorfl.algorithms.fedsgd import FedSGD
     from actorfl.algorithms.fedyogi import FedYogi
     from actorfl.algorithms.geometricmedian import GeometricMedian
+    from actorfl.algorithms.hierfavg import HierFAVG
     from actorfl.algorithms.krum import Krum
     from actorfl.algorithms.median import Median
     from actorfl.algorithms.multikrum import MultiKrum
@@ -109,6 +110,7 @@ _HOMES = {
     "FedSGD": "actorfl.algorithms.fedsgd",
     "FedYogi": "actorfl.algorithms.fedyogi",
     "GeometricMedian": "actorfl.algorithms.geometricmedian",
+    "HierFAVG": "actorfl.algorithms.hierfavg",
     "Iid": "actorfl.partition",
     "Inline": "actors.deploy",
     "Krum": "actorfl.algorithms.krum",
@@ -191,6 +193,7 @@ __all__ = [
     "FedSGD",
     "FedYogi",
     "GeometricMedian",
+    "HierFAVG",
     "Iid",
     "Inline",
     "Krum",

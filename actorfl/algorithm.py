@@ -216,6 +216,11 @@ class Algorithm:
         return type(self).grad is not Algorithm.grad
 
     @property
+    def edge_rounds(self) -> int | None:
+        """Rounds of an edge in one of the root, if the algorithm says them; None: `sync` does."""
+        return None
+
+    @property
     def keeps_state(self) -> bool:
         """Whether workers keep something between clocks, as far as the class tells."""
         return self.stateful or self.personal or self.keeps_tensors

@@ -233,7 +233,8 @@ class Collector(Actor):
     def _note(self, message: Put) -> None:
         """What is told of the workers below."""
         if message.worker not in self._plan.below:
-            self._worker_metrics[message.worker] = message.metrics
+            if message.metrics:  # of an edge's rounds only the first evaluates
+                self._worker_metrics[message.worker] = message.metrics
             return
         self._bytes += message.bytes
         self._worker_metrics.update(message.metrics_of)

@@ -73,6 +73,7 @@ SLOTS: Mapping[str, Slot] = {
                 "fedsgd": "actorfl.algorithms.fedsgd:FedSGD",
                 "fedavg": "actorfl.algorithms.fedavg:FedAvg",
                 "fedavgm": "actorfl.algorithms.fedavgm:FedAvgM",
+                "hierfavg": "actorfl.algorithms.hierfavg:HierFAVG",
                 "fedprox": "actorfl.algorithms.fedprox:FedProx",
                 "fedadagrad": "actorfl.algorithms.fedadagrad:FedAdagrad",
                 "fedadam": "actorfl.algorithms.fedadam:FedAdam",

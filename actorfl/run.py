@@ -326,6 +326,9 @@ class Run:
 
     def sync_at(self, level: str) -> Sync:
         """The policy of a level of aggregators."""
+        rounds = self.algorithm.edge_rounds
+        if rounds is not None and isinstance(self.topology, Tree):
+            return self.sync if level == self.topology.root.level else BSP(rounds)
         return dict(self.sync_of).get(level, self.sync)
 
     def algorithm_at(self, level: str) -> Algorithm:
@@ -449,6 +452,18 @@ class Run:
 
     def _check_levels(self) -> None:
         levels = ["root"]
+        name = type(self.algorithm).__name__
+        if self.algorithm.edge_rounds is not None:
+            if not isinstance(self.topology, Tree) or len(self.topology.levels) != 3:
+                raise Misfit(
+                    f"{name} is for a root, edges and workers, such as Tree(root=1, edge=4, "
+                    "worker=8); use that, or FedAvg"
+                )
+            if self.sync_of or self.algorithm_of:
+                raise Misfit(
+                    f"{name} says itself how many rounds an edge has; give one `sync` and one "
+                    "`algorithm`, or FedAvg with a policy for each level"
+                )
         if isinstance(self.topology, Tree):
             levels = [level for level, _ in self.topology.levels[:-1]]
         for place, level in enumerate(levels):

@@ -35,6 +35,7 @@ from actorfl import (
     Star,
     Sum,
     Terms,
+    Tree,
     TrimmedMean,
 )
 from actorfl.algorithm import Algorithm, Ctx
@@ -165,7 +166,9 @@ def test_each_kind_can_be_written_in_a_file(kind: str, tmp_path: Path) -> None:
     slot = SLOTS["algorithm"]
     assert resolve(slot, kind, "here", Path()) is type(KINDS[kind])
     sync = BSP() if kind in TOGETHER else ASP()
-    run = run_of(algorithm=KINDS[kind], sync=sync, local=SGD(lr=0.1))
+    two = KINDS[kind].edge_rounds is not None
+    of = Tree(root=1, edge=2, worker=8) if two else Star(8)
+    run = run_of(algorithm=KINDS[kind], sync=sync, local=SGD(lr=0.1), topology=of)
     assert f'kind = "{kind}"' in run.to_toml()
     file = tmp_path / "run.toml"
     file.write_text(run.to_toml())

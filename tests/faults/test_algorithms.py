@@ -25,6 +25,7 @@ from actorfl import (
     Scaffold,
     Star,
     Terms,
+    Tree,
     holding,
 )
 from actorfl.algorithm import Algorithm
@@ -88,10 +89,11 @@ class LyingToGeometricMedian(Liar, GeometricMedian):
 def short(kind: str, **changed: Any) -> Run:
     """Three rounds of a kind, with running statistics in the model."""
     local = SGD(lr=0.1) if kind == "fedsgd" else SGD(lr=0.1, batch=8)
+    algorithm = TOGETHER[kind]
+    of = Star(5) if algorithm.edge_rounds is None else Tree(root=1, edge=2, worker=5)
     return small(
-        task=Counting(), topology=Star(5), algorithm=TOGETHER[kind], local=local, until=Rounds(3),
-        **changed,
-    )  # fmt: skip
+        task=Counting(), topology=of, algorithm=algorithm, local=local, until=Rounds(3), **changed
+    )
 
 
 @pytest.fixture(scope="module")

@@ -232,9 +232,7 @@ def test_an_algorithm_outside_its_policies_is_refused_before_anything_starts(
     name, policy = type(algorithm).__name__, type(sync).__name__
     with pytest.raises(Misfit) as told:
         small(algorithm=algorithm, sync=sync)
-    assert str(told.value) == (
-        f"{name} does not go with {policy}; its equations hold under {fits}"
-    )
+    assert str(told.value) == (f"{name} does not go with {policy}; its equations hold under {fits}")
 
 
 @pytest.mark.parametrize("algorithm", [Scaffold(), FedNova(), Median()], ids=str)
