@@ -41,7 +41,7 @@ def test_the_programs_of_a_page_are_the_files_that_it_links_above_them() -> None
     assert sorted(compared) == sorted([
         *("examples/blobs/blobs.py", "examples/blobs/run.toml", "examples/blocking/blocking.py"),
         *("examples/counters/counters.py", "examples/hello/hello.py", "examples/jobs/jobs.py"),
-        *("examples/python/disturb.py", "examples/python/runs.py"),
+        *("examples/python/disturb.py", "examples/python/policies.py", "examples/python/runs.py"),
         *("examples/shop/shop.py", "examples/testing/test_parcels.py"),
         *(
             file.relative_to(ROOT).as_posix()

@@ -14,7 +14,9 @@ from typing import Any
 
 import pytest
 
-from actorfl import SGD, Every, Result, Run, Star, Supervision
+import actorfl
+from actorfl import ASP, BSP, SGD, Every, Quorum, Result, Rounds, Run, Star, Supervision
+from actorfl.registry import SLOTS
 from actors import (
     CrashPoint,
     Event,
@@ -29,7 +31,10 @@ from actors.crashpoints import HANDLED, TAKEN
 from actors.faults.kinds import Fault, OnMessages
 from actors.testing import Asked, DeadLetters, Nodes, Recorded, TestProbe, When
 from examples.shop.shop import declared
+from tests.actorfl.clocks import KINDS
 from tests.examples.test_programs import ENVIRONMENT, ROOT
+from tests.faults.runs import rows, small
+from tests.faults.test_simulated import simulate
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -87,6 +92,7 @@ def test_every_program_of_the_tutorial_the_patterns_and_for_pykka_is_shown_with_
         for name in ("from_pykka", "patterns", "tutorial")
         for file in (ROOT / "examples" / name).glob("*.py")
     ]
+    programs.append("examples/python/policies.py")
     assert sorted(file for _, file, _ in printed()) == sorted(programs)
 
 
@@ -259,6 +265,60 @@ def test_the_run_of_the_reference_is_one_run_in_toml_and_in_python(tmp_path: Pat
         code.replace("\nRun(", "\nrun = Run(") + "print(run.hash == Run.from_toml('run.toml').hash)"
     )
     assert run(tmp_path, "compare.py") == "True\n"
+
+
+def cells(page: str, head: str) -> list[list[str]]:
+    """The rows of the table that begins so, below its head."""
+    text = (ROOT / "docs" / page).read_text()
+    (table,) = re.findall(rf"^\| {head} \|.*?(?:\n\n|\Z)", text, re.DOTALL | re.MULTILINE)
+    return [
+        [cell.strip() for cell in row.strip("|").split("|")] for row in table.split("\n")[2:] if row
+    ]
+
+
+@pytest.mark.parametrize(("head", "slot"), [("in TOML", "sync"), ("`until`", "until")])
+def test_the_policies_and_ends_of_the_page_are_the_same_in_toml_and_in_python(
+    head: str, slot: str, tmp_path: Path
+) -> None:
+    base = {
+        "task": '"digits"', "topology": '{ kind = "star", workers = 2 }', "algorithm": '"fedavg"',
+        "local": '{ kind = "sgd", lr = 0.1 }', "until": "{ rounds = 1 }", "sync": '"bsp"',
+    }  # fmt: skip
+    shown = cells("synchronisation.md", head)
+    names = {name: getattr(actorfl, name) for name in actorfl.__all__}
+    for toml, python, *_ in shown:
+        lines = {**base, slot: toml.strip("`")}
+        (tmp_path / "run.toml").write_text("".join(f"{k} = {v}\n" for k, v in lines.items()))
+        value = eval(python.strip("`"), names)
+        assert getattr(Run.from_toml(tmp_path / "run.toml"), slot) == value
+    kinds = {type(eval(python.strip("`"), names)).__name__.lower() for _, python, *_ in shown}
+    assert kinds == SLOTS[slot].kinds.keys()
+
+
+def test_the_page_of_synchrony_says_of_each_algorithm_what_it_goes_with() -> None:
+    shown = {}
+    for names, policies in cells("synchronisation.md", "algorithm \\| goes with"):
+        for name in names.split(", "):
+            shown[name.lower().replace(" ", "-")] = policies
+    told = {
+        kind: "all" if len(each.policies) == 5 else ", ".join(each.policies)
+        for kind, each in KINDS.items()
+    }
+    assert shown == told
+
+
+def test_the_fields_that_the_page_of_synchrony_names_are_those_of_a_line(tmp_path: Path) -> None:
+    named = {
+        name
+        for cell, *_ in cells("synchronisation.md", "key \\| where")
+        for name in re.findall(r"`(\w+)`", cell)
+    }
+    lines: dict[str, set[str]] = {}
+    for sync in (BSP(), Quorum(0.5), ASP()):
+        result, _ = simulate(small(sync=sync, until=Rounds(2)), Simulated(4), tmp_path)
+        lines[sync.family] = {key for row in rows(result.directory) for key in row}
+    beside = lines["Quorum"] | lines["ASP"]
+    assert beside - lines["BSP"] == named - {"updates", "refused"}
 
 
 def test_the_command_of_the_reference_finds_the_failure_in_the_log(tmp_path: Path) -> None:
