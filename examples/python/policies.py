@@ -3,7 +3,10 @@
 python policies.py
 """
 
-from actorfl import ASP, BSP, SGD, SSP, Buffered, FedAvg, Quorum, Rounds, Run, Star
+from collections.abc import Mapping
+from typing import Any
+
+from actorfl import ASP, BSP, SGD, SSP, Buffered, FedAvg, Quorum, Rounds, Run, Star, Sync
 from actors import Simulated
 
 
@@ -11,8 +14,8 @@ def compute(node: str, _: float | None) -> float:
     return {"evaluator": 0.01, "p3": 4.0}.get(node, 1.0)
 
 
-def told(sync: BSP | SSP | ASP | Buffered | Quorum) -> str:
-    rows = []
+def told(sync: Sync) -> str:
+    rows: list[Mapping[str, Any]] = []
     run = Run(
         "digits",
         Star(4),

@@ -88,6 +88,6 @@ def test_a_run_has_the_throughput_of_the_law(sync: Sync, rate: float, tmp_path: 
 
 
 def test_the_less_a_worker_waits_for_others_the_more_updates_there_are(tmp_path: Path) -> None:
-    bound, free = (simulated(sync, 400, tmp_path) for sync in (SSP(1), ASP()))
+    bound, free = (simulated(sync, 240, tmp_path) for sync in (SSP(1), ASP()))
     assert bound == pytest.approx(4.45, rel=0.1)
     assert free == pytest.approx(8.01, rel=0.1)
