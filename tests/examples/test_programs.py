@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+import runpy
 import subprocess
 import sys
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import pytest
+
+from actorfl import Run
+from actorfl.compiling import graph_of
+from actors import Processes
 
 ROOT = Path(__file__).parents[2]
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}
@@ -101,3 +106,27 @@ def test_the_command_of_the_readme_gives_one_model_in_both_deployments(tmp_path:
     assert set(found[0]) == {"accuracy", "sha256", "rounds", "restarts", "run"}
     assert found[0]["sha256"] == found[1]["sha256"]
     assert [(one["rounds"], one["restarts"]) for one in found] == [(2, 0)] * 2
+
+
+@pytest.mark.timeout(180)
+def test_a_tree_ends_with_the_model_of_a_star(tmp_path: Path) -> None:
+    done = run(tmp_path, str(ROOT / "examples/hierarchy/hierarchy.py"), "1")
+    assert done.returncode == 0, done.stdout + done.stderr
+    tree, star = done.stdout.splitlines()[-2:]
+    assert tree.replace("tree", "star") == star
+
+
+def test_the_tree_of_the_file_is_that_of_the_program_and_of_the_picture(tmp_path: Path) -> None:
+    folder = ROOT / "examples/hierarchy"
+    found = runpy.run_path(str(folder / "hierarchy.py"))
+    read = Run.from_toml(folder / "run.toml")
+    assert read.hash == found["tree"].hash
+    assert found["star"].topology.names == read.topology.names
+
+    async def nobody(*_: object) -> None:
+        pass
+
+    graph = graph_of(read, "identity", nobody, nobody)
+    graph.draw(tmp_path / "drawn.svg", Processes(2))
+    drawn = (tmp_path / "drawn.svg").read_text()
+    assert drawn == (folder / "hierarchy.svg").read_text()
