@@ -29,7 +29,7 @@ from actorfl.simulate.settings import Simulate
 from actorfl.supervision import Supervision
 from actorfl.sync import BSP, Sync
 from actorfl.task import Task
-from actorfl.topology import Topology
+from actorfl.topology import Centred, Topology
 from actorfl.tree import Tree
 from actorfl.until import Until
 from actors import UsageError, code, tomlwriter
@@ -448,7 +448,6 @@ class Run:
                 f"`record` keeps what each worker computes from by round, and under "
                 f"{type(self.sync).__name__} there are none; remove it, or use BSP"
             )
-        self.algorithm.check_run(self.local, len(self.topology.names))
 
     def _check_levels(self) -> None:
         levels = ["root"]
@@ -474,6 +473,7 @@ class Run:
                     f"{name} does not go with {policy}; its equations hold under "
                     f"{', '.join(algorithm.policies)}"
                 )
+            algorithm.check_run(self.local, sync.least(self._parts_at(level)))
             if place == 0:
                 if sync.inner > 1:
                     raise Misfit(
@@ -503,6 +503,21 @@ class Run:
                     f"{type(self.algorithm_at(above)).__name__} keeps a state at whoever sends "
                     f"updates, and the level `{level}` keeps none; use it at the innermost level"
                 )
+
+    def _parts_at(self, level: str) -> int:
+        """How many parts an aggregator of a level merges, at the least."""
+        if not isinstance(self.topology, Centred):
+            return len(self.topology.names)
+        found = []
+        nodes = [self.topology.root]
+        while nodes:
+            for node in nodes:
+                if node.level != level:
+                    continue
+                sums = [n for n in node.below if n.below and not self.sends_updates(n.level, level)]
+                found.append(len(node.workers) if sums else len(node.below))
+            nodes = [each for node in nodes for each in node.below if each.below]
+        return min(found, default=len(self.topology.names))
 
     def _check_parts(self) -> None:
         name = type(self.algorithm).__name__

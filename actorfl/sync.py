@@ -76,6 +76,10 @@ class Sync(ABC):
         """Whether a clock may close without some of its workers."""
         return False
 
+    def least(self, parts: int) -> int:
+        """How many of so many parts are merged at once, at the least."""
+        return parts if self.barrier else min(self.buffer, parts)
+
     @property
     def shares(self) -> bool:
         """Whether an update counts by its worker's share of all workers.
@@ -373,6 +377,10 @@ class Quorum(Sync):
         if present >= len(expected):
             return True
         return present >= self.needed(len(expected)) and now >= self.due(durations)
+
+    def least(self, parts: int) -> int:
+        """The quorum."""
+        return self.needed(parts)
 
     def needed(self, workers: int) -> int:
         """How many of so many workers make the quorum."""
