@@ -26,8 +26,22 @@ COMPUTED: Final = "computed"
 
 #: Seconds until what was not answered is said again. Idempotent and a few bytes (an update goes
 #: again only when its transfer has ended), so the bound is how soon a restarted aggregator hears
-#: of its workers, not the load: 1,000 workers are 4,000 messages a second at the worst.
+#: of its workers, not the load; of many workers see ``retry_of``.
 RETRY = 0.25
+# Workers whose questions are no load.
+_FEW = 100
+# Where there are more, what a restarted aggregator is to be asked at the latest, in retries.
+_MOST_RETRIES = 10
+
+
+def retry_of(workers: int) -> float:
+    """Seconds until each of so many workers says something again.
+
+    All may live in one process, and a clock of many takes longer than ``RETRY``: questions whether
+    it is over would then be most of what the process does. At the worst 100 workers say 400
+    messages a second, so do 1,000, and 65,536 say 26,000.
+    """
+    return RETRY * min(max(1.0, workers / _FEW), _MOST_RETRIES)
 
 
 class _Retry(Message[None]):
@@ -65,6 +79,7 @@ class Worker(Actor):
         self._steps: Stepping[Put] = Stepping()
         self._transfer: tuple[int, Transfer] | None = None
         self._said = 0.0
+        self._retry = retry_of(len(self._run.topology.names))
         # Told until it is durable: a Go of a clock after that in which it was first heard leaves
         # after a checkpoint that knows of it. An aggregator that dies before would forget it.
         self._fingerprint: Fingerprint | None = None
@@ -84,7 +99,7 @@ class Worker(Actor):
         self._fingerprint = await self._lane.run(fingerprint.measured)
         await self._kept.restore()
         self._ask()
-        self.timers.start("retry", _Retry(), after=RETRY, every=RETRY)
+        self.timers.start("retry", _Retry(), after=self._retry, every=self._retry)
 
     # -- the protocol ----------------------------------------------------------------------------
 
@@ -131,7 +146,7 @@ class Worker(Actor):
 
     def retry(self, message: _Retry) -> None:
         """Say again what was not answered; never while an update is on its way."""
-        if self.clock.now() - self._said < RETRY / 2:
+        if self.clock.now() - self._said < self._retry / 2:
             return  # this tick waited in the mailbox while a clock was computed
         if self._steps.putting is not None and not self._steps.held:
             self._put(self._steps.putting)

@@ -100,7 +100,7 @@ class Around:
     async def said(self, name: str) -> list[Any]:
         """All that was said since, up to the answer to something that is always answered."""
         self.put(name, 10**6)  # of a clock that is not open: it is told the one that is, or to wait
-        found = []
+        found: list[Any] = []
         async with asyncio.timeout(10):
             while True:
                 message = await self.heard[name].get()

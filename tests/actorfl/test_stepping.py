@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from actorfl.stepping import Stepping
+from actorfl.worker import RETRY, retry_of
 
 
 def test_a_clock_is_computed_put_settled_and_the_next_one_asked_for() -> None:
@@ -81,3 +82,11 @@ def test_parts_of_the_last_two_clocks_are_kept_and_no_more(clocks: list[int]) ->
             assert clock in computed[-2:]
     for clock in set(clocks):
         assert (steps.go(clock, clock) is not None) == (clock in computed[-2:])
+
+
+def test_the_questions_of_a_thousand_workers_are_no_more_load_than_those_of_a_hundred() -> None:
+    assert [retry_of(workers) for workers in (1, 8, 100)] == [RETRY] * 3
+    assert 100 / RETRY == 400
+    assert [workers / retry_of(workers) for workers in (101, 300, 1000)] == [400] * 3
+    # Whoever lost a message, or its aggregator, is heard of again within seconds, however many.
+    assert retry_of(65_536) == retry_of(1000) == 10 * RETRY

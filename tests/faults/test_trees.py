@@ -94,7 +94,11 @@ def test_what_keeps_something_at_workers_or_root_has_the_star_s_bits_in_a_tree(
 
 
 def test_metrics_of_workers_have_the_star_s_values_with_the_worst_of_them(tmp_path: Path) -> None:
-    changed = {"validate": 0.3, "evaluate": Every(2, at="workers"), "algorithm": Tally()}
+    changed: dict[str, Any] = {
+        "validate": 0.3,
+        "evaluate": Every(2, at="workers"),
+        "algorithm": Tally(),
+    }
     for tree in (EDGES, SHAPES["deep"]):
         star, other = both(tmp_path, tree, **changed)
         assert (other.sha256, fields(other)) == (star.sha256, fields(star))
@@ -137,7 +141,7 @@ def test_an_edge_below_which_everybody_is_refused_puts_nothing(tmp_path: Path) -
 
 # -- wider grids -----------------------------------------------------------------------------------
 
-LOST = {
+LOST: dict[str, tuple[Any, ...]] = {
     "nothing": (),
     "widen": (Drop(1.0, message="Widen", before=3.0),),
     "half": (Drop(0.5, message="Widen"), Drop(0.5, message="Go"), Drop(0.3, message="Put")),
