@@ -46,6 +46,7 @@ bench: $(STAMP)  ## the benchmarks; each prints a table
 	$(BIN)/python -m benchmarks.spawning
 	$(BIN)/python -m benchmarks.simulation
 	$(BIN)/python -m benchmarks.peers
+	$(BIN)/python -m benchmarks.tree
 	$(BIN)/python -m benchmarks.recovery
 
 format: $(STAMP)  ## let ruff rewrite what it can

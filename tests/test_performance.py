@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[1]
 NAMES = sorted(
     file.stem for file in (ROOT / "benchmarks").glob("*.py") if "\ndef main(" in file.read_text()
 )
-ROW = re.compile(r"\d+b?|extra|recovery|simulation")
+ROW = re.compile(r"\d+b?|extra|recovery|simulation|tree")
 TARGET = re.compile(r"[<>]= [\d.]+(?: (?:ms|us|KiB|fds))?")
 
 
