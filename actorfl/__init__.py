@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from actorfl.parts import Parts
     from actorfl.personal import personal_model
     from actorfl.run import Run
+    from actorfl.sampling import Sample, Selection
     from actorfl.supervision import Supervision
     from actorfl.sweep import Sweep, Swept
     from actorfl.switch import Switch
@@ -135,8 +136,10 @@ _HOMES = {
     "Running": "actorfl.execute",
     "SGD": "actorfl.local",
     "SSP": "actorfl.sync",
+    "Sample": "actorfl.sampling",
     "Sampled": "actorfl.partition",
     "Scaffold": "actorfl.algorithms.scaffold",
+    "Selection": "actorfl.sampling",
     "ServerState": "actorfl.algorithm",
     "Shards": "actorfl.partitions.labels",
     "Star": "actorfl.topology",
@@ -216,8 +219,10 @@ __all__ = [
     "RunDirectoryError",
     "RunFailed",
     "Running",
+    "Sample",
     "Sampled",
     "Scaffold",
+    "Selection",
     "ServerState",
     "Shards",
     "Star",

@@ -93,7 +93,7 @@ class Aggregator(Flowing):
         self._absent_below.clear()
         self._opened = self.clock.now()
         if self._final and not (due and self._plan.at == "workers"):
-            self._rounds.open(self._rounds.clock)
+            self._rounds.open(self._rounds.clock, everybody=True)
             self._rounds.phase = Phase.CLOSING
             if due:
                 self._evaluate()
@@ -102,7 +102,8 @@ class Aggregator(Flowing):
             return
         self._begin_sums(self._rounds.total)
         self._witness("opened")
-        for name in self._rounds.open(self._rounds.clock):
+        # The final model is evaluated by all workers.
+        for name in self._rounds.open(self._rounds.clock, everybody=self._final):
             self._go(name)
         self._evaluate()
         self._await_deadline()
@@ -131,12 +132,14 @@ class Aggregator(Flowing):
         crash_point("aggregator.merged", rounds.clock)
         inside = sorted(each.worker for each in self._merger.contributions)
         self._witness("closed", workers=tuple(inside), held=rounds.held)
+        workers = self._plan.workers
         closed = Closed(
             rounds.clock,
             rounds.clock,
-            self._plan.workers,
+            workers if self._plan.select is None else tuple(sorted(rounds.expected)),
             tuple(inside),
             rounds.total,
+            len(workers),
         )
         step = self._step(merged, closed)
         rounds.merged()
@@ -153,6 +156,8 @@ class Aggregator(Flowing):
             "bytes": self._bytes,
             "seconds": seconds,
         }
+        if self._plan.select is not None:
+            fields["selected"] = [name for name in rounds.roster if name in rounds.expected]
         absent = {
             name: why
             for child, why in rounds.absent().items()

@@ -155,6 +155,7 @@ class Closed(NamedTuple):
         expected: workers that were asked, sorted.
         arrived: workers whose contributions are in the terms, sorted.
         examples: training examples of all the roster.
+        workers: how many workers there are, asked or not.
         staleness: of each contribution in the terms, by its name: versions that the model had moved
             on by since the worker read it; empty under a barrier. The models of
             ``terms.models[...]`` are in the sorted order of these names.
@@ -165,6 +166,7 @@ class Closed(NamedTuple):
     expected: tuple[str, ...]
     arrived: tuple[str, ...]
     examples: int
+    workers: int
     staleness: Mapping[str, int] = MappingProxyType({})
 
 
@@ -240,7 +242,7 @@ class Algorithm:
 
         Args:
             local: the settings of the local loop.
-            workers: how many there are.
+            workers: how many compute a clock together.
 
         Raises:
             Misfit: a sentence that says what to change.

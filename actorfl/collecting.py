@@ -55,7 +55,8 @@ class Collector(Actor):
 
     def __init__(self, plan: PlanText) -> None:
         self._plan = Plan.read(plan)
-        self._rounds: Rounds | Flow = Rounds(self._plan.roster, self._plan.sync)
+        select = None if self._plan.select is None else self._plan.selected
+        self._rounds: Rounds | Flow = Rounds(self._plan.roster, self._plan.sync, select=select)
         self._numerics = Numerics(self._plan.roster[0])
         self._workers: dict[str, ActorRef] = {}
         self._merger: Merger | None = None
@@ -157,6 +158,8 @@ class Collector(Actor):
                 self._tell(message.me, Ack(message.stamp))
             elif verdict is Verdict.LATE:
                 self._tell(message.me, Refused(message.stamp, "late", _late(message)))
+            elif verdict is Verdict.UNSELECTED:
+                self._tell(message.me, Refused(message.stamp, "unselected", _unselected(message)))
             elif verdict is Verdict.EARLY:
                 if self._rounds.phase is Phase.OPEN:
                     self._go(message.worker)
@@ -392,6 +395,10 @@ class Collector(Actor):
 
 def _late(put: Put) -> str:
     return f"the update of {put.worker} came after round {put.stamp.clock + 1} had closed"
+
+
+def _unselected(put: Put) -> str:
+    return f"{put.worker} was not selected for round {put.stamp.clock + 1}"
 
 
 def names_of_terms(

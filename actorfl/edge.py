@@ -277,7 +277,8 @@ class Edge(Collector):
         assert self._merger is not None
         assert self._state is not None
         inside = tuple(sorted(each.worker for each in self._merger.contributions))
-        closed = Closed(rounds.clock, rounds.clock, self._plan.workers, inside, rounds.total)
+        workers = self._plan.workers
+        closed = Closed(rounds.clock, rounds.clock, workers, inside, rounds.total, len(workers))
         step = advance(self._plan.algorithm, self._state, self._merger.merged(), closed)
         self._moved = self._moved or step.moved
         self._state = step.state

@@ -270,7 +270,7 @@ class Flowing(Keeper):
         staleness = {each.label: flow.clock - each.part.version for each in held}
         closed = Closed(
             flow.clock, flow.clock, plan.workers, tuple(sorted(staleness)),
-            flow.total, staleness,
+            flow.total, len(plan.workers), staleness,
         )  # fmt: skip
         self._step(view, closed)
         window = self._window.rounding(self._merger.statistics().rounded)

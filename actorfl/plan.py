@@ -19,6 +19,7 @@ from actorfl.layout import Layout
 from actorfl.merging import Merger
 from actorfl.registry import SLOTS
 from actorfl.run import Run
+from actorfl.sampling import Selection, selected
 from actorfl.sync import Sync
 from actorfl.topology import Node
 from actorfl.until import Until
@@ -37,6 +38,8 @@ class PlanText(msgspec.Struct, frozen=True):
         sums: whether the aggregators in the roster send the sums of their workers' parts, not
             updates of their own.
         above: the algorithm of the level above, where this aggregator sends updates of its own.
+        select: table of the slot; None: everybody computes each clock.
+        seed: of the run, from which is drawn who is selected.
         every: rounds between two evaluations.
         at: where versions are evaluated.
         landing: buffers in which updates land.
@@ -63,6 +66,8 @@ class PlanText(msgspec.Struct, frozen=True):
     below: dict[str, tuple[str, ...]] = msgspec.field(default_factory=dict)
     sums: bool = True
     above: dict[str, Any] | None = None
+    select: dict[str, Any] | None = None
+    seed: int = 0
 
 
 @dataclass(frozen=True)
@@ -83,6 +88,8 @@ class Plan:
     below: Mapping[str, tuple[str, ...]]
     sums: bool
     above: Algorithm | None
+    select: Selection | None
+    seed: int
 
     @classmethod
     def read(cls, text: PlanText) -> Plan:
@@ -113,6 +120,8 @@ class Plan:
             text.below,
             text.sums,
             None if text.above is None else slot("algorithm", text.above, "above"),
+            None if text.select is None else slot("select", text.select),
+            text.seed,
         )
 
     @cached_property
@@ -122,6 +131,17 @@ class Plan:
             return tuple(sorted(self.roster))
         return tuple(sorted(name for names in self.below.values() for name in names))
 
+    def selected(self, clock: int, examples: Mapping[str, int]) -> frozenset[str]:
+        """Who of the roster computes a clock.
+
+        Args:
+            clock: from 0.
+            examples: training examples by name.
+        """
+        if self.select is None:
+            return frozenset(self.roster)
+        return selected(self.select, self.roster, examples, self.seed, clock)
+
     def merger(self, layout: Layout, grid: Grid, clock: int) -> Merger:
         """What the algorithm's clocks are merged in.
 
@@ -130,7 +150,10 @@ class Plan:
         """
         if self.algorithm.reduce != "all":
             return Merger(layout, grid, clock)
-        most = max(len(self.workers), self.sync.buffer)
+        asked = len(self.workers)
+        if self.select is not None:
+            asked = self.select.size(asked)
+        most = max(asked, self.sync.buffer)
         check_held(type(self.algorithm).__name__, layout, most)
         return Holder(layout, grid, clock)
 
@@ -172,7 +195,14 @@ def plan_of(run: Run, identity: str, at: At, node: Node, above: Node | None = No
             "sync": code("sync", sync),
             "until": code("until", run.until),
             **({} if outer is None else {"above": code("algorithm", outer)}),
+            **({} if run.select is None else {"select": code("select", run.select)}),
         },
         sums=not any(run.sends_updates(each.level, node.level) for each in below),
         above=None if outer is None else config.describe_slot(SLOTS["algorithm"], outer, run.base),
+        select=(
+            None
+            if run.select is None
+            else config.describe_slot(SLOTS["select"], run.select, run.base)
+        ),
+        seed=run.seed,
     )

@@ -105,6 +105,7 @@ SLOTS: Mapping[str, Slot] = {
                 "buffered": "actorfl.sync:Buffered",
             },
         ),
+        Slot("select", "actorfl.sampling:Selection", {"sample": "actorfl.sampling:Sample"}),
         Slot(
             "until",
             "actorfl.until:Until",

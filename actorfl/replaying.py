@@ -6,7 +6,7 @@ import asyncio
 import dataclasses
 import math
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +32,7 @@ from actorfl.lane import in_place
 from actorfl.mean import Mean
 from actorfl.run import Run
 from actorfl.rundir import refuse_another, shown, unusable
+from actorfl.sampling import selected
 from actorfl.step import Data, Given, Made
 from actorfl.task import Task, Who
 from actorfl.worker import COMPUTED
@@ -174,6 +175,7 @@ async def _before(where: Path, run: Run, worker: str, clock: int) -> _Before:
         if not 0 <= clock <= last:
             need = f"from 0 to {last}, the last clock of {where} in which workers train"
             raise WrongValue("the clock to replay", need, clock)
+        _refuse_unselected(where, run, worker, clock, newest.header.examples)
         found = await _loaded(where, snapshots, clock)
         if found is None or found.header.clock != clock:
             kept = await checkpoint.clocks(snapshots)
@@ -191,6 +193,21 @@ async def _before(where: Path, run: Run, worker: str, clock: int) -> _Before:
         return _Before(found, given)
     finally:
         await storage.close()
+
+
+def _refuse_unselected(
+    where: Path, run: Run, worker: str, clock: int, examples: Mapping[str, int]
+) -> None:
+    if run.select is None:
+        return
+    names = run.topology.names
+    chosen = selected(run.select, names, examples, run.seed, clock)
+    if worker not in chosen:
+        computed = [name for name in names if name in chosen]
+        more = len(computed) - _MOST_NAMED
+        those = ", ".join(computed[:_MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
+        reason = f"{worker} was not selected for it, and computed nothing; {those} did"
+        raise NotRecorded(where, clock, reason, begun=False)
 
 
 async def _loaded(where: Path, snapshots: Snapshots, upto: int | None = None) -> Checkpoint | None:

@@ -16,7 +16,7 @@ class Answer(enum.Enum):
 
     GATHER = "its examples are noted; others are still missing"
     GO = "compute the open clock"
-    WAIT = "its part is in, or the clock is closing"
+    WAIT = "its part is in, or the clock is closing, or others compute it"
     DONE = "the run is over"
     FENCED = "a later incarnation of it has been heard of"
     UNKNOWN = "it is not in the roster"
@@ -29,6 +29,7 @@ class Verdict(enum.Enum):
     AGAIN = "added, refused or merged before: acknowledge it once more"
     EARLY = "of a clock that is not open here: tell the current one"
     LATE = "of a clock that has closed without it: tell so"
+    UNSELECTED = "from somebody who was not selected for the clock: tell so"
     HELD = "it is here, and not durable yet: tell to wait"
     FENCED = "from an incarnation that has been replaced"
     UNKNOWN = "from somebody who is not in the roster"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from actorfl.roster import Answer, Phase, Roster, Verdict
@@ -14,9 +14,17 @@ class Rounds(Roster):
 
     Attributes:
         asked: who was told of the open clock, or heard of since it was opened.
+        select: who computes a clock, by the clock and the examples of the roster; None: everybody.
+        expected: who computes the open clock.
     """
 
     asked: set[str] = field(default_factory=set)
+    select: Callable[[int, Mapping[str, int]], frozenset[str]] | None = None
+    expected: frozenset[str] = field(init=False)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.expected = self._expected
 
     def clock_of(self, worker: str) -> int:
         """The clock that a worker computes next."""
@@ -28,7 +36,8 @@ class Rounds(Roster):
         if known is not None:
             return known
         self.asked.add(worker)
-        if self.phase is Phase.CLOSING or worker in self.arrived or worker in self.refused:
+        here = worker in self.arrived or worker in self.refused
+        if self.phase is Phase.CLOSING or here or worker not in self.expected:
             self.waiting.add(worker)
             return Answer.WAIT
         return Answer.GO
@@ -42,6 +51,8 @@ class Rounds(Roster):
         if clock < self.clock or self.phase is Phase.FINISHED:
             missed = self.sync.partial and self.since(worker) <= clock < self.clock
             return self._drop(Verdict.LATE if missed else Verdict.AGAIN, "late")
+        if worker not in self.expected:
+            return self._drop(Verdict.UNSELECTED, "unselected")
         if clock > self.clock or version != clock or self.phase is Phase.GATHERING:
             return self._drop(Verdict.EARLY, "early")
         if worker in self.arrived or worker in self.refused:
@@ -50,42 +61,51 @@ class Rounds(Roster):
             return self._drop(Verdict.LATE if self.sync.partial else Verdict.AGAIN, "late")
         return Verdict.FOLD
 
-    def open(self, clock: int) -> tuple[str, ...]:
+    def open(self, clock: int, *, everybody: bool = False) -> tuple[str, ...]:
         """Open a clock; nobody is in it.
 
+        Args:
+            clock: which.
+            everybody: whether all of the roster are in it, whoever is selected.
+
         Returns:
-            Who waits for it, in the order of the roster. The others ask when they have heard of
-            their last part, or retry: telling them now would send the model twice.
+            Who is to compute it and waits for it, in the order of the roster. The others ask when
+            they have heard of their last part, or retry: telling them now would send the model
+            twice.
         """
+        self.expected = self._expected
+        if self.select is not None and not everybody:
+            self.expected = self.select(clock, self.examples)
         self.clock = clock
         self.phase = Phase.OPEN
         self.arrived.clear()
         self.refused.clear()
-        told = tuple(name for name in self.roster if name in self.waiting)
-        self.waiting.clear()
+        waiting = self.waiting & self.expected
+        told = tuple(name for name in self.roster if name in waiting)
         self.asked = set(told)
+        self.waiting -= self.asked
         return told
 
     def complete(self, now: float = 0.0, durations: Sequence[float] = ()) -> bool:
-        """Whether the open clock closes: everyone is in or was refused, or enough are.
+        """Whether the open clock closes: all who compute it are in or were refused, or enough.
 
         Args:
             now: seconds since it was opened.
             durations: seconds of the last closed rounds, oldest first.
         """
         here = self.arrived | self.refused.keys() if self.refused else self.arrived
-        return self.phase is Phase.OPEN and self.sync.closes(here, self._expected, now, durations)
+        return self.phase is Phase.OPEN and self.sync.closes(here, self.expected, now, durations)
 
     def merged(self) -> None:
         """The parts that are in the open clock are merged, and others no longer can be."""
         for name in self.roster:
             if name in self.arrived:
                 self.took(name, self.clock)
-            else:
+            elif name in self.expected:
                 self.passed(name, self.clock)
 
     def absent(self) -> dict[str, str]:
-        """Who is not in the open clock, in the order of the roster, and why.
+        """Who was to compute the open clock and is not in it, in the order of the roster, and why.
 
         Returns:
             "late": it knew of the clock, and did not end its part; "silent": it was not heard of,
@@ -94,5 +114,5 @@ class Rounds(Roster):
         return {
             name: "late" if name in self.asked else "silent"
             for name in self.roster
-            if name not in self.arrived and name not in self.refused
+            if name in self.expected and name not in self.arrived and name not in self.refused
         }

@@ -25,6 +25,7 @@ from actorfl.partition import Iid, Partitioner
 from actorfl.parts import ALL_SHARED, Parts, Role
 from actorfl.registry import SLOTS
 from actorfl.rundir import checked_name
+from actorfl.sampling import Selection
 from actorfl.simulate.settings import Simulate
 from actorfl.supervision import Supervision
 from actorfl.sync import BSP, Sync
@@ -69,6 +70,8 @@ class Run:
         until: when the run is over.
         sync: when a worker may go on; with a tree also one for each level of aggregators, by name.
             This attribute is that of the root.
+        select: which workers compute a round, drawn from the roster by clock; without it all do.
+            Needs a policy with rounds, and no aggregators between the root and the workers.
         partition: how the pool of a task that has one is dealt out; refused for other tasks.
         parts: which tensors of the model are shared, and which stay at their worker, as ``Parts``
             or as roles by pattern; without it all are shared.
@@ -105,6 +108,7 @@ class Run:
     local: SGD
     until: Until
     sync: Sync
+    select: Selection | None
     partition: Partitioner
     parts: Parts
     validate: float
@@ -130,6 +134,7 @@ class Run:
         local: SGD | str,
         until: Until | str,
         sync: Sync | str | Mapping[str, Sync | str] | None = None,
+        select: Selection | str | None = None,
         partition: Partitioner | str | None = None,
         parts: Parts | Mapping[str, Role] | None = None,
         validate: float = 0.0,
@@ -156,6 +161,9 @@ class Run:
             "sync": BSP() if sync is None else sync,
             "partition": _UNASKED if partition is None else partition,
         }
+        object.__setattr__(self, "select", None)
+        if select is not None:
+            given["select"] = select
         for key, value in given.items():
             slot = SLOTS[key]
             if key in _LEVELLED:
@@ -260,6 +268,8 @@ class Run:
             value = getattr(self, key)
             if key == "partition" and not self.task.pooled:
                 continue  # nothing is dealt out, and whoever says so is refused
+            if key == "select" and value is None:
+                continue  # TOML has no word for nothing
             if levels := getattr(self, f"{key}_of", ()):
                 table[key] = {
                     level: config.describe_slot(SLOTS[key], each, self.base)
@@ -299,7 +309,8 @@ class Run:
             if levels := getattr(self, f"{key}_of", ()):
                 table[key] = {level: _canonical(key, each) for level, each in levels}
             elif key in SLOTS:
-                table[key] = _canonical(key, value)
+                if value is not None:  # a run without `select` has the hash that it always had
+                    table[key] = _canonical(key, value)
             elif isinstance(value, Parts):
                 if value != ALL_SHARED:  # a run without parts has the hash that it always had
                     table[key] = [list(rule) for rule in value.rules]  # their order counts
@@ -448,6 +459,27 @@ class Run:
                 f"`record` keeps what each worker computes from by round, and under "
                 f"{type(self.sync).__name__} there are none; remove it, or use BSP"
             )
+        self._check_select()
+
+    def _check_select(self) -> None:
+        if self.select is None:
+            return
+        if not self.sync.barrier:
+            raise Misfit(
+                f"`select` draws who computes a round, and under {type(self.sync).__name__} there "
+                "are none; remove it, or use BSP or Quorum"
+            )
+        if isinstance(self.topology, Tree) and len(self.topology.levels) > 2:
+            between = ", ".join(f"`{level}`" for level, _ in self.topology.levels[1:-1])
+            raise Misfit(
+                "`select` draws from all workers, and the aggregators of a Tree between them and "
+                f"the root ({between}) each wait for their own; remove it, or use Star"
+            )
+        if self.baselines:
+            raise Misfit(
+                "`baselines` let each worker train in every round, and `select` lets it train in "
+                "some, so they would not have the same budget; remove one of the two"
+            )
 
     def _check_levels(self) -> None:
         levels = ["root"]
@@ -473,7 +505,9 @@ class Run:
                     f"{name} does not go with {policy}; its equations hold under "
                     f"{', '.join(algorithm.policies)}"
                 )
-            algorithm.check_run(self.local, sync.least(self._parts_at(level)))
+            parts = self._parts_at(level)
+            asked = parts if self.select is None else self.select.size(parts)
+            algorithm.check_run(self.local, sync.least(asked))
             if place == 0:
                 if sync.inner > 1:
                     raise Misfit(

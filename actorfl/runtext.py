@@ -58,5 +58,7 @@ def code_of(run: Run) -> dict[str, dict[str, str]]:
     found = {}
     for name in names:
         slot, _, level = name.partition(".")
-        found[name] = registry.identity_of(SLOTS[slot], type(run.part(slot, level)))
+        value = run.part(slot, level)
+        if value is not None:  # `select` may be left out
+            found[name] = registry.identity_of(SLOTS[slot], type(value))
     return found

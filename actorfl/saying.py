@@ -43,6 +43,8 @@ def row_line(row: Mapping[str, Any]) -> str:
     ):
         if row.get(key) is not None:
             parts.append(f"{_SHORT.get(key, key)} {form.format(row[key])}")
+    if row.get("selected"):
+        parts.append(f"selected {_some(row['selected'])}")
     if row.get("refused"):
         parts.append(f"refused {_by_reason(row['refused'])}")
     if row.get("warning"):

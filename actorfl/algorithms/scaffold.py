@@ -31,10 +31,10 @@ class Scaffold(Algorithm):
         x+ = x + lr * mean over S of (y_i - x)
         c+ = c + 1/N * sum over S of (c_i+ - c_i)
 
-    S are the workers whose updates are merged in the clock, N is how many were asked; all weigh the
-    same. Everything begins at c = c_i = 0, so the first clock is FedAvg of equal weights. c_i stays
-    at its worker, durable, and takes twice the model's size; c and its updates travel beside the
-    model, which doubles the traffic.
+    S are the workers whose updates are merged in the clock, N is how many workers there are, asked
+    in the clock or not; all weigh the same. Everything begins at c = c_i = 0, so the first clock is
+    FedAvg of equal weights. c_i stays at its worker, durable, and takes twice the model's size; c
+    and its updates travel beside the model, which doubles the traffic.
 
     Both kinds of control variates are kept in float64, while updates travel in float32: so c
     remains the mean of the c_i, to 1e-10, however long a run is. What a worker cannot send, an
@@ -105,7 +105,7 @@ class Scaffold(Algorithm):
         if self.lr != 1.0:
             step = np.float32(self.lr) * delta_of(state.weights, mean, layout)
             weights = with_statistics_of(mean, state.weights + step, layout)
-        control = state.vectors["control"] + _wide(terms["control"]) / len(closed.expected)
+        control = state.vectors["control"] + _wide(terms["control"]) / closed.workers
         return replace(state, weights=weights, vectors={**state.vectors, "control": control})
 
 

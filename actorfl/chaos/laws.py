@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -24,6 +24,7 @@ class Seen:
         roster: whose parts it merges.
         restarts: of actors and processes, as the run counts them.
         acts: of its aggregator, in all its incarnations, in order.
+        selected: who was to compute each clock; empty where everybody was.
     """
 
     sha256: str
@@ -31,16 +32,28 @@ class Seen:
     roster: tuple[str, ...]
     restarts: int
     acts: tuple[Act, ...]
+    selected: tuple[frozenset[str], ...] = ()
 
 
-def each_part_is_merged_once(acts: Sequence[Act], roster: Iterable[str], rounds: int) -> str | None:
+def each_part_is_merged_once(
+    acts: Sequence[Act],
+    roster: Iterable[str],
+    rounds: int,
+    selected: Sequence[Collection[str]] = (),
+) -> str | None:
     """BSP: every (worker, clock) is in the model exactly once.
 
     In what each incarnation of the aggregator does: a part is merged into the clock that is open,
-    no part twice since it was opened, and a clock closes with the parts of the whole roster. Over
-    all of them: each clock is closed, and none again after the next one was made durable.
+    no part twice since it was opened, and a clock closes with the parts of all who are selected for
+    it. Over all of them: each clock is closed, and none again after the next one was made durable.
+
+    Args:
+        acts: of the aggregator, in all its incarnations, in order.
+        roster: all workers.
+        rounds: clocks that are said to be closed.
+        selected: who was to compute each clock; empty where all workers were.
     """
-    expected = tuple(sorted(roster))
+    everybody = tuple(roster)
     merged: dict[int, set[str]] = {}
     opened: dict[int, int] = {}
     closed: set[int] = set()
@@ -58,6 +71,7 @@ def each_part_is_merged_once(acts: Sequence[Act], roster: Iterable[str], rounds:
             merged[act.by].add(act.worker)
         elif act.kind == "closed":
             inside = merged.get(act.by, set())
+            expected = tuple(sorted(selected[act.clock] if selected else everybody))
             if act.workers != expected or inside != set(expected):
                 return f"clock {act.clock} was closed with {', '.join(act.workers) or 'nobody'}"
             if act.clock < durable:
@@ -72,7 +86,11 @@ def each_part_is_merged_once(acts: Sequence[Act], roster: Iterable[str], rounds:
 
 
 def each_part_is_merged_at_most_once(
-    acts: Sequence[Act], roster: Iterable[str], rounds: int, needed: int
+    acts: Sequence[Act],
+    roster: Iterable[str],
+    rounds: int,
+    needed: int,
+    selected: Sequence[Collection[str]] = (),
 ) -> str | None:
     """Quorum: a clock closes with enough parts of its own, each of them once.
 
@@ -81,6 +99,7 @@ def each_part_is_merged_at_most_once(
         roster: all workers.
         rounds: clocks that are said to be closed.
         needed: workers without whom no clock closes, whatever the time.
+        selected: who was to compute each clock; empty where all workers were.
     """
     everybody = set(roster)
     merged: dict[int, set[str]] = {}
@@ -98,7 +117,8 @@ def each_part_is_merged_at_most_once(
             merged[act.by].add(act.worker)
         elif act.kind == "closed":
             inside = merged.get(act.by, set())
-            if set(act.workers) != inside or not inside <= everybody:
+            expected = set(selected[act.clock]) if selected else everybody
+            if set(act.workers) != inside or not inside <= expected:
                 return f"clock {act.clock} was closed with {', '.join(act.workers) or 'nobody'}"
             if len(inside) < needed:
                 return f"clock {act.clock} was closed with {len(inside)} of {needed} needed parts"

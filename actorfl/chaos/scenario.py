@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 from typing import Final
 
-from actorfl import config
+from actorfl import config, step
 from actorfl.algorithms.fedavg import FedAvg
 from actorfl.chaos import laws
 from actorfl.chaos.laws import Seen
@@ -16,11 +16,14 @@ from actorfl.chaos.settings import Chaos
 from actorfl.compiling import levels_between
 from actorfl.config import Place
 from actorfl.execute import running
+from actorfl.lane import in_place
 from actorfl.memo import Memo, memoised
 from actorfl.roles import USUAL, Roles
 from actorfl.run import Run
+from actorfl.sampling import selected
 from actorfl.switch import Switch
 from actorfl.sync import SSP, Quorum
+from actorfl.task import Who
 from actorfl.topology import Centred
 from actorfl.until import Rounds
 from actorfl.witness import Act, witnessed_by
@@ -136,8 +139,11 @@ def _of_policy(run: Run) -> tuple[Callable[[Evidence[Seen]], str | None], ...]:
 
     def enough_are_in(evidence: Evidence[Seen]) -> str | None:
         seen = _seen(evidence)
-        needed = sync.needed(len(seen.roster)) if isinstance(sync, Quorum) else 0
-        return laws.each_part_is_merged_at_most_once(seen.acts, seen.roster, seen.rounds, needed)
+        asked = len(seen.selected[0]) if seen.selected else len(seen.roster)
+        needed = sync.needed(asked) if isinstance(sync, Quorum) else 0
+        return laws.each_part_is_merged_at_most_once(
+            seen.acts, seen.roster, seen.rounds, needed, seen.selected
+        )
 
     if sync.barrier:
         return (enough_are_in,)
@@ -150,6 +156,7 @@ def _of_policy(run: Run) -> tuple[Callable[[Evidence[Seen]], str | None], ...]:
 
 def _player(run: Run, roles: Roles) -> Callable[[Simulated], Awaitable[Seen]]:
     memo = Memo()
+    chosen = _selected(run)
 
     async def play(on: Simulated) -> Seen:
         acts: list[Act] = []
@@ -160,9 +167,28 @@ def _player(run: Run, roles: Roles) -> Callable[[Simulated], Awaitable[Seen]]:
         ):
             async with running(run, on, out=Path(out), roles=roles) as under_way:
                 result = await under_way.result()
-        return Seen(result.sha256, result.rounds, _parts_at_root(run), result.restarts, tuple(acts))
+        return Seen(
+            result.sha256, result.rounds, _parts_at_root(run), result.restarts, tuple(acts), chosen
+        )
 
     return play
+
+
+def _selected(run: Run) -> tuple[frozenset[str], ...]:
+    """Who is to compute each clock of a run, whatever goes wrong in it."""
+    if run.select is None:
+        return ()
+    assert isinstance(run.until, Rounds)
+    names, task = run.topology.names, run.resolved_task
+    examples = {
+        name: in_place(
+            step.load, run, task, Who(name, index, len(names)), seed=step.load_seed(run, name)
+        ).examples
+        for index, name in enumerate(names)
+    }
+    return tuple(
+        selected(run.select, names, examples, run.seed, clock) for clock in range(run.until.rounds)
+    )
 
 
 def _in_memory() -> str | None:
@@ -182,7 +208,7 @@ def same_bits(evidence: Evidence[Seen]) -> str | None:
 def each_part_is_merged_once(evidence: Evidence[Seen]) -> str | None:
     """Every (worker, clock) is in the model exactly once."""
     seen = _seen(evidence)
-    return laws.each_part_is_merged_once(seen.acts, seen.roster, seen.rounds)
+    return laws.each_part_is_merged_once(seen.acts, seen.roster, seen.rounds, seen.selected)
 
 
 def each_clock_follows_the_last(evidence: Evidence[Seen]) -> str | None:

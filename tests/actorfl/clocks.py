@@ -125,7 +125,9 @@ def clock(
     for index, mine in zip(order or range(len(clients)), after, strict=True):
         clients[index].mine = mine
     roster = tuple(f"w{index}" for index in range(len(clients)))
-    return advance(algorithm, state, merger.merged(), Closed(0, 0, roster, roster, total)).state
+    return advance(
+        algorithm, state, merger.merged(), Closed(0, 0, roster, roster, total, len(roster))
+    ).state
 
 
 def _fold(
@@ -163,11 +165,15 @@ def merged(
     *,
     layout: Layout = ONE,
     asked: int | None = None,
+    workers: int | None = None,
     steps: int = 1,
     lr: float = 0.1,
     staleness: Sequence[int] = (),
 ) -> ServerState:
-    """The state after a clock whose workers came to these models, of ``asked`` that were asked."""
+    """The state after a clock whose workers came to these models, of ``asked`` that were asked.
+
+    ``workers`` is how many there are, asked or not.
+    """
     roster = tuple(f"w{index}" for index in range(asked or len(results)))
     down = algorithm.down(state)
     kind = Holder if algorithm.reduce == "all" else Merger
@@ -177,7 +183,9 @@ def merged(
         terms, _ = algorithm.up(ctx, {})
         merger.fold(terms.stated(worker=worker, clock=0, examples=1, layout=layout))
     stale = dict(zip(roster, staleness, strict=False))
-    closed = Closed(0, 0, roster, roster[: len(results)], len(roster), stale)
+    closed = Closed(
+        0, 0, roster, roster[: len(results)], len(roster), workers or len(roster), stale
+    )
     return advance(algorithm, state, merger.merged(), closed).state
 
 

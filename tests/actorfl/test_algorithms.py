@@ -367,6 +367,10 @@ def test_c_moves_by_the_share_of_those_that_came() -> None:
     closed = merged(Scaffold(), state, [gone], asked=4, steps=2, lr=0.5)
     assert closed.vectors["control"].tolist() == [0.25]
     assert closed.weights.tolist() == [-1.0]
+    # Of all workers, also those who were not asked in this clock.
+    of_eight = merged(Scaffold(), state, [gone], asked=4, workers=8, steps=2, lr=0.5)
+    assert of_eight.vectors["control"].tolist() == [0.125]
+    assert of_eight.weights.tolist() == [-1.0]
 
 
 @pytest.mark.parametrize(("result", "steps"), [(np.nan, 3), (np.inf, 3), (0.0, 0)])

@@ -82,7 +82,7 @@ def one_round(
             refusals.append(refusal)
     merged = merger.merged()
     arrived = tuple(c.worker for c in merged.contributions)
-    closed = Closed(0, 0, roster, arrived, sum(n for *_, n in results))
+    closed = Closed(0, 0, roster, arrived, sum(n for *_, n in results), len(roster))
     return advance(algorithm, state, merged, closed), refusals
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 
 import pytest
 from hypothesis import given
@@ -198,3 +199,66 @@ def test_a_quorum_is_complete_with_those_whose_parts_were_refused() -> None:
     assert not rounds.complete(1.9)
     assert rounds.complete(2.0)
     assert rounds.absent() == {"c": "late"}
+
+
+# -- clocks that some compute ----------------------------------------------------------------------
+
+
+def by_turns(clock: int, examples: Mapping[str, int]) -> frozenset[str]:
+    """All but one, another in each clock."""
+    assert examples.keys() == set(ROSTER)
+    return frozenset(ROSTER) - {ROSTER[clock % 3]}
+
+
+def selecting(clock: int, sync: Sync | None = None) -> Rounds:
+    rounds = Rounds(ROSTER, sync or BSP(), clock, select=by_turns)
+    for name in ROSTER:
+        rounds.ready(name, 1, 10)
+    rounds.open(clock)
+    return rounds
+
+
+def test_whoever_is_not_selected_waits_until_it_is_and_is_told_then() -> None:
+    rounds = Rounds(ROSTER, BSP(), select=by_turns)
+    for name in ROSTER:
+        rounds.ready(name, 1, 10)
+    assert rounds.open(0) == ("b", "c")
+    assert rounds.ready("a", 1, 10) is Answer.WAIT
+    rounds.arrived.update("bc")
+    assert rounds.complete()
+    assert rounds.absent() == {}
+    rounds.merged()
+    assert rounds.open(1) == ("a",)
+    assert rounds.ready("c", 1, 10) is Answer.GO
+    assert rounds.ready("b", 1, 10) is Answer.WAIT
+
+
+def test_a_part_of_somebody_who_was_not_selected_is_dropped_and_counted() -> None:
+    rounds = selecting(3)
+    for clock in (3, 4):
+        assert rounds.put("a", 1, clock, clock) is Verdict.UNSELECTED
+    assert rounds.dropped == Counter(unselected=2)
+    # Of an earlier clock it was taken, and its acknowledgement may have been lost.
+    assert rounds.put("a", 1, 2, 2) is Verdict.AGAIN
+    assert rounds.put("b", 1, 3, 3) is Verdict.FOLD
+
+
+def test_a_clock_for_everybody_asks_also_those_who_are_not_selected() -> None:
+    rounds = selecting(2)
+    rounds.phase = Phase.CLOSING
+    for name in ROSTER:
+        rounds.ready(name, 1, 10)
+    assert rounds.open(3, everybody=True) == ROSTER
+    assert rounds.put("a", 1, 3, 3) is Verdict.FOLD
+
+
+def test_absentees_are_told_among_those_who_were_selected_and_only_they_miss_a_clock() -> None:
+    rounds = selecting(3, Quorum(0.5))
+    rounds.arrived.add("b")
+    assert rounds.complete()
+    assert rounds.absent() == {"c": "late"}
+    rounds.merged()
+    assert rounds.missed == {"c": 3}
+    rounds.open(4)
+    assert rounds.put("c", 1, 3, 3) is Verdict.LATE
+    assert [rounds.since(name) for name in ROSTER] == [4, 4, 3]

@@ -8,7 +8,17 @@ import numpy as np
 import pytest
 
 import actors
-from actorfl import Buffered, Clocks, Quorum, Rounds, Run, Scaffold, Supervision, checkpoint
+from actorfl import (
+    Buffered,
+    Clocks,
+    Quorum,
+    Rounds,
+    Run,
+    Sample,
+    Scaffold,
+    Supervision,
+    checkpoint,
+)
 from actorfl.kept import Kept, folder_of
 from actors import FileStorage, Snapshots
 from tests.faults.runs import rows, small
@@ -45,8 +55,9 @@ async def gap(directory: Path, run: Run) -> tuple[float, float]:
         {"sync": Quorum(0.3, deadline=0.05), "until": Rounds(8)},
         # An even number of updates: no buffer is left half full.
         {"sync": Buffered(2), "until": Clocks(4)},
+        {"select": Sample(count=2), "until": Rounds(6)},
     ],
-    ids=["quorum", "few", "buffered"],
+    ids=["quorum", "few", "buffered", "sampled"],
 )
 def test_c_stays_the_mean_of_the_c_i_whatever_is_late_killed_or_said_twice(
     values: dict[str, object], seeds: int, tmp_path: Path
