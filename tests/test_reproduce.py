@@ -4,25 +4,35 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from actorfl.data.fashion import DEBIAN
 from benchmarks.reproduce import gates
 from benchmarks.reproduce.__main__ import EXPERIMENTS
 from benchmarks.reproduce.gates import Row
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "reproducing.md"
+PLACE = Path(os.environ.get("FASHION_MNIST", DEBIAN))
+NEEDS_FASHION = pytest.mark.skipif(
+    not (PLACE / "train-images-idx3-ubyte.gz").exists(),
+    reason=f"needs the files of Debian's dataset-fashion-mnist in {DEBIAN}, or in $FASHION_MNIST",
+)
 
 
-def reproduce(*arguments: str, limit: float = 50) -> subprocess.CompletedProcess[str]:
+def reproduce(
+    *arguments: str, limit: float = 50, **environment: str
+) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "benchmarks.reproduce", *arguments]
     return subprocess.run(
-        command, cwd=ROOT, capture_output=True, text=True, timeout=limit, check=False
-    )
+        command, cwd=ROOT, capture_output=True, text=True, timeout=limit, check=False,
+        env={**os.environ, **environment},
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -74,6 +84,12 @@ def test_a_command_line_that_is_not_understood_ends_with_2(tmp_path: Path) -> No
     assert "there is no directory" in done.stderr
 
 
+def test_where_the_data_are_missing_it_says_what_to_install(tmp_path: Path) -> None:
+    done = reproduce("fashion", FASHION_MNIST=str(tmp_path))
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "install Debian's package dataset-fashion-mnist" in done.stderr
+
+
 def test_the_page_names_every_experiment() -> None:
     text = PAGE.read_text()
     assert [name for name in EXPERIMENTS if f"benchmarks.reproduce {name}" not in text] == []
@@ -81,7 +97,13 @@ def test_the_page_names_every_experiment() -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
-@pytest.mark.parametrize("name", EXPERIMENTS)
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=NEEDS_FASHION) if name == "fashion" else name
+        for name in EXPERIMENTS
+    ],
+)
 def test_ours_are_the_numbers_to_reproduce(name: str, tmp_path: Path) -> None:
     rows = tmp_path / "rows.json"
     done = reproduce(name, "--json", str(rows), limit=3500)

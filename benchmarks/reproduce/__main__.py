@@ -1,9 +1,9 @@
 """Reproduce what others have measured: ours beside the reference, with a gate where one is set.
 
-    python -m benchmarks.reproduce digits|attack|drift [--json FILE] [--jobs N]
+    python -m benchmarks.reproduce digits|attack|drift|fashion [--json FILE] [--jobs N]
 
 Ends with 0 where all gates hold, with 1 where one is missed, with 2 where the command line was not
-understood.
+understood or data are missing.
 """
 
 from __future__ import annotations
@@ -13,9 +13,10 @@ import importlib
 import sys
 from pathlib import Path
 
+from actorfl.errors import MissingFile
 from benchmarks.reproduce import gates, running
 
-EXPERIMENTS = ("digits", "attack", "drift")
+EXPERIMENTS = ("digits", "attack", "drift", "fashion")
 
 
 def main() -> None:
@@ -35,7 +36,11 @@ def main() -> None:
         parser.error("--jobs is at least 1")
     if options.json is not None and not options.json.absolute().parent.is_dir():
         parser.error(f"there is no directory {options.json.absolute().parent} for --json")
-    rows = importlib.import_module(f"benchmarks.reproduce.{options.experiment}").rows(options.jobs)
+    experiment = importlib.import_module(f"benchmarks.reproduce.{options.experiment}")
+    try:
+        rows = experiment.rows(options.jobs)
+    except MissingFile as error:
+        parser.error(str(error))
     gates.report(rows)
     if options.json is not None:
         gates.write(rows, options.json)
