@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from actorfl.algorithms.median import Median
     from actorfl.algorithms.multikrum import MultiKrum
     from actorfl.algorithms.normclipping import NormClipping
+    from actorfl.algorithms.parameterserver import ParameterServer
     from actorfl.algorithms.scaffold import Scaffold
     from actorfl.algorithms.trimmedmean import TrimmedMean
     from actorfl.errors import ActorflError, ConfigError, RunDirectoryError, RunFailed
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from actorfl.execute import Result, Running, running
     from actorfl.exitcodes import ExitCode
     from actorfl.layout import Layout
-    from actorfl.local import SGD, Local
+    from actorfl.local import SGD, Gradients, Local
     from actorfl.mean import Mean
     from actorfl.merging import Merged
     from actorfl.partition import Iid, Partitioner, Sampled
@@ -111,6 +112,7 @@ _HOMES = {
     "FedSGD": "actorfl.algorithms.fedsgd",
     "FedYogi": "actorfl.algorithms.fedyogi",
     "GeometricMedian": "actorfl.algorithms.geometricmedian",
+    "Gradients": "actorfl.local",
     "HierFAVG": "actorfl.algorithms.hierfavg",
     "Iid": "actorfl.partition",
     "Inline": "actors.deploy",
@@ -123,6 +125,7 @@ _HOMES = {
     "Mine": "actorfl.algorithm",
     "MultiKrum": "actorfl.algorithms.multikrum",
     "NormClipping": "actorfl.algorithms.normclipping",
+    "ParameterServer": "actorfl.algorithms.parameterserver",
     "Partitioner": "actorfl.partition",
     "Parts": "actorfl.parts",
     "Processes": "actors.deploy",
@@ -196,6 +199,7 @@ __all__ = [
     "FedSGD",
     "FedYogi",
     "GeometricMedian",
+    "Gradients",
     "HierFAVG",
     "Iid",
     "Inline",
@@ -208,6 +212,7 @@ __all__ = [
     "Mine",
     "MultiKrum",
     "NormClipping",
+    "ParameterServer",
     "Partitioner",
     "Parts",
     "Processes",

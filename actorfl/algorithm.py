@@ -121,6 +121,8 @@ class Ctx:
         steps: optimiser steps taken so far, the last partial batch counts as one.
         lr: the learning rate of the local loop.
         momentum: the momentum of the local loop, in [0, 1).
+        gradient: in ``up`` under ``Gradients``, that of the loss at ``start``, flat float32, zeros
+            where a part is a buffer; else empty.
     """
 
     layout: Layout
@@ -134,6 +136,7 @@ class Ctx:
     steps: int = 0
     lr: float = 0.0
     momentum: float = 0.0
+    gradient: Vector = field(default_factory=lambda: np.empty(0, np.float32))
 
     @property
     def result(self) -> Vector:
@@ -199,6 +202,9 @@ class Algorithm:
             model and on the same data, which never leaves it; ``pull`` corrects its gradients.
         models: names of the terms that are whole models. Without a barrier they travel as
             differences from the model that a worker read, see ``actorfl.relative``.
+        gradients: names of the terms that are gradients, taken at the model that came down. An
+            algorithm that has some needs ``local=Gradients(...)``, and no other goes with that.
+            Without a barrier each counts by its worker's share, see ``actorfl.relative``.
         uniform: whether all workers weigh the same, however many examples they have.
         stateful: whether ``up`` keeps a state at its worker.
         policies: names of the sync policies that its equations hold under.
@@ -208,6 +214,7 @@ class Algorithm:
     floor: ClassVar[float] = 1.0
     personal: ClassVar[bool] = False
     models: ClassVar[tuple[str, ...]] = ("model",)
+    gradients: ClassVar[tuple[str, ...]] = ()
     uniform: ClassVar[bool] = False
     stateful: ClassVar[bool] = False
     policies: ClassVar[tuple[str, ...]] = ("BSP", "Quorum", "SSP", "ASP", "Buffered")

@@ -56,6 +56,8 @@ async def compared(run: Run, rounds: int, lane: Lane) -> Baselines:
         rounds: how many it took.
         lane: where to compute; each round of each model is a job.
     """
+    plain = run.local
+    assert isinstance(plain, SGD), "refused by Run"
     compute = _Computing(run, rounds, lane)
     names = run.topology.names
     whos = [Who(name, index, len(names)) for index, name in enumerate(names)]
@@ -68,10 +70,10 @@ async def compared(run: Run, rounds: int, lane: Lane) -> Baselines:
     test = await compute.test()
     apart: list[Metrics] = []
     for name, own in data.items():
-        model = await compute.trained(name, own.train, run.local)
+        model = await compute.trained(name, own.train, plain)
         apart.append(await compute.measured(model, own.validation if test is None else test))
     together = await lane.run(_joined, [own.train for own in data.values()])
-    local = budget(run.local, [own.examples for own in data.values()])
+    local = budget(plain, [own.examples for own in data.values()])
     model = await compute.trained(_CENTRE, together, local)
     validation = test
     if validation is None:

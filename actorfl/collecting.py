@@ -411,8 +411,9 @@ def names_of_terms(
     """
     weights = state.weights
     ctx = Ctx(
-        layout, plan.roster[0], 0, weights, weights, {"model": weights, **extras}, {}, 1, 1, plan.lr
-    )
+        layout, plan.roster[0], 0, weights, weights, {"model": weights, **extras}, {}, 1, 1,
+        plan.lr, gradient=weights,
+    )  # fmt: skip
     try:
         with np.errstate(all="ignore"):
             terms, _ = plan.algorithm.up(ctx, {})

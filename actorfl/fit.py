@@ -19,7 +19,7 @@ from actorfl import batches, model
 from actorfl.algorithm import Algorithm, Ctx
 from actorfl.errors import ConfigError
 from actorfl.layout import Layout, Part, Vector
-from actorfl.local import SGD
+from actorfl.local import SGD, Gradients
 from actorfl.mean import Mean
 from actorfl.model import Buffers
 from actorfl.seeds import seed_everything, seed_for
@@ -48,6 +48,8 @@ class FitResult:
         steps: Steps taken.
         loss: Mean of the losses of the batches, each counted once per example; of the model as it
             was before each step.
+        gradient: Of the loss, float32, shape ``(layout.size,)``, 0 where a part is a buffer; None
+            where steps were taken.
     """
 
     vector: Vector
@@ -55,6 +57,7 @@ class FitResult:
     examples: int
     steps: int
     loss: Mean
+    gradient: Vector | None = None
 
 
 def fit(
@@ -114,6 +117,61 @@ def fit(
         steps += 1
     trained = model.extract(module)
     return FitResult(trained.vector, trained.buffers, examples, steps, _weighted(losses))
+
+
+def gradient(
+    task: Task,
+    data: Dataset,
+    start: Vector,
+    buffers: Buffers,
+    *,
+    local: Gradients,
+    clock: int,
+    seed: int,
+    order_seed: Callable[[int], int],
+    hook: GradientHook | None = None,
+) -> FitResult:
+    """Compute the gradient of the mean loss over the batch of a clock.
+
+    The model is not moved; running statistics follow the batch, as in a step of training.
+
+    Args:
+        task: Its `model` is built and the gradient of its `loss` taken.
+        data: What the worker trains on; n examples.
+        start: The model at which it is taken, float32, shape ``(layout.size,)``; only read.
+        buffers: Its integer buffers; only read.
+        local: The size of the batch.
+        clock: Which batch.
+        seed: ``seed_for(run_seed, worker, clock, "fit")``; for what torch, numpy and random draw.
+        order_seed: Of an epoch, for the order of its examples.
+        hook: Corrects the gradient.
+
+    Returns:
+        The gradient, all 0 without examples, and the model with its buffers after the batch.
+
+    Raises:
+        ConfigError: The loss is no tensor with one element, or data or model are refused.
+        LayoutError: `start` or `buffers` do not fit the task's model.
+    """
+    seed_everything(seed)
+    module = task.model()
+    model.load(module, start, buffers)
+    module.train()
+    examples = batches.size_of(data)
+    flat = _Flat(module)
+    if examples == 0:
+        return FitResult(start.copy(), dict(buffers), 0, 0, Mean(), flat.gradient())
+    epoch, place = local.place_of(clock, examples)
+    generator = torch.Generator().manual_seed(order_seed(epoch))
+    indices = torch.randperm(examples, generator=generator)[place]
+    loss = _loss(task, module, batches.gather(data, indices))
+    loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it unannotated
+    if hook is not None:
+        flat.correct(hook, 0)
+    found = flat.gradient()
+    after = model.extract(module)
+    loss_of = _weighted({len(indices): [loss.item()]})
+    return FitResult(after.vector, after.buffers, examples, 0, loss_of, found)
 
 
 def gradient_hook(algorithm: Algorithm, ctx: Ctx) -> GradientHook | None:
@@ -223,17 +281,24 @@ class _Flat:
         self._layout: Layout = model.layout_of(module)
         self._tensors: dict[str, Tensor] = model.tensors(module)[0]
 
+    def gradient(self) -> Vector:
+        """The gradient, in memory of its own."""
+        found = torch.zeros(self._layout.size)
+        for part in self._layout:
+            grad = self._tensors[part.name].grad
+            if grad is not None:
+                found[part.slice] = grad.reshape(-1)
+        return found.numpy()
+
     def correct(self, hook: GradientHook, steps: int) -> None:
-        gradient = torch.zeros(self._layout.size)
         weights = torch.empty(self._layout.size)
         trained: list[tuple[Part, Tensor]] = []
         for part in self._layout:
             tensor = self._tensors[part.name]
             weights[part.slice] = tensor.detach().reshape(-1)
             if tensor.grad is not None:
-                gradient[part.slice] = tensor.grad.reshape(-1)
                 trained.append((part, tensor.grad))
-        corrected = hook(gradient.numpy(), weights.numpy(), steps)
+        corrected = hook(self.gradient(), weights.numpy(), steps)
         self._layout.check(corrected)
         vector = torch.tensor(corrected)
         for part, grad in trained:

@@ -266,7 +266,8 @@ class Flowing(Keeper):
         shares = None
         if plan.sync.shares:
             shares = len(plan.roster) if plan.algorithm.uniform else flow.total
-        view = relative(merged, self._state, plan.algorithm.models, shares)
+        algorithm = plan.algorithm
+        view = relative(merged, self._state, algorithm.models, shares, algorithm.gradients)
         staleness = {each.label: flow.clock - each.part.version for each in held}
         closed = Closed(
             flow.clock, flow.clock, plan.workers, tuple(sorted(staleness)),

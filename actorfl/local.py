@@ -5,14 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import ClassVar, Literal, TypeAlias
 
 from actorfl.errors import WrongType, WrongValue
+from actorfl.ranges import check_count
 
 
 @dataclass(frozen=True)
 class Local:
-    """Base of every local loop's settings."""
+    """Base of every local loop's settings: there are `SGD` and `Gradients`."""
 
 
 @dataclass(frozen=True)
@@ -110,6 +111,60 @@ class SGD(Local):
         batch, steps = self.batch_of(examples), self.steps_of(examples)
         whole = math.ceil(examples / batch)
         return steps // whole * examples + steps % whole * batch
+
+
+@dataclass(frozen=True)
+class Gradients(Local):
+    """One gradient in a clock, of the mean loss over one batch, and no step.
+
+    It is taken at the model that came down, and goes to an algorithm that moves the model on the
+    server (`ParameterServer`). A worker goes through its data in epochs, each in a fresh order, one
+    batch in each clock: the batch of clock c depends on (run seed, worker, c) alone, no example
+    comes twice in an epoch, and the last batch of an epoch may be smaller. Whoever misses a clock,
+    as under `Quorum`, misses its batch.
+
+    Attributes:
+        batch: Examples in a batch, >= 1; None (in TOML ``"all"``) takes all the worker has.
+
+    Raises:
+        WrongType: `batch` is no whole number.
+        WrongValue: `batch` is out of range.
+    """
+
+    lr: ClassVar[float] = 0.0
+    momentum: ClassVar[float] = 0.0
+
+    batch: int | Literal["all"] | None = None
+
+    def __post_init__(self) -> None:
+        # One spelling for one meaning: equal settings compare and hash equal.
+        if self.batch == "all":
+            object.__setattr__(self, "batch", None)
+        if self.batch is not None:
+            check_count(self, "batch", 1)
+
+    def batch_of(self, examples: int) -> int:
+        """Count the examples of a full batch of a worker that has `examples` (at least 1)."""
+        assert self.batch != "all"
+        return max(1, examples if self.batch is None else min(self.batch, examples))
+
+    def place_of(self, clock: int, examples: int) -> tuple[int, slice]:
+        """Say which batch is that of a clock.
+
+        Args:
+            clock: The clock, from 0.
+            examples: How many the worker has, >= 1.
+
+        Returns:
+            The epoch, from 0, and where the batch lies in the order of that epoch.
+        """
+        batch = self.batch_of(examples)
+        epoch, index = divmod(clock, math.ceil(examples / batch))
+        return epoch, slice(index * batch, min((index + 1) * batch, examples))
+
+    def examples_of(self, examples: int) -> int:
+        """Count the examples of a full batch of a worker with `examples`; none without data."""
+        return self.batch_of(examples) if examples else 0
 
 
 Trains: TypeAlias = Literal["all", "local", "shared"]

@@ -85,6 +85,7 @@ SLOTS: Mapping[str, Slot] = {
                 "ditto": "actorfl.algorithms.ditto:Ditto",
                 "fedasync": "actorfl.algorithms.fedasync:FedAsync",
                 "fedbuff": "actorfl.algorithms.fedbuff:FedBuff",
+                "parameter-server": "actorfl.algorithms.parameterserver:ParameterServer",
                 "median": "actorfl.algorithms.median:Median",
                 "trimmed-mean": "actorfl.algorithms.trimmedmean:TrimmedMean",
                 "norm-clipping": "actorfl.algorithms.normclipping:NormClipping",
@@ -93,7 +94,11 @@ SLOTS: Mapping[str, Slot] = {
                 "geometric-median": "actorfl.algorithms.geometricmedian:GeometricMedian",
             },
         ),
-        Slot("local", "actorfl.local:SGD", {"sgd": "actorfl.local:SGD"}),
+        Slot(
+            "local",
+            "actorfl.local:Local",
+            {"sgd": "actorfl.local:SGD", "gradients": "actorfl.local:Gradients"},
+        ),
         Slot(
             "sync",
             "actorfl.sync:Sync",

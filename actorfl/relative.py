@@ -4,6 +4,8 @@ Under a barrier all workers start from the model that their mean replaces. Witho
 moved on since a worker read it, so the update is added: x <- x + p_k (y_k - x_read), where p_k is
 the worker's share. An algorithm sees it as if all the others had sent the model as it is.
 
+A gradient is a difference already: of it, p_k times it is what moves the model.
+
 Running statistics travel as they are, and the model's move towards them by p_k: differences from
 several versions could add up to a variance below 0, which is none.
 """
@@ -84,7 +86,11 @@ class Moved(ExactSum):
 
 
 def relative(
-    merged: Merged, state: ServerState, names: Iterable[str], shares: int | None
+    merged: Merged,
+    state: ServerState,
+    names: Iterable[str],
+    shares: int | None,
+    gradients: Iterable[str] = (),
 ) -> Merged:
     """What was merged of differences, as the algorithm is to see it.
 
@@ -93,6 +99,7 @@ def relative(
         state: the model as it is, and its integer buffers, which never go down.
         names: of the terms that are models.
         shares: what the weights of a sum are shares of; None: of what was merged.
+        gradients: names of the terms that are gradients.
     """
     base = state.weights
     view = Merged(
@@ -116,6 +123,10 @@ def relative(
                 _with_statistics(np.add(base, each, dtype=np.float32), each, merged.layout)
                 for each in models[name]
             )
+    for name in gradients:
+        if name in view.sums and shares is not None:
+            still = _with_statistics(np.zeros_like(base), base, merged.layout)
+            view.sums[name] = Moved(view.sums[name], still, shares)
     view.models = models
     return view
 

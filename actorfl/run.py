@@ -20,7 +20,7 @@ from actorfl.config import Place, Table
 from actorfl.errors import ConfigError, Misfit, MissingKey, UnknownKey, WrongType, WrongValue
 from actorfl.every import Every
 from actorfl.levels import are_levels, levels_of
-from actorfl.local import SGD
+from actorfl.local import SGD, Gradients
 from actorfl.partition import Iid, Partitioner
 from actorfl.parts import ALL_SHARED, Parts, Role
 from actorfl.registry import SLOTS
@@ -66,7 +66,7 @@ class Run:
         topology: who talks to whom.
         algorithm: what is computed and merged; with a tree also one for each level of aggregators,
             by name. This attribute is that of the innermost level, which the workers compute.
-        local: the local loop of a worker.
+        local: what a worker does in a clock: steps, ``SGD``, or one gradient, ``Gradients``.
         until: when the run is over.
         sync: when a worker may go on; with a tree also one for each level of aggregators, by name.
             This attribute is that of the root.
@@ -105,7 +105,7 @@ class Run:
     task: Task
     topology: Topology
     algorithm: Algorithm
-    local: SGD
+    local: SGD | Gradients
     until: Until
     sync: Sync
     select: Selection | None
@@ -131,7 +131,7 @@ class Run:
         topology: Topology | str,
         algorithm: Algorithm | str | Mapping[str, Algorithm | str],
         *,
-        local: SGD | str,
+        local: SGD | Gradients | str,
         until: Until | str,
         sync: Sync | str | Mapping[str, Sync | str] | None = None,
         select: Selection | str | None = None,
@@ -460,6 +460,7 @@ class Run:
                 f"{type(self.sync).__name__} there are none; remove it, or use BSP"
             )
         self._check_select()
+        self._check_local()
 
     def _check_select(self) -> None:
         if self.select is None:
@@ -479,6 +480,33 @@ class Run:
             raise Misfit(
                 "`baselines` let each worker train in every round, and `select` lets it train in "
                 "some, so they would not have the same budget; remove one of the two"
+            )
+
+    def _check_local(self) -> None:
+        name, local = type(self.algorithm).__name__, self.local
+        if isinstance(local, SGD):
+            if self.algorithm.gradients:
+                raise Misfit(
+                    f"{name} takes gradients, and `local` takes steps by itself "
+                    f"({type(local).__name__}); use local=Gradients(batch=...)"
+                )
+            return
+        if not isinstance(local, Gradients):
+            raise WrongType("`local` of Run", "an SGD or a Gradients", local)
+        if not self.algorithm.gradients:
+            raise Misfit(
+                f"{name} takes what workers have trained, and Gradients takes no step; use "
+                "local=SGD(...), or ParameterServer, which moves the model by gradients"
+            )
+        if self.has_local_parts or self.parts.has("mean") or self.algorithm.personal:
+            raise Misfit(
+                "Gradients takes no step, so whatever is not moved by the server would never be "
+                'trained; leave all of the model "shared", or use local=SGD(...)'
+            )
+        if self.baselines:
+            raise Misfit(
+                "`baselines` train by themselves with the steps of `local`, and Gradients takes "
+                "none; remove it, or use local=SGD(...)"
             )
 
     def _check_levels(self) -> None:
@@ -507,7 +535,8 @@ class Run:
                 )
             parts = self._parts_at(level)
             asked = parts if self.select is None else self.select.size(parts)
-            algorithm.check_run(self.local, sync.least(asked))
+            if isinstance(self.local, SGD):
+                algorithm.check_run(self.local, sync.least(asked))
             if place == 0:
                 if sync.inner > 1:
                     raise Misfit(
@@ -531,6 +560,11 @@ class Run:
                 raise Misfit(
                     f"{name} keeps a state at the workers, which an aggregator that begins its "
                     f"{sync.inner} rounds again after a crash would need of each; use rounds=1"
+                )
+            if self.sends_updates(level, above) and self.algorithm_at(above).gradients:
+                raise Misfit(
+                    f"{type(self.algorithm_at(above)).__name__} takes gradients, and the level "
+                    f"`{level}` sends models that it has moved; use it at the innermost level"
                 )
             if self.sends_updates(level, above) and self.algorithm_at(above).keeps_state:
                 raise Misfit(

@@ -164,7 +164,10 @@ def step(run: Run, task: Task, worker: str, data: Data, given: Given) -> Made:
     )  # fmt: skip
     if memo.active():  # what is drawn from now on must not depend on whether it was computed
         seed_everything(seed_for(run.seed, worker, clock, training.FIT))
-    terms, after = algorithm.up(replace(context, weights=result.vector, steps=result.steps), mine)
+    ended = replace(context, weights=result.vector, steps=result.steps)
+    if result.gradient is not None:
+        ended = replace(ended, gradient=result.gradient)
+    terms, after = algorithm.up(ended, mine)
     if given.additive:
         terms = differences(terms, algorithm.models, start, split.shared)
     terms = terms.stated(

@@ -8,9 +8,9 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from actorfl.algorithm import Algorithm, Ctx
-from actorfl.fit import FitResult, GradientHook, fit, gradient_hook
+from actorfl.fit import FitResult, GradientHook, fit, gradient, gradient_hook
 from actorfl.layout import Vector
-from actorfl.local import SGD
+from actorfl.local import SGD, Gradients
 from actorfl.mean import Mean
 from actorfl.personal import Own
 from actorfl.seeds import seed_for
@@ -20,6 +20,8 @@ from actorfl.task import Dataset, Task
 #: Purpose of the seed of a clock's first phase; a personal model is trained under the same, so that
 #: both see the data in one order, and one that nothing pulls is what training alone gives.
 FIT: Final = "fit"
+#: Purpose of the seed of an epoch's order, where a clock takes one batch of it.
+_ORDER: Final = "gradients"
 
 
 class Trained(NamedTuple):
@@ -49,7 +51,7 @@ def train(
     data: Dataset,
     algorithm: Algorithm,
     *,
-    local: SGD,
+    local: SGD | Gradients,
     split: Split,
     own: Own | None,
     integers: Buffers,
@@ -72,6 +74,14 @@ def train(
         run_seed: of the run.
     """
     seed = seed_for(run_seed, ctx.worker, ctx.clock, FIT)
+    if isinstance(local, Gradients):
+        found = gradient(
+            task, data, ctx.start, integers,
+            local=local, clock=ctx.clock, seed=seed,
+            order_seed=lambda epoch: seed_for(run_seed, ctx.worker, epoch, _ORDER),
+            hook=gradient_hook(algorithm, ctx),
+        )  # fmt: skip
+        return Trained(found, None)  # nothing is a worker's own: refused by Run
     parts = None if algorithm.personal else own
     vector, buffers = joined(split, ctx.start, integers, parts)
     still = {"all": (), "local": split.shared.names, "shared": split.own.names}
@@ -105,8 +115,10 @@ def train(
     return Trained(shared, after if np.isfinite(whole).all() else own)
 
 
-def examples_of(algorithm: Algorithm, local: SGD, examples: int) -> int:
+def examples_of(algorithm: Algorithm, local: SGD | Gradients, examples: int) -> int:
     """Count the examples that a worker with so many goes through in one clock, with repeats."""
+    if isinstance(local, Gradients):
+        return local.examples_of(examples)
     through = sum(phase.local.examples_of(examples) for phase in algorithm.phases(local))
     return through + (local.examples_of(examples) if algorithm.personal else 0)
 

@@ -12,11 +12,15 @@ def delta_of(start: Vector, mean: Vector, layout: Layout) -> Vector:
 
     An optimiser on the server must not move those: a variance that is pushed below 0 is none.
     """
-    delta = np.subtract(mean, start, dtype=np.float32)
+    return without_statistics(np.subtract(mean, start, dtype=np.float32), layout)
+
+
+def without_statistics(vector: Vector, layout: Layout) -> Vector:
+    """The vector, written in place, with 0 in running statistics."""
     for part in layout:
         if part.kind == "buffer":
-            delta[part.slice] = 0.0
-    return delta
+            vector[part.slice] = 0.0
+    return vector
 
 
 def with_statistics_of(mean: Vector, weights: Vector, layout: Layout) -> Vector:

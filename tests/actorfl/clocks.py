@@ -27,6 +27,7 @@ from actorfl import (
     Median,
     MultiKrum,
     NormClipping,
+    ParameterServer,
     Scaffold,
     TrimmedMean,
 )
@@ -53,6 +54,7 @@ KINDS: dict[str, Algorithm] = {
     "ditto": Ditto(),
     "fedasync": FedAsync(),
     "fedbuff": FedBuff(lr=0.9),
+    "parameter-server": ParameterServer(lr=0.1, momentum=0.5, schedule="sqrt", every=2),
     "median": Median(),
     "trimmed-mean": TrimmedMean(),
     "norm-clipping": NormClipping(norm=0.25),
@@ -151,7 +153,8 @@ def _fold(
             gradient = algorithm.grad(replace(ctx, weights=weights, steps=step), gradient)
         velocity = np.float32(momentum) * velocity + gradient
         weights = weights - np.float32(lr) * velocity
-    terms, after = algorithm.up(replace(ctx, weights=weights, steps=client.steps), client.mine)
+    done = replace(ctx, weights=weights, steps=client.steps, gradient=client.gradient(start.copy()))
+    terms, after = algorithm.up(done, client.mine)
     merger.fold(
         terms.stated(worker=f"w{index}", clock=0, examples=client.examples, layout=merger.layout)
     )
@@ -179,7 +182,10 @@ def merged(
     kind = Holder if algorithm.reduce == "all" else Merger
     merger = kind(layout, Grid.of(state.weights, layout, len(roster), algorithm.floor), 0)
     for worker, result in zip(roster, results, strict=False):
-        ctx = Ctx(layout, worker, 0, state.weights, result, down, {}, 1, steps, lr)
+        gradient = state.weights - result
+        ctx = Ctx(
+            layout, worker, 0, state.weights, result, down, {}, 1, steps, lr, gradient=gradient
+        )
         terms, _ = algorithm.up(ctx, {})
         merger.fold(terms.stated(worker=worker, clock=0, examples=1, layout=layout))
     stale = dict(zip(roster, staleness, strict=False))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from dataclasses import fields, replace
+from dataclasses import MISSING, fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +26,7 @@ from actorfl import (
     FedProx,
     FedSGD,
     FedYogi,
+    Gradients,
     Krum,
     Median,
     MultiKrum,
@@ -109,7 +110,8 @@ def test_the_page_tells_of_each_kind_with_its_fields_and_defaults() -> None:
     page = (Path(__file__).parents[2] / "docs/algorithms.md").read_text()
     for kind, algorithm in KINDS.items():
         (row,) = [line for line in page.splitlines() if line.startswith(f"| `{kind}` |")]
-        assert f"`{type(algorithm).__name__}()`" in row
+        needed = ", ".join(f.name for f in fields(algorithm) if f.default is MISSING)
+        assert f"`{type(algorithm).__name__}({needed})`" in row
         if kind != "fedyogi":
             defaults = {
                 f.name: "none"
@@ -118,8 +120,10 @@ def test_the_page_tells_of_each_kind_with_its_fields_and_defaults() -> None:
                 if isinstance(f.default, str)
                 else f"{f.default:g}"
                 for f in fields(algorithm)
+                if f.default is not MISSING
             }
-            told = [f"`{name}` ({default})" for name, default in defaults.items()]
+            told = [f"`{needed}`"] if needed else []
+            told += [f"`{name}` ({default})" for name, default in defaults.items()]
             assert row.split("|")[3].strip() == ", ".join(told)
 
 
@@ -168,7 +172,8 @@ def test_each_kind_can_be_written_in_a_file(kind: str, tmp_path: Path) -> None:
     sync = BSP() if kind in TOGETHER else ASP()
     two = KINDS[kind].edge_rounds is not None
     of = Tree(root=1, edge=2, worker=8) if two else Star(8)
-    run = run_of(algorithm=KINDS[kind], sync=sync, local=SGD(lr=0.1), topology=of)
+    local = Gradients(batch=8) if KINDS[kind].gradients else SGD(lr=0.1)
+    run = run_of(algorithm=KINDS[kind], sync=sync, local=local, topology=of)
     assert f'kind = "{kind}"' in run.to_toml()
     file = tmp_path / "run.toml"
     file.write_text(run.to_toml())
@@ -431,10 +436,13 @@ def test_what_is_no_number_is_refused_and_what_is_equal_hashes_equal() -> None:
         (FedProx(mu=21), SGD(lr=0.1), "mu=21.0 diverges under lr=0.1.* a mu of at most 20"),
         (Scaffold(), SGD(lr=0.1, momentum=0.9), "`local` has momentum=0.9; remove `momentum`"),
         (Scaffold(), SGD(lr=0.1, clip=1.0), "`local` has clip=1.0; remove `clip`"),
+        (FedAvg(), Gradients(), r"FedAvg takes what .* Gradients takes no step; use local=SGD"),
+        (FedSGD(), Gradients(), r"FedSGD takes what .* or ParameterServer, which moves the model"),
+        (KINDS["parameter-server"], SGD(lr=0.1), r"takes gradients, .* \(SGD\); use local=Grad"),
     ],
 )
 def test_a_local_loop_that_its_equations_do_not_hold_for_is_refused(
-    algorithm: Algorithm, local: SGD, sentence: str
+    algorithm: Algorithm, local: SGD | Gradients, sentence: str
 ) -> None:
     with pytest.raises(Misfit, match=sentence):
         run_of(algorithm=algorithm, local=local)

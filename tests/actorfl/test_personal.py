@@ -113,6 +113,7 @@ def test_a_model_whose_parts_are_all_local_but_one_learns_as_alone() -> None:
     start, buffers = begun(run)
     initial = models.initial(run.task, run.seed)
     vector, integers = initial.vector, initial.buffers
+    assert isinstance(run.local, SGD)
     for clock in range(3):
         made = worker.compute(start, buffers)
         seed = seed_for(run.seed, "w0", clock, "fit")
@@ -199,6 +200,7 @@ def test_ditto_without_a_pull_is_learning_alone_in_bits_whatever_comes_down(task
     worker = Worker(run)
     start, buffers = begun(run)
     vector, integers = start, buffers
+    assert isinstance(run.local, SGD)
     for clock, scale in enumerate((1.0, 0.0, np.nan)):
         made = worker.compute(start * np.float32(scale), buffers)
         seed = seed_for(run.seed, "w0", clock, "fit")

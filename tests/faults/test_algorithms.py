@@ -17,6 +17,7 @@ from actorfl import (
     Ctx,
     FedAvg,
     GeometricMedian,
+    Gradients,
     Median,
     Mine,
     MultiKrum,
@@ -88,8 +89,10 @@ class LyingToGeometricMedian(Liar, GeometricMedian):
 
 def short(kind: str, **changed: Any) -> Run:
     """Three rounds of a kind, with running statistics in the model."""
-    local = SGD(lr=0.1) if kind == "fedsgd" else SGD(lr=0.1, batch=8)
+    local: SGD | Gradients = SGD(lr=0.1) if kind == "fedsgd" else SGD(lr=0.1, batch=8)
     algorithm = TOGETHER[kind]
+    if algorithm.gradients:
+        local = Gradients(batch=8)
     of = Star(5) if algorithm.edge_rounds is None else Tree(root=1, edge=2, worker=5)
     return small(
         task=Counting(), topology=of, algorithm=algorithm, local=local, until=Rounds(3), **changed

@@ -47,6 +47,7 @@ async def test_digits_over_ten_workers_reach_the_reference_accuracy(
 
 def local_sgd(seed: int, clocks: int, data: tuple[torch.Tensor, ...], run: Run) -> nn.Module:
     """What a person would write, with the documented seeds."""
+    assert isinstance(run.local, SGD)
     torch.manual_seed(seed_for(seed, "", 0, "init"))
     module = Blobs().model()
     examples = len(data[0])

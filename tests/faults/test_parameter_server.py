@@ -1,0 +1,147 @@
+"""A parameter server by real runs: full-batch descent, FedSGD, staleness 0, and faults."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.numpy import load_file
+
+import actors
+from actorfl import (
+    ASP,
+    BSP,
+    SGD,
+    SSP,
+    Buffered,
+    Clocks,
+    FedSGD,
+    Gradients,
+    ParameterServer,
+    Quorum,
+    Rounds,
+    Run,
+    Star,
+    Tree,
+)
+from actorfl import model as models
+from actors import Inline, Simulated
+from actors.testing.chaos import explore
+from tests.faults.runs import carry_out, rows, small
+from tests.faults.tasks import Blobs, Counting, blobs
+from tests.faults.test_simulated import PATIENT, schedule, simulate
+
+pytestmark = pytest.mark.timeout(300)
+
+MOMENTUM = ParameterServer(0.1, momentum=0.9, schedule="sqrt", every=4)
+
+SERVED = """
+task = {{ kind = "{tasks}:Blobs" }}
+topology = {{ kind = "star", workers = 4 }}
+algorithm = {{ kind = "parameter-server", lr = 0.1, momentum = 0.9, schedule = "sqrt", every = 4 }}
+local = {{ kind = "gradients", batch = 8 }}
+sync = {sync}
+until = {{ rounds = 20 }}
+
+[chaos]
+rounds = 2
+"""
+
+
+def served(**changed: Any) -> Run:
+    return small(**{"algorithm": MOMENTUM, "local": Gradients(batch=8), **changed})
+
+
+def model_of(run: Run, out: Path) -> dict[str, np.ndarray]:
+    result = actors.run(carry_out(run, out, Inline()))
+    return load_file(result.directory / "model.safetensors")
+
+
+@pytest.mark.parametrize("momentum", [0.0, 0.9])
+def test_all_examples_under_a_barrier_are_full_batch_descent_on_the_union(
+    momentum: float, tmp_path: Path
+) -> None:
+    algorithm = ParameterServer(0.1, momentum=momentum, weight_decay=0.01)
+    run = served(algorithm=algorithm, local=Gradients(), until=Rounds(6))
+    found = model_of(run, tmp_path)
+    module = Blobs().model()
+    start = models.initial(Blobs(), run.seed)
+    models.load(module, start.vector, start.buffers)
+    shards = [blobs(index, 30 + 10 * index) for index in range(4)]
+    union = tuple(torch.cat(column) for column in zip(*shards, strict=True))
+    optimizer = torch.optim.SGD(module.parameters(), lr=0.1, momentum=momentum, weight_decay=0.01)
+    for _ in range(6):
+        optimizer.zero_grad()
+        Blobs().loss(module, union).backward()  # type: ignore[no-untyped-call]  # torch's own
+        optimizer.step()
+    for name, tensor in module.state_dict().items():
+        np.testing.assert_allclose(found[name], tensor.numpy(), atol=1e-6)
+
+
+def test_without_momentum_over_all_examples_it_is_fedsgd(tmp_path: Path) -> None:
+    values: dict[str, Any] = {"task": Counting(), "until": Rounds(4)}
+    server = served(algorithm=ParameterServer(0.1), local=Gradients(), **values)
+    one = model_of(server, tmp_path / "one")
+    other = model_of(small(algorithm=FedSGD(), local=SGD(lr=0.1), **values), tmp_path / "other")
+    assert one.keys() == other.keys()
+    for name in one:
+        np.testing.assert_allclose(one[name], other[name], atol=1e-6)
+
+
+def test_a_staleness_of_0_and_a_tree_have_the_bits_of_a_star_under_bsp(tmp_path: Path) -> None:
+    runs = [
+        served(sync=BSP()),
+        served(sync=SSP(0)),
+        served(topology=Tree(root=1, edge=2, worker=4)),
+    ]
+    found = {actors.run(carry_out(run, tmp_path, Inline())).sha256 for run in runs}
+    assert len(found) == 1
+
+
+@pytest.mark.parametrize("sync", [SSP(3), ASP(), Buffered(2), Quorum(0.6)], ids=repr)
+def test_it_learns_under_every_policy(sync: Any, tmp_path: Path) -> None:
+    # BatchNorm's statistics come along.
+    values = {"task": Counting(), "sync": sync, "until": Rounds(15)}
+    run = served(algorithm=ParameterServer(0.2, momentum=0.5), **values)
+    result, _ = simulate(run, Simulated(2), tmp_path)
+    assert result.accuracy is not None
+    assert result.accuracy > 0.8
+    assert np.isfinite(load_file(result.directory / "model.safetensors")["1.running_var"]).all()
+
+
+def test_faults_change_no_bit_under_bsp_and_lose_no_gradient_under_ssp(tmp_path: Path) -> None:
+    """Velocity and schedule go on where they were."""
+    run = served(until=Clocks(6), **PATIENT)
+    expected = actors.run(carry_out(run, tmp_path, Inline())).sha256
+    killed = 0
+    for seed in range(3):
+        result, told = simulate(run, schedule(seed), tmp_path / f"bsp{seed}")
+        assert result.sha256 == expected, f"seed {seed}"
+        stale, also = simulate(replace(run, sync=SSP(3)), schedule(seed), tmp_path / f"ssp{seed}")
+        assert sum(row["updates"] for row in rows(stale.directory)) == 24, f"seed {seed}"
+        killed += told.killed * also.killed
+    assert killed > 0
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize("sync", ['"bsp"', '{ kind = "ssp", staleness = 3 }'])
+def test_no_schedule_of_faults_breaks_a_law(sync: str, tmp_path: Path) -> None:
+    """Under BSP the bits are those of the undisturbed run, velocity and schedule included."""
+    seeds = 200
+    file = tmp_path / "run.toml"
+    file.write_text(SERVED.format(tasks=Path(__file__).with_name("tasks.py"), sync=sync))
+    report = explore(
+        "actorfl.chaos.scenario:scenario", range(seeds), arguments=(str(file),), jobs=2
+    )
+    assert not report.failed, report.failed[0]
+    assert report.seeds == seeds
+
+
+def test_the_bits_of_another_batch_are_others(tmp_path: Path) -> None:
+    runs = [served(topology=Star(2), local=Gradients(each)) for each in (8, 9)]
+    assert len({actors.run(carry_out(run, tmp_path, Inline())).sha256 for run in runs}) == 2
