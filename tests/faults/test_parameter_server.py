@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.numpy import load_file
+from torch import nn
 
 import actors
 from actorfl import (
@@ -21,14 +22,17 @@ from actorfl import (
     Clocks,
     FedSGD,
     Gradients,
+    Mean,
     ParameterServer,
     Quorum,
     Rounds,
     Run,
     Star,
     Tree,
+    Who,
 )
 from actorfl import model as models
+from actorfl.task import Batch, Dataset
 from actors import Inline, Simulated
 from actors.testing.chaos import explore
 from tests.faults.runs import carry_out, rows, small
@@ -125,6 +129,39 @@ def test_faults_change_no_bit_under_bsp_and_lose_no_gradient_under_ssp(tmp_path:
         assert sum(row["updates"] for row in rows(stale.directory)) == 24, f"seed {seed}"
         killed += told.killed * also.killed
     assert killed > 0
+
+
+@dataclass(frozen=True)
+class Powers(Blobs):
+    """The gradient of an example is its value: 1, 2, 4 or 8."""
+
+    def model(self) -> nn.Module:
+        return nn.Linear(1, 1, bias=False)
+
+    def loss(self, model: nn.Module, batch: Batch) -> torch.Tensor:
+        value: torch.Tensor = model(batch[0]).mean()
+        return value
+
+    def metrics(self, model: nn.Module, batch: Batch) -> dict[str, Mean]:
+        return {}
+
+    def train(self, who: Who) -> Dataset:
+        return (torch.tensor([[1.0], [2.0], [4.0], [8.0]]),)
+
+    def test(self) -> Dataset:
+        return (torch.ones(1, 1),)
+
+
+def test_a_worker_takes_each_example_once_in_an_epoch(tmp_path: Path) -> None:
+    """Of four that it took only the sum of all is 15."""
+    run = served(
+        task=Powers(), topology=Star(1), algorithm=ParameterServer(1.0), local=Gradients(1)
+    )
+    for seed in range(3):
+        of = replace(run, seed=seed, until=Rounds(4))
+        start = models.initial(Powers(), seed).vector
+        (after,) = model_of(of, tmp_path / str(seed)).values()
+        assert after.item() - start.item() == pytest.approx(-15.0, abs=1e-4)
 
 
 @pytest.mark.slow
