@@ -17,8 +17,9 @@ from actorfl import config, registry
 from actorfl.algorithm import Algorithm
 from actorfl.chaos.settings import Chaos
 from actorfl.config import Place, Table
-from actorfl.errors import ConfigError, Misfit, MissingKey, UnknownKey, WrongType, WrongValue
+from actorfl.errors import ConfigError, MissingKey, UnknownKey
 from actorfl.every import Every
+from actorfl.fitting import check
 from actorfl.levels import are_levels, levels_of
 from actorfl.local import SGD, Gradients
 from actorfl.partition import Iid, Partitioner
@@ -30,7 +31,7 @@ from actorfl.simulate.settings import Simulate
 from actorfl.supervision import Supervision
 from actorfl.sync import BSP, Sync
 from actorfl.task import Task
-from actorfl.topology import Centred, Topology
+from actorfl.topology import Topology
 from actorfl.tree import Tree
 from actorfl.until import Until
 from actors import UsageError, code, tomlwriter
@@ -39,13 +40,9 @@ if TYPE_CHECKING:
     from actorfl.execute import Result
     from actors.deploy import Deployment
 
-# A seed travels as a signed 64-bit integer, the widest that TOML promises.
-SEED_MAX = 2**63 - 1
 # The partition of whoever names none, which `dataclasses.replace` hands on: an equal one that was
 # asked for is refused where nothing is dealt out.
 _UNASKED = Iid()
-# Each buffer holds a whole model; more than this many only hides that workers wait for each other.
-_LANDING_MAX = 64
 # Slots of which each level of aggregators may have its own.
 _LEVELLED = ("sync", "algorithm")
 # What says where and how a run is carried out, not what it computes: no part of its hash, and free
@@ -196,7 +193,7 @@ class Run:
         }
         for key, value in plain.items():
             object.__setattr__(self, key, value)
-        self._check(partitioned=self.partition is not _UNASKED)
+        check(self, partitioned=self.partition is not _UNASKED)
 
     @classmethod
     def from_toml(cls, path: str | os.PathLike[str], overrides: Iterable[str] = ()) -> Run:
@@ -421,184 +418,6 @@ class Run:
         code.refuse_if_loading("a run")
         where = None if resume is None else Path(resume)
         return await execute.on(self, deployment, resume=where, out=Path(out), on_row=on_row)
-
-    def _check(self, *, partitioned: bool) -> None:
-        if partitioned and not self.task.pooled:
-            raise Misfit(
-                f"task {type(self.task).__name__} has its own data per worker, by train(who), so "
-                "nothing is dealt out; remove `partition`, or define pool() instead of train"
-            )
-        if self.partition.by == "groups" and self.task.pooled and not self.task.grouped:
-            raise Misfit(
-                f"{type(self.partition).__name__} deals out whole groups, and task "
-                f"{type(self.task).__name__} names none; give it a method groups() that returns "
-                "the group of each example of its pool"
-            )
-        if not 0.0 <= self.validate < 1.0:
-            raise WrongValue("`validate` of Run", "at least 0 and below 1", self.validate)
-        if isinstance(self.seed, bool) or not isinstance(self.seed, int):
-            raise WrongType("`seed` of Run", "int", self.seed)
-        if not 0 <= self.seed <= SEED_MAX:
-            raise WrongValue("`seed` of Run", "from 0 to 2^63 - 1", self.seed)
-        if self.durability not in {"process", "machine"}:
-            raise WrongValue("`durability` of Run", '"process" or "machine"', self.durability)
-        if not 1 <= self.landing <= _LANDING_MAX:
-            raise WrongValue("`landing` of Run", f"from 1 to {_LANDING_MAX}", self.landing)
-        for key in ("strict", "record", "baselines"):
-            if not isinstance(getattr(self, key), bool):
-                raise WrongType(f"`{key}` of Run", "bool", getattr(self, key))
-        if self.algorithm.reduce == "pair":
-            raise Misfit(
-                f"{type(self.algorithm).__name__} merges pairs of models, which needs a gossip "
-                f"topology; {type(self.topology).__name__} has an aggregator"
-            )
-        self._check_parts()
-        self._check_levels()
-        if self.record and not self.sync.barrier:
-            raise Misfit(
-                f"`record` keeps what each worker computes from by round, and under "
-                f"{type(self.sync).__name__} there are none; remove it, or use BSP"
-            )
-        self._check_select()
-        self._check_local()
-
-    def _check_select(self) -> None:
-        if self.select is None:
-            return
-        if not self.sync.barrier:
-            raise Misfit(
-                f"`select` draws who computes a round, and under {type(self.sync).__name__} there "
-                "are none; remove it, or use BSP or Quorum"
-            )
-        if isinstance(self.topology, Tree) and len(self.topology.levels) > 2:
-            between = ", ".join(f"`{level}`" for level, _ in self.topology.levels[1:-1])
-            raise Misfit(
-                "`select` draws from all workers, and the aggregators of a Tree between them and "
-                f"the root ({between}) each wait for their own; remove it, or use Star"
-            )
-        if self.baselines:
-            raise Misfit(
-                "`baselines` let each worker train in every round, and `select` lets it train in "
-                "some, so they would not have the same budget; remove one of the two"
-            )
-
-    def _check_local(self) -> None:
-        name, local = type(self.algorithm).__name__, self.local
-        if isinstance(local, SGD):
-            if self.algorithm.gradients:
-                raise Misfit(
-                    f"{name} takes gradients, and `local` takes steps by itself "
-                    f"({type(local).__name__}); use local=Gradients(batch=...)"
-                )
-            return
-        if not isinstance(local, Gradients):
-            raise WrongType("`local` of Run", "an SGD or a Gradients", local)
-        if not self.algorithm.gradients:
-            raise Misfit(
-                f"{name} takes what workers have trained, and Gradients takes no step; use "
-                "local=SGD(...), or ParameterServer, which moves the model by gradients"
-            )
-        if self.has_local_parts or self.parts.has("mean") or self.algorithm.personal:
-            raise Misfit(
-                "Gradients takes no step, so whatever is not moved by the server would never be "
-                'trained; leave all of the model "shared", or use local=SGD(...)'
-            )
-        if self.baselines:
-            raise Misfit(
-                "`baselines` train by themselves with the steps of `local`, and Gradients takes "
-                "none; remove it, or use local=SGD(...)"
-            )
-
-    def _check_levels(self) -> None:
-        levels = ["root"]
-        name = type(self.algorithm).__name__
-        if self.algorithm.edge_rounds is not None:
-            if not isinstance(self.topology, Tree) or len(self.topology.levels) != 3:
-                raise Misfit(
-                    f"{name} is for a root, edges and workers, such as Tree(root=1, edge=4, "
-                    "worker=8); use that, or FedAvg"
-                )
-            if self.sync_of or self.algorithm_of:
-                raise Misfit(
-                    f"{name} says itself how many rounds an edge has; give one `sync` and one "
-                    "`algorithm`, or FedAvg with a policy for each level"
-                )
-        if isinstance(self.topology, Tree):
-            levels = [level for level, _ in self.topology.levels[:-1]]
-        for place, level in enumerate(levels):
-            sync, algorithm = self.sync_at(level), self.algorithm_at(level)
-            name, policy = type(algorithm).__name__, type(sync).__name__
-            if sync.family not in algorithm.policies:
-                raise Misfit(
-                    f"{name} does not go with {policy}; its equations hold under "
-                    f"{', '.join(algorithm.policies)}"
-                )
-            parts = self._parts_at(level)
-            asked = parts if self.select is None else self.select.size(parts)
-            if isinstance(self.local, SGD):
-                algorithm.check_run(self.local, sync.least(asked))
-            if place == 0:
-                if sync.inner > 1:
-                    raise Misfit(
-                        f"{policy} with rounds={sync.inner} is for aggregators below the root; how "
-                        "many rounds the root has is said by `until`"
-                    )
-                continue
-            above = levels[place - 1]
-            if not sync.barrier:
-                raise Misfit(
-                    f"{policy} is for the root of a Tree, not for its level `{level}`: take BSP or "
-                    f'Quorum there, as in sync={{"{level}": BSP(), "{levels[0]}": {policy}(...)}}'
-                )
-            if algorithm.reduce == "all" and not self.sends_updates(level, above):
-                raise Misfit(
-                    f"{name} looks at each model by itself, and the aggregators of a Tree add them "
-                    "up; use Star, an algorithm that merges by 'sum', or another one for each level"
-                )
-            keeps = algorithm.keeps_state or self.has_local_parts
-            if keeps and sync.inner > 1:
-                raise Misfit(
-                    f"{name} keeps a state at the workers, which an aggregator that begins its "
-                    f"{sync.inner} rounds again after a crash would need of each; use rounds=1"
-                )
-            if self.sends_updates(level, above) and self.algorithm_at(above).gradients:
-                raise Misfit(
-                    f"{type(self.algorithm_at(above)).__name__} takes gradients, and the level "
-                    f"`{level}` sends models that it has moved; use it at the innermost level"
-                )
-            if self.sends_updates(level, above) and self.algorithm_at(above).keeps_state:
-                raise Misfit(
-                    f"{type(self.algorithm_at(above)).__name__} keeps a state at whoever sends "
-                    f"updates, and the level `{level}` keeps none; use it at the innermost level"
-                )
-
-    def _parts_at(self, level: str) -> int:
-        """How many parts an aggregator of a level merges, at the least."""
-        if not isinstance(self.topology, Centred):
-            return len(self.topology.names)
-        found = []
-        nodes = [self.topology.root]
-        while nodes:
-            for node in nodes:
-                if node.level != level:
-                    continue
-                sums = [n for n in node.below if n.below and not self.sends_updates(n.level, level)]
-                found.append(len(node.workers) if sums else len(node.below))
-            nodes = [each for node in nodes for each in node.below if each.below]
-        return min(found, default=len(self.topology.names))
-
-    def _check_parts(self) -> None:
-        name = type(self.algorithm).__name__
-        if self.parts.has("mean") and self.algorithm.reduce == "all":
-            raise Misfit(
-                f'`parts` give the role "mean", but {name} holds the models of all workers and '
-                'takes no mean; use "shared", which it merges in its own way'
-            )
-        if self.algorithm.personal and self.has_local_parts:
-            raise Misfit(
-                f"{name} keeps a whole model at each worker, which has no local parts; remove what "
-                'is "local" from `parts`, or use another algorithm'
-            )
 
     @property
     def has_local_parts(self) -> bool:

@@ -10,7 +10,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from actorfl.errors import WrongType, WrongValue
-from actorfl.run import SEED_MAX, Run
+from actorfl.fitting import SEED_MAX
+from actorfl.run import Run
 
 if TYPE_CHECKING:
     from actorfl.execute import Result

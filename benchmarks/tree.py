@@ -62,7 +62,8 @@ class Nothing(Task):
         return nn.Linear(64, 10)
 
     def loss(self, model: nn.Module, batch: Batch) -> Tensor:
-        return model(batch[0]).sum()
+        total: Tensor = model(batch[0]).sum()
+        return total
 
     def train(self, who: Who) -> Dataset:
         return torch.zeros(1, 64), torch.zeros(1, dtype=torch.int64)

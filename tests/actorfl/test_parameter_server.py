@@ -82,7 +82,7 @@ def held(terms: Terms, state: ServerState, layout: Layout, total: int = 1) -> Me
 
 
 def closed(version: int) -> Closed:
-    return Closed(version, version, ("w0",), ("w0",), 1)
+    return Closed(version, version, ("w0",), ("w0",), 1, 1)
 
 
 def test_without_momentum_it_is_fedsgd() -> None:

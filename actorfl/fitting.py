@@ -1,0 +1,211 @@
+"""What of a run fits together: all that can be refused before anything starts."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from actorfl.errors import Misfit, WrongType, WrongValue
+from actorfl.local import SGD, Gradients
+from actorfl.topology import Centred
+from actorfl.tree import Tree
+
+if TYPE_CHECKING:
+    from actorfl.run import Run
+
+# A seed travels as a signed 64-bit integer, the widest that TOML promises.
+SEED_MAX: Final = 2**63 - 1
+# Each buffer holds a whole model; more than this many only hides that workers wait for each other.
+_LANDING_MAX: Final = 64
+
+
+def check(run: Run, *, partitioned: bool) -> None:
+    """Refuse a run whose parts do not fit together.
+
+    Args:
+        run: to be looked at.
+        partitioned: whether a partition was asked for.
+
+    Raises:
+        ConfigError: with a sentence that says what to change.
+    """
+    if partitioned and not run.task.pooled:
+        raise Misfit(
+            f"task {type(run.task).__name__} has its own data per worker, by train(who), so "
+            "nothing is dealt out; remove `partition`, or define pool() instead of train"
+        )
+    if run.partition.by == "groups" and run.task.pooled and not run.task.grouped:
+        raise Misfit(
+            f"{type(run.partition).__name__} deals out whole groups, and task "
+            f"{type(run.task).__name__} names none; give it a method groups() that returns "
+            "the group of each example of its pool"
+        )
+    if not 0.0 <= run.validate < 1.0:
+        raise WrongValue("`validate` of Run", "at least 0 and below 1", run.validate)
+    if isinstance(run.seed, bool) or not isinstance(run.seed, int):
+        raise WrongType("`seed` of Run", "int", run.seed)
+    if not 0 <= run.seed <= SEED_MAX:
+        raise WrongValue("`seed` of Run", "from 0 to 2^63 - 1", run.seed)
+    if run.durability not in {"process", "machine"}:
+        raise WrongValue("`durability` of Run", '"process" or "machine"', run.durability)
+    if not 1 <= run.landing <= _LANDING_MAX:
+        raise WrongValue("`landing` of Run", f"from 1 to {_LANDING_MAX}", run.landing)
+    for key in ("strict", "record", "baselines"):
+        if not isinstance(getattr(run, key), bool):
+            raise WrongType(f"`{key}` of Run", "bool", getattr(run, key))
+    if run.algorithm.reduce == "pair":
+        raise Misfit(
+            f"{type(run.algorithm).__name__} merges pairs of models, which needs a gossip "
+            f"topology; {type(run.topology).__name__} has an aggregator"
+        )
+    _check_parts(run)
+    _check_levels(run)
+    if run.record and not run.sync.barrier:
+        raise Misfit(
+            f"`record` keeps what each worker computes from by round, and under "
+            f"{type(run.sync).__name__} there are none; remove it, or use BSP"
+        )
+    _check_select(run)
+    _check_local(run)
+
+
+def _check_select(run: Run) -> None:
+    if run.select is None:
+        return
+    if not run.sync.barrier:
+        raise Misfit(
+            f"`select` draws who computes a round, and under {type(run.sync).__name__} there "
+            "are none; remove it, or use BSP or Quorum"
+        )
+    if isinstance(run.topology, Tree) and len(run.topology.levels) > 2:
+        between = ", ".join(f"`{level}`" for level, _ in run.topology.levels[1:-1])
+        raise Misfit(
+            "`select` draws from all workers, and the aggregators of a Tree between them and "
+            f"the root ({between}) each wait for their own; remove it, or use Star"
+        )
+    if run.baselines:
+        raise Misfit(
+            "`baselines` let each worker train in every round, and `select` lets it train in "
+            "some, so they would not have the same budget; remove one of the two"
+        )
+
+
+def _check_local(run: Run) -> None:
+    name, local = type(run.algorithm).__name__, run.local
+    if isinstance(local, SGD):
+        if run.algorithm.gradients:
+            raise Misfit(
+                f"{name} takes gradients, and `local` takes steps by itself "
+                f"({type(local).__name__}); use local=Gradients(batch=...)"
+            )
+        return
+    if not isinstance(local, Gradients):
+        raise WrongType("`local` of Run", "an SGD or a Gradients", local)
+    if not run.algorithm.gradients:
+        raise Misfit(
+            f"{name} takes what workers have trained, and Gradients takes no step; use "
+            "local=SGD(...), or ParameterServer, which moves the model by gradients"
+        )
+    if run.has_local_parts or run.parts.has("mean") or run.algorithm.personal:
+        raise Misfit(
+            "Gradients takes no step, so whatever is not moved by the server would never be "
+            'trained; leave all of the model "shared", or use local=SGD(...)'
+        )
+    if run.baselines:
+        raise Misfit(
+            "`baselines` train by themselves with the steps of `local`, and Gradients takes "
+            "none; remove it, or use local=SGD(...)"
+        )
+
+
+def _check_levels(run: Run) -> None:
+    levels = ["root"]
+    name = type(run.algorithm).__name__
+    if run.algorithm.edge_rounds is not None:
+        if not isinstance(run.topology, Tree) or len(run.topology.levels) != 3:
+            raise Misfit(
+                f"{name} is for a root, edges and workers, such as Tree(root=1, edge=4, "
+                "worker=8); use that, or FedAvg"
+            )
+        if run.sync_of or run.algorithm_of:
+            raise Misfit(
+                f"{name} says itself how many rounds an edge has; give one `sync` and one "
+                "`algorithm`, or FedAvg with a policy for each level"
+            )
+    if isinstance(run.topology, Tree):
+        levels = [level for level, _ in run.topology.levels[:-1]]
+    for place, level in enumerate(levels):
+        sync, algorithm = run.sync_at(level), run.algorithm_at(level)
+        name, policy = type(algorithm).__name__, type(sync).__name__
+        if sync.family not in algorithm.policies:
+            raise Misfit(
+                f"{name} does not go with {policy}; its equations hold under "
+                f"{', '.join(algorithm.policies)}"
+            )
+        parts = _parts_at(run, level)
+        asked = parts if run.select is None else run.select.size(parts)
+        if isinstance(run.local, SGD):
+            algorithm.check_run(run.local, sync.least(asked))
+        if place == 0:
+            if sync.inner > 1:
+                raise Misfit(
+                    f"{policy} with rounds={sync.inner} is for aggregators below the root; how "
+                    "many rounds the root has is said by `until`"
+                )
+            continue
+        above = levels[place - 1]
+        if not sync.barrier:
+            raise Misfit(
+                f"{policy} is for the root of a Tree, not for its level `{level}`: take BSP or "
+                f'Quorum there, as in sync={{"{level}": BSP(), "{levels[0]}": {policy}(...)}}'
+            )
+        if algorithm.reduce == "all" and not run.sends_updates(level, above):
+            raise Misfit(
+                f"{name} looks at each model by itself, and the aggregators of a Tree add them "
+                "up; use Star, an algorithm that merges by 'sum', or another one for each level"
+            )
+        keeps = algorithm.keeps_state or run.has_local_parts
+        if keeps and sync.inner > 1:
+            raise Misfit(
+                f"{name} keeps a state at the workers, which an aggregator that begins its "
+                f"{sync.inner} rounds again after a crash would need of each; use rounds=1"
+            )
+        if run.sends_updates(level, above) and run.algorithm_at(above).gradients:
+            raise Misfit(
+                f"{type(run.algorithm_at(above)).__name__} takes gradients, and the level "
+                f"`{level}` sends models that it has moved; use it at the innermost level"
+            )
+        if run.sends_updates(level, above) and run.algorithm_at(above).keeps_state:
+            raise Misfit(
+                f"{type(run.algorithm_at(above)).__name__} keeps a state at whoever sends "
+                f"updates, and the level `{level}` keeps none; use it at the innermost level"
+            )
+
+
+def _parts_at(run: Run, level: str) -> int:
+    """How many parts an aggregator of a level merges, at the least."""
+    if not isinstance(run.topology, Centred):
+        return len(run.topology.names)
+    found = []
+    nodes = [run.topology.root]
+    while nodes:
+        for node in nodes:
+            if node.level != level:
+                continue
+            sums = [n for n in node.below if n.below and not run.sends_updates(n.level, level)]
+            found.append(len(node.workers) if sums else len(node.below))
+        nodes = [each for node in nodes for each in node.below if each.below]
+    return min(found, default=len(run.topology.names))
+
+
+def _check_parts(run: Run) -> None:
+    name = type(run.algorithm).__name__
+    if run.parts.has("mean") and run.algorithm.reduce == "all":
+        raise Misfit(
+            f'`parts` give the role "mean", but {name} holds the models of all workers and '
+            'takes no mean; use "shared", which it merges in its own way'
+        )
+    if run.algorithm.personal and run.has_local_parts:
+        raise Misfit(
+            f"{name} keeps a whole model at each worker, which has no local parts; remove what "
+            'is "local" from `parts`, or use another algorithm'
+        )
