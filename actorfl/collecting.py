@@ -240,6 +240,10 @@ class Collector(Actor):
                 self._worker_metrics[message.worker] = message.metrics
             return
         self._bytes += message.bytes
+        # On a wider grid it tells again, and somebody who was late may be in.
+        for name in self._plan.below[message.worker]:
+            self._refused_below.pop(name, None)
+            self._absent_below.pop(name, None)
         self._worker_metrics.update(message.metrics_of)
         self._refused_below.update(message.refused)
         self._absent_below.update(message.absent)

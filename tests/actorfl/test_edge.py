@@ -64,7 +64,7 @@ class Around:
         self.refs: dict[str, ActorRef] = {}
         self.edge: ActorRef
 
-    async def start(self) -> None:
+    async def start(self, below: dict[str, tuple[str, ...]]) -> None:
         for name in ("root", *EXAMPLES):
             self.heard[name] = asyncio.Queue()
             self.refs[name] = await self.system.spawn(name, Ear, heard=self.heard[name])
@@ -85,6 +85,7 @@ class Around:
             strict=False,
             record=False,
             code=slots,
+            below=below,
         )
         self.edge = await self.system.spawn(
             "edge0", Edge, name="edge0", plan=plan, above=self.refs["root"]
@@ -152,10 +153,11 @@ class Around:
 
 
 @asynccontextmanager
-async def around() -> AsyncIterator[Around]:
+async def around(**below: tuple[str, ...]) -> AsyncIterator[Around]:
+    """Of workers, or of aggregators with these below them."""
     async with ActorSystem("node") as system:
         found = Around(system)
-        await found.start()
+        await found.start(below)
         yield found
 
 
@@ -288,3 +290,26 @@ async def test_a_clock_that_only_evaluates_puts_nobody_s_terms() -> None:
             await here.expect(name, Done)
             here.ready(name)  # who was restarted is told, too
             await here.expect(name, Done)
+
+
+async def test_who_was_late_on_the_narrower_grid_and_is_in_on_the_wider_is_not_told_as_absent() -> (
+    None
+):
+    def puts(name: str, go: Go, absent: dict[str, str], refused: dict[str, str]) -> Put:
+        me = here.refs[name]
+        return Put(go.stamp, name, 1, {}, Mean(), None, None, me, {}, refused, absent)
+
+    async with around(w0=("a", "b"), w1=("c",)) as here:
+        await here.opened(0)
+        stamp = Stamp(RUN, 0, 0)
+        first = Go(stamp, True, False, GRID, pack(MODEL, {}))
+        here.edge.tell(puts("w0", first, {"a": "late"}, {"b": "keys"}))
+        await here.expect("w0", Ack)
+        wider = GRID.wider()
+        assert wider is not None
+        here.go(0, grid=wider)
+        for name, refused in (("w0", {"b": "keys"}), ("w1", {})):
+            go: Go = await here.expect(name, Go)
+            here.edge.tell(puts(name, go, {}, refused))
+        put: Put = await here.expect("root", Put)
+        assert (put.absent, put.refused) == ({}, {"b": "keys"})
