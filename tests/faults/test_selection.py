@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,18 +14,35 @@ from safetensors.numpy import load_file
 from typer.testing import CliRunner
 
 import actors
-from actorfl import Every, Median, Quorum, Rounds, Run, Sample, Scaffold, Supervision, Tree
+from actorfl import (
+    Closed,
+    Every,
+    FedAvg,
+    Median,
+    Merged,
+    Quorum,
+    Rounds,
+    Run,
+    Sample,
+    Scaffold,
+    Selection,
+    ServerState,
+    Supervision,
+    Tree,
+)
 from actorfl.chaos import laws
 from actorfl.chaos.scenario import read, scenario_of, shortened
 from actorfl.chaos.settings import Chaos
 from actorfl.cli import app
+from actorfl.errors import ConfigError
 from actorfl.exitcodes import ExitCode
 from actorfl.rounds import Rounds as Machine
 from actorfl.sampling import selected
+from actorfl.seeds import seed_for
 from actors import Deployment, FaultPlan, Inline, Processes, Simulated, UsageError
 from actors.testing.chaos import replay
 from actors.testing.chaos.worker import Player
-from tests.faults.runs import carry_out, fits, rows, small
+from tests.faults.runs import ROUNDS, carry_out, fits, rows, small
 from tests.faults.tasks import Empty, Tally
 from tests.faults.test_chaos import acts
 from tests.faults.test_simulated import schedule, simulate
@@ -32,6 +51,31 @@ pytestmark = pytest.mark.timeout(300)
 
 #: Of the tasks in these tests.
 EXAMPLES = {"w0": 30, "w1": 40, "w2": 50, "w3": 60}
+
+
+@dataclass(frozen=True)
+class Asking(FedAvg):
+    """Refuses a clock of which it is told anything but who was selected."""
+
+    def close(self, state: ServerState, terms: Merged, closed: Closed) -> ServerState:
+        names = selected(Sample(count=2), tuple(EXAMPLES), EXAMPLES, 3, closed.clock)
+        told = (closed.expected, closed.arrived, closed.workers)
+        if told != (tuple(sorted(names)), tuple(sorted(names)), 4):
+            raise ValueError(f"told of {told}")
+        return super().close(state, terms, closed)
+
+
+@dataclass(frozen=True)
+class Wild(Selection):
+    """From clock 2 on it draws somebody who is not there; seeds of clocks tell them apart."""
+
+    def size(self, workers: int) -> int:
+        return 1
+
+    def draw(
+        self, roster: Sequence[str], examples: Mapping[str, int], seed: int
+    ) -> Collection[str]:
+        return [roster[0] if seed in {seed_for(3, "", c, "select") for c in range(2)} else "spam"]
 
 
 def chosen(run: Run, examples: dict[str, int] | None = None) -> list[list[str]]:
@@ -126,6 +170,21 @@ def test_who_is_selected_evaluates_in_a_round_and_everybody_the_last_version(
         round(lines[-1]["accuracy"] * sum(held.values()))
     )
     assert fits(directory)["w0", 3] == fits(directory)["w3", 3] == 1
+
+
+def test_an_algorithm_is_told_who_was_selected_and_how_many_there_are(tmp_path: Path) -> None:
+    run = small(algorithm=Asking(), select=Sample(count=2))
+    assert actors.run(carry_out(run, tmp_path, Simulated(2)), on=Simulated(2)).rounds == ROUNDS
+
+
+def test_a_selection_of_ones_own_that_draws_a_stranger_ends_the_run_with_a_sentence(
+    tmp_path: Path,
+) -> None:
+    supervision = Supervision(intensity=0)
+    with pytest.raises(ConfigError, match="Wild drew spam, who is not in the roster"):
+        carried_out(small(select=Wild(), supervision=supervision), tmp_path, Simulated(2))
+    (first, *_) = rows(tmp_path / "small-1")
+    assert first["selected"] == ["w0"]
 
 
 def test_a_quorum_waits_for_a_part_of_those_who_are_selected(tmp_path: Path) -> None:
