@@ -164,6 +164,20 @@ def test_a_worker_takes_each_example_once_in_an_epoch(tmp_path: Path) -> None:
         assert after.item() - start.item() == pytest.approx(-15.0, abs=1e-4)
 
 
+@pytest.mark.parametrize("sync", [SSP(1), ASP()], ids=repr)
+def test_each_gradient_moves_the_model_by_the_share_of_its_worker(
+    sync: Any, tmp_path: Path
+) -> None:
+    """An epoch of each of two workers: half of 15 twice, whoever comes first."""
+    run = served(
+        task=Powers(), topology=Star(2), algorithm=ParameterServer(1.0), local=Gradients(1),
+        sync=sync, until=Clocks(4),
+    )  # fmt: skip
+    (after,) = model_of(run, tmp_path).values()
+    start = models.initial(Powers(), run.seed).vector
+    assert after.item() - start.item() == pytest.approx(-15.0, abs=1e-4)
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
 @pytest.mark.parametrize("sync", ['"bsp"', '{ kind = "ssp", staleness = 3 }'])
