@@ -121,7 +121,7 @@ class Gradients(Local):
     server (`ParameterServer`). A worker goes through its data in epochs, each in a fresh order, one
     batch in each clock: the batch of clock c depends on (run seed, worker, c) alone, no example
     comes twice in an epoch, and the last batch of an epoch may be smaller. Whoever misses a clock,
-    as under `Quorum`, misses its batch.
+    under `Quorum` or because `select` did not draw it, misses its batch.
 
     Attributes:
         batch: Examples in a batch, >= 1; None (in TOML ``"all"``) takes all the worker has.
