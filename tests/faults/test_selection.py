@@ -18,8 +18,10 @@ from actorfl import (
     Closed,
     Every,
     FedAvg,
+    Gradients,
     Median,
     Merged,
+    ParameterServer,
     Quorum,
     Rounds,
     Run,
@@ -133,6 +135,16 @@ def test_processes_and_simulated_nodes_select_alike(algorithm: Any, tmp_path: Pa
         for each, on in ((run, Simulated(2)), (other, Simulated(3)), (other, Inline()))
     }
     assert len(found) == 1
+
+
+def test_gradients_of_those_who_are_selected_move_the_model(tmp_path: Path) -> None:
+    run = small(
+        algorithm=ParameterServer(lr=0.5), local=Gradients(batch=8), select=Sample(0.5),
+        until=Rounds(12),
+    )  # fmt: skip
+    lines = rows(carried_out(run, tmp_path, Simulated(2)))
+    assert [row["selected"] for row in lines] == chosen(run)
+    assert lines[-1]["loss"] < lines[0]["loss"]
 
 
 def test_real_processes_compute_the_bits_of_the_simulation(tmp_path: Path) -> None:
