@@ -136,6 +136,12 @@ def _check_levels(run: Run) -> None:
     for place, level in enumerate(levels):
         sync, algorithm = run.sync_at(level), run.algorithm_at(level)
         name, policy = type(algorithm).__name__, type(sync).__name__
+        if sync.partial and len(levels) > 1 and (run.algorithm.keeps_state or run.has_local_parts):
+            raise Misfit(
+                f"{type(run.algorithm).__name__} keeps a state at the workers, which a round that "
+                f"they missed must leave alone, and under {policy} an aggregator of a Tree does "
+                "not know which those were; use BSP at all levels, or Star"
+            )
         if sync.family not in algorithm.policies:
             raise Misfit(
                 f"{name} does not go with {policy}; its equations hold under "

@@ -200,6 +200,14 @@ def test_levels_stand_in_a_configuration_and_have_one_hash(tmp_path: Path) -> No
     [
         ({"sync": {"root": BSP(), "egde": BSP()}}, UnknownKey, "level of sync `egde`.*`edge`"),
         ({"sync": {"edge": BSP()}}, MissingKey, "root"),
+        (
+            {"sync": Quorum(0.5), "algorithm": Scaffold()},
+            Misfit, "Scaffold keeps a state at the workers, which a round that they missed must",
+        ),
+        (
+            {"sync": {"root": BSP(), "edge": Quorum(0.5)}, "algorithm": Scaffold()},
+            Misfit, "under Quorum an aggregator of a Tree does not know",
+        ),
         ({"sync": {"root": BSP(), "edge": ASP()}}, Misfit, "ASP is for the root of a Tree"),
         ({"sync": {"root": BSP(rounds=2), "edge": BSP()}}, Misfit, "for aggregators below the ro"),
         ({"topology": Star(5), "sync": {"root": BSP()}}, Misfit, "Star has none"),
