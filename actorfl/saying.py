@@ -45,6 +45,12 @@ def row_line(row: Mapping[str, Any]) -> str:
             parts.append(f"{_SHORT.get(key, key)} {form.format(row[key])}")
     if row.get("selected"):
         parts.append(f"selected {_some(row['selected'])}")
+    if row.get("absent"):
+        parts.append(f"absent {_by_reason(row['absent'])}")
+    if row.get("staleness") is not None:
+        parts.append(f"staleness {row['staleness']:.3g} (at most {row['stalest']})")
+    if row.get("policy"):
+        parts.append(f"policy {row['policy']}")
     if row.get("refused"):
         parts.append(f"refused {_by_reason(row['refused'])}")
     if row.get("warning"):
@@ -56,9 +62,9 @@ def row_line(row: Mapping[str, Any]) -> str:
     return "  ".join(parts)
 
 
-def _by_reason(refused: Mapping[str, str]) -> str:
+def _by_reason(reasons: Mapping[str, str]) -> str:
     workers: dict[str, list[str]] = {}
-    for worker, reason in refused.items():
+    for worker, reason in reasons.items():
         workers.setdefault(reason, []).append(worker)
     return ", ".join(f"{_some(names)} ({reason})" for reason, names in workers.items())
 

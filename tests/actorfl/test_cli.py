@@ -369,6 +369,19 @@ def test_another_word_is_refused_with_what_is_expected(text: str, words: str) ->
                 "warning: the old model stays"
             ),
         ),
+        (
+            {
+                "round": 2,
+                "updates": 2,
+                "selected": ["w2", "w5", "w6"],
+                "absent": {"w2": "late"},
+            },
+            "round    2  updates 2  selected w2, w5, w6  absent w2 (late)",
+        ),
+        (
+            {"round": 1, "updates": 8, "staleness": 3.5, "stalest": 7, "policy": "ASP()"},
+            "round    1  updates 8  staleness 3.5 (at most 7)  policy ASP()",
+        ),
         ({"event": "w3 was restarted"}, "  ! w3 was restarted"),
     ],
 )
