@@ -119,8 +119,10 @@ def _check_local(run: Run) -> None:
 
 def _check_levels(run: Run) -> None:
     levels = ["root"]
-    name = type(run.algorithm).__name__
-    if run.algorithm.edge_rounds is not None:
+    for algorithm in (run.algorithm, *(each for _, each in run.algorithm_of)):
+        if algorithm.edge_rounds is None:
+            continue
+        name = type(algorithm).__name__
         if not isinstance(run.topology, Tree) or len(run.topology.levels) != 3:
             raise Misfit(
                 f"{name} is for a root, edges and workers, such as Tree(root=1, edge=4, "

@@ -112,6 +112,8 @@ def test_more_rounds_at_the_edge_are_another_model(tmp_path: Path) -> None:
         ({"topology": Star(5)}, "HierFAVG is for a root, edges and workers"),
         ({"topology": Tree(root=1, fog=1, edge=2, worker=5)}, "HierFAVG is for a root, edges and"),
         ({"sync": {"root": BSP(), "edge": BSP()}}, "HierFAVG says itself how many rounds an edge"),
+        ({"algorithm": {"root": HierFAVG(), "edge": FedAvg()}}, "HierFAVG says itself how many"),
+        ({"algorithm": {"root": FedAvg(), "edge": HierFAVG()}}, "HierFAVG says itself how many"),
     ],
 )
 def test_hierfavg_is_refused_where_it_means_nothing(changed: Any, sentence: str) -> None:
