@@ -10,6 +10,7 @@ if __name__ == "__main__":
         local=Gradients(batch=32),
         sync=SSP(3),
         until=Clocks(500),
+        name="parameter-server",
     )
     result = run.start(on=Processes(4))
     print(f"accuracy {result.accuracy} after {result.rounds} rounds")
