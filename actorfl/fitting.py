@@ -149,10 +149,20 @@ def _check_levels(run: Run) -> None:
                 f"{name} does not go with {policy}; its equations hold under "
                 f"{', '.join(algorithm.policies)}"
             )
+        if place and algorithm.reduce == "all" and not run.sends_updates(level, levels[place - 1]):
+            raise Misfit(
+                f"{name} looks at each model by itself, and the aggregators of a Tree add them "
+                "up; use Star, an algorithm that merges by 'sum', or another one for each level"
+            )
         parts = _parts_at(run, level)
         asked = parts if run.select is None else run.select.size(parts)
         if isinstance(run.local, SGD):
-            algorithm.check_run(run.local, sync.least(asked))
+            try:
+                algorithm.check_run(run.local, sync.least(asked))
+            except Misfit as error:
+                if parts == len(run.topology.names):
+                    raise
+                raise Misfit(f"{error} (level `{level}` merges {parts})") from None
         if place == 0:
             if sync.inner > 1:
                 raise Misfit(
@@ -165,11 +175,6 @@ def _check_levels(run: Run) -> None:
             raise Misfit(
                 f"{policy} is for the root of a Tree, not for its level `{level}`: take BSP or "
                 f'Quorum there, as in sync={{"{level}": BSP(), "{levels[0]}": {policy}(...)}}'
-            )
-        if algorithm.reduce == "all" and not run.sends_updates(level, above):
-            raise Misfit(
-                f"{name} looks at each model by itself, and the aggregators of a Tree add them "
-                "up; use Star, an algorithm that merges by 'sum', or another one for each level"
             )
         keeps = algorithm.keeps_state or run.has_local_parts
         if keeps and sync.inner > 1:

@@ -121,6 +121,17 @@ def test_hierfavg_is_refused_where_it_means_nothing(changed: Any, sentence: str)
         small(**{"topology": TREE, "algorithm": HierFAVG(), **changed})
 
 
+def test_a_rule_that_needs_all_models_is_refused_for_the_sums_and_not_for_few_workers() -> None:
+    with pytest.raises(Misfit, match="looks at each model by itself"):
+        small(topology=TREE, algorithm=Krum(f=1))
+
+
+def test_a_rule_with_too_few_below_it_says_at_which_level() -> None:
+    algorithm = {"root": Krum(f=1), "edge": FedAvg()}
+    with pytest.raises(Misfit, match=r"there are 2; .* \(level `root` merges 2"):
+        small(topology=TREE, algorithm=algorithm)
+
+
 # -- levels ----------------------------------------------------------------------------------------
 
 LEVELS: dict[str, dict[str, Any]] = {
