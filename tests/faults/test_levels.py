@@ -136,7 +136,10 @@ def test_a_rule_with_too_few_below_it_says_at_which_level() -> None:
 
 LEVELS: dict[str, dict[str, Any]] = {
     "rounds of their own": {"sync": {"root": BSP(), "edge": BSP(rounds=2)}},
-    "algorithms of their own": {"algorithm": {"root": Krum(f=0), "edge": FedAvgM(beta=0.5)}},
+    "algorithms of their own": {
+        "topology": Tree(root=1, edge=3, worker=5),
+        "algorithm": {"root": Krum(f=0), "edge": FedAvgM(beta=0.5)},
+    },
     "three levels": {
         "topology": Tree(root=1, fog=2, edge=4, worker=8),
         "sync": {"root": BSP(), "fog": BSP(rounds=2), "edge": BSP()},
