@@ -46,12 +46,15 @@ class FlowHeader(msgspec.Struct, frozen=True, array_like=True):
         updates: parts that were taken or refused.
         window: of what came since the last round.
         kept: the number of the first part in the buffer's files that is in no version.
+        refused: (worker, clock) of parts that were refused after one of the same worker that is in
+            the buffer's files; they are not counted in ``clocks`` and ``updates``.
     """
 
     clocks: dict[str, int]
     updates: int
     window: Window
     kept: int = 0
+    refused: tuple[tuple[str, int], ...] = ()
 
 
 class Header(msgspec.Struct, frozen=True, array_like=True):

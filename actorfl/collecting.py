@@ -240,13 +240,18 @@ class Collector(Actor):
                 self._worker_metrics[message.worker] = message.metrics
             return
         self._bytes += message.bytes
-        # On a wider grid it tells again, and somebody who was late may be in.
+        # It tells of its own workers alone. On a wider grid it tells again, and somebody who was
+        # late may be in.
         for name in self._plan.below[message.worker]:
-            self._refused_below.pop(name, None)
-            self._absent_below.pop(name, None)
-        self._worker_metrics.update(message.metrics_of)
-        self._refused_below.update(message.refused)
-        self._absent_below.update(message.absent)
+            for told, table in (
+                (message.refused, self._refused_below),
+                (message.absent, self._absent_below),
+            ):
+                table.pop(name, None)
+                if name in told:
+                    table[name] = told[name]
+            if name in message.metrics_of:
+                self._worker_metrics[name] = message.metrics_of[name]
 
     async def _look(self) -> None:
         """A part has come, or time has passed: close what is open if it is complete."""

@@ -229,7 +229,7 @@ class Edge(Collector):
         rounds.merged()
         if self._sends_updates and self._trains:
             self._close(rounds)
-            self._refused_below.update(rounds.refused)
+            self._refused_below.update(self._refused(rounds))
             self._absent_below.update(self._absent(rounds))
             self._round += 1
             if self._round < self._inner:
@@ -251,7 +251,7 @@ class Edge(Collector):
             weights,
             self.ref,
             {name: of for name, of in sorted(self._worker_metrics.items()) if of},
-            rounds.refused | self._refused_below,
+            self._refused(rounds) | self._refused_below,
             self._absent(rounds) | self._absent_below,
             self._bytes,
         )
@@ -259,11 +259,19 @@ class Edge(Collector):
         self._steps.computed(put, self._clock, self._key(self._version, self._widened))
         self._put(put)
 
+    def _refused(self, rounds: Rounds) -> dict[str, str]:
+        """The workers below whose part was refused in the open clock, and why."""
+        return self._of_workers(rounds.refused)
+
     def _absent(self, rounds: Rounds) -> dict[str, str]:
         """The workers below that are not in the open clock, and why."""
+        return self._of_workers(rounds.absent())
+
+    def _of_workers(self, told: Mapping[str, str]) -> dict[str, str]:
+        """What is told of those directly below, of the workers that they stand for."""
         return {
             name: why
-            for child, why in rounds.absent().items()
+            for child, why in told.items()
             for name in self._plan.below.get(child, (child,))
         }
 

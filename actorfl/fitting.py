@@ -8,6 +8,7 @@ from actorfl.errors import Misfit, WrongType, WrongValue
 from actorfl.local import SGD, Gradients
 from actorfl.topology import Centred
 from actorfl.tree import Tree
+from actorfl.until import Clocks, Rounds, Updates
 
 if TYPE_CHECKING:
     from actorfl.run import Run
@@ -65,6 +66,7 @@ def check(run: Run, *, partitioned: bool) -> None:
             f"{type(run.sync).__name__} there are none; remove it, or use BSP"
         )
     _check_select(run)
+    _check_buffer(run)
     _check_local(run)
 
 
@@ -86,6 +88,25 @@ def _check_select(run: Run) -> None:
         raise Misfit(
             "`baselines` let each worker train in every round, and `select` lets it train in "
             "some, so they would not have the same budget; remove one of the two"
+        )
+
+
+def _check_buffer(run: Run) -> None:
+    """A model that never moves is nothing that anybody asks for."""
+    if run.sync.barrier or not isinstance(run.topology, Centred):
+        return
+    parts = len(run.topology.root.below)
+    match run.until:
+        case Rounds(number) | Clocks(number):
+            updates = number * parts
+        case Updates(updates):
+            pass
+        case _:
+            return
+    if updates < run.sync.buffer:
+        raise Misfit(
+            f"the run ends after {updates} updates, and {type(run.sync).__name__} gathers "
+            f"{run.sync.buffer} before the model moves; let `until` be later, or gather fewer"
         )
 
 
@@ -163,6 +184,12 @@ def _check_levels(run: Run) -> None:
                 if parts == len(run.topology.names):
                     raise
                 raise Misfit(f"{error} (level `{level}` merges {parts})") from None
+        if place > 0 and run.record and run.sends_updates(level, levels[place - 1]):
+            raise Misfit(
+                f"`record` keeps the models that the root sends down, and the level `{level}` "
+                "sends down others that it has moved; remove it, or use one algorithm and "
+                "rounds=1 for all levels"
+            )
         if place == 0:
             if sync.inner > 1:
                 raise Misfit(

@@ -71,6 +71,10 @@ class Flowing(Keeper):
             self._tell(message.me, Ack(message.stamp))
             return
         try:
+            if worker in self._plan.below and message.header is None:
+                self._note(message)  # whose parts it refused, and why
+                own = Contribution(worker, message.stamp.clock)
+                raise Refusal("no-examples", [own], "nobody below it has a part in it")
             part = Part.of(message, self._terms(message))
         except Refusal as refusal:
             await self._turn_down(flow, worker, message.stamp, message.me, refusal)
@@ -109,6 +113,8 @@ class Flowing(Keeper):
         """Refuse a part: its clock is over, which must be durable before the worker hears of it."""
         flow.passed(worker, stamp.clock)
         flow.ended(worker)
+        if any(held.asker is None and held.part.worker == worker for held in self._held):
+            self._refused_after.add((worker, stamp.clock))
         await self._save(finished=False)
         self._witness("ends", worker, clock=stamp.clock)
         self._refuse(worker, stamp, me, refusal)
@@ -158,6 +164,7 @@ class Flowing(Keeper):
     async def _refill(self, flow: Flow, buffer: BufferFile) -> None:
         """Take up the parts that were acknowledged, and are in no version yet."""
         for part in await buffer.load():
+            self._pass_refused(flow, part.worker)
             if part.clock != flow.clock_of(part.worker):
                 continue  # the one before it was torn by a power cut, and both are made again
             label = self._label(part)
@@ -168,15 +175,27 @@ class Flowing(Keeper):
             flow.took(part.worker, part.clock)
             flow.ended(part.worker)
             self._held.append(_Held(label, part, None))
+        for worker in flow.roster:
+            self._pass_refused(flow, worker)
+        # After a part that was torn they are computed again, and may be taken then.
+        self._refused_after = {of for of in self._refused_after if of[1] < flow.clock_of(of[0])}
+
+    def _pass_refused(self, flow: Flow, worker: str) -> None:
+        """Let the clocks of a worker be over whose parts were refused, up to one that was not."""
+        while (worker, flow.clock_of(worker)) in self._refused_after:
+            flow.ended(worker)
 
     def _flow_header(self, flow: Flow) -> FlowHeader:
         """All but the parts of the buffer, which are taken up from their own files."""
         clocks, updates = dict(flow.clocks), flow.updates
-        for held in self._held:
-            if held.asker is None:
-                clocks[held.part.worker] -= 1
-                updates -= 1
-        return FlowHeader(clocks, updates, self._window, self._kept)
+        over = [(held.part.worker, held.part.clock) for held in self._held if held.asker is None]
+        # Where it goes on from is the first part of a worker in the buffer, so what was refused
+        # after that is told, too: else the parts would not seem to follow one another.
+        refused = tuple(sorted(self._refused_after)) if over else ()
+        for worker, clock in (*over, *refused):
+            clocks[worker] = min(clocks[worker], clock)
+            updates -= 1
+        return FlowHeader(clocks, updates, self._window, self._kept, refused)
 
     def _have_evaluated(self, flow: Flow) -> None:
         """Have the newest version evaluated, if a line waits for that."""
@@ -286,6 +305,7 @@ class Flowing(Keeper):
         flow.settled(self._settles())
         flow.clock += 1
         self._held = []
+        self._refused_after.clear()
         self._choose(flow)
         if self._buffer is not None:
             self._kept = self._buffer.next

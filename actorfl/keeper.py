@@ -76,6 +76,8 @@ class Keeper(Collector):
         self._updates = 0
         self._window = Window()
         self._kept = 0
+        # Clocks that were refused while an earlier part of the same worker waits in the buffer.
+        self._refused_after: set[tuple[str, int]] = set()
 
     # -- what differs ------------------------------------------------------------------------------
 
@@ -132,6 +134,7 @@ class Keeper(Collector):
             self._rounds.updates = header.flow.updates
             self._window = header.flow.window
             self._kept = header.flow.kept
+            self._refused_after = set(header.flow.refused)
         self._rounds.missed = dict(header.missed)
 
     async def _gathered(self) -> None:

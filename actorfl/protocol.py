@@ -9,23 +9,32 @@ Initial``, ``Evaluate -> Evaluated``.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any, TypeAlias
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 
 from actorfl.fingerprint import Fingerprint
-from actorfl.grid import Grid
+from actorfl.grid import MAX_TOTAL, Grid
 from actorfl.layout import Layout, Vector
 from actorfl.mean import Mean
-from actorfl.terms import TermsHeader
+from actorfl.terms import MAX_TERMS, TermsHeader
+from actorfl.topology import WORKERS_MAX
 from actors import ActorRef, Message
 from transports import Weights
 
 _MODEL = "model"
 _INTEGER = "integer/"
 _DOWN = "down/"
+
+# What comes from other nodes is bounded where it is decoded.
+_Count: TypeAlias = Annotated[int, msgspec.Meta(ge=0)]
+_Name: TypeAlias = Annotated[str, msgspec.Meta(max_length=64)]
+_Word: TypeAlias = Annotated[str, msgspec.Meta(max_length=64)]
+_Metrics: TypeAlias = Annotated[dict[str, Mean], msgspec.Meta(max_length=MAX_TERMS)]
+_Words: TypeAlias = Annotated[dict[_Name, _Word], msgspec.Meta(max_length=WORKERS_MAX)]
+_Sentences: TypeAlias = Annotated[dict[_Name, str], msgspec.Meta(max_length=WORKERS_MAX)]
 
 
 class Stamp(msgspec.Struct, frozen=True, array_like=True):
@@ -61,11 +70,11 @@ class Ready(Message[None]):
     stamp: Stamp
     worker: str
     incarnation: int
-    examples: int
+    examples: Annotated[int, msgspec.Meta(ge=0, le=MAX_TOTAL)]
     me: ActorRef
     fingerprint: Fingerprint | None = None
-    working: int = -1
-    unpromised: dict[str, str] = msgspec.field(default_factory=dict)
+    working: Annotated[int, msgspec.Meta(ge=-1)] = -1
+    unpromised: _Sentences = msgspec.field(default_factory=dict)
 
 
 class Go(Message[None]):
@@ -128,15 +137,17 @@ class Put(Message[None]):
     stamp: Stamp
     worker: str
     incarnation: int
-    metrics: dict[str, Mean]
+    metrics: _Metrics
     loss: Mean
     header: TermsHeader | None
     weights: Weights | None
     me: ActorRef
-    metrics_of: dict[str, dict[str, Mean]] = msgspec.field(default_factory=dict)
-    refused: dict[str, str] = msgspec.field(default_factory=dict)
-    absent: dict[str, str] = msgspec.field(default_factory=dict)
-    bytes: int = 0
+    metrics_of: Annotated[dict[_Name, _Metrics], msgspec.Meta(max_length=WORKERS_MAX)] = (
+        msgspec.field(default_factory=dict)
+    )
+    refused: _Words = msgspec.field(default_factory=dict)
+    absent: _Words = msgspec.field(default_factory=dict)
+    bytes: _Count = 0
 
 
 class Widen(Message[None]):

@@ -55,9 +55,16 @@ class Switch(Sync):
         """What was chosen.
 
         Raises:
-            Misfit: it is none that can be switched to.
+            Misfit: it is none that can be switched to, or ``choose`` raised: a pure function would
+                again, however often the aggregator is restarted.
         """
-        chosen = self.choose(progress, metrics)
+        try:
+            chosen = self.choose(progress, metrics)
+        except Exception as error:
+            raise Misfit(
+                f"{type(self).__name__}.choose raised {type(error).__name__}: {error} (at "
+                f"{progress}, {dict(metrics)})"
+            ) from error
         if not isinstance(chosen, (BSP, SSP, ASP)):
             raise Misfit(
                 f"{type(self).__name__}.choose returned {chosen!r}; what can be switched to are "

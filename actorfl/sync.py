@@ -383,8 +383,8 @@ class Quorum(Sync):
         return self.needed(parts)
 
     def needed(self, workers: int) -> int:
-        """How many of so many workers make the quorum."""
-        return math.ceil(round(self.fraction * workers, 9))
+        """How many of so many workers make the quorum; at least one."""
+        return max(1, math.ceil(round(self.fraction * workers, 9)))
 
     def due(self, durations: Sequence[float]) -> float:
         """The deadline, in seconds since the round was opened."""

@@ -22,9 +22,9 @@ from actorfl.roles import USUAL, Roles
 from actorfl.run import Run
 from actorfl.sampling import selected
 from actorfl.switch import Switch
-from actorfl.sync import SSP, Quorum
+from actorfl.sync import SSP
 from actorfl.task import Who
-from actorfl.topology import Centred
+from actorfl.topology import Centred, Node
 from actorfl.until import Rounds
 from actorfl.witness import Act, witnessed_by
 from actors import CrashPoint, FaultPlan, Simulated
@@ -125,6 +125,18 @@ def _parts_at_root(run: Run) -> tuple[str, ...]:
     return topology.names
 
 
+def _needed(run: Run, node: Node | None = None) -> int:
+    """Parts without which an aggregator closes no clock: of the root, if no other is given."""
+    if not isinstance(run.topology, Centred):
+        return len(run.topology.names)
+    node = node or run.topology.root
+    parts = sorted(
+        _needed(run, each) if each.below and not run.sends_updates(each.level, node.level) else 1
+        for each in node.below
+    )
+    return sum(parts[: run.sync_at(node.level).least(len(parts))])
+
+
 def _of_policy(run: Run) -> tuple[Callable[[Evidence[Seen]], str | None], ...]:
     """What must hold under its policies, beside what must hold under each."""
     sync = run.sync
@@ -139,8 +151,9 @@ def _of_policy(run: Run) -> tuple[Callable[[Evidence[Seen]], str | None], ...]:
 
     def enough_are_in(evidence: Evidence[Seen]) -> str | None:
         seen = _seen(evidence)
-        asked = len(seen.selected[0]) if seen.selected else len(seen.roster)
-        needed = sync.needed(asked) if isinstance(sync, Quorum) else 0
+        needed = _needed(run)
+        if seen.selected:  # of a star
+            needed = sync.least(len(seen.selected[0]))
         return laws.each_part_is_merged_at_most_once(
             seen.acts, seen.roster, seen.rounds, needed, seen.selected
         )

@@ -28,3 +28,11 @@ class Lost(Switch):
 
     def choose(self, progress: Progress, metrics: Mapping[str, float | None]) -> Sync:
         return Buffered(2)
+
+
+@dataclass(frozen=True)
+class Hasty(Switch):
+    """Looks for a metric that is not there, from the second round on."""
+
+    def choose(self, progress: Progress, metrics: Mapping[str, float | None]) -> Sync:
+        return SSP(1) if progress.rounds < 2 or metrics["no such"] else ASP()

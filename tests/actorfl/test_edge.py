@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, get_type_hints
 
+import msgspec
 import numpy as np
+import pytest
 
 from actorfl.edge import Edge
 from actorfl.grid import Grid
@@ -313,3 +315,35 @@ async def test_who_was_late_on_the_narrower_grid_and_is_in_on_the_wider_is_not_t
             here.edge.tell(puts(name, go, {}, refused))
         put: Put = await here.expect("root", Put)
         assert (put.absent, put.refused) == ({}, {"b": "keys"})
+
+
+async def test_an_aggregator_below_tells_of_its_own_workers_alone() -> None:
+    async with around(w0=("a", "b"), w1=("c",)) as here:
+        await here.opened(0)
+        mean = {"accuracy": Mean.of([1.0])}
+        told = {"a": mean, "c": mean, "x": mean}
+        words = {"b": "keys", "c": "keys", "x": "keys"}
+        for name, own in (("w0", told), ("w1", {})):
+            me = here.refs[name]
+            few = words if name == "w0" else {}
+            here.edge.tell(
+                Put(Stamp(RUN, 0, 0), name, 1, {}, Mean(), None, None, me, own, few, few)
+            )
+        put: Put = await here.expect("root", Put)
+        assert put.metrics_of == {"a": mean}
+        assert (put.refused, put.absent) == ({"b": "keys"}, {"b": "keys"})
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"examples": -1}, {"examples": 2**32 + 1}, {"working": -2},
+        {"unpromised": {f"w{index}": "" for index in range(65_537)}},
+    ],
+    ids=lambda wrong: next(iter(wrong)),
+)  # fmt: skip
+def test_what_a_worker_says_of_itself_is_bounded(wrong: dict[str, Any]) -> None:
+    fields = get_type_hints(Ready, include_extras=True)
+    for name, value in wrong.items():
+        with pytest.raises(msgspec.ValidationError):
+            msgspec.convert(value, fields[name])

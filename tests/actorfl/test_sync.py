@@ -105,7 +105,7 @@ def test_a_quorum_closes_with_all_or_with_enough_once_the_deadline_has_passed(
     ("fraction", "workers", "needed"),
     [
         (0.6, 4, 3), (0.5, 4, 2), (0.8, 10, 8), (0.7, 10, 7), (0.1, 30, 3), (1, 7, 7),
-        (1e-6, 3, 1), (0.29, 100, 29),
+        (1e-6, 3, 1), (1e-12, 3, 1), (0.29, 100, 29),
     ],
 )  # fmt: skip
 def test_a_fraction_of_workers_is_rounded_up_and_not_by_an_error_of_floats(

@@ -135,6 +135,19 @@ class Broken(FedAvg):
 
 
 @dataclass(frozen=True)
+class Fitful(FedAvg):
+    """FedAvg, but of one worker every second update must be refused."""
+
+    who: str = "w1"
+
+    def up(self, ctx: Ctx, mine: Mine) -> tuple[Terms, Mine]:
+        vector = ctx.result.copy()
+        if ctx.worker == self.who and ctx.clock % 2 == 1:
+            vector[0] = float("nan")
+        return Terms(model=Sum(vector, ctx.examples)), mine
+
+
+@dataclass(frozen=True)
 class Odd(FedAvg):
     """FedAvg, but some workers send another sum, and nobody knows before whose is right."""
 

@@ -18,14 +18,17 @@ from actorfl import (
     Clocks,
     Every,
     FedAsync,
+    FedAvg,
     FedBuff,
     FedNova,
+    HierFAVG,
     Median,
     Quorum,
     Result,
     Rounds,
     Scaffold,
     Star,
+    Tree,
     Updates,
     Versions,
     running,
@@ -36,9 +39,9 @@ from actorfl.errors import Misfit
 from actorfl.sync import Sync
 from actorfl.until import Until
 from actorfl.witness import Act, witnessed_by
-from actors import Processes, Simulated
+from actors import FaultPlan, Kill, Processes, Simulated
 from tests.faults.runs import ROUNDS, carry_out, rows, small
-from tests.faults.tasks import Broken
+from tests.faults.tasks import Broken, Fitful
 from tests.faults.test_kills import fit, killing, slow
 from tests.faults.test_simulated import simulate
 
@@ -152,14 +155,39 @@ def test_who_sends_what_cannot_be_merged_is_refused_by_name_and_the_run_ends(
         assert all(row["accuracy"] is not None for row in told)
 
 
+@pytest.mark.parametrize("at", [1.0, 1.1, 1.2, 1.3, 1.4, 1.5])
+def test_a_part_in_a_buffer_is_not_lost_where_its_worker_s_next_one_was_refused(
+    at: float, tmp_path: Path
+) -> None:
+    run = small(algorithm=Fitful(), sync=Buffered(8), until=Updates(24))
+    on = Simulated(2, faults=FaultPlan(Kill("aggregator", at=at), seed=1, until=10.0))
+    acts: list[Act] = []
+    with witnessed_by(acts.append):
+        actors.run(carry_out(run, tmp_path, on), on=on)
+    assert len({act.by for act in acts}) > 1
+    assert laws.each_clock_follows_the_last(acts, run.topology.names) is None
+
+
+@pytest.mark.parametrize("sync", [ASP(), SSP(1), Buffered(2)], ids=repr)
+def test_of_an_edge_without_any_part_the_root_tells_whose_were_refused_and_why(
+    sync: Sync, tmp_path: Path
+) -> None:
+    result = played(
+        tmp_path, topology=Tree(root=1, edge=2, worker=2), algorithm=Broken(),
+        sync={"root": sync, "edge": BSP()}, until=Rounds(3),
+    )  # fmt: skip
+    told = {of: why for row in rows(result.directory) for of, why in row["refused"].items()}
+    assert told == {"edge1": "no-examples", "w1": "non-finite"}
+
+
 @pytest.mark.parametrize("sync", POLICIES, ids=str)
 def test_a_run_in_which_all_is_refused_ends_with_a_line_that_says_so(
     sync: Sync, tmp_path: Path
 ) -> None:
-    run = small(topology=Star(1), algorithm=Broken(who="w0"), sync=sync, until=Rounds(2))
+    run = small(topology=Star(1), algorithm=Broken(who="w0"), sync=sync, until=Rounds(3))
     result, _ = simulate(run, Simulated(1), tmp_path)
     last = rows(result.directory)[-1]
-    assert (last["round"], last["updates"], last["refused"]) == (2, 0, {"w0": "non-finite"})
+    assert (last["round"], last["updates"], last["refused"]) == (3, 0, {"w0": "non-finite"})
     assert last["train_loss"] is None
     assert result.accuracy == last["accuracy"] is not None
 
@@ -245,6 +273,33 @@ def test_what_needs_a_barrier_goes_with_ssp_without_any_staleness(algorithm: Alg
 def test_there_is_nothing_to_record_where_there_are_no_rounds(sync: Sync) -> None:
     with pytest.raises(Misfit, match=f"under {type(sync).__name__} there are none; remove it"):
         small(sync=sync, record=True)
+
+
+@pytest.mark.parametrize(
+    ("until", "updates"), [(Rounds(2), 8), (Clocks(2), 8), (Updates(8), 8)], ids=repr
+)
+def test_a_run_that_would_end_before_its_first_buffer_is_full_is_refused(
+    until: Until, updates: int
+) -> None:
+    small(sync=Buffered(updates), until=until)
+    with pytest.raises(Misfit, match="ends after 8 updates, and Buffered gathers 9 before"):
+        small(sync=Buffered(updates + 1), until=until)
+
+
+@pytest.mark.parametrize(
+    ("sync", "algorithm"), [
+        ({"root": BSP(), "edge": BSP(rounds=2)}, FedAvg()),
+        (BSP(), {"root": FedAvg(), "edge": FedNova()}),
+        (BSP(), HierFAVG(2)),
+    ], ids=repr,
+)  # fmt: skip
+def test_models_that_a_level_between_has_moved_are_not_to_be_recorded(
+    sync: Any, algorithm: Any
+) -> None:
+    tree = Tree(root=1, edge=2, worker=4)
+    small(topology=tree, record=True)
+    with pytest.raises(Misfit, match="`record` keeps the models that the root sends down, and"):
+        small(topology=tree, record=True, sync=sync, algorithm=algorithm)
 
 
 # -- what survives ---------------------------------------------------------------------------------
