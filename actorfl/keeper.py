@@ -76,6 +76,8 @@ class Keeper(Collector):
         self._updates = 0
         self._window = Window()
         self._kept = 0
+        # The clock of a run that had ended, and goes on to a later end.
+        self._had_ended: int | None = None
         # Clocks that were refused while an earlier part of the same worker waits in the buffer.
         self._refused_after: set[tuple[str, int]] = set()
 
@@ -127,6 +129,7 @@ class Keeper(Collector):
         self._last = header.last
         self._metrics = dict(header.metrics)
         self._updates = header.updates
+        self._had_ended = header.clock if header.finished else None
         self._durations = header.durations
         self._numerics = Numerics(self._plan.roster[0], header.numerics, header.unpromised)
         if isinstance(self._rounds, Flow) and header.flow is not None:
@@ -324,7 +327,8 @@ class Keeper(Collector):
             offset=self._offset,
             pending=self._pending,
             last=self._last,
-            finished=finished,
+            # Else it would be older than the one that it replaces.
+            finished=finished or rounds.clock == self._had_ended,
             metrics=self._metrics,
             numerics=self._numerics.reference,
             unpromised=self._numerics.unpromised,

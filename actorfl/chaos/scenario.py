@@ -125,13 +125,13 @@ def _parts_at_root(run: Run) -> tuple[str, ...]:
     return topology.names
 
 
-def _needed(run: Run, node: Node | None = None) -> int:
+def needed(run: Run, node: Node | None = None) -> int:
     """Parts without which an aggregator closes no clock: of the root, if no other is given."""
     if not isinstance(run.topology, Centred):
         return len(run.topology.names)
     node = node or run.topology.root
     parts = sorted(
-        _needed(run, each) if each.below and not run.sends_updates(each.level, node.level) else 1
+        needed(run, each) if each.below and not run.sends_updates(each.level, node.level) else 1
         for each in node.below
     )
     return sum(parts[: run.sync_at(node.level).least(len(parts))])
@@ -151,11 +151,11 @@ def _of_policy(run: Run) -> tuple[Callable[[Evidence[Seen]], str | None], ...]:
 
     def enough_are_in(evidence: Evidence[Seen]) -> str | None:
         seen = _seen(evidence)
-        needed = _needed(run)
+        least = needed(run)
         if seen.selected:  # of a star
-            needed = sync.least(len(seen.selected[0]))
+            least = sync.least(len(seen.selected[0]))
         return laws.each_part_is_merged_at_most_once(
-            seen.acts, seen.roster, seen.rounds, needed, seen.selected
+            seen.acts, seen.roster, seen.rounds, least, seen.selected
         )
 
     if sync.barrier:

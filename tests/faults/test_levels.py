@@ -34,6 +34,7 @@ from actorfl import (
     Versions,
     Who,
 )  # fmt: skip
+from actorfl.chaos.scenario import needed
 from actorfl.errors import ConfigError, Misfit, MissingKey, UnknownKey
 from actorfl.execute import Result
 from actorfl.task import Dataset
@@ -59,6 +60,17 @@ def lines(out: Path) -> list[dict[str, Any]]:
 def model(out: Path) -> np.ndarray[Any, np.dtype[np.float32]]:
     (file,) = out.glob("*/model.safetensors")
     return np.concatenate([array.ravel() for _, array in sorted(load_file(file).items())])
+
+
+@pytest.mark.parametrize(
+    ("root", "edge", "least"),
+    [(Quorum(0.5), Quorum(0.5), 1), (Quorum(0.5), BSP(), 2), (BSP(), Quorum(0.5), 3),
+     (Quorum(0.5), BSP(rounds=2), 1), (BSP(), BSP(), 5)],
+)  # fmt: skip
+def test_chaos_knows_how_few_parts_close_a_clock_of_a_tree(
+    root: Any, edge: Any, least: int
+) -> None:
+    assert needed(small(topology=TREE, sync={"root": root, "edge": edge})) == least
 
 
 # -- hierarchical averaging ------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ from actorfl import (
     Quorum,
     Result,
     Rounds,
+    Run,
     Scaffold,
     Star,
     Tree,
@@ -55,6 +57,10 @@ FREE: list[Sync] = [SSP(1), ASP(), Buffered(3)]
 def uneven(node: str, examples: float | None) -> float:
     """Every node has a speed of its own; p3 is the slowest."""
     return 0.2 + 0.15 * int(node[1:]) if node[0] == "p" else 0.01
+
+
+def played_alone(run: Run, out: Path, on: Simulated, *, resume: Path | None = None) -> Result:
+    return actors.run(carry_out(run, out, on, resume=resume), on=on)
 
 
 def played(out: Path, *, seed: int = 0, resume: Path | None = None, **values: Any) -> Result:
@@ -166,6 +172,22 @@ def test_a_part_in_a_buffer_is_not_lost_where_its_worker_s_next_one_was_refused(
         actors.run(carry_out(run, tmp_path, on), on=on)
     assert len({act.by for act in acts}) > 1
     assert laws.each_clock_follows_the_last(acts, run.topology.names) is None
+
+
+@pytest.mark.parametrize("at", [0.7, 0.8, 0.9, 1.0, 1.1, 1.2])
+def test_what_is_refused_after_a_run_was_resumed_to_a_later_end_is_durable(
+    at: float, tmp_path: Path
+) -> None:
+    run = small(topology=Star(1), algorithm=Fitful("w0"), sync=ASP(), until=Updates(1))
+    first = played_alone(run, tmp_path, Simulated(1, compute=uneven))
+    faults = FaultPlan(Kill("aggregator", at=at), seed=1, until=10.0)
+    acts: list[Act] = []
+    with witnessed_by(acts.append):
+        later = dataclasses.replace(run, until=Updates(6))
+        on = Simulated(1, compute=uneven, faults=faults)
+        played_alone(later, tmp_path, on, resume=first.directory)
+    assert len({act.by for act in acts}) > 1
+    assert laws.each_clock_follows_the_last(acts, ("w0",)) is None
 
 
 @pytest.mark.parametrize("sync", [ASP(), SSP(1), Buffered(2)], ids=repr)
