@@ -282,7 +282,7 @@ def test_the_policies_and_ends_of_the_page_are_the_same_in_toml_and_in_python(
 ) -> None:
     base = {
         "task": '"digits"', "topology": '{ kind = "star", workers = 2 }', "algorithm": '"fedavg"',
-        "local": '{ kind = "sgd", lr = 0.1 }', "until": "{ rounds = 1 }", "sync": '"bsp"',
+        "local": '{ kind = "sgd", lr = 0.1 }', "until": "{ rounds = 10 }", "sync": '"bsp"',
     }  # fmt: skip
     shown = cells("synchronisation.md", head)
     names = {name: getattr(actorfl, name) for name in actorfl.__all__}

@@ -70,11 +70,16 @@ def test_the_section_of_the_page_is_the_default() -> None:
 
 
 def test_the_page_names_all_that_must_hold() -> None:
-    scenario = scenario_of(*read(ROOT / "examples/digits/run.toml"))
     text = (ROOT / "docs/chaos.md").read_text()
     (table,) = re.findall(r"^\| name \| what is checked.*?\n\n", text, re.DOTALL | re.MULTILINE)
     named = re.findall(r"^\| ([a-z ]+) \|", table, re.MULTILINE)[1:]
-    assert named == [name_of(one) for one in (*scenario.always, *scenario.invariants)]
+    held: set[str] = set()
+    for policy in ('"bsp"', '"quorum"', '{ kind = "ssp", staleness = 1 }', '"asp"'):
+        scenario = scenario_of(*read(ROOT / "examples/digits/run.toml", [f"sync={policy}"]))
+        names = [name_of(one) for one in (*scenario.always, *scenario.invariants)]
+        assert [name for name in named if name in names] == names
+        held.update(names)
+    assert held == set(named)
 
 
 def test_the_program_of_the_page_is_a_part_of_the_example() -> None:
