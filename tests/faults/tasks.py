@@ -1,6 +1,7 @@
 """Small tasks for runs in tests; processes load them from this file."""
 
 import os
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,6 +42,21 @@ class Blobs(Task):
 
     def metrics(self, model: nn.Module, batch: Batch) -> dict[str, Mean]:
         return {"accuracy": Mean.of(model(batch[0]).argmax(1) == batch[1])}
+
+
+@dataclass(frozen=True)
+class Gated(Blobs):
+    """Training begins when a file is there; whoever waits takes no processor time from others."""
+
+    gate: str = ""
+
+    def loss(self, model: nn.Module, batch: Batch) -> Tensor:
+        deadline = time.monotonic() + 120
+        while not Path(self.gate).exists():
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"{self.gate} did not come")
+            time.sleep(0.02)  # a poll under a limit
+        return super().loss(model, batch)
 
 
 @dataclass(frozen=True)
