@@ -17,7 +17,6 @@ from actorfl.plan import PlanText
 from actorfl.protocol import Put
 from actorfl.roster import Phase
 from actorfl.rounds import Rounds
-from actorfl.sync import REMEMBERED
 from actors import ActorRef
 from actors.crashpoints import crash_point
 
@@ -54,20 +53,7 @@ class Aggregator(Flowing):
         if isinstance(self._rounds, Flow):
             self._add_again(refusal)
             return True
-        assert self._merger is not None
-        assert self._grid is not None
-        wider = self._grid.wider()
-        if wider is None:
-            raise refusal
-        _log.info("clock %d begins anew on a wider grid: %s", self._rounds.clock, refusal)
-        self._grid = wider
-        self._merger.restart(wider, self._rounds.clock)
-        self._witness("opened")
-        # Aggregators below have it open on the narrower one.
-        again = (self._rounds.arrived | self._plan.below.keys()) - {worker}
-        self._rounds.arrived.clear()
-        for name in sorted(again & self._workers.keys()):
-            self._go(name)
+        self._widen_own(refusal, worker)
         return True
 
     async def _look(self) -> None:
@@ -145,7 +131,6 @@ class Aggregator(Flowing):
         rounds.merged()
         statistics = self._merger.statistics()
         loss = sum(self._loss.values(), Mean())
-        seconds = round(self.clock.now() - self._opened, 6)
         fields: dict[str, Any] = {
             "updates": len(inside),
             "examples": statistics.examples,
@@ -154,15 +139,11 @@ class Aggregator(Flowing):
             "refused": dict(sorted((rounds.refused | self._refused_below).items())),
             "dropped": dict(sorted(rounds.dropped.items())),
             "bytes": self._bytes,
-            "seconds": seconds,
+            "seconds": round(self.clock.now() - self._opened, 6),
         }
         if self._plan.select is not None:
             fields["selected"] = [name for name in rounds.roster if name in rounds.expected]
-        absent = {
-            name: why
-            for child, why in rounds.absent().items()
-            for name in self._plan.below.get(child, (child,))
-        } | self._absent_below
+        absent = self._of_workers(rounds.absent()) | self._absent_below
         if absent:
             fields["absent"] = absent
         if not step.moved:
@@ -171,8 +152,6 @@ class Aggregator(Flowing):
         rounds.dropped.clear()
         rounds.clock += 1
         self._updates += len(inside) + len(rounds.refused | self._refused_below)
-        if self._plan.sync.due(()) is not None:
-            self._durations = (*self._durations, seconds)[-REMEMBERED:]
         self._pending = PendingRow(rounds.clock, fields, self._is_due(rounds.clock))
         await self._save(finished=False)
         self._witness("saved")

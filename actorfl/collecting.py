@@ -23,6 +23,7 @@ from actorfl.plan import Plan, PlanText
 from actorfl.protocol import Ack, Done, Go, Put, Ready, Refused, Stamp, Wait, Widen
 from actorfl.roster import Answer, Phase, Verdict
 from actorfl.rounds import Rounds
+from actorfl.sync import REMEMBERED
 from actorfl.terms import Contribution, Sum, Terms, TermsError
 from actorfl.witness import Kind, witness
 from actors import Actor, ActorRef, Message
@@ -261,6 +262,8 @@ class Collector(Actor):
     async def _close_if_complete(self, rounds: Rounds, now: float) -> None:
         if rounds.complete(now, self._durations):
             rounds.phase = Phase.CLOSING
+            if not self._final and self._plan.sync.due(()) is not None:
+                self._durations = (*self._durations, now)[-REMEMBERED:]
             await self._advance()
 
     async def deadline(self, message: _Deadline) -> None:
@@ -269,6 +272,35 @@ class Collector(Actor):
             # A difference of clocks may be less by a rounding, and nobody would look again.
             elapsed = max(self.clock.now() - self._opened, message.seconds)
             await self._close_if_complete(self._rounds, elapsed)
+
+    def _widen_own(self, refusal: Refusal, worker: str) -> None:
+        """Begin the open clock anew on a wider grid of its own, and ask again for what was in.
+
+        Raises:
+            Refused: none is wider.
+        """
+        assert self._merger is not None
+        assert self._grid is not None
+        wider = self._grid.wider()
+        if wider is None:
+            raise refusal
+        _log.info("clock %d begins anew on a wider grid: %s", self._rounds.clock, refusal)
+        self._grid = wider
+        self._merger.restart(wider, self._rounds.clock)
+        self._witness("opened")
+        # Aggregators below have it open on the narrower one.
+        again = (self._rounds.arrived | self._plan.below.keys()) - {worker}
+        self._rounds.arrived.clear()
+        for name in sorted(again & self._workers.keys()):
+            self._go(name)
+
+    def _of_workers(self, told: Mapping[str, str]) -> dict[str, str]:
+        """What is told of those directly below, of the workers that they stand for."""
+        return {
+            name: why
+            for child, why in told.items()
+            for name in self._plan.below.get(child, (child,))
+        }
 
     def _await_deadline(self) -> None:
         """Look again at the open clock when its policy says so."""

@@ -197,19 +197,12 @@ class Edge(Collector):
 
     def _widen(self, refusal: Refusal, worker: str) -> bool:
         """Have the grid widened, above if that is where it comes from."""
-        assert self._grid is not None
-        wider = self._grid.wider()
-        if wider is None:
-            raise refusal
         if self._sends_updates:
-            assert self._merger is not None
-            self._grid = wider
-            self._merger.restart(wider, self._rounds.clock)
-            again = (self._rounds.arrived | self._plan.below.keys()) - {worker}
-            self._rounds.arrived.clear()
-            for name in sorted(again & self._workers.keys()):
-                self._go(name)
+            self._widen_own(refusal, worker)
             return True
+        assert self._grid is not None
+        if self._grid.wider() is None:
+            raise refusal
         if self._too_narrow is None:
             stamp = Stamp(self._plan.identity, self._clock, self._version)
             self._too_narrow = Widen(
@@ -266,14 +259,6 @@ class Edge(Collector):
     def _absent(self, rounds: Rounds) -> dict[str, str]:
         """The workers below that are not in the open clock, and why."""
         return self._of_workers(rounds.absent())
-
-    def _of_workers(self, told: Mapping[str, str]) -> dict[str, str]:
-        """What is told of those directly below, of the workers that they stand for."""
-        return {
-            name: why
-            for child, why in told.items()
-            for name in self._plan.below.get(child, (child,))
-        }
 
     def _sums(self) -> Terms | None:
         """The sums of the parts from below; None: there are none."""

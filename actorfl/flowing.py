@@ -51,6 +51,7 @@ class Flowing(Keeper):
 
     def __init__(self, plan: PlanText, monitor: ActorRef) -> None:
         super().__init__(plan, monitor)
+        self._everybody = frozenset(self._plan.roster)
         self._held: list[_Held] = []
         # What came while an evaluation kept what is held from being merged; one of a worker.
         self._queue: deque[tuple[Part, int, ActorRef]] = deque()
@@ -225,6 +226,10 @@ class Flowing(Keeper):
             await self._merge_held(flow)
             while self._queue and not self._full() and not self._final:
                 await self._add(flow, *self._queue.popleft())
+        if not self._held and not self._final and self._crosses(flow):
+            if self._waits_for_evaluation:
+                return
+            await self._end_refused(flow)
         if self._final:
             # Less than a round's worth; or one in which all was refused, so that nothing moved.
             if self._window.updates or flow.refused or flow.rounds > self._told:
@@ -238,6 +243,22 @@ class Flowing(Keeper):
         for name in flow.released():
             self._go(name)
 
+    async def _end_refused(self, flow: Flow) -> None:
+        """End a round that a refused part has completed.
+
+        Where nothing of it was taken it counts as a version in which the old model stays, as an
+        empty round under a barrier does: else a run to a number of versions would never end.
+        """
+        if not self._window.updates:
+            flow.clock += 1
+            self._choose(flow)
+            self._begin_sums(self._most(flow))
+            sentence = f"all updates of round {self._told + 1} were refused: the old model stays"
+            self.publish("unmoved", sentence=sentence)
+        await self._end_round(flow)
+        await self._save(finished=False)
+        self._have_evaluated(flow)
+
     def _choose(self, flow: Flow) -> None:
         """Let the policy say how far workers may be apart from now on."""
         before, flow.sync = flow.sync, self._plan.sync.now(self._progress, self._metrics)
@@ -246,8 +267,7 @@ class Flowing(Keeper):
 
     def _full(self) -> bool:
         names = [held.part.worker for held in self._held]
-        expected = frozenset(self._plan.roster)
-        return self._plan.sync.closes(names, expected, self.clock.now() - self._opened)
+        return self._plan.sync.closes(names, self._everybody, self.clock.now() - self._opened)
 
     def _settles(self) -> list[str]:
         """Whose clocks are open again when what is held is durable."""

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Collection, Mapping, Sequence
-from collections.abc import Set as AbstractSet
+from collections.abc import Mapping
 
 from actorfl.errors import Misfit
-from actorfl.sync import ASP, BSP, SSP, Sync
+from actorfl.sync import ASP, BSP, SSP, Free, Sync
 from actorfl.until import Progress
 
 
-class Switch(Sync):
+class Switch(Free):
     """Base of rules that say how far workers may be apart, again after each version.
 
     A subclass is a frozen dataclass with ``choose``, in a file of its own::
@@ -28,16 +27,6 @@ class Switch(Sync):
     clock before all have completed the one before. Who is ahead when the bound narrows goes on when
     the others have come near.
     """
-
-    @property
-    def barrier(self) -> bool:
-        """None: updates are merged as they come."""
-        return False
-
-    @property
-    def shares(self) -> bool:
-        """By the share of all workers."""
-        return True
 
     @abstractmethod
     def choose(self, progress: Progress, metrics: Mapping[str, float | None]) -> Sync:
@@ -79,13 +68,3 @@ class Switch(Sync):
             NotImplementedError: always.
         """
         raise NotImplementedError(f"{type(self).__name__} admits by what it chooses")
-
-    def closes(
-        self,
-        arrived: Collection[str],
-        expected: AbstractSet[str],
-        now: float,
-        durations: Sequence[float] = (),
-    ) -> bool:
-        """At once."""
-        return len(arrived) > 0

@@ -228,12 +228,8 @@ class SSP(Sync):
         return len(arrived) > 0
 
 
-@dataclass(frozen=True)
-class ASP(Sync):
-    """Asynchronous: nobody waits for anybody; it is SSP without a bound.
-
-    Workers that are faster take part more often, so the model leans towards their data.
-    """
+class Free(Sync):
+    """Base of policies without a barrier: the model moves as soon as enough updates are there."""
 
     @property
     def barrier(self) -> bool:
@@ -256,12 +252,20 @@ class ASP(Sync):
         now: float,
         durations: Sequence[float] = (),
     ) -> bool:
-        """At once."""
-        return len(arrived) > 0
+        """At once, or when the buffer is full."""
+        return len(arrived) >= self.buffer
 
 
 @dataclass(frozen=True)
-class Buffered(Sync):
+class ASP(Free):
+    """Asynchronous: nobody waits for anybody; it is SSP without a bound.
+
+    Workers that are faster take part more often, so the model leans towards their data.
+    """
+
+
+@dataclass(frozen=True)
+class Buffered(Free):
     """Buffered asynchronous: nobody waits, and the model moves with every k-th update.
 
     Nguyen et al., "Federated Learning with Buffered Asynchronous Aggregation", AISTATS 2022. The
@@ -287,28 +291,14 @@ class Buffered(Sync):
         return self.k
 
     @property
-    def barrier(self) -> bool:
-        """None."""
+    def shares(self) -> bool:
+        """By the share of the buffer."""
         return False
 
     @property
     def family(self) -> str:
         """Its own."""
         return "Buffered"
-
-    def admits(self, clock: int, clocks: Mapping[str, int]) -> bool:
-        """Always."""
-        return True
-
-    def closes(
-        self,
-        arrived: Collection[str],
-        expected: AbstractSet[str],
-        now: float,
-        durations: Sequence[float] = (),
-    ) -> bool:
-        """The buffer is full."""
-        return len(arrived) >= self.k
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -54,35 +54,12 @@ def each_part_is_merged_once(
         selected: who was to compute each clock; empty where all workers were.
     """
     everybody = tuple(roster)
-    merged: dict[int, set[str]] = {}
-    opened: dict[int, int] = {}
-    closed: set[int] = set()
-    durable = -1
-    for act in acts:
-        if act.kind == "opened":
-            opened[act.by], merged[act.by] = act.clock, set()
-            if act.clock < durable:
-                return f"clock {act.clock} was opened after clock {durable} was made durable"
-        elif act.kind == "merged":
-            if opened.get(act.by) != act.clock:
-                return f"{act.worker} was merged into clock {act.clock}, which was not open"
-            if act.worker in merged[act.by]:
-                return f"{act.worker} was merged twice into clock {act.clock}"
-            merged[act.by].add(act.worker)
-        elif act.kind == "closed":
-            inside = merged.get(act.by, set())
-            expected = tuple(sorted(selected[act.clock] if selected else everybody))
-            if act.workers != expected or inside != set(expected):
-                return f"clock {act.clock} was closed with {', '.join(act.workers) or 'nobody'}"
-            if act.clock < durable:
-                return f"clock {act.clock} was closed after clock {durable} was made durable"
-            closed.add(act.clock)
-        elif act.kind == "saved":
-            durable = max(durable, act.clock)
-    missing = sorted(set(range(rounds)) - closed)
-    if missing:
-        return f"clock {missing[0]} was never closed, and {rounds} are said to be"
-    return None
+
+    def whole(act: Act) -> str | None:
+        expected = tuple(sorted(selected[act.clock] if selected else everybody))
+        return None if act.workers == expected else _closed_with(act)
+
+    return _clocks_are_closed(acts, rounds, whole)
 
 
 def each_part_is_merged_at_most_once(
@@ -102,6 +79,27 @@ def each_part_is_merged_at_most_once(
         selected: who was to compute each clock; empty where all workers were.
     """
     everybody = set(roster)
+
+    def enough(act: Act) -> str | None:
+        if not set(act.workers) <= (set(selected[act.clock]) if selected else everybody):
+            return _closed_with(act)
+        if len(act.workers) < needed:
+            return f"clock {act.clock} was closed with {len(act.workers)} of {needed} needed parts"
+        return None
+
+    return _clocks_are_closed(acts, rounds, enough)
+
+
+def _clocks_are_closed(
+    acts: Sequence[Act], rounds: int, check: Callable[[Act], str | None]
+) -> str | None:
+    """Parts are merged once, into the clock that is open, and each clock is closed with them.
+
+    Args:
+        acts: of the aggregator, in all its incarnations, in order.
+        rounds: clocks that are said to be closed.
+        check: what is wrong with those in a clock that is closed.
+    """
     merged: dict[int, set[str]] = {}
     opened: dict[int, int] = {}
     closed: set[int] = set()
@@ -109,6 +107,8 @@ def each_part_is_merged_at_most_once(
     for act in acts:
         if act.kind == "opened":
             opened[act.by], merged[act.by] = act.clock, set()
+            if act.clock < durable:
+                return f"clock {act.clock} was opened after clock {durable} was made durable"
         elif act.kind == "merged":
             if opened.get(act.by) != act.clock:
                 return f"{act.worker} was merged into clock {act.clock}, which was not open"
@@ -116,12 +116,10 @@ def each_part_is_merged_at_most_once(
                 return f"{act.worker} was merged twice into clock {act.clock}"
             merged[act.by].add(act.worker)
         elif act.kind == "closed":
-            inside = merged.get(act.by, set())
-            expected = set(selected[act.clock]) if selected else everybody
-            if set(act.workers) != inside or not inside <= expected:
-                return f"clock {act.clock} was closed with {', '.join(act.workers) or 'nobody'}"
-            if len(inside) < needed:
-                return f"clock {act.clock} was closed with {len(inside)} of {needed} needed parts"
+            if set(act.workers) != merged.get(act.by, set()):
+                return _closed_with(act)
+            if (wrong := check(act)) is not None:
+                return wrong
             if act.clock < durable:
                 return f"clock {act.clock} was closed after clock {durable} was made durable"
             closed.add(act.clock)
@@ -131,6 +129,10 @@ def each_part_is_merged_at_most_once(
     if missing:
         return f"clock {missing[0]} was never closed, and {rounds} are said to be"
     return None
+
+
+def _closed_with(act: Act) -> str:
+    return f"clock {act.clock} was closed with {', '.join(act.workers) or 'nobody'}"
 
 
 def each_clock_follows_the_last(acts: Sequence[Act], roster: Iterable[str]) -> str | None:

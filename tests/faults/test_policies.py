@@ -202,11 +202,12 @@ def test_of_an_edge_without_any_part_the_root_tells_whose_were_refused_and_why(
     assert told == {"edge1": "no-examples", "w1": "non-finite"}
 
 
+@pytest.mark.parametrize("until", [Rounds(3), Versions(3)], ids=repr)
 @pytest.mark.parametrize("sync", POLICIES, ids=str)
 def test_a_run_in_which_all_is_refused_ends_with_a_line_that_says_so(
-    sync: Sync, tmp_path: Path
+    sync: Sync, until: Until, tmp_path: Path
 ) -> None:
-    run = small(topology=Star(1), algorithm=Broken(who="w0"), sync=sync, until=Rounds(3))
+    run = small(topology=Star(1), algorithm=Broken(who="w0"), sync=sync, until=until)
     result, _ = simulate(run, Simulated(1), tmp_path)
     last = rows(result.directory)[-1]
     assert (last["round"], last["updates"], last["refused"]) == (3, 0, {"w0": "non-finite"})

@@ -64,8 +64,9 @@ def test_clocks_that_close_with_enough_parts_are_fine(text: str) -> None:
         ("o0 ma0 c0a", 2, "clock 0 was closed with 1 of 2 needed parts"),
         (
             "o0 ma0 c0a s0 o1 ma1 c1a s1 o0 ma0 c0a", 1,
-            "clock 0 was closed after clock 1 was made durable",
+            "clock 0 was opened after clock 1 was made durable",
         ),
+        ("o0 ma0 s1 c0a", 1, "clock 0 was closed after clock 1 was made durable"),
         ("o0 ma0 c0a s0", 1, "clock 1 was never closed, and 2 are said to be"),
     ],
 )  # fmt: skip
