@@ -66,16 +66,17 @@ class Around:
         self.refs: dict[str, ActorRef] = {}
         self.edge: ActorRef
 
-    async def start(self, below: dict[str, tuple[str, ...]]) -> None:
+    async def start(self, below: dict[str, tuple[str, ...]], sync: dict[str, Any]) -> None:
         for name in ("root", *EXAMPLES):
             self.heard[name] = asyncio.Queue()
             self.refs[name] = await self.system.spawn(name, Ear, heard=self.heard[name])
         slots = {
-            "algorithm": {"kind": "fedavg"}, "sync": {"kind": "bsp"}, "until": {"kind": "rounds"},
+            "algorithm": {"kind": "fedavg"}, "sync": {"kind": sync["kind"]},
+            "until": {"kind": "rounds"},
         }  # fmt: skip
         plan = PlanText(
             algorithm=slots["algorithm"],
-            sync=slots["sync"],
+            sync=sync,
             until={"kind": "rounds", "rounds": 9},
             base="/",
             roster=tuple(EXAMPLES),
@@ -155,11 +156,13 @@ class Around:
 
 
 @asynccontextmanager
-async def around(**below: tuple[str, ...]) -> AsyncIterator[Around]:
-    """Of workers, or of aggregators with these below them."""
+async def around(
+    sync: dict[str, Any] | None = None, **below: tuple[str, ...]
+) -> AsyncIterator[Around]:
+    """Of workers, or of aggregators with these below them; under BSP, if no policy is given."""
     async with ActorSystem("node") as system:
         found = Around(system)
-        await found.start(below)
+        await found.start(below, sync or {"kind": "bsp"})
         yield found
 
 
@@ -347,3 +350,19 @@ def test_what_a_worker_says_of_itself_is_bounded(wrong: dict[str, Any]) -> None:
     for name, value in wrong.items():
         with pytest.raises(msgspec.ValidationError):
             msgspec.convert(value, fields[name])
+
+
+async def test_a_deadline_that_adapts_does_so_at_an_edge() -> None:
+    """After five quick clocks it does not wait for the ten minutes that it may."""
+    sync = {"kind": "quorum", "fraction": 0.5, "deadline": 600.0, "floor": 0.02}
+    async with around(sync) as here:
+        for clock in range(5):
+            await here.opened(clock)
+            here.edge.tell(Ack((await here.summed(clock)).stamp))
+        await here.opened(5)
+        here.put("w0", 5)
+        put: Put = await here.expect("root", Put)
+        while put.stamp.clock != 5:
+            put = await here.expect("root", Put)
+        assert contributions(put) == {Contribution("w0", 5)}
+        assert put.absent == {"w1": "late"}
