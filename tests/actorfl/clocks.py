@@ -67,6 +67,11 @@ KINDS: dict[str, Algorithm] = {
 TOGETHER = {kind: each for kind, each in KINDS.items() if "BSP" in each.policies}
 
 ONE = Layout.of({"x": np.zeros(1, np.float32)})
+PAIR = Layout.of({"w": np.zeros(2, np.float32), "b": np.zeros(1, np.float32)})
+#: A trained part and a running statistic.
+NORMED = Layout.build(
+    [("w", (1,), "float32", "parameter"), ("running_var", (1,), "float32", "buffer")]
+)
 
 
 @dataclass
@@ -213,3 +218,26 @@ def after(
     for _ in range(rounds):
         state = clock(algorithm, state, clients, lr=lr, momentum=momentum)
     return float(state.weights[0])
+
+
+def spread(seed: int = 0, *, steps: int = 3) -> list[Client]:
+    """Four workers in three dimensions with unequal numbers of examples."""
+    draw = np.random.default_rng(seed)
+
+    def made(index: int) -> Client:
+        curvature = draw.uniform(0.1, 2.0, 3).astype(np.float32)
+        optimum = draw.normal(0, 2, 3).astype(np.float32)
+
+        def gradient(x: Vector) -> Vector:
+            return curvature * (x - optimum)
+
+        return Client(gradient, examples=7 * index + 3, steps=steps)
+
+    return [made(index) for index in range(4)]
+
+
+def played(algorithm: Algorithm, clients: list[Client], rounds: int = 4) -> ServerState:
+    state = begun(algorithm, 0.3, -0.2, 1.7)
+    for _ in range(rounds):
+        state = clock(algorithm, state, clients, layout=PAIR)
+    return state

@@ -18,10 +18,8 @@ from actorfl import (
     SGD,
     FedAdagrad,
     FedAdam,
-    FedAsync,
     FedAvg,
     FedAvgM,
-    FedBuff,
     FedNova,
     FedProx,
     FedSGD,
@@ -49,50 +47,25 @@ from actorfl.merging import Refused
 from actorfl.registry import SLOTS, resolve
 from tests.actorfl.clocks import (
     KINDS,
+    NORMED,
     ONE,
+    PAIR,
     TOGETHER,
     Client,
     after,
     begun,
     clock,
     merged,
+    played,
     quadratic,
+    spread,
 )
 from tests.actorfl.configs import run_of
-
-PAIR = Layout.of({"w": np.zeros(2, np.float32), "b": np.zeros(1, np.float32)})
-#: A trained part and a running statistic.
-NORMED = Layout.build(
-    [("w", (1,), "float32", "parameter"), ("running_var", (1,), "float32", "buffer")]
-)
 
 
 def drifting(*, steps: tuple[int, int] = (10, 10)) -> list[Client]:
     """Two workers of equal weight that pull in different directions; the optimum is .8."""
     return [quadratic(1, 0, steps=steps[0]), quadratic(4, 1, steps=steps[1])]
-
-
-def spread(seed: int = 0, *, steps: int = 3) -> list[Client]:
-    """Four workers in three dimensions with unequal numbers of examples."""
-    draw = np.random.default_rng(seed)
-
-    def made(index: int) -> Client:
-        curvature = draw.uniform(0.1, 2.0, 3).astype(np.float32)
-        optimum = draw.normal(0, 2, 3).astype(np.float32)
-
-        def gradient(x: Vector) -> Vector:
-            return curvature * (x - optimum)
-
-        return Client(gradient, examples=7 * index + 3, steps=steps)
-
-    return [made(index) for index in range(4)]
-
-
-def played(algorithm: Algorithm, clients: list[Client], rounds: int = 4) -> ServerState:
-    state = begun(algorithm, 0.3, -0.2, 1.7)
-    for _ in range(rounds):
-        state = clock(algorithm, state, clients, layout=PAIR)
-    return state
 
 
 def bits(algorithm: Algorithm) -> bytes:
@@ -571,87 +544,3 @@ def test_more_models_than_an_aggregator_may_hold_are_refused_with_a_sentence() -
     check_held("Median", large, 1024)
     with pytest.raises(Misfit, match=r"Median holds the models of all 1025 workers, 4\.0 GiB"):
         check_held("Median", large, 1025)
-
-
-# -- without a barrier -----------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("algorithm", "factors"),
-    [
-        (FedAsync(staleness="constant"), [1, 1, 1, 1]),
-        (FedAsync(staleness="polynomial", a=0.5), [1, 2**-0.5, 0.5, 0.1]),
-        (FedAsync(staleness="polynomial", a=2), [1, 0.25, 0.0625, 1e-4]),
-        (FedAsync(staleness="hinge", a=0.5, b=1), [1, 1, 1 / 2, 1 / 50]),
-        (FedAsync(staleness="hinge", a=10, b=2.5), [1, 1, 1 / 6, 1 / 966]),
-    ],
-    ids=str,
-)
-def test_fedasync_weighs_a_stale_model_by_the_function_it_is_told(
-    algorithm: FedAsync, factors: list[float]
-) -> None:
-    assert [algorithm.factor(d) for d in (0, 1, 3, 99)] == pytest.approx(factors)
-    for staleness, factor in zip((0, 1, 3, 99), factors, strict=True):
-        state = merged(
-            algorithm, begun(algorithm, 1.0), [np.array([3.0], np.float32)], staleness=[staleness]
-        )
-        assert state.weights[0] == pytest.approx(1 + 2 * 0.6 * factor)
-
-
-def test_fedasync_mixes_the_models_of_a_buffer_in_one_after_the_other() -> None:
-    algorithm = FedAsync(alpha=0.5, staleness="constant")
-    results = [np.array([value], np.float32) for value in (1.0, 3.0)]
-    state = merged(algorithm, begun(algorithm, 0.0), results)
-    assert state.weights.tolist() == [0.5 * 0.5 + 0.5 * 3]
-
-
-def test_fedasync_that_takes_all_of_one_worker_is_local_sgd_bit_for_bit() -> None:
-    algorithm = FedAsync(alpha=1, staleness="constant")
-    assert (
-        played(algorithm, spread()[:1]).weights.tobytes()
-        == played(FedAvg(), spread()[:1]).weights.tobytes()
-    )
-    minus = np.array([-0.0], np.float32)
-    assert np.signbit(merged(algorithm, begun(algorithm, 1.0), [minus]).weights[0])
-
-
-def test_fedasync_mixes_running_statistics_and_never_beyond_what_came() -> None:
-    algorithm = FedAsync(alpha=0.5, staleness="constant")
-    state = algorithm.begin(np.array([0.0, 1.0], np.float32))
-    state = merged(algorithm, state, [np.array([1.0, 0.5], np.float32)], layout=NORMED)
-    assert state.weights.tolist() == [0.5, 0.75]
-
-
-def test_fedbuff_with_an_update_of_each_worker_is_fedavg_of_equal_weights() -> None:
-    def equal() -> list[Client]:
-        return [replace(client, examples=5) for client in spread()]
-
-    expected = played(FedAvg(), equal()).weights
-    np.testing.assert_allclose(played(FedBuff(), equal()).weights, expected, rtol=1e-6)
-    np.testing.assert_allclose(played(FedBuff(), spread()).weights, expected, rtol=1e-6)
-
-
-def test_fedbuff_divides_each_update_by_the_root_of_its_staleness_and_one() -> None:
-    algorithm = FedBuff(lr=0.5)
-    results = [np.array([value], np.float32) for value in (2.0, 5.0, 9.0)]
-    state = merged(algorithm, begun(algorithm, 1.0), results, staleness=[0, 3, 8])
-    assert state.weights[0] == pytest.approx(1 + 0.5 * (1 / 1 + 4 / 2 + 8 / 3) / 3)
-
-
-@pytest.mark.parametrize(
-    ("kind", "values", "error", "sentence"),
-    [
-        (FedAsync, {"alpha": 0}, WrongValue, "`alpha` of FedAsync must be above 0 and at most 1"),
-        (FedAsync, {"alpha": 1.5}, WrongValue, "`alpha` of FedAsync"),
-        (FedAsync, {"a": -1}, WrongValue, "`a` of FedAsync"),
-        (FedAsync, {"b": math.inf}, WrongValue, "`b` of FedAsync"),
-        (FedAsync, {"staleness": "poly"}, WrongValue, "one of constant, polynomial, hinge, got"),
-        (FedAsync, {"alpha": "x"}, WrongType, "`alpha` of FedAsync"),
-        (FedBuff, {"lr": 0}, WrongValue, "`lr` of FedBuff"),
-    ],
-)
-def test_the_asynchronous_ones_refuse_what_is_out_of_range(
-    kind: type[Algorithm], values: dict[str, object], error: type[Exception], sentence: str
-) -> None:
-    with pytest.raises(error, match=sentence):
-        kind(**values)

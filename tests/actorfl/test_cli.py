@@ -596,9 +596,3 @@ def test_a_resumed_run_says_first_from_where_and_leaves_the_json_alone(tmp_path:
     assert json.loads(more.stdout)["rounds"] == 2
     again = actorfl("run", "--resume", "--out", tmp_path)
     assert again.stdout.splitlines()[0] == f"{tmp_path / 'digits-1'} was complete"
-
-
-def test_processes_without_a_worker_are_told_of() -> None:
-    sentence = "8 processes instead of 9: there are no more workers"
-    assert cli.idle(Processes(9), 8) == sentence
-    assert cli.idle(Processes(8), 8) == cli.idle(Inline(), 1) == ""
