@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import shlex
 import shutil
@@ -21,7 +22,7 @@ from actorfl.hashing import hash_of
 from actorfl.replaying import Replayed, replay
 from actors import Deployment, Inline, Processes, Simulated
 from tests.faults.runs import ROUNDS, carry_out, events, small
-from tests.faults.tasks import Outside, Pooled, Raising, Tally
+from tests.faults.tasks import Blobs, Outside, Pooled, Raising, Tally
 from tests.faults.test_kills import fit, killing, slow
 
 pytestmark = pytest.mark.timeout(120)
@@ -306,7 +307,8 @@ def debugged(directory: Path, worker: str, *commands: str, more: tuple[str, ...]
 def test_the_debugger_stops_where_the_loss_is_entered_and_changes_no_bit(whole: Path) -> None:
     done = debugged(whole, "w0", "p len(batch)", "continue")
     assert done.exit_code == 0, done.output
-    assert "tasks.py(34)loss()" in done.stdout
+    lines, begins = inspect.getsourcelines(Blobs.loss)
+    assert f"tasks.py({begins + 1})loss()\n-> {lines[1].strip()}" in done.stdout
     assert "(Pdb) 2\n" in done.stdout
     assert done.stdout.splitlines()[-1] == "the same bits as in the run"
 
