@@ -12,6 +12,7 @@ from actorfl.algorithm import Closed
 from actorfl.bufferfile import BUFFER, BufferFile, Part
 from actorfl.checkpoint import FlowHeader, PendingRow
 from actorfl.flow import Flow
+from actorfl.grid import check_total
 from actorfl.keeper import Keeper, number
 from actorfl.merging import Refused as Refusal
 from actorfl.plan import PlanText
@@ -208,7 +209,8 @@ class Flowing(Keeper):
 
     def _most(self, flow: Flow) -> int:
         """The greatest weight that what is merged at once can have."""
-        return self._plan.sync.buffer * max(1, *flow.examples.values())
+        most = self._plan.sync.buffer * max(1, *flow.examples.values())
+        return check_total("as many updates as are merged at once", most)
 
     async def _flow(self, flow: Flow) -> None:
         """Merge what is held as soon as that may be, and end when the end is reached."""

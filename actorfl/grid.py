@@ -13,6 +13,7 @@ from typing import Final
 import msgspec
 import numpy as np
 
+from actorfl.errors import WrongValue
 from actorfl.layout import Layout, LayoutError, Vector
 
 MIN_EXPONENT: Final = -149  # every float32 is a multiple of 2^-149: a finer grid adds nothing
@@ -31,6 +32,22 @@ HEADROOM_BITS: Final = 4
 # coarser grids would spoil the round of all others: then that worker is refused instead.
 WIDENING_BITS: Final = 8
 MAX_WIDENINGS: Final = 4
+
+
+def check_total(whose: str, examples: int) -> int:
+    """Refuse more examples than an exact sum can weigh.
+
+    Args:
+        whose: for the sentence: ``"worker w3"``.
+        examples: of one worker, or of all together.
+
+    Raises:
+        WrongValue: there are more than 2^32.
+    """
+    if examples > MAX_TOTAL:
+        need = f"at most {MAX_TOTAL} (2^32) in all, which is what an exact sum can weigh"
+        raise WrongValue(f"the examples of {whose}", need, examples)
+    return examples
 
 
 class Grid(msgspec.Struct, frozen=True, array_like=True):

@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 from collections import Counter
 from dataclasses import dataclass, field
 
+from actorfl.grid import check_total
 from actorfl.sync import Sync
 from actorfl.until import MOST
 
@@ -150,8 +151,12 @@ class Roster(ABC):
 
     @property
     def total(self) -> int:
-        """Examples of the roster; at least one each, so that terms of weight 1 fit the grid."""
-        return sum(max(1, self.examples[name]) for name in self.roster)
+        """Examples of the roster; at least one each, so that terms of weight 1 fit the grid.
+
+        Raises:
+            WrongValue: there are more than an exact sum can weigh.
+        """
+        return check_total("the workers", sum(max(1, self.examples[name]) for name in self.roster))
 
     @property
     def held(self) -> int:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from actorfl import memo, personal
 from actorfl.algorithm import Ctx, Mine
+from actorfl.grid import check_total
 from actorfl.hashing import hash_of
 from actorfl.mean import Mean
 from actorfl.partition import worker_data
@@ -96,10 +97,16 @@ def load(run: Run, task: Task, who: Who) -> Data:
 
     data = worker_data(task, who, run.partition, run.seed)
     if run.validate == 0.0:
-        return Data(data, None, batches.size_of(data))
+        return Data(data, None, _size(who, data))
     seed = seed_for(run.seed, who.name, 0, "split")
     train, held_back = batches.split(data, run.validate, seed)
-    return Data(train, held_back, batches.size_of(train))
+    return Data(train, held_back, _size(who, train))
+
+
+def _size(who: Who, data: Dataset) -> int:
+    from actorfl import batches
+
+    return check_total(f"worker {who.name}", batches.size_of(data))
 
 
 def load_seed(run: Run, worker: str) -> int:

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from actorfl.errors import WrongValue
 from actorfl.roster import Answer, Phase, Verdict
 from actorfl.rounds import Rounds
 from actorfl.sync import BSP, Quorum, Sync
@@ -32,6 +33,16 @@ def test_the_roster_is_gathered_when_everyone_has_told_its_examples() -> None:
     assert (before, rounds.gathered) == (False, True)
     # Terms of weight 1 must fit the grid, so who has nothing counts as one.
     assert rounds.total == 7 + 7 + 1
+
+
+def test_more_examples_than_an_exact_sum_can_weigh_are_refused_in_a_sentence() -> None:
+    rounds = Rounds(ROSTER, BSP())
+    for name in ROSTER:
+        rounds.ready(name, 1, 1 << 31)
+    with pytest.raises(
+        WrongValue, match=r"^the examples of the workers must be at most 4294967296"
+    ):
+        _ = rounds.total
 
 
 def test_the_examples_that_a_worker_told_first_stay() -> None:

@@ -112,6 +112,24 @@ class Empty(Blobs):
         return blobs(who.index, 0 if who.index < self.without else 30)
 
 
+class _Endless(torch.utils.data.Dataset[tuple[Tensor, ...]]):
+    def __init__(self, length: int) -> None:
+        self.length = length
+
+    def __len__(self) -> int:
+        return self.length
+
+
+@dataclass(frozen=True)
+class Endless(Blobs):
+    """Each worker says that it has so many examples, and nobody gets to see one."""
+
+    examples: int = 1 << 31
+
+    def train(self, who: Who) -> Dataset:
+        return _Endless(self.examples)
+
+
 @dataclass(frozen=True)
 class Killing(Blobs):
     """A process dies by SIGKILL when it first loads the data of worker 1."""

@@ -11,12 +11,21 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from actorfl import SGD, FedAvg, Rounds, RunFailed, Star, Supervision
-from actorfl.errors import Misfit
+from actorfl import ASP, BSP, SGD, FedAvg, Rounds, RunFailed, Star, Supervision, Sync
+from actorfl.errors import Misfit, WrongValue
 from actorfl.saying import closing_line
 from actors import Processes
 from tests.faults.runs import carry_out, events, rows, small
-from tests.faults.tasks import Broken, Counting, Empty, Exiting, Pooled, Raising, Speechless
+from tests.faults.tasks import (
+    Broken,
+    Counting,
+    Empty,
+    Endless,
+    Exiting,
+    Pooled,
+    Raising,
+    Speechless,
+)
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -51,6 +60,18 @@ async def test_when_nobody_has_examples_the_old_model_stays_with_a_warning(tmp_p
     for row in rows(two.directory):
         assert "old model stays" in row["warning"]
         assert row["updates"] == 0
+
+
+@pytest.mark.parametrize("sync", [BSP(), ASP()])
+async def test_more_examples_than_can_be_weighed_end_the_run_in_a_sentence(
+    sync: Sync, tmp_path: Path
+) -> None:
+    one, all_workers = 1 << 33, 1 << 31
+    with pytest.raises(WrongValue, match="the examples of worker w0 must be at most 4294967296"):
+        await carry_out(small(task=Endless(one), topology=Star(1), sync=sync), tmp_path)
+    if sync == BSP():  # where each update moves the model, all need not fit together
+        with pytest.raises(WrongValue, match="the examples of the workers must be at most"):
+            await carry_out(small(task=Endless(all_workers), sync=sync), tmp_path)
 
 
 async def test_a_learning_rate_too_high_is_told_once_a_refusal_in_rounds_and_what_to_do(
