@@ -133,7 +133,7 @@ class WrongValue(ConfigError, ValueError):  # noqa: N818
     """A value out of range.
 
     Args:
-        what: the value's name: ``"workers of Star"``.
+        what: the value's name: ``"`workers` of Star"``.
         need: what it must be: ``"at least 1"``.
         got: what it is.
     """

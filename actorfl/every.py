@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from actorfl.errors import WrongValue
+from actorfl.ranges import check_count
 
 
 @dataclass(frozen=True)
@@ -20,6 +21,7 @@ class Every:
             theirs; with local parts there is no central evaluation.
 
     Raises:
+        WrongType: `every` is no whole number.
         WrongValue: a number below 1, or a place that does not exist.
     """
 
@@ -27,7 +29,6 @@ class Every:
     at: Literal["central", "workers"] | None = None
 
     def __post_init__(self) -> None:
-        if self.every < 1:
-            raise WrongValue("every of Every", "at least 1", self.every)
-        if self.at not in {"central", "workers", None}:
+        check_count(self, "every", 1)
+        if self.at not in ("central", "workers", None):
             raise WrongValue("at of Every", '"central" or "workers"', self.at)

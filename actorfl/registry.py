@@ -192,7 +192,7 @@ def check_instance(slot: Slot, value: object) -> None:
         WrongType: it is not an instance of a frozen dataclass derived from the slot's base.
     """
     if isinstance(value, type) or not _fits(slot, type(value)):
-        need = f"an instance of a {slot.base}, or the name of one"
+        need = f"an instance of {slot.base}, or the name of one"
         raise WrongType(f"`{slot.name}` of Run", need, value)
     check_class(type(value))
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
-from actorfl.errors import WrongValue
+from actorfl.ranges import check_count, check_number
 
 
 @dataclass(frozen=True)
@@ -26,6 +25,7 @@ class Supervision:
             value. At least 2.
 
     Raises:
+        WrongType: a value that is no number.
         WrongValue: a negative or non-finite value.
     """
 
@@ -38,13 +38,10 @@ class Supervision:
 
     def __post_init__(self) -> None:
         for name in ("intensity", "outside"):
-            if getattr(self, name) < 0:
-                raise WrongValue(f"{name} of Supervision", "at least 0", getattr(self, name))
-        for name, value in (("backoff", self.backoff), ("backoff_max", self.backoff_max)):
-            if not (math.isfinite(value) and value >= 0):
-                raise WrongValue(f"{name} of Supervision", "finite and at least 0 s", value)
-        if self.stuck_after is not None and not 2.0 <= self.stuck_after < math.inf:
+            check_count(self, name, 0)
+        for name in ("backoff", "backoff_max"):
+            check_number(self, name, "finite and at least 0 s", lambda seconds: seconds >= 0)
+        if self.stuck_after is not None:
             need = "finite and at least 2 s"
-            raise WrongValue("stuck_after of Supervision", need, self.stuck_after)
-        if not (math.isfinite(self.per) and self.per > 0):
-            raise WrongValue("per of Supervision", "finite and above 0 s", self.per)
+            check_number(self, "stuck_after", need, lambda seconds: seconds >= 2)
+        check_number(self, "per", "finite and above 0 s", lambda seconds: seconds > 0)

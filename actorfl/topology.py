@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from actorfl.errors import MissingKey, WrongValue
+from actorfl.ranges import check_count
 
 # A mistyped count must be refused here, not fill the memory with actors first.
 WORKERS_MAX = 65_536
@@ -66,6 +67,7 @@ class Star(Centred):
 
     Raises:
         MissingKey: neither is given.
+        WrongType: a count that is no whole number.
         WrongValue: a count out of range, or names that are not distinct names.
     """
 
@@ -78,9 +80,8 @@ class Star(Centred):
                 raise MissingKey("workers", "Star", "(how many), or `named`, their names")
             # One spelling for one meaning: equal stars compare and hash equal.
             object.__setattr__(self, "workers", len(self.named))
+        check_count(self, "workers", 1, WORKERS_MAX)
         assert self.workers is not None
-        if not 1 <= self.workers <= WORKERS_MAX:
-            raise WrongValue("workers of Star", f"from 1 to {WORKERS_MAX}", self.workers)
         if not self.named:
             return
         if len(self.named) != self.workers:

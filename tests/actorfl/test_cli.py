@@ -64,7 +64,7 @@ def assert_refused(result: Result, code: ExitCode, *words: str) -> None:
         (["--set", "topology.kind=sta"], ExitCode.UNKNOWN_KEY, ["did you mean `star`?"]),
         (["--set", "task=nowhere.py:Spam"], ExitCode.CODE_IMPORT, ["there is no file"]),
         (["--set", "task=json:Nope"], ExitCode.CODE_IMPORT, ["json has no 'Nope'"]),
-        (["--set", "topology.workers=0"], ExitCode.WRONG_VALUE, ["workers of Star", "got 0"]),
+        (["--set", "topology.workers=0"], ExitCode.WRONG_VALUE, ["`workers` of Star", "got 0"]),
         (["--set", "seed=x"], ExitCode.WRONG_VALUE, ["`seed` of --set: expected int, got str 'x'"]),
         (["--set", "seed"], ExitCode.CONFIG, ["expected KEY=VALUE"]),
     ],

@@ -263,16 +263,16 @@ def test_a_value_of_the_wrong_type_names_its_path_what_was_expected_and_what_it_
 @pytest.mark.parametrize(
     ("setting", "sentence"),
     [
-        ("topology.workers=0", "workers of Star must be from 1 to 65536, got 0"),
+        ("topology.workers=0", "`workers` of Star must be from 1 to 65536, got 0"),
         ("until.rounds=0", "`rounds` of Rounds must be from 1 to 1000000000, got 0"),
         ("local.lr=-1", "lr"),
         ("validate=1.0", "`validate` of Run must be at least 0 and below 1, got 1.0"),
         ("seed=-1", "`seed` of Run must be from 0"),
         ("landing=0", "`landing` of Run must be from 1 to 64, got 0"),
         ("name='../x'", "the name of a run must be 1 to 64 letters"),
-        ("evaluate.every=0", "every of Every must be at least 1, got 0"),
-        ("supervision.intensity=-1", "intensity of Supervision must be at least 0, got -1"),
-        ("supervision.per=nan", "per of Supervision must be finite"),
+        ("evaluate.every=0", "`every` of Every must be at least 1, got 0"),
+        ("supervision.intensity=-1", "`intensity` of Supervision must be at least 0, got -1"),
+        ("supervision.per=nan", "`per` of Supervision must be finite"),
     ],
 )
 def test_a_value_out_of_range_is_refused_with_the_range(
@@ -285,9 +285,9 @@ def test_a_value_out_of_range_is_refused_with_the_range(
 
 def test_a_table_that_the_file_and_the_command_line_made_together_names_both(folder: Path) -> None:
     place = f"`topology` of {folder / 'run.toml'}"
-    assert str(refused(folder, "topology.workers=0")).startswith(f"{place} with --set: workers")
+    assert str(refused(folder, "topology.workers=0")).startswith(f"{place} with --set: `workers`")
     (folder / "run.toml").write_text(MINIMAL.replace("workers = 3", "workers = 0"))
-    assert str(refused(folder, "seed=1")).startswith(f"{place}: workers")
+    assert str(refused(folder, "seed=1")).startswith(f"{place}: `workers`")
 
 
 def test_a_missing_file_is_refused_by_name(tmp_path: Path) -> None:

@@ -21,7 +21,9 @@ def test_names_alone_say_how_many_workers_there_are() -> None:
 
 @pytest.mark.parametrize("workers", [0, -1, WORKERS_MAX + 1])
 def test_a_star_without_workers_or_with_too_many_is_refused(workers: int) -> None:
-    with pytest.raises(WrongValue, match=f"workers of Star must be from 1 to 65536, got {workers}"):
+    with pytest.raises(
+        WrongValue, match=f"`workers` of Star must be from 1 to 65536, got {workers}"
+    ):
         Star(workers)
 
 

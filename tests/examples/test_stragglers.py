@@ -27,9 +27,9 @@ def test_script_and_toml_are_the_same_configuration() -> None:
 
 
 def test_a_run_of_each_policy_and_both_figures(tmp_path: Path) -> None:
-    command = [sys.executable, HOME / "stragglers.py", "--clocks", "4", "--seeds", "1"]
+    command = [sys.executable, str(HOME / "stragglers.py"), "--clocks", "4", "--seeds", "1"]
     done = subprocess.run(
-        [*command, "--out", tmp_path, "--runs", tmp_path],
+        [*command, "--out", str(tmp_path), "--runs", str(tmp_path)],
         env={**os.environ, "PYTHONPATH": str(HOME.parents[1])},
         capture_output=True,
         text=True,

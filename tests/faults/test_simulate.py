@@ -278,7 +278,7 @@ def test_who_is_interrupted_is_told_of_no_node_that_ends(toml: Path, tmp_path: P
         ('name = "central"', [], "name of a class of nodes must be", 14),
         ("speed = 3", [], "unknown key `speed` in `simulate.classes[0]`", 11),
         ("", ["--accuracy", "1.5"], "accuracy of simulate must be above 0 and at most 1", 14),
-        ("", ["--nodes", "70000"], "workers of Star must be from 1 to 65536", 14),
+        ("", ["--nodes", "70000"], "`workers` of Star must be from 1 to 65536", 14),
         ("", ["--set", "topology.named=['a','b','c','d']", "--nodes", "3"], "names its 4", 15),
         ("", ["--set", "simulate.start=-1"], "start must be finite and at least 0", 14),
         ("", ["--set", "simulate.nodes=0"], "nodes of simulate must be at least 1", 14),
