@@ -32,6 +32,11 @@ if TYPE_CHECKING:
     from actorfl.algorithms.parameterserver import ParameterServer
     from actorfl.algorithms.scaffold import Scaffold
     from actorfl.algorithms.trimmedmean import TrimmedMean
+    from actorfl.compression import Compression
+    from actorfl.compressions.eightbit import EightBit
+    from actorfl.compressions.onebit import OneBit
+    from actorfl.compressions.randomk import RandomK
+    from actorfl.compressions.topk import TopK
     from actorfl.errors import ActorflError, ConfigError, RunDirectoryError, RunFailed
     from actorfl.every import Every
     from actorfl.execute import Result, Running, running
@@ -91,12 +96,14 @@ _HOMES = {
     "ByLabel": "actorfl.partitions.labels",
     "Clocks": "actorfl.until",
     "Closed": "actorfl.algorithm",
+    "Compression": "actorfl.compression",
     "ConfigError": "actorfl.errors",
     "Contiguous": "actorfl.partitions.contiguous",
     "Ctx": "actorfl.algorithm",
     "Dataset": "actorfl.task",
     "Dirichlet": "actorfl.partitions.skew",
     "Ditto": "actorfl.algorithms.ditto",
+    "EightBit": "actorfl.compressions.eightbit",
     "Every": "actorfl.every",
     "ExitCode": "actorfl.exitcodes",
     "FedAdagrad": "actorfl.algorithms.fedadagrad",
@@ -125,12 +132,14 @@ _HOMES = {
     "Mine": "actorfl.algorithm",
     "MultiKrum": "actorfl.algorithms.multikrum",
     "NormClipping": "actorfl.algorithms.normclipping",
+    "OneBit": "actorfl.compressions.onebit",
     "ParameterServer": "actorfl.algorithms.parameterserver",
     "Partitioner": "actorfl.partition",
     "Parts": "actorfl.parts",
     "Processes": "actors.deploy",
     "Quantity": "actorfl.partitions.skew",
     "Quorum": "actorfl.sync",
+    "RandomK": "actorfl.compressions.randomk",
     "Result": "actorfl.execute",
     "Rounds": "actorfl.until",
     "Run": "actorfl.run",
@@ -154,6 +163,7 @@ _HOMES = {
     "Sync": "actorfl.sync",
     "Task": "actorfl.task",
     "Terms": "actorfl.terms",
+    "TopK": "actorfl.compressions.topk",
     "Topology": "actorfl.topology",
     "Tree": "actorfl.tree",
     "TrimmedMean": "actorfl.algorithms.trimmedmean",
@@ -178,12 +188,14 @@ __all__ = [
     "ByLabel",
     "Clocks",
     "Closed",
+    "Compression",
     "ConfigError",
     "Contiguous",
     "Ctx",
     "Dataset",
     "Dirichlet",
     "Ditto",
+    "EightBit",
     "Every",
     "ExitCode",
     "FedAdagrad",
@@ -212,12 +224,14 @@ __all__ = [
     "Mine",
     "MultiKrum",
     "NormClipping",
+    "OneBit",
     "ParameterServer",
     "Partitioner",
     "Parts",
     "Processes",
     "Quantity",
     "Quorum",
+    "RandomK",
     "Result",
     "Rounds",
     "Run",
@@ -239,6 +253,7 @@ __all__ = [
     "Sync",
     "Task",
     "Terms",
+    "TopK",
     "Topology",
     "Tree",
     "TrimmedMean",

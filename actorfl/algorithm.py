@@ -205,6 +205,9 @@ class Algorithm:
         gradients: names of the terms that are gradients, taken at the model that came down. An
             algorithm that has some needs ``local=Gradients(...)``, and no other goes with that.
             Without a barrier each counts by its worker's share, see ``actorfl.relative``.
+        deltas: names of the terms that are differences or directions of another kind, 0 in whatever
+            was not learned. They may be compressed on their way up, as models (by what they differ
+            from the one that came down) and gradients may; all other terms go up as they are.
         uniform: whether all workers weigh the same, however many examples they have.
         stateful: whether ``up`` keeps a state at its worker.
         policies: names of the sync policies that its equations hold under.
@@ -215,6 +218,7 @@ class Algorithm:
     personal: ClassVar[bool] = False
     models: ClassVar[tuple[str, ...]] = ("model",)
     gradients: ClassVar[tuple[str, ...]] = ()
+    deltas: ClassVar[tuple[str, ...]] = ()
     uniform: ClassVar[bool] = False
     stateful: ClassVar[bool] = False
     policies: ClassVar[tuple[str, ...]] = ("BSP", "Quorum", "SSP", "ASP", "Buffered")

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from actorfl.algorithm import Ctx, ServerState
+from actorfl.compression import PayloadError
 from actorfl.errors import Misfit
 from actorfl.flow import Flow
 from actorfl.grid import Grid
@@ -19,8 +20,9 @@ from actorfl.mean import Mean
 from actorfl.merging import Merger
 from actorfl.merging import Refused as Refusal
 from actorfl.numerics import Numerics
+from actorfl.packing import unpacked
 from actorfl.plan import Plan, PlanText
-from actorfl.protocol import Ack, Done, Go, Put, Ready, Refused, Stamp, Wait, Widen
+from actorfl.protocol import Ack, Done, Go, Put, Ready, Refused, Stamp, Wait, Widen, unpack
 from actorfl.roster import Answer, Phase, Verdict
 from actorfl.rounds import Rounds
 from actorfl.sync import REMEMBERED
@@ -335,6 +337,19 @@ class Collector(Actor):
                 f"{c.worker} in round {c.clock + 1}" for c in message.header.contributions[:3]
             )
             raise Refusal("keys", [own], f"it states to be the part of {states}")
+        if below is None and self._plan.compress is not None:
+            assert self._layout is not None
+            assert self._down is not None
+            start = None if self._additive else unpack(self._down)[0]
+            try:
+                terms = unpacked(
+                    self._plan.compress, self._plan.algorithm, terms,
+                    start=start, layout=self._layout,
+                )  # fmt: skip
+            except PayloadError as error:
+                raise Refusal("payload", [own], str(error)) from None
+        if terms.packed:
+            raise Refusal("payload", [own], "it is compressed, and nobody is to compress here")
         if self._names is not None and terms.sums.keys() != self._names:
             raise Refusal(
                 "keys", [own], f"its terms are {sorted(terms.sums)}, not {sorted(self._names)}"

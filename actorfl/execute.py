@@ -90,6 +90,8 @@ class Result:
         faults: how often each kind of the deployment's fault plan took effect in this start, on
             all nodes; see ``Live.faults``.
         baselines: what the same budget reaches without federation; None unless the run asks for it.
+        bytes: of models, updates and sums that aggregators sent and received, over all starts; as
+            the lines of the metrics tell them.
     """
 
     accuracy: float | None
@@ -102,6 +104,7 @@ class Result:
     unpromised: Mapping[str, str] = field(default_factory=dict)
     faults: Mapping[str, int] = field(default_factory=dict)
     baselines: Baselines | None = None
+    bytes: int = 0
 
 
 class Running:
@@ -145,6 +148,7 @@ class Running:
             finished: Finished = await self.live.until(self._finished)
         except GaveUp as error:
             raise await _failed(error, self.log, self._rows, self.directory) from None
+        written = await self._rows.written()
         result = Result(
             finished.accuracy,
             finished.sha256,
@@ -152,10 +156,12 @@ class Running:
             self.log.restarts,
             self.directory.path,
             finished.metrics,
-            await self._merged(),
+            # The lines of all starts tell whether any round merged an update.
+            any(row.get("updates") for row in written),
             finished.unpromised,
             await self.live.faults(),
             await self._baselines(finished.rounds),
+            sum(row.get("bytes", 0) for row in written),
         )
         self.directory.write(self.directory.result, _as_json(result))
         return result
@@ -166,10 +172,6 @@ class Running:
             return None
         self.log.tell("the run is over; computing its baselines")
         return await self.live.until(compared(self._run, rounds, lane_of(self._world)))
-
-    async def _merged(self) -> bool:
-        """Whether any round merged an update: the lines of all starts of the run tell."""
-        return any(row.get("updates") for row in await self._rows.written())
 
     def __repr__(self) -> str:
         return f"<Running {self.directory.path.name} restarts={self.log.restarts}>"
@@ -422,6 +424,7 @@ def _as_json(result: Result) -> bytes:
             "restarts": result.restarts,
             "metrics": dict(result.metrics),
             "merged": result.merged,
+            "bytes": result.bytes,
             "unpromised": dict(result.unpromised),
             "faults": dict(result.faults),
             **({} if result.baselines is None else {"baselines": asdict(result.baselines)}),

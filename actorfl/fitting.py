@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from actorfl.errors import Misfit, WrongType, WrongValue
 from actorfl.local import SGD, Gradients
+from actorfl.packing import names_in
 from actorfl.topology import Centred
 from actorfl.tree import Tree
 from actorfl.until import Clocks, Rounds, Updates
@@ -66,6 +67,7 @@ def check(run: Run, *, partitioned: bool) -> None:
             f"{type(run.sync).__name__} there are none; remove it, or use BSP"
         )
     _check_select(run)
+    _check_compress(run)
     _check_buffer(run)
     _check_local(run)
 
@@ -89,6 +91,34 @@ def _check_select(run: Run) -> None:
             "`baselines` let each worker train in every round, and `select` lets it train in "
             "some, so they would not have the same budget; remove one of the two"
         )
+
+
+def _check_compress(run: Run) -> None:
+    if run.compress is None:
+        return
+    name, how = type(run.algorithm).__name__, type(run.compress).__name__
+    if not names_in(run.algorithm):
+        raise Misfit(
+            f"{name} sends nothing that is 0 where nothing was learned, so {how} would spoil it; "
+            "remove `compress`, or use another algorithm, such as FedBuff or FedAvg"
+        )
+    if not run.compress.stateful or not isinstance(run.topology, Tree):
+        return
+    between = run.topology.levels[1:-1]
+    for level, _ in run.topology.levels[:-1]:
+        sync = run.sync_at(level)
+        if between and sync.partial:
+            raise Misfit(
+                f"{how} keeps at the workers what is still to be sent, which a round that they "
+                f"missed must leave alone, and under {type(sync).__name__} an aggregator of a Tree "
+                "does not know which those were; use BSP at all levels, Star, or EightBit"
+            )
+        if sync.inner > 1:
+            raise Misfit(
+                f"{how} keeps at the workers what is still to be sent, which an aggregator that "
+                f"begins its {sync.inner} rounds again after a crash would need of each; use "
+                "rounds=1, or EightBit"
+            )
 
 
 def _check_buffer(run: Run) -> None:

@@ -33,6 +33,7 @@ Reason: TypeAlias = Literal[
     "non-finite",  # NaN or an infinity
     "overflow",  # a value is beyond the grid: ask for the clock again with a wider one
     "grid",  # a partial sum was made on another grid
+    "payload",  # a compressed vector is none that its compressor makes
 ]
 
 
@@ -320,6 +321,8 @@ class Merger:
         difference = self.layout.difference(terms.shapes)
         if difference is not None:
             raise Refused(difference[0], theirs, difference[1])
+        if terms.packed:
+            raise Refused("payload", theirs, f"its terms {sorted(terms.packed)} are compressed")
         if self._names is not None and set(self._names) != set(terms.sums):
             raise Refused(
                 "keys",

@@ -12,6 +12,7 @@ import msgspec
 
 from actorfl import config, registry
 from actorfl.algorithm import Algorithm
+from actorfl.compression import Compression
 from actorfl.config import Place
 from actorfl.grid import Grid
 from actorfl.holding import Holder, check_held
@@ -40,6 +41,7 @@ class PlanText(msgspec.Struct, frozen=True):
         above: the algorithm of the level above, where this aggregator sends updates of its own.
         select: table of the slot; None: everybody computes each clock.
         seed: of the run, from which is drawn who is selected.
+        compress: table of the slot, where workers are directly below and compress.
         every: rounds between two evaluations.
         at: where versions are evaluated.
         landing: buffers in which updates land.
@@ -68,6 +70,8 @@ class PlanText(msgspec.Struct, frozen=True):
     above: dict[str, Any] | None = None
     select: dict[str, Any] | None = None
     seed: int = 0
+    # Left out where there is none, so that a plan without it travels as it always did.
+    compress: dict[str, Any] | msgspec.UnsetType = msgspec.UNSET
 
 
 @dataclass(frozen=True)
@@ -90,6 +94,7 @@ class Plan:
     above: Algorithm | None
     select: Selection | None
     seed: int
+    compress: Compression | None
 
     @classmethod
     def read(cls, text: PlanText) -> Plan:
@@ -122,6 +127,7 @@ class Plan:
             None if text.above is None else slot("algorithm", text.above, "above"),
             None if text.select is None else slot("select", text.select),
             text.seed,
+            None if text.compress is msgspec.UNSET else slot("compress", text.compress),
         )
 
     @cached_property
@@ -172,6 +178,7 @@ def plan_of(run: Run, identity: str, at: At, node: Node, above: Node | None = No
     own = above is not None and run.sends_updates(node.level, above.level)
     outer = run.algorithm_at(above.level) if own and above is not None else None
     below = [each for each in node.below if each.below]
+    compress = run.compress if len(below) < len(node.below) else None
 
     def code(slot: str, value: object) -> dict[str, str]:
         return registry.identity_of(SLOTS[slot], type(value))
@@ -196,6 +203,7 @@ def plan_of(run: Run, identity: str, at: At, node: Node, above: Node | None = No
             "until": code("until", run.until),
             **({} if outer is None else {"above": code("algorithm", outer)}),
             **({} if run.select is None else {"select": code("select", run.select)}),
+            **({} if compress is None else {"compress": code("compress", compress)}),
         },
         sums=not any(run.sends_updates(each.level, node.level) for each in below),
         above=None if outer is None else config.describe_slot(SLOTS["algorithm"], outer, run.base),
@@ -205,4 +213,9 @@ def plan_of(run: Run, identity: str, at: At, node: Node, above: Node | None = No
             else config.describe_slot(SLOTS["select"], run.select, run.base)
         ),
         seed=run.seed,
+        compress=(
+            msgspec.UNSET
+            if compress is None
+            else config.describe_slot(SLOTS["compress"], compress, run.base)
+        ),
     )

@@ -112,6 +112,16 @@ SLOTS: Mapping[str, Slot] = {
         ),
         Slot("select", "actorfl.sampling:Selection", {"sample": "actorfl.sampling:Sample"}),
         Slot(
+            "compress",
+            "actorfl.compression:Compression",
+            {
+                "top-k": "actorfl.compressions.topk:TopK",
+                "random-k": "actorfl.compressions.randomk:RandomK",
+                "8-bit": "actorfl.compressions.eightbit:EightBit",
+                "1-bit": "actorfl.compressions.onebit:OneBit",
+            },
+        ),
+        Slot(
             "until",
             "actorfl.until:Until",
             {

@@ -35,9 +35,14 @@ def differences(terms: Terms, names: Iterable[str], start: Vector, layout: Layou
     for name in names:
         term = terms.sums.get(name)
         if isinstance(term, Sum):
-            delta = np.subtract(term.array, start, dtype=np.float32)
-            terms.sums[name] = Sum(_with_statistics(delta, term.array, layout), term.weight)
+            terms.sums[name] = Sum(difference(term.array, start, layout), term.weight)
     return terms
+
+
+def difference(model: Array, start: Vector, layout: Layout) -> Vector:
+    """A model as its difference from the one that came down; a fresh vector."""
+    delta = np.subtract(model, start, dtype=np.float32)
+    return _with_statistics(delta, model, layout)
 
 
 class Moved(ExactSum):

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from actorfl import config, registry
 from actorfl.algorithm import Algorithm
 from actorfl.chaos.settings import Chaos
+from actorfl.compression import Compression
 from actorfl.config import Place, Table
 from actorfl.errors import ConfigError, MissingKey, UnknownKey
 from actorfl.every import Every
@@ -69,6 +70,8 @@ class Run:
             This attribute is that of the root.
         select: which workers compute a round, drawn from the roster by clock; without it all do.
             Needs a policy with rounds, and no aggregators between the root and the workers.
+        compress: how workers compress what they send up; without it they do not. What is sent of
+            an update is then less than all of it.
         partition: how the pool of a task that has one is dealt out; refused for other tasks.
         parts: which tensors of the model are shared, and which stay at their worker, as ``Parts``
             or as roles by pattern; without it all are shared.
@@ -106,6 +109,7 @@ class Run:
     until: Until
     sync: Sync
     select: Selection | None
+    compress: Compression | None
     partition: Partitioner
     parts: Parts
     validate: float
@@ -132,6 +136,7 @@ class Run:
         until: Until | str,
         sync: Sync | str | Mapping[str, Sync | str] | None = None,
         select: Selection | str | None = None,
+        compress: Compression | str | None = None,
         partition: Partitioner | str | None = None,
         parts: Parts | Mapping[str, Role] | None = None,
         validate: float = 0.0,
@@ -158,9 +163,10 @@ class Run:
             "sync": BSP() if sync is None else sync,
             "partition": _UNASKED if partition is None else partition,
         }
-        object.__setattr__(self, "select", None)
-        if select is not None:
-            given["select"] = select
+        for key, optional in (("select", select), ("compress", compress)):
+            object.__setattr__(self, key, None)
+            if optional is not None:
+                given[key] = optional
         for key, value in given.items():
             slot = SLOTS[key]
             if key in _LEVELLED:
@@ -265,7 +271,7 @@ class Run:
             value = getattr(self, key)
             if key == "partition" and not self.task.pooled:
                 continue  # nothing is dealt out, and whoever says so is refused
-            if key == "select" and value is None:
+            if key in {"select", "compress"} and value is None:
                 continue  # TOML has no word for nothing
             if levels := getattr(self, f"{key}_of", ()):
                 table[key] = {

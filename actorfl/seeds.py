@@ -21,7 +21,7 @@ def seed_for(run_seed: int, worker: str, clock: int, purpose: str) -> int:
         worker: Name of the worker; empty for what all share.
         clock: The clock, from 0.
         purpose: What is drawn: ``init``, ``pool``, ``partition``, ``data``, ``split``, ``select``,
-            ``fit``, ...
+            ``fit``, ``compress/<term>``, ...
 
     Returns:
         An integer in [0, 2^63): the leading bits of the SHA-256 of the four, so seeds of different

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from actorfl import memo, personal
+from actorfl import memo, packing, personal
 from actorfl.algorithm import Ctx, Mine
 from actorfl.grid import check_total
 from actorfl.hashing import hash_of
@@ -141,7 +141,8 @@ def step(run: Run, task: Task, worker: str, data: Data, given: Given) -> Made:
     clock, algorithm = given.clock, run.algorithm
     start, integers, extras = unpack(given.weights)
     split = personal.split_for(run, task.model())
-    own, mine = personal.taken_apart(given.mine, personal.layout_for(run, split))
+    left, mine = packing.taken_apart(given.mine)
+    own, mine = personal.taken_apart(mine, personal.layout_for(run, split))
     if own is None and (split.owns or algorithm.personal):
         own = personal.begun(run, task, split)
     metrics: dict[str, Mean] = {}
@@ -177,6 +178,13 @@ def step(run: Run, task: Task, worker: str, data: Data, given: Given) -> Made:
     terms, after = algorithm.up(ended, mine)
     if given.additive:
         terms = differences(terms, algorithm.models, start, split.shared)
+    if run.compress is not None:
+        terms, left = packing.packed(
+            run.compress, algorithm, terms, left,
+            start=start, layout=split.shared, additive=given.additive,
+            seed_of=lambda name: seed_for(run.seed, worker, clock, f"compress/{name}"),
+        )  # fmt: skip
+        after = {**after, **left}
     terms = terms.stated(
         worker=worker, clock=clock, examples=result.examples, layout=split.shared,
         integers=result.buffers,

@@ -74,6 +74,19 @@ class PartialSum:
     rounded: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Packed:
+    """One float32 vector, compressed, to be added ``weight`` times once it is decoded.
+
+    Attributes:
+        arrays: what its compressor made, by field; see ``actorfl.packing``.
+        weight: as of ``Sum``.
+    """
+
+    arrays: Mapping[str, Array]
+    weight: int = 1
+
+
 class Terms:
     """Named exact sums, counts and means, and who contributed.
 
@@ -85,6 +98,7 @@ class Terms:
 
     Attributes:
         sums: the vectors by name.
+        packed: those that are compressed; none is left where they are merged.
         counts: exact whole numbers by name, added.
         means: metrics by name, added.
         contributions: who is in the sums; empty until ``stated``.
@@ -104,12 +118,14 @@ class Terms:
         "grid",
         "integers",
         "means",
+        "packed",
         "shapes",
         "sums",
     )
 
     def __init__(self, **named: Sum | PartialSum | Mean | int) -> None:
         self.sums: dict[str, Sum | PartialSum] = {}
+        self.packed: dict[str, Packed] = {}
         self.counts: dict[str, int] = {}
         self.means: dict[str, Mean] = {}
         self.contributions: frozenset[Contribution] = frozenset()
@@ -158,6 +174,7 @@ class Terms:
         """
         terms = Terms()
         terms.sums = self.sums
+        terms.packed = self.packed
         terms.counts = self.counts
         terms.means = {**self.means, **(means or {})}
         terms.contributions = frozenset({Contribution(worker, clock)})
@@ -170,18 +187,24 @@ class Terms:
         """A small header, and the arrays as ``transports.Weights`` takes them.
 
         Returns:
-            The header and arrays named ``sum/<name>`` and ``integer/<name>``, not copied.
+            The header and arrays named ``sum/<name>``, ``packed/<field>/<name>`` and
+            ``integer/<name>``, not copied.
         """
         sums = tuple(
             SumHeader(name, term.weight)
             if isinstance(term, Sum)
             else SumHeader(name, term.weight, term.count, term.rounded)
             for name, term in self.sums.items()
-        )
+        ) + tuple(SumHeader(name, term.weight) for name, term in self.packed.items())
         arrays: dict[str, Array] = {
             f"sum/{name}": term.array if isinstance(term, Sum) else term.units
             for name, term in self.sums.items()
         }
+        arrays.update(
+            (f"packed/{field}/{name}", array)
+            for name, term in self.packed.items()
+            for field, array in term.arrays.items()
+        )
         arrays.update({f"integer/{name}": array for name, array in self.integers.items()})
         header = TermsHeader(
             tuple(sorted(self.contributions)),
@@ -206,12 +229,22 @@ class Terms:
             TermsError: arrays that the header states are missing, or others came, or names and
                 contributions stand twice.
         """
-        named = [f"sum/{total.name}" for total in header.sums]
+        packed = _packed_in(arrays)
+        named = [f"sum/{each.name}" for each in header.sums if each.name not in packed]
         integers = {n.removeprefix("integer/"): a for n, a in arrays.items() if n[:8] == "integer/"}
-        expected = {*named, *(f"integer/{name}" for name in integers)}
-        if len(set(named)) != len(named) or expected != set(arrays):
+        expected = {
+            *named,
+            *(f"packed/{field}/{name}" for name, fields in packed.items() for field in fields),
+            *(f"integer/{name}" for name in integers),
+        }
+        stated = [each.name for each in header.sums]
+        if (
+            len(set(stated)) != len(stated)
+            or not packed.keys() <= {each.name for each in header.sums if each.count == 0}
+            or expected != set(arrays)
+        ):
             raise TermsError(
-                f"the header states {sorted(named)} and integer buffers, but the arrays are "
+                f"the header states {sorted(stated)} and integer buffers, but the arrays are "
                 f"{sorted(arrays)[:8]}"
             )
         contributions = frozenset(header.contributions)
@@ -219,6 +252,9 @@ class Terms:
             raise TermsError("a contribution stands twice in one header")
         terms = cls()
         for total in header.sums:
+            if total.name in packed:
+                terms.packed[total.name] = Packed(packed[total.name], total.weight)
+                continue
             array = arrays[f"sum/{total.name}"]
             terms.sums[total.name] = (
                 Sum(array, total.weight)
@@ -236,6 +272,7 @@ class Terms:
 
     def __iter__(self) -> Iterator[str]:
         yield from self.sums
+        yield from self.packed
         yield from self.counts
         yield from self.means
 
@@ -270,6 +307,16 @@ class TermsHeader(msgspec.Struct, frozen=True, array_like=True):
         default_factory=dict
     )
     grid: Grid | None = None
+
+
+def _packed_in(arrays: Mapping[str, Array]) -> dict[str, dict[str, Array]]:
+    """The arrays of compressed vectors, by term and field."""
+    found: dict[str, dict[str, Array]] = {}
+    for key, array in arrays.items():
+        if key.startswith("packed/"):
+            field, _, name = key.removeprefix("packed/").partition("/")
+            found.setdefault(name, {})[field] = array
+    return found
 
 
 def listed_workers(contributions: Iterable[Contribution]) -> str:

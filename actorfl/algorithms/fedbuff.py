@@ -41,6 +41,7 @@ class FedBuff(Algorithm):
 
     reduce: ClassVar[Reduce] = "all"
     models: ClassVar[tuple[str, ...]] = ()
+    deltas: ClassVar[tuple[str, ...]] = ("delta",)
     uniform: ClassVar[bool] = True
     policies: ClassVar[tuple[str, ...]] = ("ASP", "Buffered")
 

@@ -36,6 +36,7 @@ class FedNova(Algorithm):
     float32. Floating buffers (running means of BatchNorm) take the plain mean.
     """
 
+    deltas: ClassVar[tuple[str, ...]] = ("direction",)
     policies: ClassVar[tuple[str, ...]] = ("BSP", "Quorum", "Buffered")
 
     def up(self, ctx: Ctx, mine: Mine) -> tuple[Terms, Mine]:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import re
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
+import pytest
 
 import actors
 from actorfl.aggregator import Aggregator
@@ -32,7 +35,7 @@ from actorfl.protocol import (
     pack,
     unpack,
 )
-from actorfl.terms import Sum, Terms
+from actorfl.terms import Packed, Sum, Terms
 from actors import Actor, ActorRef, ActorSystem, FileStorage, World
 from transports import Weights
 
@@ -84,7 +87,7 @@ class Script:
         self.refs: dict[str, ActorRef] = {}
         self.aggregator: ActorRef
 
-    async def start(self, rounds: int) -> None:
+    async def start(self, rounds: int, compress: str | None = None) -> None:
         for name in ("evaluator", "monitor", *EXAMPLES):
             self.inboxes[name] = asyncio.Queue()
             self.refs[name] = await self.system.spawn(name, Probe, inbox=self.inboxes[name])
@@ -105,7 +108,9 @@ class Script:
                 "algorithm": {"kind": "fedavg"},
                 "sync": {"kind": "bsp"},
                 "until": {"kind": "rounds"},
+                **({} if compress is None else {"compress": {"kind": compress}}),
             },
+            compress=msgspec.UNSET if compress is None else {"kind": compress},
         )
         self.aggregator = await self.system.spawn(
             "aggregator", Aggregator, plan=plan, monitor=self.refs["monitor"]
@@ -230,6 +235,75 @@ async def test_the_clock_begins_anew_on_a_wider_grid_whoever_overflowed_first(
             assert widened
         await storage.close()
     assert len(found) == 1
+
+
+HALVES = np.array([0.5, 0.5, 0.5], np.float32)
+
+
+async def put_packed(
+    directory: Path, compress: str | None, arrays: dict[str, np.ndarray[Any, Any]]
+) -> Ack | Refused:
+    """What is answered to such a compressed part; a second worker then ends the clock."""
+    storage = FileStorage(directory)
+    try:
+        async with ActorSystem("node", world=World(storage=storage)) as system:
+            script = Script(system)
+            await script.start(1, compress)
+            for name in EXAMPLES:
+                script.ready(name, 0)
+            gos = {name: await script.go(name, 0) for name in EXAMPLES}
+            terms = Terms()
+            terms.packed["model"] = Packed(arrays, EXAMPLES["w0"])
+            header, wire = terms.stated(
+                worker="w0", clock=0, examples=EXAMPLES["w0"], layout=LAYOUT
+            ).to_wire()
+            script.aggregator.tell(
+                Put(Stamp(RUN, 0, 0), "w0", 1, {}, Mean(), header, Weights.of(wire),
+                    script.refs["w0"])
+            )  # fmt: skip
+            answer: Ack | Refused
+            async with asyncio.timeout(10):
+                while not isinstance(answer := await script.inboxes["w0"].get(), (Ack, Refused)):
+                    pass
+            for name in ("w1", "w2"):
+                script.put(name, gos[name])
+                await script.expect(name, Ack)
+            await script.expect("monitor", Finished)
+            return answer
+    finally:
+        await storage.close()
+
+
+GOOD = {"levels": np.array([1, -127, 127], np.int8), "scales": np.array([0.5], np.float32)}
+
+
+async def test_a_compressed_part_is_decoded_where_it_is_collected(tmp_path: Path) -> None:
+    assert isinstance(await put_packed(tmp_path, "8-bit", GOOD), Ack)
+
+
+@pytest.mark.parametrize(
+    ("compress", "arrays", "what"),
+    [
+        (None, GOOD, "nobody is to compress here"),
+        ("8-bit", {"levels": GOOD["levels"]}, "it holds levels, expected levels, scales"),
+        ("8-bit", {**GOOD, "more": HALVES}, "it holds levels, more, scales, expected"),
+        ("8-bit", {**GOOD, "statistics": HALVES}, "other running statistics than the model"),
+        ("8-bit", {**GOOD, "levels": GOOD["levels"][:2]}, r"levels are int8 \(2,\), expected"),
+        ("8-bit", {**GOOD, "scales": np.array([np.inf], np.float32)}, "negative or not finite"),
+        ("1-bit", GOOD, "it holds levels, scales, expected scales, signs"),
+    ],
+)
+async def test_a_compressed_part_that_no_worker_makes_is_refused_by_name(
+    compress: str | None,
+    arrays: dict[str, np.ndarray[Any, Any]],
+    what: str,
+    tmp_path: Path,
+) -> None:
+    answer = await put_packed(tmp_path, compress, arrays)
+    assert isinstance(answer, Refused)
+    assert answer.reason == "payload"
+    assert re.search(what, answer.sentence)
+    assert "the update of w0" in answer.sentence
 
 
 def test_an_aggregator_starts_without_torch() -> None:

@@ -1,0 +1,1 @@
+"""Ways to compress what workers send up, one file each."""
