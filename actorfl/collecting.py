@@ -6,7 +6,7 @@ import contextlib
 import logging
 from abc import abstractmethod
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -54,7 +54,13 @@ class Collector(Actor):
 
     Args:
         plan: what it needs of the run.
+
+    Attributes:
+        _near: whether all below it live in its own process, so that what it sends them and they put
+            is no traffic.
     """
+
+    _near: ClassVar[bool] = False
 
     def __init__(self, plan: PlanText) -> None:
         self._plan = Plan.read(plan)
@@ -169,7 +175,7 @@ class Collector(Actor):
                 elif self._rounds.phase is Phase.GATHERING:  # it is to ask: its examples count
                     self._tell(message.me, Wait(message.stamp))
             else:
-                if weights is not None:
+                if weights is not None and not self._near:
                     self._bytes += weights.nbytes
                 await self._fold(message)
         finally:
@@ -413,7 +419,7 @@ class Collector(Actor):
         )  # fmt: skip
         sent = self._tell(self._workers[name], go)
         if sent is not None:
-            self._bytes += self._down.nbytes
+            self._bytes += 0 if self._near else self._down.nbytes
             self._going[name] = (*of, sent)
             if go.train:
                 self._witness("starts", name, incarnation, clock=stamp.clock)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from actorfl.combining import COMBINERS, combined, process_of
 from actorfl.errors import ConfigError, Misfit
 from actorfl.evaluator import Evaluator
 from actorfl.monitor import Monitor
@@ -16,7 +17,16 @@ from actorfl.runtext import RunText
 from actorfl.supervision import Supervision
 from actorfl.task import Task
 from actorfl.topology import Centred, Node
-from actors import ActorGraph, Backoff, Handle, Process, Strategy, one_for_one
+from actors import (
+    ActorGraph,
+    Backoff,
+    Deployment,
+    Handle,
+    Inline,
+    Process,
+    Strategy,
+    one_for_one,
+)
 
 #: Seconds that a fit, a merge or an evaluation may go on after stop; then it is cancelled. Ctrl-C
 #: is to end a run within 5 s, and nothing durable is lost by it.
@@ -73,6 +83,8 @@ def graph_of(
     on_row: Callable[[int, str], Awaitable[None]],
     on_finished: Callable[[Finished], Awaitable[None]],
     roles: Roles = USUAL,
+    *,
+    on: Deployment | None = None,
 ) -> ActorGraph:
     """The graph of a run.
 
@@ -87,11 +99,13 @@ def graph_of(
             aggregator tells; it may miss some, and hear of others twice.
         on_finished: awaited in the launcher at the end, maybe more than once.
         roles: the classes of its actors.
+        on: where it will be carried out, which says whose workers live together; without it none
+            are combined.
     """
     if not isinstance(run.topology, Centred):
         msg = f"a {type(run.topology).__name__} has no root and cannot be run yet; use Star or Tree"
         raise Misfit(msg)
-    top = run.topology.root
+    top = combined(run, on or Inline(), run.topology.root)
     if run.algorithm.reduce not in {"sum", "all"}:
         msg = (
             f"{type(run.algorithm).__name__} merges by {run.algorithm.reduce!r}, which cannot be "
@@ -117,10 +131,14 @@ def graph_of(
         above: dict[str, Handle[Any]] = dict.fromkeys((node.name for node in top.below), aggregator)
         parents = dict.fromkeys((node.name for node in top.below), top)
         for nodes in levels_between(top):
-            with graph.supervisor(nodes[0].level, strategy, place=Process(nodes[0].level)):
+            level = nodes[0].level
+            with graph.supervisor(level, strategy, place=Process(level)):
                 for node in nodes:
+                    near = node.level == COMBINERS
                     edge = graph.actor(
-                        node.name, roles.edge, stop_timeout=_STOP, name=node.name,
+                        node.name, roles.combiner if near else roles.edge,
+                        place=Process(process_of(node)) if near else None,
+                        stop_timeout=_STOP, name=node.name,
                         plan=plan_of(run, identity, at, node, parents[node.name]),
                         above=above[node.name],
                         mailbox=_mailbox(node),

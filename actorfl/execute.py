@@ -231,7 +231,7 @@ async def running(
             raise MissingExtra(module, "torch", "training")
     on = _preloading(deployed(on or Inline()))
     # Built once before any directory is made, so that what does not fit leaves nothing behind.
-    graph_of(run, "", _nowhere, _nowhere, roles).validate(on)
+    graph_of(run, "", _nowhere, _nowhere, roles, on=on).validate(on)
     frozen = on.faults.freezing if isinstance(on, Simulated) else None
     if frozen is not None and run.supervision.stuck_after is None:
         raise Misfit(
@@ -254,7 +254,7 @@ async def running(
                 if not finished.done():
                     finished.set_result(message)
 
-            graph = graph_of(run, identity, rows.told, on_finished, roles)
+            graph = graph_of(run, identity, rows.told, on_finished, roles, on=on)
             attachable = Attachable(directory.path, on)
 
             def begun(system: ActorSystem) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from actorfl.combining import misfit
 from actorfl.errors import Misfit, WrongType, WrongValue
 from actorfl.local import SGD, Gradients
 from actorfl.packing import names_in
@@ -54,6 +55,10 @@ def check(run: Run, *, partitioned: bool) -> None:
     for key in ("strict", "record", "baselines"):
         if not isinstance(getattr(run, key), bool):
             raise WrongType(f"`{key}` of Run", "bool", getattr(run, key))
+    if not isinstance(run.combine, bool) and run.combine != "auto":
+        raise WrongValue("`combine` of Run", 'true, false or "auto"', run.combine)
+    if run.combine is True and (why := misfit(run)) is not None:
+        raise Misfit(f"`combine` adds up the workers of a process, but {why}; remove one of them")
     if run.algorithm.reduce == "pair":
         raise Misfit(
             f"{type(run.algorithm).__name__} merges pairs of models, which needs a gossip "

@@ -112,7 +112,8 @@ class Keeper(Collector):
         _log.info("restored at clock %d", header.clock)
         if self._last is not None:
             self._tell(self._monitor, Row(*self._last))
-        await self._open()
+        if self._rounds.gathered:
+            await self._open()
 
     def _checkpoints(self) -> Snapshots:
         """Where its checkpoints lie."""
@@ -123,7 +124,9 @@ class Keeper(Collector):
         self._layout = header.layout
         self._state = state
         self._rounds.clock = header.clock
-        self._rounds.examples = dict(header.examples)
+        # Of a run that is resumed elsewhere, others may be combined; they are heard of first.
+        roster = frozenset(self._plan.roster)
+        self._rounds.examples = {n: count for n, count in header.examples.items() if n in roster}
         self._offset = header.offset
         self._pending = header.pending
         self._last = header.last

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from actorfl.aggregator import Aggregator
+from actorfl.combiner import Combiner
 from actorfl.edge import Edge
 from actorfl.worker import Worker
 
@@ -16,11 +17,13 @@ class Roles:
     Attributes:
         aggregator: of the root.
         edge: of each aggregator below it.
+        combiner: of what adds up the parts of the workers of one process.
         worker: of each worker.
     """
 
     aggregator: type[Aggregator] = Aggregator
     edge: type[Edge] = Edge
+    combiner: type[Combiner] = Combiner
     worker: type[Worker] = Worker
 
 

@@ -50,6 +50,7 @@ _LEVELLED = ("sync", "algorithm")
 # to differ when it is resumed.
 _CARRIED_OUT = frozenset({
     "name", "base", "durability", "supervision", "landing", "strict", "record", "baselines",
+    "combine",
 })  # fmt: skip
 
 
@@ -93,6 +94,9 @@ class Run:
         baselines: also compute, when the run is over and in the process that started it, what the
             same budget reaches without federation: with all data in one place, and with each worker
             by itself. Takes about twice the training of the run, without its parallelism.
+        combine: whether the workers of one process are added up there, so that one sum leaves it
+            instead of the update of each: True where at least two live together, "auto" where that
+            saves bytes, from three on, and the run lets them. The model has the same bits.
         base: directory that relative paths start from; without it that of the running script, or
             the current one where there is no script.
         sync_of, algorithm_of: the levels of an equal run, as ``dataclasses.replace`` hands them on;
@@ -122,6 +126,7 @@ class Run:
     strict: bool
     record: bool
     baselines: bool
+    combine: bool | Literal["auto"]
     sync_of: tuple[tuple[str, Sync], ...]
     algorithm_of: tuple[tuple[str, Algorithm], ...]
     base: Path = field(compare=False)
@@ -149,6 +154,7 @@ class Run:
         strict: bool = False,
         record: bool = False,
         baselines: bool = False,
+        combine: bool | Literal["auto"] = False,
         base: str | os.PathLike[str] | None = None,
         sync_of: tuple[tuple[str, Sync], ...] = (),
         algorithm_of: tuple[tuple[str, Algorithm], ...] = (),
@@ -195,6 +201,7 @@ class Run:
             "strict": strict,
             "record": record,
             "baselines": baselines,
+            "combine": combine,
             "base": where,
         }
         for key, value in plain.items():
@@ -273,6 +280,8 @@ class Run:
                 continue  # nothing is dealt out, and whoever says so is refused
             if key in {"select", "compress"} and value is None:
                 continue  # TOML has no word for nothing
+            if key == "combine" and value is False:
+                continue  # a run without it is written as it always was
             if levels := getattr(self, f"{key}_of", ()):
                 table[key] = {
                     level: config.describe_slot(SLOTS[key], each, self.base)
@@ -479,6 +488,7 @@ _PLAIN: dict[str, Any] = {
     "strict": bool,
     "record": bool,
     "baselines": bool,
+    "combine": bool | Literal["auto"],
     "base": str,
 }
 # Sections that a file may have for other commands; no part of the run.
@@ -488,7 +498,7 @@ _KEYS = (
     *("name", "seed", "validate"),
     *SLOTS,
     *("parts", "evaluate", "supervision", "durability", "landing", "strict", "record"),
-    *("baselines", "base"),
+    *("baselines", "combine", "base"),
 )
 
 

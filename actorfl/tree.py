@@ -14,7 +14,7 @@ from actorfl.topology import WORKERS_MAX, Centred, Node, check_names, numbered
 # Each level costs a way there and back in every round; nobody has so many.
 _MOST_LEVELS = 16
 # What a level between them is called, its supervisor and process are called, too.
-_TAKEN = re.compile(r"aggregators?|evaluator|monitor|root|workers|p[0-9]+")
+_TAKEN = re.compile(r"aggregators?|combiners|evaluator|monitor|root|workers|p[0-9]+")
 
 
 @dataclass(frozen=True, init=False)

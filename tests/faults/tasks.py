@@ -2,8 +2,9 @@
 
 import os
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -12,6 +13,7 @@ from torch.nn.functional import cross_entropy
 
 from actorfl import Algorithm, Closed, Ctx, FedAvg, Mean, ServerState, Sum, Task, Terms, Who
 from actorfl.algorithm import Mine
+from actorfl.layout import Vector
 from actorfl.merging import Merged
 from actorfl.task import Batch, Dataset
 
@@ -252,3 +254,38 @@ def number_in(path: str) -> float:
     """What stands in a file; 0 where there is none."""
     file = Path(path)
     return float(file.read_text()) if file.is_file() else 0.0
+
+
+@dataclass(frozen=True)
+class Ledger(Algorithm):
+    """Each worker sends the same whole numbers in each clock; what came of them is added up."""
+
+    models: ClassVar[tuple[str, ...]] = ()
+    deltas: ClassVar[tuple[str, ...]] = ("delta",)
+
+    def begin(self, weights: Vector) -> ServerState:
+        return ServerState(weights, vectors={"sent": np.zeros_like(weights)})
+
+    def up(self, ctx: Ctx, mine: Mine) -> tuple[Terms, Mine]:
+        delta = entries(ctx.worker, ctx.start.size)
+        return Terms(**{"delta": Sum(delta), f"of/{ctx.worker}": 1}), mine
+
+    def close(self, state: ServerState, terms: Merged, closed: Closed) -> ServerState:
+        sent = state.vectors["sent"] + terms["delta"].sum()
+        scalars = dict(state.scalars)
+        for name, count in terms.counts.items():
+            scalars[name] = int(scalars.get(name, 0)) + count
+        return replace(state, vectors={"sent": sent}, scalars=scalars)
+
+
+def entries(worker: str, size: int) -> Vector:
+    """What a worker sends in each clock of ``Ledger``."""
+    return (np.arange(size) * (2 + int(worker[1:])) % 11 - 5).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class Wide(Blobs):
+    """A model of 12,290 parameters: what goes along with each message no longer counts."""
+
+    def model(self) -> nn.Module:
+        return nn.Sequential(nn.Linear(4, 1756), nn.ReLU(), nn.Linear(1756, 2))
