@@ -10,14 +10,17 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from actorfl import checkpoint
+from actorfl import checkpoint, config
 from actorfl.algorithm import Mine
+from actorfl.config import Place
 from actorfl.errors import RunDirectoryError, WrongValue, nearest
 from actorfl.kept import Kept, folder_of
 from actorfl.layout import Layout, Vector
 from actorfl.parts import ALL_SHARED
+from actorfl.registry import SLOTS
 from actorfl.split import Buffers, Split, split_of
 from actorfl.terms import Array
+from actorfl.topology import Topology
 from actors import FileStorage, Snapshots
 
 if TYPE_CHECKING:
@@ -144,6 +147,16 @@ def personal_model(directory: str | os.PathLike[str], worker: str) -> dict[str, 
     return asyncio.run(_read(where, worker))
 
 
+def _names(directory: Path) -> tuple[str, ...]:
+    """The workers of the run in a directory."""
+    table = config.read(directory / "run.toml")
+    base = Path(str(table["base"]))
+    topology: Topology = config.build(
+        SLOTS["topology"], table["topology"], Place("run.toml", ("topology",)), base
+    )
+    return topology.names
+
+
 async def _read(directory: Path, worker: str) -> dict[str, Array]:
     storage = FileStorage(directory)
     try:
@@ -151,8 +164,10 @@ async def _read(directory: Path, worker: str) -> dict[str, Array]:
         if found is None:
             raise RunDirectoryError(f"{directory} holds no model: no round was begun there")
         header, state = found.header, found.state
-        if worker not in header.examples:
-            hint = nearest(worker, header.examples)
+        # Of a tree the checkpoint knows the aggregators below the root.
+        names = _names(directory)
+        if worker not in names:
+            hint = nearest(worker, names)
             raise WrongValue.saying(
                 f"{directory} has no worker {worker!r}" + (f"; {hint}" if hint else "")
             )

@@ -21,11 +21,12 @@ from actorfl import (
     Result,
     Rounds,
     Run,
+    Tree,
     personal_model,
 )
 from actorfl.errors import Misfit, RunDirectoryError, UnknownKey, WrongValue
 from actorfl.replaying import replay
-from actors import Inline, Processes
+from actors import Inline, Processes, Simulated
 from tests.faults.runs import carry_out, rows, small
 from tests.faults.tasks import Counting
 from tests.faults.test_kills import fit, killing, slow
@@ -97,6 +98,17 @@ def test_a_personal_model_is_the_shared_one_with_the_workers_own_parts(tmp_path:
     with pytest.raises(RunDirectoryError, match="no directory of a run"):
         personal_model(tmp_path / "elsewhere", "w0")
     assert not (tmp_path / "elsewhere").exists()
+
+
+@pytest.mark.parametrize(
+    "values", [{"topology": Tree(root=1, edge=2, worker=4)}, {"combine": True}], ids=["tree", "sum"]
+)
+def test_a_personal_model_is_read_where_aggregators_lie_between(
+    values: dict[str, Any], tmp_path: Path
+) -> None:
+    star, _ = simulate(kept("ditto"), Simulated(2), tmp_path / "star")
+    result, _ = simulate(kept("ditto", **values), Simulated(2), tmp_path / "between")
+    assert left(result) == left(star)
 
 
 @pytest.mark.parametrize("algorithm", [FedAvgM(lr=0.5), FedAdam(), FedNova()])
