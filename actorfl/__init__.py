@@ -58,11 +58,22 @@ if TYPE_CHECKING:
     from actorfl.sweep import Sweep, Swept
     from actorfl.switch import Switch
     from actorfl.sync import ASP, BSP, SSP, Buffered, Quorum, Sync
+    from actorfl.target import Target
     from actorfl.task import Batch, Dataset, Task, Who
     from actorfl.terms import Sum, Terms
     from actorfl.topology import Star, Topology
     from actorfl.tree import Tree
-    from actorfl.until import Clocks, Rounds, Until, Updates, Versions
+    from actorfl.until import (
+        AnyOf,
+        Clocks,
+        Hours,
+        Minutes,
+        Rounds,
+        Seconds,
+        Until,
+        Updates,
+        Versions,
+    )
     from actors.deploy import Inline, Processes
 
 # Another distribution installs a top-level package of that name, too; found out here and not by
@@ -89,6 +100,7 @@ _HOMES = {
     "ASP": "actorfl.sync",
     "ActorflError": "actorfl.errors",
     "Algorithm": "actorfl.algorithm",
+    "AnyOf": "actorfl.until",
     "BSP": "actorfl.sync",
     "Batch": "actorfl.task",
     "Buffered": "actorfl.sync",
@@ -121,6 +133,7 @@ _HOMES = {
     "GeometricMedian": "actorfl.algorithms.geometricmedian",
     "Gradients": "actorfl.local",
     "HierFAVG": "actorfl.algorithms.hierfavg",
+    "Hours": "actorfl.until",
     "Iid": "actorfl.partition",
     "Inline": "actors.deploy",
     "Krum": "actorfl.algorithms.krum",
@@ -130,6 +143,7 @@ _HOMES = {
     "Median": "actorfl.algorithms.median",
     "Merged": "actorfl.merging",
     "Mine": "actorfl.algorithm",
+    "Minutes": "actorfl.until",
     "MultiKrum": "actorfl.algorithms.multikrum",
     "NormClipping": "actorfl.algorithms.normclipping",
     "OneBit": "actorfl.compressions.onebit",
@@ -151,6 +165,7 @@ _HOMES = {
     "Sample": "actorfl.sampling",
     "Sampled": "actorfl.partition",
     "Scaffold": "actorfl.algorithms.scaffold",
+    "Seconds": "actorfl.until",
     "Selection": "actorfl.sampling",
     "ServerState": "actorfl.algorithm",
     "Shards": "actorfl.partitions.labels",
@@ -161,6 +176,7 @@ _HOMES = {
     "Swept": "actorfl.sweep",
     "Switch": "actorfl.switch",
     "Sync": "actorfl.sync",
+    "Target": "actorfl.target",
     "Task": "actorfl.task",
     "Terms": "actorfl.terms",
     "TopK": "actorfl.compressions.topk",
@@ -182,6 +198,7 @@ __all__ = [
     "SSP",
     "ActorflError",
     "Algorithm",
+    "AnyOf",
     "Batch",
     "Buffered",
     "ByGroup",
@@ -213,6 +230,7 @@ __all__ = [
     "GeometricMedian",
     "Gradients",
     "HierFAVG",
+    "Hours",
     "Iid",
     "Inline",
     "Krum",
@@ -222,6 +240,7 @@ __all__ = [
     "Median",
     "Merged",
     "Mine",
+    "Minutes",
     "MultiKrum",
     "NormClipping",
     "OneBit",
@@ -241,6 +260,7 @@ __all__ = [
     "Sample",
     "Sampled",
     "Scaffold",
+    "Seconds",
     "Selection",
     "ServerState",
     "Shards",
@@ -251,6 +271,7 @@ __all__ = [
     "Swept",
     "Switch",
     "Sync",
+    "Target",
     "Task",
     "Terms",
     "TopK",

@@ -99,12 +99,17 @@ class Aggregator(Flowing):
         if isinstance(self._rounds, Flow):
             await self._flow(self._rounds)
             return
-        if self._rounds.phase is not Phase.CLOSING:
+        phase = self._rounds.phase
+        if phase is Phase.CLOSING and self._evaluates:
+            self._judge(measures.added(self._worker_metrics))
+        if phase is Phase.OPEN and self._plan.at == "central" and self._evaluated is not None:
+            # What was found ends the run: the version is final, whoever still computes on it.
+            if self._final:
+                self._rounds.phase = Phase.CLOSING
+                await self._finish()
             return
-        if self._evaluates:
-            self._evaluated = measures.added(self._worker_metrics)
-        if self._waits_for_evaluation:
-            return  # the evaluator still works; its answer comes back here
+        if phase is not Phase.CLOSING or self._waits_for_evaluation:
+            return  # the evaluator's answer comes back here
         if self._final:
             await self._finish()
             return
@@ -128,6 +133,7 @@ class Aggregator(Flowing):
             len(workers),
         )
         step = self._step(merged, closed)
+        self._pass_time()
         rounds.merged()
         statistics = self._merger.statistics()
         loss = sum(self._loss.values(), Mean())

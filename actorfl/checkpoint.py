@@ -11,6 +11,7 @@ from actorfl.algorithm import Algorithm, ServerState, StateHeader
 from actorfl.fingerprint import Fingerprint
 from actorfl.layout import Layout
 from actorfl.protocol import pack
+from actorfl.records import Record
 from actorfl.until import Progress
 from actorfl.window import Window
 from actors import Snapshots
@@ -31,11 +32,13 @@ class PendingRow(msgspec.Struct, frozen=True, array_like=True):
         round: rounds completed.
         fields: what is known of it.
         due: whether its version is to be evaluated.
+        judged: whether an evaluation of it counts in ``Header.records`` already.
     """
 
     round: int
     fields: dict[str, Any]
     due: bool
+    judged: bool = False
 
 
 class FlowHeader(msgspec.Struct, frozen=True, array_like=True):
@@ -78,6 +81,8 @@ class Header(msgspec.Struct, frozen=True, array_like=True):
         durations: seconds of the last closed rounds, for a deadline that adapts to them.
         flow: of a run without a barrier; None of others.
         missed: the first clock whose part was not taken, of workers whose last one was not.
+        seconds: see ``Progress``.
+        records: see ``Progress``.
     """
 
     identity: str
@@ -97,16 +102,18 @@ class Header(msgspec.Struct, frozen=True, array_like=True):
     durations: tuple[float, ...] = ()
     flow: FlowHeader | None = None
     missed: dict[str, int] = msgspec.field(default_factory=dict)
+    seconds: float = 0.0
+    records: dict[str, Record] = msgspec.field(default_factory=dict)
 
     @property
     def progress(self) -> Progress:
         """How far the run had come."""
         if self.flow is None:
-            return Progress(self.clock, self.clock, self.clock, self.updates)
-        clocks = self.flow.clocks
-        return Progress(
-            self.flow.updates // len(clocks), min(clocks.values()), self.clock, self.flow.updates
-        )
+            counts = (self.clock, self.clock, self.clock, self.updates)
+        else:
+            clocks, updates = self.flow.clocks, self.flow.updates
+            counts = (updates // len(clocks), min(clocks.values()), self.clock, updates)
+        return Progress(*counts, self.seconds, self.records)
 
 
 class Checkpoint(msgspec.Struct, frozen=True):

@@ -148,13 +148,24 @@ def build(slot: Slot, value: object, place: Place, base: Path) -> Any:
     Args:
         slot: the slot.
         value: a table with ``kind``, or a kind alone; ``{ rounds = 20 }`` is short for
-            ``{ kind = "rounds", rounds = 20 }``.
+            ``{ kind = "rounds", rounds = 20 }``; where the slot takes several, a list of them.
         place: where the value stands.
         base: the directory that a relative file name in a kind starts from.
 
     Raises:
         ConfigError: the value is refused.
     """
+    if slot.listed and isinstance(value, list):
+        values = [_single(slot, each, place.at(n), base) for n, each in enumerate(value)]
+        try:
+            return registry.join(slot, values)
+        except ConfigError as error:
+            error.args = (f"{place}: {error}",)
+            raise
+    return _single(slot, value, place, base)
+
+
+def _single(slot: Slot, value: object, place: Place, base: Path) -> Any:
     if isinstance(value, str):
         value = {"kind": value}
     if not isinstance(value, dict):
@@ -331,8 +342,11 @@ def describe(value: object) -> Table:
     return table
 
 
-def describe_slot(slot: Slot, value: object, base: Path) -> Table:
-    """Return the table that `build` turns into `value`, every default written out."""
+def describe_slot(slot: Slot, value: object, base: Path) -> Any:
+    """Return the table that `build` turns into `value`, every default written out; or the list."""
+    parts = registry.parts_of(slot, value)
+    if parts is not None:
+        return [describe_slot(slot, part, base) for part in parts]
     fields = {key: item for key, item in describe(value).items() if item is not None}
     kind = registry.kind_of(slot, type(value), base)
     return fields if kind in fields else {"kind": kind, **fields}

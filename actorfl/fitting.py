@@ -8,9 +8,10 @@ from actorfl.combining import misfit
 from actorfl.errors import Misfit, WrongType, WrongValue
 from actorfl.local import SGD, Gradients
 from actorfl.packing import names_in
+from actorfl.task import Task
 from actorfl.topology import Centred
 from actorfl.tree import Tree
-from actorfl.until import Clocks, Rounds, Updates
+from actorfl.until import Clocks, Rounds, Updates, ends_of
 
 if TYPE_CHECKING:
     from actorfl.run import Run
@@ -73,6 +74,7 @@ def check(run: Run, *, partitioned: bool) -> None:
         )
     _check_select(run)
     _check_compress(run)
+    _check_until(run)
     _check_buffer(run)
     _check_local(run)
 
@@ -126,18 +128,31 @@ def _check_compress(run: Run) -> None:
             )
 
 
+def _check_until(run: Run) -> None:
+    """An end by a metric that nobody measures never comes."""
+    measured = run.validate or (type(run.task).test is not Task.test and not run.has_local_parts)
+    if run.until.metrics and not measured:
+        instead = (
+            "" if run.has_local_parts else f", or give task {type(run.task).__name__} a test()"
+        )
+        raise Misfit(
+            f"`until` looks at the metric {min(run.until.metrics)!r}, and there is nothing to "
+            f"measure it on; set `validate`, to 0.2 say{instead}"
+        )
+
+
 def _check_buffer(run: Run) -> None:
     """A model that never moves is nothing that anybody asks for."""
     if run.sync.barrier or not isinstance(run.topology, Centred):
         return
     parts = len(run.topology.root.below)
-    match run.until:
-        case Rounds(number) | Clocks(number):
-            updates = number * parts
-        case Updates(updates):
-            pass
-        case _:
-            return
+    ends = []
+    for end in ends_of(run.until):
+        if isinstance(end, Rounds | Clocks):
+            ends.append(end.number * parts)
+        elif isinstance(end, Updates):
+            ends.append(end.updates)
+    updates = min(ends, default=run.sync.buffer)
     if updates < run.sync.buffer:
         raise Misfit(
             f"the run ends after {updates} updates, and {type(run.sync).__name__} gathers "

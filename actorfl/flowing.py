@@ -115,6 +115,7 @@ class Flowing(Keeper):
         """Refuse a part: its clock is over, which must be durable before the worker hears of it."""
         flow.passed(worker, stamp.clock)
         flow.ended(worker)
+        self._pass_time()
         if any(held.asker is None and held.part.worker == worker for held in self._held):
             self._refused_after.add((worker, stamp.clock))
         await self._save(finished=False)
@@ -216,7 +217,7 @@ class Flowing(Keeper):
         """Merge what is held as soon as that may be, and end when the end is reached."""
         if flow.phase is Phase.CLOSING:
             if self._evaluates and flow.all_evaluated:
-                self._evaluated = measures.added(self._worker_metrics)
+                self._judge(measures.added(self._worker_metrics))
                 await self._finish()
             elif not self._evaluates and not self._waits_for_evaluation:
                 await self._finish()
@@ -315,6 +316,7 @@ class Flowing(Keeper):
             flow.total, len(plan.workers), staleness,
         )  # fmt: skip
         self._step(view, closed)
+        self._pass_time()
         window = self._window.rounding(self._merger.statistics().rounded)
         for each in held:
             part = each.part
@@ -376,7 +378,7 @@ class Flowing(Keeper):
         self._evaluated = None
         self._pending = PendingRow(rounds, fields, self._is_due(rounds))
         if self._pending.due and self._plan.at == "workers":
-            self._evaluated = window.metrics
+            self._judge(window.metrics)
 
     async def _end(self, flow: Flow) -> None:
         """The end is reached: the last version is evaluated, if it is to be."""

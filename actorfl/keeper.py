@@ -8,6 +8,7 @@ import math
 from abc import abstractmethod
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from actorfl import checkpoint, measures, modelfile
@@ -32,8 +33,9 @@ from actorfl.protocol import (
     Stamp,
     unpack,
 )
+from actorfl.records import Record, with_evaluation
 from actorfl.roster import Phase
-from actorfl.until import Progress
+from actorfl.until import Progress, check_measured
 from actorfl.window import Window
 from actors import ActorRef, Message, Snapshots
 from actors.crashpoints import crash_point
@@ -74,6 +76,10 @@ class Keeper(Collector):
         self._evaluating: tuple[int, Transfer] | None = None
         self._finished: Finished | None = None
         self._updates = 0
+        # When a worker was asked first, had the run never been stopped; None: it is not yet.
+        self._began: float | None = None
+        self._seconds = 0.0
+        self._records: dict[str, Record] = {}
         self._window = Window()
         self._kept = 0
         # The clock of a run that had ended, and goes on to a later end.
@@ -132,6 +138,8 @@ class Keeper(Collector):
         self._last = header.last
         self._metrics = dict(header.metrics)
         self._updates = header.updates
+        self._seconds = header.seconds
+        self._records = dict(header.records)
         self._had_ended = header.clock if header.finished else None
         self._durations = header.durations
         self._numerics = Numerics(self._plan.roster[0], header.numerics, header.unpromised)
@@ -192,7 +200,7 @@ class Keeper(Collector):
             or self._evaluated is not None
         ):
             return
-        self._evaluated = message.metrics
+        self._judge(message.metrics)
         await self._advance()
 
     def _evaluate(self) -> None:
@@ -224,9 +232,41 @@ class Keeper(Collector):
     @property
     def _progress(self) -> Progress:
         rounds = self._rounds
+        counts = (rounds.clock, rounds.clock, rounds.clock, self._updates)
         if isinstance(rounds, Flow):
-            return Progress(rounds.rounds, rounds.slowest, rounds.clock, rounds.updates)
-        return Progress(rounds.clock, rounds.clock, rounds.clock, self._updates)
+            counts = (rounds.rounds, rounds.slowest, rounds.clock, rounds.updates)
+        return Progress(*counts, self._seconds, self._records)
+
+    def _go(self, name: str) -> None:
+        if self._began is None:  # until then workers load, which is no training
+            self._began = self.clock.now() - self._seconds
+        super()._go(name)
+
+    def _pass_time(self) -> None:
+        """Look at the clock, for what is about to be made durable: an end by time is no guess."""
+        if self._began is not None:
+            self._seconds = max(self._seconds, self.clock.now() - self._began)
+
+    def _judge(self, metrics: dict[str, Mean]) -> None:
+        """A version has been evaluated: what it says counts, once, for an end by a metric.
+
+        Raises:
+            Misfit: the end looks at a metric that is not measured.
+        """
+        self._evaluated = metrics
+        if self._pending is None or self._pending.judged:
+            return
+        self._pending = msgspec.structs.replace(self._pending, judged=True)
+        found = self._measured(metrics)
+        check_measured(self._plan.until, found, self._records)
+        self._records = with_evaluation(self._records, found)
+
+    def _measured(self, metrics: dict[str, Mean]) -> dict[str, float | None]:
+        """What a line tells of an evaluation."""
+        found = {name: mean.value for name, mean in metrics.items()}
+        if self._plan.at == "workers":
+            found |= measures.worst_deciles(self._worker_metrics)
+        return {name: number(value) for name, value in sorted(found.items())}
 
     @property
     def _final(self) -> bool:
@@ -279,10 +319,7 @@ class Keeper(Collector):
         if self._evaluated is not None:
             if self._due is not None and "version" in pending.fields:
                 row["version"] = self._due[0]  # a later one, if it was restarted meanwhile
-            found = {name: mean.value for name, mean in self._evaluated.items()}
-            if self._plan.at == "workers":
-                found |= measures.worst_deciles(self._worker_metrics)
-            self._metrics = {name: number(value) for name, value in sorted(found.items())}
+            self._metrics = self._measured(self._evaluated)
             row = {"round": pending.round, **self._metrics, **pending.fields}
         text = json.dumps(row, allow_nan=False)
         line = text.encode() + b"\n"
@@ -339,6 +376,8 @@ class Keeper(Collector):
             durations=self._durations,
             flow=self._flow_header(rounds) if isinstance(rounds, Flow) else None,
             missed=dict(rounds.missed),
+            seconds=self._seconds,
+            records=self._records,
         )
         await checkpoint.save(self._snapshots, header, self._state)
 

@@ -21,6 +21,11 @@ def added(of_workers: Mapping[str, Mapping[str, Mean]]) -> dict[str, Mean]:
     return total
 
 
+def lower_is_better(metric: str) -> bool:
+    """Whether a metric is a loss: ``loss`` itself, or that of the worst tenth."""
+    return metric.removesuffix(WORST) == "loss"
+
+
 def worst_deciles(of_workers: Mapping[str, Mapping[str, Mean]]) -> dict[str, float]:
     """The plain mean of each metric over the tenth of the workers that fares worst.
 
@@ -39,7 +44,9 @@ def worst_deciles(of_workers: Mapping[str, Mapping[str, Mean]]) -> dict[str, flo
         for name, mean in metrics.items():
             if mean.count or mean.invalid:
                 values.setdefault(name, []).append(mean.value)
-    return {name + WORST: _worst(found, high=name == "loss") for name, found in values.items()}
+    return {
+        name + WORST: _worst(found, high=lower_is_better(name)) for name, found in values.items()
+    }
 
 
 def _worst(values: list[float], *, high: bool) -> float:

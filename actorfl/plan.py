@@ -54,7 +54,7 @@ class PlanText(msgspec.Struct, frozen=True):
 
     algorithm: dict[str, Any]
     sync: dict[str, Any]
-    until: dict[str, Any]
+    until: dict[str, Any] | list[dict[str, Any]]
     base: str
     roster: tuple[str, ...]
     every: int
@@ -105,9 +105,9 @@ class Plan:
         """
         base = Path(text.base)
 
-        def slot(key: str, table: dict[str, Any], code: str = "") -> Any:
+        def slot(key: str, table: Any, code: str = "") -> Any:
             built = config.build(SLOTS[key], table, Place("the plan", (key,)), base)
-            registry.check_same(SLOTS[key], type(built), text.code[code or key])
+            registry.check_value(SLOTS[key], built, text.code, code or key)
             return built
 
         return cls(
@@ -200,7 +200,7 @@ def plan_of(run: Run, identity: str, at: At, node: Node, above: Node | None = No
         code={
             "algorithm": code("algorithm", algorithm),
             "sync": code("sync", sync),
-            "until": code("until", run.until),
+            **registry.identities(SLOTS["until"], run.until, "until"),
             **({} if outer is None else {"above": code("algorithm", outer)}),
             **({} if run.select is None else {"select": code("select", run.select)}),
             **({} if compress is None else {"compress": code("compress", compress)}),

@@ -12,7 +12,7 @@ import dataclasses
 import importlib
 import sys
 import typing
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,11 +37,14 @@ class Slot:
         name: its key in a configuration.
         base: what its classes derive from, or the protocol that they follow, as ``module:Class``.
         kinds: short names and the classes that they stand for, as ``module:Class``.
+        listed: the class that a list of values stands for, whose one field holds them as a tuple;
+            "": a list is refused.
     """
 
     name: str
     base: str
     kinds: Mapping[str, str]
+    listed: str = ""
 
     @property
     def a(self) -> str:
@@ -129,7 +132,12 @@ SLOTS: Mapping[str, Slot] = {
                 "clocks": "actorfl.until:Clocks",
                 "versions": "actorfl.until:Versions",
                 "updates": "actorfl.until:Updates",
+                "seconds": "actorfl.until:Seconds",
+                "minutes": "actorfl.until:Minutes",
+                "hours": "actorfl.until:Hours",
+                "target": "actorfl.target:Target",
             },
+            listed="actorfl.until:AnyOf",
         ),
         Slot(
             "partition",
@@ -195,6 +203,24 @@ def resolve(slot: Slot, kind: str, place: str, base: Path) -> type[Any]:
     return found
 
 
+def join(slot: Slot, values: Sequence[object]) -> Any:
+    """Return the value that a list of values of a slot stands for.
+
+    Raises:
+        ConfigError: there are too few or too many of them.
+    """
+    return _ours(slot.listed, slot.name)(tuple(values))
+
+
+def parts_of(slot: Slot, value: object) -> tuple[object, ...] | None:
+    """Return what `join` was given; None where the value is a single one."""
+    if not slot.listed or slot.listed != f"{type(value).__module__}:{type(value).__qualname__}":
+        return None
+    (field,) = dataclasses.fields(value)  # type: ignore[arg-type]  # a class of ours
+    held: tuple[object, ...] = getattr(value, field.name)
+    return held
+
+
 def check_instance(slot: Slot, value: object) -> None:
     """Refuse a value that cannot fill a slot.
 
@@ -204,7 +230,8 @@ def check_instance(slot: Slot, value: object) -> None:
     if isinstance(value, type) or not _fits(slot, type(value)):
         need = f"an instance of {slot.base}, or the name of one"
         raise WrongType(f"`{slot.name}` of Run", need, value)
-    check_class(type(value))
+    for one in parts_of(slot, value) or (value,):
+        check_class(type(one))
 
 
 def check_class(cls: type[Any]) -> None:
@@ -260,6 +287,33 @@ def identity_of(slot: Slot, cls: type[Any]) -> dict[str, str]:
     if short is not None:
         return {"kind": short}
     return {"kind": cls.__qualname__, "source": _reference(cls).sha256 or ""}
+
+
+def identities(slot: Slot, value: object, name: str) -> dict[str, dict[str, str]]:
+    """Return `identity_of` the class of a value by a name; of each in a list by ``name.0``, ..."""
+    parts = parts_of(slot, value)
+    if parts is None:
+        return {name: identity_of(slot, type(value))}
+    return {f"{name}.{n}": identity_of(slot, type(one)) for n, one in enumerate(parts)}
+
+
+def check_value(
+    slot: Slot, value: object, known: Mapping[str, Mapping[str, str]], name: str
+) -> None:
+    """Refuse a value of classes that are others here than where the run was started.
+
+    Args:
+        slot: the slot that it fills.
+        value: of the classes here.
+        known: what `identities` returned where the run was started, maybe with those of others.
+        name: that they were given there.
+
+    Raises:
+        CodeImportError: name or source differ; `TaskImportError` for a task.
+    """
+    for n, one in enumerate(parts_of(slot, value) or (value,)):
+        here = name if one is value else f"{name}.{n}"
+        check_same(slot, type(one), known[here])
 
 
 def check_same(slot: Slot, cls: type[Any], known: Mapping[str, str]) -> None:

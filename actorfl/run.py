@@ -34,7 +34,7 @@ from actorfl.sync import BSP, Sync
 from actorfl.task import Task
 from actorfl.topology import Topology
 from actorfl.tree import Tree
-from actorfl.until import Until
+from actorfl.until import Until, ends_no_earlier
 from actors import UsageError, code, tomlwriter
 
 if TYPE_CHECKING:
@@ -379,12 +379,13 @@ class Run:
         """The task with its relative paths made absolute, as every process is to use it."""
         return self.task.resolved(self.base)
 
-    def extends(self, earlier: Mapping[str, object]) -> bool:
+    def extends(self, earlier: object) -> bool:
         """Say whether this run ends no earlier than one with this canonical `until`."""
         slot = SLOTS["until"]
-        value = {key: item for key, item in earlier.items() if item is not None}
-        until = config.build(slot, value, Place("the run to resume", ("until",)), self.base)
-        return self.until.extends(until)
+        until = config.build(
+            slot, _without_nothing(earlier), Place("the run to resume", ("until",)), self.base
+        )
+        return ends_no_earlier(self.until, until)
 
     def start(
         self,
@@ -471,9 +472,21 @@ def _fields_of(name: str, value: object, base: Path) -> list[str]:
     return [one.name for one in dataclasses.fields(cls)] if cls else written
 
 
-def _canonical(key: str, value: Any) -> Table:
+def _canonical(key: str, value: Any) -> Any:
+    parts = registry.parts_of(SLOTS[key], value)
+    if parts is not None:
+        return [_canonical(key, part) for part in parts]
     identity = registry.identity_of(SLOTS[key], type(value))
     return {**config.describe(value), **identity}
+
+
+def _without_nothing(value: object) -> object:
+    """A canonical value as TOML, which has no word for nothing, would hold it."""
+    if isinstance(value, list):
+        return [_without_nothing(one) for one in value]
+    if isinstance(value, dict):
+        return {key: item for key, item in value.items() if item is not None}
+    return value
 
 
 _PLAIN: dict[str, Any] = {

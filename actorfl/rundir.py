@@ -190,7 +190,7 @@ class RunDirectory:
         new = run.canonical()
         old = _stored(self.canonical)
         if old is not None and old != new:
-            if isinstance(old.get("until"), dict) and run.extends(old["until"]):
+            if isinstance(old.get("until"), dict | list) and run.extends(old["until"]):
                 old = {**old, "until": new["until"]}
             changes = differing(old, new)
             if changes:

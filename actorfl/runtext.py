@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
@@ -46,19 +47,23 @@ class RunText(msgspec.Struct, frozen=True):
 def _read(text: bytes) -> Run:
     described = msgspec.json.decode(text, type=RunText)
     run = Run.from_table(tomllib.loads(described.toml), Path(described.base))
-    for name, known in described.code.items():
-        slot, _, level = name.partition(".")
-        registry.check_same(SLOTS[slot], type(run.part(slot, level)), known)
+    for name, slot, value in _values(run):
+        registry.check_value(SLOTS[slot], value, described.code, name)
     return run
 
 
 def code_of(run: Run) -> dict[str, dict[str, str]]:
     """What the classes in the slots of a run are, by slot; of levels by ``slot.level``."""
-    names = [*SLOTS, *(f"{slot}.{level}" for slot, level in run.levelled)]
-    found = {}
-    for name in names:
+    found: dict[str, dict[str, str]] = {}
+    for name, slot, value in _values(run):
+        found |= registry.identities(SLOTS[slot], value, name)
+    return found
+
+
+def _values(run: Run) -> Iterator[tuple[str, str, object]]:
+    """The name, the slot and the value of each part of a run that can be replaced."""
+    for name in (*SLOTS, *(f"{slot}.{level}" for slot, level in run.levelled)):
         slot, _, level = name.partition(".")
         value = run.part(slot, level)
         if value is not None:  # `select` may be left out
-            found[name] = registry.identity_of(SLOTS[slot], type(value))
-    return found
+            yield name, slot, value
