@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from actorfl.algorithms.parameterserver import ParameterServer
     from actorfl.algorithms.scaffold import Scaffold
     from actorfl.algorithms.trimmedmean import TrimmedMean
+    from actorfl.availability import Available, Presence
     from actorfl.compression import Compression
     from actorfl.compressions.eightbit import EightBit
     from actorfl.compressions.onebit import OneBit
@@ -101,6 +102,7 @@ _HOMES = {
     "ActorflError": "actorfl.errors",
     "Algorithm": "actorfl.algorithm",
     "AnyOf": "actorfl.until",
+    "Available": "actorfl.availability",
     "BSP": "actorfl.sync",
     "Batch": "actorfl.task",
     "Buffered": "actorfl.sync",
@@ -150,6 +152,7 @@ _HOMES = {
     "ParameterServer": "actorfl.algorithms.parameterserver",
     "Partitioner": "actorfl.partition",
     "Parts": "actorfl.parts",
+    "Presence": "actorfl.availability",
     "Processes": "actors.deploy",
     "Quantity": "actorfl.partitions.skew",
     "Quorum": "actorfl.sync",
@@ -199,6 +202,7 @@ __all__ = [
     "ActorflError",
     "Algorithm",
     "AnyOf",
+    "Available",
     "Batch",
     "Buffered",
     "ByGroup",
@@ -247,6 +251,7 @@ __all__ = [
     "ParameterServer",
     "Partitioner",
     "Parts",
+    "Presence",
     "Processes",
     "Quantity",
     "Quorum",

@@ -82,6 +82,7 @@ def check(run: Run, *, partitioned: bool) -> None:
 def _check_select(run: Run) -> None:
     if run.select is None:
         return
+    run.select.size(len(run.topology.names))
     if not run.sync.barrier:
         raise Misfit(
             f"`select` draws who computes a round, and under {type(run.sync).__name__} there "
@@ -226,7 +227,7 @@ def _check_levels(run: Run) -> None:
                 "up; use Star, an algorithm that merges by 'sum', or another one for each level"
             )
         parts = _parts_at(run, level)
-        asked = parts if run.select is None else run.select.size(parts)
+        asked = parts if run.select is None else run.select.least(parts)
         if isinstance(run.local, SGD):
             try:
                 algorithm.check_run(run.local, sync.least(asked))

@@ -113,7 +113,14 @@ SLOTS: Mapping[str, Slot] = {
                 "buffered": "actorfl.sync:Buffered",
             },
         ),
-        Slot("select", "actorfl.sampling:Selection", {"sample": "actorfl.sampling:Sample"}),
+        Slot(
+            "select",
+            "actorfl.sampling:Selection",
+            {
+                "sample": "actorfl.sampling:Sample",
+                "available": "actorfl.availability:Available",
+            },
+        ),
         Slot(
             "compress",
             "actorfl.compression:Compression",

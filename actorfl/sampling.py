@@ -37,6 +37,23 @@ class Selection(ABC):
             ConfigError: there are too few.
         """
 
+    def least(self, workers: int) -> int:
+        """How many workers of so many compute a clock at the least."""
+        return self.size(workers)
+
+    def draw_at(
+        self, clock: int, roster: Sequence[str], examples: Mapping[str, int], seed: int
+    ) -> Collection[str]:
+        """Draw the workers of one clock; to be overridden where which clock it is matters.
+
+        Args:
+            clock: from 0.
+            roster: as for ``draw``.
+            examples: as for ``draw``.
+            seed: as for ``draw``.
+        """
+        return self.draw(roster, examples, seed)
+
     @abstractmethod
     def draw(
         self, roster: Sequence[str], examples: Mapping[str, int], seed: int
@@ -81,13 +98,15 @@ class Sample(Selection):
     def __post_init__(self) -> None:
         if (self.fraction is None) == (self.count is None):
             both = f"fraction={self.fraction} and count={self.count}"
-            raise WrongValue("the size of Sample", "given as fraction or as count", both)
+            raise WrongValue(
+                f"the size of {type(self).__name__}", "given as fraction or as count", both
+            )
         if self.fraction is not None:
             check_number(self, "fraction", "above 0 and at most 1", lambda x: 0 < x <= 1)
         if self.count is not None:
             check_count(self, "count", 1, WORKERS_MAX)
         if self.by not in {"uniform", "examples"}:
-            raise WrongValue("`by` of Sample", '"uniform" or "examples"', self.by)
+            raise WrongValue(f"`by` of {type(self).__name__}", '"uniform" or "examples"', self.by)
 
     def size(self, workers: int) -> int:
         """The count, or the fraction of the workers, rounded up."""
@@ -95,7 +114,9 @@ class Sample(Selection):
             assert self.fraction is not None
             return max(1, math.ceil(round(self.fraction * workers, 9)))
         if self.count > workers:
-            raise WrongValue("`count` of Sample", f"at most {workers}, the workers", self.count)
+            raise WrongValue(
+                f"`count` of {type(self).__name__}", f"at most {workers}, the workers", self.count
+            )
         return self.count
 
     def draw(
@@ -129,7 +150,8 @@ def selected(
         Misfit: a selection of somebody's own drew nobody, more than it said, or one who is not in
             the roster.
     """
-    found = frozenset(selection.draw(roster, examples, seed_for(run_seed, "", clock, "select")))
+    seed = seed_for(run_seed, "", clock, "select")
+    found = frozenset(selection.draw_at(clock, roster, examples, seed))
     name, most = type(selection).__name__, selection.size(len(roster))
     strangers = sorted(found.difference(roster))
     if strangers:

@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 
 import actors
 from actorfl import (
+    Available,
     Closed,
     Every,
     FedAvg,
@@ -22,6 +23,7 @@ from actorfl import (
     Median,
     Merged,
     ParameterServer,
+    Presence,
     Quorum,
     Rounds,
     Run,
@@ -215,13 +217,13 @@ def test_a_quorum_waits_for_a_part_of_those_who_are_selected(tmp_path: Path) -> 
 
 @pytest.mark.parametrize("seeds", [4, pytest.param(200, marks=pytest.mark.slow)])
 def test_no_schedule_of_faults_changes_who_is_selected_or_a_bit(seeds: int, tmp_path: Path) -> None:
-    run = small(
-        algorithm=Tally(),
-        select=Sample(count=2, by="examples"),
-        supervision=Supervision(intensity=100),
+    of = (
+        Sample(count=2, by="examples"),
+        Available(count=2, when=(Presence("w[12]", share=0.4), Presence("w3", 1.0, 2, 0, 1))),
     )
-    whole, _ = simulate(run, Simulated(2), tmp_path / "whole")
     for seed in range(seeds):
+        run = small(algorithm=Tally(), select=of[seed % 2], supervision=Supervision(intensity=100))
+        whole, _ = simulate(run, Simulated(2), tmp_path / f"whole{seed}")
         result, _ = simulate(run, schedule(seed), tmp_path / str(seed))
         assert result.sha256 == whole.sha256, f"seed {seed}"
         assert [row["selected"] for row in rows(result.directory)] == chosen(run)
