@@ -25,6 +25,7 @@ from actors import (
     Custom,
     DeadLetter,
     Event,
+    FaultMissed,
     NodeAnswers,
     NodeDied,
     NodeQuarantined,
@@ -208,6 +209,8 @@ class RunLog:
                     f"crash point {point!r} ({action}) was never reached; look at its name, clock, "
                     "start and node"
                 )
+            case FaultMissed(fault=fault, reason=reason):
+                return f"the fault {fault} never began: {reason}"
             case NodeAnswers(node=node, pid=pid):
                 return f"process {node} (pid {pid}) answers again"
             case ActorRestarted(path=path, outside=False, error=error):

@@ -46,6 +46,7 @@ if TYPE_CHECKING:
         DeadLetter,
         Event,
         EventStream,
+        FaultMissed,
         NodeAnswers,
         NodeDied,
         NodeQuarantined,
@@ -79,6 +80,7 @@ if TYPE_CHECKING:
         Throttle,
         Torn,
     )
+    from actors.faults.moment import Moment
     from actors.faults.plan import FaultPlan
     from actors.graph import ActorGraph
     from actors.live import Live
@@ -140,6 +142,7 @@ _HOMES = {
     "Exponential": "actors.exponential",
     "Failure": "actors.signals",
     "Fault": "actors.faults.kinds",
+    "FaultMissed": "actors.events",
     "FaultPlan": "actors.faults.plan",
     "FileStorage": "actors.storage",
     "Freeze": "actors.faults.kinds",
@@ -160,6 +163,7 @@ _HOMES = {
     "MailboxFull": "actors.errors",
     "MemoryStorage": "actors.storage",
     "Message": "actors.message",
+    "Moment": "actors.faults.moment",
     "NoSuchActor": "actors.errors",
     "NodeAnswers": "actors.events",
     "NodeDied": "actors.events",
@@ -253,6 +257,7 @@ __all__ = [
     "Exponential",
     "Failure",
     "Fault",
+    "FaultMissed",
     "FaultPlan",
     "FileStorage",
     "Freeze",
@@ -273,6 +278,7 @@ __all__ = [
     "MailboxFull",
     "MemoryStorage",
     "Message",
+    "Moment",
     "NoSuchActor",
     "NodeAnswers",
     "NodeDied",

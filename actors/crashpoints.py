@@ -211,6 +211,7 @@ class CrashPoints:
 
 Watcher = Callable[[str, int | None, str, str], None]
 
+_lookout: Watcher | None = None
 _installed: CrashPoints | None = None
 _watcher: Watcher | None = None
 
@@ -235,6 +236,8 @@ def crash_point(name: str, clock: int | None = None) -> None:
 
 
 def _pass(name: str, clock: int | None, actor: str, message: str) -> None:
+    if _lookout is not None and name in _OF_MESSAGES:
+        _lookout(name, clock, actor, message)
     if _watcher is not None:
         _watcher(name, clock, actor, message)
     elif _installed is not None:
@@ -255,7 +258,9 @@ def clock_of(message: object) -> int | None:
 
 
 @contextmanager
-def watched_by(watcher: Watcher, points: Sequence[CrashPoint]) -> Iterator[None]:
+def watched_by(
+    watcher: Watcher, points: Sequence[CrashPoint], *, messages: bool = False
+) -> Iterator[None]:
     """Within the block each passage calls ``watcher(point, clock, actor, message)``, nothing else.
 
     A simulation has many nodes in one process and sees to them itself.
@@ -263,11 +268,12 @@ def watched_by(watcher: Watcher, points: Sequence[CrashPoint]) -> Iterator[None]
     Args:
         watcher: is called.
         points: that are ordered; without any of messages, actors call nothing for each.
+        messages: whether they do so even then.
     """
     global _watcher, on_message  # noqa: PLW0603  (one simulation at a time)
     before = _watcher, on_message
     _watcher = watcher
-    on_message = _pass if _of_messages(points) else None
+    on_message = _pass if messages or _of_messages(points) else None
     try:
         yield
     finally:
@@ -296,6 +302,7 @@ def install(
     node: str,
     generation: int,
     tell: Callable[[CrashPoint], object] | None = None,
+    lookout: Watcher | None = None,
 ) -> CrashPoints | None:
     """Put crash points in force in this process, instead of those before.
 
@@ -305,15 +312,18 @@ def install(
         generation: its start, >= 0.
         tell: called with each point that is reached, before its action; `announce`, where a
             launcher reads what this process prints.
+        lookout: called with each message before and after an actor handles it, ahead of the crash
+            points; None for nothing.
 
     Returns:
         The counter, for its `statistics`; None where no point holds for this process and start.
     """
-    global _installed, on_message  # noqa: PLW0603  (a process dies as a whole)
+    global _installed, _lookout, on_message  # noqa: PLW0603  (a process dies as a whole)
     found = CrashPoints(points, node, generation, tell)
     waiting = found.statistics().waiting
     _installed = found if waiting else None
-    on_message = _pass if _of_messages(waiting) else None
+    _lookout = lookout
+    on_message = _pass if lookout is not None or _of_messages(waiting) else None
     return _installed
 
 

@@ -210,6 +210,18 @@ class CrashPointMissed(Event, frozen=True, kw_only=True, tag="crash_point_missed
     node: str | None
 
 
+class FaultMissed(Event, frozen=True, kw_only=True, tag="fault_missed"):
+    """A fault of the plan had not begun when all ended, and so proved nothing.
+
+    Attributes:
+        fault: as it is written in Python.
+        reason: why it had not.
+    """
+
+    fault: str
+    reason: str
+
+
 class ShutdownTaskFailed(Event, frozen=True, kw_only=True, tag="shutdown_task_failed"):
     """A task of the coordinated shutdown raised, or took longer than its phase may."""
 

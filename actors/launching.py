@@ -156,10 +156,15 @@ def _disturbed(world: World, plan: FaultPlan, name: str) -> World:
     """The world of a launcher whose links are faulty; what nothing happens to stays as it is."""
     began = world.clock.now()
     if plan.disturbs_messages or plan.separates:
-        links = FaultyLinks(plan, name, 0, world.clock, began, world.fault_counts, silent=True)
+        links = FaultyLinks(
+            plan, name, 0, world.clock, began, world.fault_counts,
+            moments=world.moments, silent=True,
+        )  # fmt: skip
         world = replace(world, faults=links)
     if plan.damages_frames:
-        noise = Corruption(plan, name, 0, world.clock, began, world.fault_counts)
+        noise = Corruption(
+            plan, name, 0, world.clock, began, world.fault_counts, moments=world.moments
+        )
         world = replace(world, noise=noise)
     return world
 

@@ -23,9 +23,10 @@ def _serve(raw: bytes) -> None:
 
     from actors import crashpoints
     from actors.errors import ActorError
-    from actors.faults.clock import SkewedClock
+    from actors.faults.clock import ResetClock, SkewedClock
     from actors.faults.disks import DiskFaults, FaultyStorage
     from actors.faults.links import FaultyLinks
+    from actors.faults.moment import Lookout
     from actors.faults.noise import Corruption
     from actors.runner import loop_factory, run
     from actors.serving import EXIT_CUT_OFF, NodeConfig, serve
@@ -52,6 +53,11 @@ def _serve(raw: bytes) -> None:
             world.clock = SkewedClock(skew)
             world.fault_counts["skew"] += 1
         began = world.clock.now() - config.elapsed
+        resets = config.faults.resets(config.name)
+        if resets:
+            world.clock = ResetClock(
+                world.clock, resets, config.faults.until, began, world.moments, world.fault_counts
+            )
         if world.storage is not None and config.faults.disturbs_disks:
             disks = DiskFaults(
                 config.faults,
@@ -60,13 +66,23 @@ def _serve(raw: bytes) -> None:
                 world.clock,
                 began,
                 world.fault_counts,
+                moments=world.moments,
             )
             world.storage = FaultyStorage(world.storage, disks)
+        lookout = None
+        if config.faults.moments:
+            clock, moments = world.clock, world.moments
+            lookout = Lookout(
+                config.faults.moments,
+                config.name,
+                lambda moment: moments.seen(moment, clock.now() - began),
+            )
         crashpoints.install(
             config.faults.points,
             node=config.name,
             generation=config.start,
             tell=crashpoints.announce,
+            lookout=lookout.passed if lookout is not None else None,
         )
         if config.faults.disturbs_messages or config.faults.separates:
             world.faults = FaultyLinks(
@@ -76,6 +92,7 @@ def _serve(raw: bytes) -> None:
                 world.clock,
                 began,
                 world.fault_counts,
+                moments=world.moments,
                 silent=True,
             )
         if config.faults.damages_frames:
@@ -86,6 +103,7 @@ def _serve(raw: bytes) -> None:
                 world.clock,
                 began,
                 world.fault_counts,
+                moments=world.moments,
             )
 
     async def be_that_node() -> None:

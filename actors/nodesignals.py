@@ -14,6 +14,7 @@ from actors.signals import (
     Dial,
     Inspect,
     Inspected,
+    MomentCame,
     NodeDown,
     NodeReady,
     NodeUp,
@@ -90,7 +91,9 @@ class NodeSignals:
                 self._system.peers.quarantine(
                     NodeId(name, incarnation), f"{peer.name} says that {reason}"
                 )
-            case NodeReady() | Dial():
+            case MomentCame(moment, seconds) if peer.name == self._system.router.launcher:
+                self._system.world.moments.came(moment, seconds)
+            case NodeReady() | Dial() | MomentCame():
                 if self._system.on_node_signal is not None:
                     self._system.on_node_signal(peer, signal)
             case Reported(kind, fields):

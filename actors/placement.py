@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
@@ -91,13 +91,9 @@ def check_names(graph: str, nodes: Mapping[str, str], on: Deployment) -> None:
     if faults is not None:
         for fault, name in faults.nodes():
             # The launcher is a node, but no process that anything could be done to.
-            there = places if isinstance(fault, _ON_PROCESSES) else [graph, *places]
-            if not any(fnmatchcase(place, name) for place in there):
-                msg = (
-                    f"the fault plan names process {name!r}, which does not exist; "
-                    f"{among(name, there)}"
-                )
-                raise UnknownProcess(msg)
+            _check_there(name, places if isinstance(fault, _ON_PROCESSES) else [graph, *places])
+        for moment in faults.moments:
+            _check_there(moment.node, places)
         for churn in faults.of(Churn):
             names = sum(fnmatchcase(place, churn.node) for place in places)
             count = names * sessions(churn, faults.until)
@@ -115,3 +111,9 @@ def check_names(graph: str, nodes: Mapping[str, str], on: Deployment) -> None:
                     f"{among(name, sorted({*places, *nodes}))}"
                 )
                 raise GraphError(msg)
+
+
+def _check_there(name: str, there: Sequence[str]) -> None:
+    if not any(fnmatchcase(place, name) for place in there):
+        msg = f"the fault plan names process {name!r}, which does not exist; {among(name, there)}"
+        raise UnknownProcess(msg)

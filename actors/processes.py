@@ -14,7 +14,15 @@ import msgspec
 
 from actors.crashpoints import announced
 from actors.errors import NodeStartFailed, UsageError
-from actors.events import CrashPointMissed, NodeAnswers, NodeDied, NodeStarted, NodeStuck
+from actors.events import (
+    CrashPointMissed,
+    FaultMissed,
+    NodeAnswers,
+    NodeDied,
+    NodeStarted,
+    NodeStuck,
+)
+from actors.faults.moment import Moment
 from actors.faults.plan import FaultPlan
 from actors.faults.tally import Tally
 from actors.faults.timeline import Timeline
@@ -31,6 +39,7 @@ from actors.signals import (
     Cause,
     Dial,
     Failed,
+    MomentCame,
     NodeDown,
     NodeReady,
     NodeUp,
@@ -140,8 +149,9 @@ class Processes:
         self.began = world.clock.now()
         if self._faults:
             self._timeline = Timeline(
-                self._faults, tuple(self._processes), self, world.clock, world.fault_counts
-            )
+                self._faults, tuple(self._processes), self, world.clock, world.fault_counts,
+                world.moments,
+            )  # fmt: skip
 
     def declare(
         self,
@@ -355,13 +365,31 @@ class Processes:
                         peer.name, NODE_UID, NodeUp(node.name, node.incarnation, other)
                     )
                 self._tell_others(up, process)
+                self._tell_moments(peer)
                 process.liveness = Liveness(self._system.world.clock.now())
                 if process.ready is not None and not process.ready.done():
                     process.ready.set_result(None)
             case Dial(who, _):
                 self._system.router.signal(who, NODE_UID, signal)
+            case MomentCame(moment, seconds):
+                # Of the plan's alone: a peer must not fill the memory with others.
+                if self._faults and moment in self._faults.moments:
+                    self._came(peer, moment, seconds)
             case _:
                 _log.warning("%s sent %r, which is not for a launcher", peer, signal)
+
+    def _came(self, peer: NodeId, moment: Moment, seconds: float) -> None:
+        if not self._system.world.moments.came(moment, seconds):
+            return
+        for name, process in self._processes.items():
+            if process.liveness is not None and name != peer.name:
+                self._system.router.signal(name, NODE_UID, MomentCame(moment, seconds))
+
+    def _tell_moments(self, peer: NodeId) -> None:
+        """A node that is up is told which moments came before it."""
+        if not self._system.world.counts_shared:
+            for moment, seconds in self._system.world.moments.all().items():
+                self._system.router.signal(peer.name, NODE_UID, MomentCame(moment, seconds))
 
     # -- who still answers -------------------------------------------------------------------------
 
@@ -563,6 +591,11 @@ class Processes:
             self._system.events.publish(
                 CrashPointMissed(point=point.point, action=point.action, node=point.node)
             )
+        if self._faults:
+            world = self._system.world
+            elapsed = world.clock.now() - self.began
+            for fault, why in self._faults.missed(elapsed, world.moments):
+                self._system.events.publish(FaultMissed(fault=str(fault), reason=why))
 
     def __repr__(self) -> str:
         up = sum(1 for p in self._processes.values() if p.child is not None and p.child.alive)

@@ -63,6 +63,7 @@ class Router:
         self.node: NodeId = system.node
         noise = system.world.noise
         if noise is not None:
+            noise.path = self._path
             endpoint_args = {**endpoint_args, "noise": noise}
         self.endpoint: Endpoint[Item] = (Endpoint if noise is None else NoisyEndpoint)(
             system.node,

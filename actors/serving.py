@@ -8,7 +8,7 @@ from typing import Final
 import msgspec
 
 from actors.faults.plan import FaultPlan
-from actors.signals import NODE_UID, NodeReady
+from actors.signals import NODE_UID, MomentCame, NodeReady
 from actors.system import ActorSystem
 from actors.world import World
 from transports import NodeId
@@ -73,6 +73,10 @@ async def serve(config: NodeConfig, world: World) -> str:
     address = await system.router.endpoint.listen(config.listen)
     system.router.launcher = config.launcher.name
     system.router.node_up(config.launcher, config.launcher_address)
+    if not world.counts_shared:
+        world.moments.tell = lambda moment, seconds: system.router.signal(
+            config.launcher.name, NODE_UID, MomentCame(moment, seconds)
+        )
     system.router.signal(config.launcher.name, NODE_UID, NodeReady(address))
     try:
         async with asyncio.timeout(config.reach):

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from actors.faults.moment import Moment
 from actors.message import Message, home_of
 
 RefParts = tuple[str, str, int]
@@ -267,6 +268,13 @@ class NodeReady(Signal, frozen=True, tag="node_ready"):
     address: str
 
 
+class MomentCame(Signal, frozen=True, tag="moment_came"):
+    """Node to launcher to all nodes: a moment of the fault plan, and when it came."""
+
+    moment: Moment
+    seconds: float
+
+
 class Reported(Signal, frozen=True, tag="reported"):
     """Node to launcher: an event for the launcher's event stream."""
 
@@ -338,6 +346,7 @@ AnySignal = (
     | Quarantine
     | Dial
     | NodeReady
+    | MomentCame
     | Reported
     | Register
     | Registered

@@ -7,10 +7,12 @@ from dataclasses import dataclass, field
 
 from actors.addresses import Addresses, IpcAddresses
 from actors.faults.links import FaultyLinks
+from actors.faults.moment import Moments
+from actors.faults.noise import Corruption
 from actors.spawner import PopenSpawner, Spawner
 from actors.storage import Storage
 from actors.work import Work
-from transports import Clock, Context, Limits, LoopClock, Noise, Rng, SystemRng
+from transports import Clock, Context, Limits, LoopClock, Rng, SystemRng
 
 
 @dataclass
@@ -30,6 +32,8 @@ class World:
         noise: what damages frames from other nodes; None where nothing does.
         fault_counts: how often each kind of fault took effect here; in a simulation, anywhere.
         counts_shared: whether all nodes have these counts in common, as in a simulation.
+        moments: those of a fault plan that have come; in a simulation all nodes have them in
+            common.
     """
 
     clock: Clock = field(default_factory=LoopClock)
@@ -41,6 +45,7 @@ class World:
     addresses: Addresses = field(default_factory=IpcAddresses)
     work: Work | None = None
     faults: FaultyLinks | None = None
-    noise: Noise | None = None
+    noise: Corruption | None = None
     fault_counts: Counter[str] = field(default_factory=Counter)
     counts_shared: bool = False
+    moments: Moments = field(default_factory=Moments)

@@ -296,6 +296,11 @@ class Bulk(Generic[I]):
         self._inbound.landed(incoming, buffer)
         self._tell(Credit(incoming.number, 0, incoming.allowed))
 
+    def arriving(self, number: int) -> I | None:
+        """The message of a transfer that is under way; None where there is none."""
+        known = self._inbound.known(number)
+        return known.item if isinstance(known, Incoming) else None
+
     def expect(self, chunk: Chunk) -> tuple[Incoming[I], memoryview]:
         """The memory that an announced piece may fill.
 

@@ -292,6 +292,10 @@ class Link(Generic[I]):
             self._count_error()
             _logger.exception(_HANDLER_FAILED, self._node, self.peer)
 
+    def arriving(self, transfer: int) -> I | None:
+        """The message of a transfer of the peer's that is under way; None where there is none."""
+        return self._bulk.arriving(transfer)
+
     def on_bulk(self, batch: Batch[Any], size: int) -> None:
         """A batch of the bulk lane arrived.
 

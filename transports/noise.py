@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 from transports.address import Lane
@@ -10,7 +10,18 @@ from transports.endpoint import Endpoint
 from transports.errors import ProtocolError
 from transports.link import Link
 from transports.sockets import Frame, Socket
-from transports.wire import Chunk, Hello
+from transports.wire import (
+    Batch,
+    Cancel,
+    Chunk,
+    Credit,
+    Done,
+    Handover,
+    Hello,
+    Open,
+    Parcel,
+    Reject,
+)
 
 I = TypeVar("I")  # noqa: E741  (the item type of the floor above)
 
@@ -18,7 +29,9 @@ I = TypeVar("I")  # noqa: E741  (the item type of the floor above)
 class Noise(Protocol):
     """What damages frames."""
 
-    def strike(self, source: str, lane: Lane, nbytes: int) -> tuple[int, int] | None:
+    def strike(
+        self, source: str, lane: Lane, nbytes: int, items: Sequence[Any]
+    ) -> tuple[int, int] | None:
         """Whether one byte of a frame arrives changed.
 
         A checksum tells each such change, so that no damage goes unnoticed.
@@ -27,6 +40,8 @@ class Noise(Protocol):
             source: name of the node that sent it.
             lane: on which it came.
             nbytes: how long it is, above 0.
+            items: the messages in it, or the one whose arrays it holds a piece of; none in the
+                frames of a connection's own.
 
         Returns:
             The byte's position and which of its bits are inverted, 1 to 255; None for no damage.
@@ -61,14 +76,30 @@ class NoisyEndpoint(Endpoint[I], Generic[I]):
         if link is not None:
             source = None if link.local else link.peer.name
         if source is not None:
-            struck = self._noise.strike(source, lane, len(data))
+            items = _items_of(frame, link)
+            struck = self._noise.strike(source, lane, len(data), items)
             if struck is not None:
                 damaged = bytearray(data)
                 _invert(damaged, *struck)
                 part = _Part(bytes(damaged), part.more)
             elif isinstance(frame, Chunk) and frame.checksum is not None:
-                socket = _NoisySocket(socket, lambda n: self._noise.strike(source, lane, n))
+                socket = _NoisySocket(socket, lambda n: self._noise.strike(source, lane, n, items))
         return super()._receive(lane, link, route, part, socket)
+
+
+def _items_of(frame: Any, link: Link[Any] | None) -> list[Any]:
+    if isinstance(frame, Chunk) and link is not None:
+        item = link.arriving(frame.transfer)
+        return [] if item is None else [item]
+    if not isinstance(frame, Batch):
+        return []
+    found = []
+    for each in frame.items:
+        if isinstance(each, Parcel | Handover | Open):
+            found.append(each.item)
+        elif not isinstance(each, Credit | Done | Reject | Cancel):
+            found.append(each)
+    return found
 
 
 class _Part(NamedTuple):

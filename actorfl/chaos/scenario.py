@@ -29,7 +29,7 @@ from actorfl.until import Rounds
 from actorfl.witness import Act, witnessed_by
 from actors import CrashPoint, FaultPlan, Simulated
 from actors.crashpoints import HANDLED, TAKEN
-from actors.faults.kinds import Churn, Freeze, Kill, Timed
+from actors.faults.kinds import Freeze, Kill, Skew, Timed
 from actors.testing.chaos import Evidence, Scenario
 
 _BUDGET: Final = 10_000
@@ -271,17 +271,22 @@ def _ends_in_time(run: Run) -> Callable[[Evidence[Seen]], str | None]:
 
 
 def last_end(plan: FaultPlan) -> float:
-    """When the last fault of a plan that has a time of its own is over, in seconds."""
+    """When the last fault of a plan that has a time of its own is over, in seconds.
+
+    What waits for a moment may begin as late as the plan ends.
+    """
     until = plan.until
     ends = [0.0]
     for fault in plan.faults:
         match fault:
-            case Kill(_, at, down):
-                ends.append(at + down)
-            case Freeze(_, at, seconds):
-                ends.append(at + seconds)
-            case Churn() | Timed():
-                ends.append(until if fault.before is None else min(fault.before, until))
+            case Kill(_, at, down, since):
+                ends.append((at if since is None else until) + down)
+            case Freeze(_, at, seconds, since):
+                ends.append((at if since is None else until) + seconds)
+            case Skew() if fault.always:
+                pass  # has none
+            case Timed():
+                ends.append(until if fault.since is not None else fault.span(0.0, until)[1])
             case _:
                 pass
     return max(ends)

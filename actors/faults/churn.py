@@ -5,9 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-import msgspec
-
-from actors.faults.kinds import Churn, Kill
+from actors.faults.kinds import Churn, Kill, key_of
 from actors.quantiles import mean_of, quantile
 from transports import Rng
 
@@ -30,7 +28,7 @@ def departures(churn: Churn, node: str, until: float, rng: Rng) -> Iterator[Kill
         until: seconds after the start at which the plan ends.
         rng: of the plan; each node and fault has draws of its own.
     """
-    rng = rng.derive("churn", msgspec.json.encode(churn).decode(), node)
+    rng = rng.derive("churn", key_of(churn), node)
     end = until if churn.before is None else min(churn.before, until)
     mean = _mean(churn.session)
     away = mean * churn.offline / (1.0 - churn.offline)

@@ -8,7 +8,8 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Final
 
 from actors.errors import StorageError
-from actors.faults.kinds import Full, Torn
+from actors.faults.kinds import NO_MOMENTS, Full, Torn
+from actors.faults.moment import Moments
 from actors.faults.plan import FaultPlan, keyed
 from actors.storage import Storage
 from transports import Clock, Rng, SeededRng
@@ -29,6 +30,7 @@ class DiskFaults:
         clock: of the node.
         began: when the launcher started, by that clock.
         counts: how often each kind took effect.
+        moments: those of the plan that have come.
     """
 
     def __init__(  # noqa: PLR0917  (all of them are what it is made of)
@@ -39,7 +41,10 @@ class DiskFaults:
         clock: Clock,
         began: float,
         counts: Counter[str],
+        *,
+        moments: Moments = NO_MOMENTS,
     ) -> None:
+        self._moments = moments
         self._until = plan.until
         self._clock = clock
         self._began = began
@@ -72,7 +77,11 @@ class DiskFaults:
             if isinstance(fault, kind):
                 # Each time both, so that what one fault does moves no draw of another.
                 drawn, part = (rng.bits(_BITS) / (1 << _BITS) for _ in range(2))
-                if taken is None and fault.holds(now, self._until) and drawn < fault.p:
+                if (
+                    taken is None
+                    and fault.holds(now, self._until, self._moments)
+                    and drawn < fault.p
+                ):
                     taken = part
         if taken is not None:
             self._counts["full" if kind is Full else "torn"] += 1

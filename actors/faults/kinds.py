@@ -9,16 +9,16 @@ from typing import Annotated, Final, Literal
 import msgspec
 from msgspec import Meta
 
-from actors.crashpoints import MOST_COUNT, CrashPoint
+from actors.crashpoints import CrashPoint
+from actors.faults.moment import ALL, Moment, Moments, Pattern, Round
 
 Probability = Annotated[float, Meta(ge=0.0, le=1.0)]
 MOST_SECONDS: Final = 1e9
 """Thirty years: what is counted in nanoseconds, as clocks are, still fits into 64 bits."""
 Seconds = Annotated[float, Meta(ge=0.0)]
-Round = Annotated[int, Meta(ge=0, le=MOST_COUNT)]
-Pattern = Annotated[str, Meta(min_length=1, max_length=256)]
 
-ALL: Final = "*"
+NO_MOMENTS: Final = Moments()
+"""For plans whose faults wait for none."""
 
 
 def _finite(fault: msgspec.Struct, *names: str) -> None:
@@ -31,17 +31,27 @@ def _finite(fault: msgspec.Struct, *names: str) -> None:
 
 
 class Timed(
-    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind"
+    msgspec.Struct,
+    frozen=True,
+    kw_only=True,
+    forbid_unknown_fields=True,
+    tag_field="kind",
+    repr_omit_defaults=True,
 ):
     """Holds for a time.
 
     Attributes:
         after: seconds after the start of the launcher at which it begins.
         before: seconds at which it ends; None for the end of the plan, ``FaultPlan.until``.
+        since: the moment from which ``after`` and ``before`` count; None for the start of the
+            launcher. Where it does not come, nothing happens.
+        till: the moment with which it ends if nothing ended it before.
     """
 
     after: Seconds = 0.0
     before: Seconds | None = None
+    since: Moment | None = None
+    till: Moment | None = None
 
     def __post_init__(self) -> None:
         _finite(self, "after", "before")
@@ -50,9 +60,25 @@ class Timed(
                 f"{self} ends at {self.before:g} s, before it begins; give a later one"
             )
 
-    def holds(self, seconds: float, until: float) -> bool:
+    def span(self, came: float, until: float) -> tuple[float, float]:
+        """From when until when it holds, in seconds after the start of the launcher.
+
+        Args:
+            came: when its moment came, 0 where it has none.
+            until: the end of its plan.
+        """
+        end = until if self.before is None else min(came + self.before, until)
+        return came + self.after, end
+
+    def holds(self, seconds: float, until: float, moments: Moments = NO_MOMENTS) -> bool:
         """Whether it holds so many seconds after the start, in a plan that ends at ``until``."""
-        return self.after <= seconds < (until if self.before is None else min(self.before, until))
+        came = 0.0 if self.since is None else moments.at(self.since)
+        if came is None:
+            return False
+        if self.till is not None and moments.at(self.till) is not None:
+            return False
+        begin, end = self.span(came, until)
+        return begin <= seconds < end
 
 
 class OnMessages(Timed, frozen=True, kw_only=True):
@@ -77,13 +103,17 @@ class OnMessages(Timed, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.rounds is not None and self.rounds[0] > self.rounds[1]:
-            raise ValueError(f"the rounds of {self} are none; give the first before the last")
+        _check_rounds(self, self.rounds)
 
     @property
     def chooses(self) -> bool:
         """Whether it looks at what a message is, and not only at where it goes."""
         return self.actor != ALL or self.message != ALL or self.rounds is not None
+
+
+def _check_rounds(fault: Timed, rounds: tuple[int, int] | None) -> None:
+    if rounds is not None and rounds[0] > rounds[1]:
+        raise ValueError(f"the rounds of {fault} are none; give the first before the last")
 
 
 class Drop(OnMessages, frozen=True, tag="drop"):
@@ -171,11 +201,28 @@ class Corrupt(Timed, frozen=True, tag="corrupt"):
             sent in pieces of up to 1 MiB, each a frame.
         source: the node that sends; a pattern.
         target: the node that receives; a pattern.
+        actor: path of an actor that receives a message of the frame; all but ``*`` leaves alone
+            the frames that hold no message of an actor.
+        message: name of the class of a message in the frame, or of the one whose arrays it holds a
+            piece of; likewise.
+        rounds: first and last clock that such a message tells; likewise.
     """
 
     p: Probability = 1.0
     source: Pattern = ALL
     target: Pattern = ALL
+    actor: Pattern = ALL
+    message: Pattern = ALL
+    rounds: tuple[Round, Round] | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_rounds(self, self.rounds)
+
+    @property
+    def chooses(self) -> bool:
+        """Whether it looks at what is in a frame, and not only at where it goes."""
+        return self.actor != ALL or self.message != ALL or self.rounds is not None
 
 
 class Cut(Timed, frozen=True, tag="cut"):
@@ -216,37 +263,45 @@ class Partition(Timed, frozen=True, tag="partition"):
         return 0
 
 
-class Kill(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="kill", tag_field="kind"):
+class Kill(
+    msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="kill", tag_field="kind",
+    repr_omit_defaults=True,
+):  # fmt: skip
     """A process dies, as by SIGKILL.
 
     Attributes:
         node: name of its node.
-        at: seconds after the start of the launcher.
+        at: seconds after the start of the launcher, or after its moment.
         down: seconds that pass before its successor may start.
+        since: the moment from which ``at`` counts; None for the start of the launcher.
     """
 
     node: Pattern
     at: Seconds
     down: Seconds = 0.0
+    since: Moment | None = None
 
     def __post_init__(self) -> None:
         _finite(self, "at", "down")
 
 
 class Freeze(
-    msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="freeze", tag_field="kind"
-):
+    msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="freeze", tag_field="kind",
+    repr_omit_defaults=True,
+):  # fmt: skip
     """A process hangs, as by SIGSTOP, and goes on, as by SIGCONT.
 
     Attributes:
         node: name of its node.
-        at: seconds after the start of the launcher.
+        at: seconds after the start of the launcher, or after its moment.
         seconds: for how long.
+        since: the moment from which ``at`` counts; None for the start of the launcher.
     """
 
     node: Pattern
     at: Seconds
     seconds: Annotated[float, Meta(gt=0.0)]
+    since: Moment | None = None
 
     def __post_init__(self) -> None:
         _finite(self, "at", "seconds")
@@ -264,8 +319,12 @@ class Slow(Timed, frozen=True, tag="slow"):
     factor: Annotated[float, Meta(gt=1.0, le=1000.0)]
 
 
-class Skew(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="skew", tag_field="kind"):
+class Skew(Timed, frozen=True, tag="skew"):
     """The clock of a node differs from that of the launcher.
+
+    Without a time of its own it does so from the node's start to its end, as on another machine.
+    With one, only the time of day is set forward and back: what intervals are measured by never
+    jumps on a machine.
 
     Attributes:
         node: a pattern.
@@ -276,7 +335,13 @@ class Skew(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="skew", 
     seconds: float
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         _finite(self, "seconds")
+
+    @property
+    def always(self) -> bool:
+        """Whether it has no time of its own."""
+        return not self.after and (self.before, self.since, self.till) == (None, None, None)
 
 
 class Full(Timed, frozen=True, tag="full"):
@@ -334,3 +399,14 @@ Fault = (
 )  # fmt: skip
 
 MessageFault = Drop | Duplicate | Delay | Jitter | Reorder | Throttle
+
+
+def key_of(fault: Fault) -> str:
+    """What the draws of a fault are derived from; what it does not say moves none of them."""
+    values = msgspec.to_builtins(fault)
+    unsaid: dict[str, object] = {"since": None, "till": None}
+    if isinstance(fault, Corrupt):
+        unsaid |= {"actor": ALL, "message": ALL, "rounds": None}
+    said = {name: value for name, value in values.items()
+            if name not in unsaid or value != unsaid[name]}  # fmt: skip
+    return msgspec.json.encode(said).decode()

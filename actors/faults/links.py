@@ -9,6 +9,8 @@ from fnmatch import fnmatchcase
 from typing import Any, Final, Protocol
 
 from actors.faults.kinds import (
+    NO_MOMENTS,
+    Corrupt,
     Cut,
     Delay,
     Drop,
@@ -19,6 +21,7 @@ from actors.faults.kinds import (
     Reorder,
     Throttle,
 )
+from actors.faults.moment import Moments
 from actors.faults.plan import FaultPlan, keyed
 from transports import Clock, Rng, SeededRng, Timer
 
@@ -93,7 +96,7 @@ class _Fate:
         if isinstance(fault, Cut):
             self.lost = "cut"
             return
-        if not _chosen(fault, parcel):
+        if not chosen(fault, parcel):
             return
         if isinstance(fault, Throttle):
             self.queues.append(rule)
@@ -145,6 +148,7 @@ class FaultyLinks:
         clock: of the node.
         began: when the launcher started, by that clock.
         counts: how often each kind took effect, shared by all nodes of a simulation.
+        moments: those of the plan that have come.
         silent: whether a partition is one that connections do not tell of, as between real
             machines at first: what is sent vanishes. A simulated network ends connections itself.
     """
@@ -158,8 +162,10 @@ class FaultyLinks:
         began: float,
         counts: Counter[str] | None = None,
         *,
+        moments: Moments = NO_MOMENTS,
         silent: bool = False,
     ) -> None:
+        self._moments = moments
         self._node = node
         self._partitions = plan.of(Partition) if silent else ()
         self._until = plan.until
@@ -192,12 +198,12 @@ class FaultyLinks:
         drawn = [rule.rng.bits(_BITS) / (1 << _BITS) for rule in pair.rules]
         fate = _Fate()
         if any(
-            one.holds(now, self._until) and one.parts(source, self._node)
+            one.holds(now, self._until, self._moments) and one.parts(source, self._node)
             for one in self._partitions
         ):
             fate.lost = "partition"
         for rule, chance in zip(pair.rules, drawn, strict=True):
-            if rule.fault.holds(now, self._until):
+            if rule.fault.holds(now, self._until, self._moments):
                 fate.decide(rule, chance, parcel)
         if fate.lost:
             self.counts[fate.lost] += 1
@@ -253,7 +259,8 @@ class FaultyLinks:
         return f"<FaultyLinks {dict(self.counts)}>"
 
 
-def _chosen(fault: MessageFault, parcel: Parcel) -> bool:
+def chosen(fault: MessageFault | Corrupt, parcel: Parcel) -> bool:
+    """Whether a fault falls on this message, as far as its selectors say."""
     if not fault.chooses:
         return True
     if not parcel.ordinary:

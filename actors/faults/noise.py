@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
-from actors.faults.kinds import Corrupt
+from actors.faults.kinds import NO_MOMENTS, Corrupt
+from actors.faults.links import chosen
+from actors.faults.moment import Moments
+from actors.faults.parcel import Parcel
 from actors.faults.plan import FaultPlan, keyed
 from transports import Clock, Rng, SeededRng
 
@@ -36,6 +40,7 @@ class Corruption:
         clock: of the node.
         began: when the launcher started, by that clock.
         counts: how often each kind took effect.
+        moments: those of the plan that have come.
     """
 
     def __init__(  # noqa: PLR0917  (all of them are what it is made of)
@@ -46,7 +51,12 @@ class Corruption:
         clock: Clock,
         began: float,
         counts: Counter[str],
+        *,
+        moments: Moments = NO_MOMENTS,
     ) -> None:
+        self._moments = moments
+        #: Path of the actor of a uid; the node's router knows it.
+        self.path: Callable[[int], str] = lambda _: ""
         self._node = node
         self._until = plan.until
         self._clock = clock
@@ -62,7 +72,7 @@ class Corruption:
         return self._node
 
     def strike(
-        self, source: str, lane: Literal["control", "bulk"], nbytes: int
+        self, source: str, lane: Literal["control", "bulk"], nbytes: int, items: Sequence[Any] = ()
     ) -> tuple[int, int] | None:
         """See ``transports.Noise.strike``."""
         rules = self._rules.get((source, lane))
@@ -74,11 +84,22 @@ class Corruption:
             # Drawn for each frame, so that what one fault does moves no draw of another.
             chance = rule.rng.bits(_BITS) / (1 << _BITS)
             place, mask = rule.rng.bits(_PLACE), rule.rng.bits(_MASK)
-            if struck is None and rule.fault.holds(now, self._until) and chance < rule.fault.p:
+            fault = rule.fault
+            if (
+                struck is None
+                and fault.holds(now, self._until, self._moments)
+                and chance < fault.p
+                and self._falls_on(fault, items)
+            ):
                 struck = place % nbytes, mask or 0xFF
         if struck is not None:
             self._counts["corrupt"] += 1
         return struck
+
+    def _falls_on(self, fault: Corrupt, items: Sequence[Any]) -> bool:
+        return not fault.chooses or any(
+            chosen(fault, Parcel(item, (), self.path)) for item in items
+        )
 
     def _rules_for(self, source: str, lane: str) -> list[_Rule]:
         return [

@@ -25,15 +25,20 @@ from actors.faults.kinds import (
     Drop,
     Duplicate,
     Fault,
+    Freeze,
     Full,
     Jitter,
+    Kill,
     MessageFault,
     Partition,
     Reorder,
     Skew,
     Throttle,
+    Timed,
     Torn,
+    key_of,
 )
+from actors.faults.moment import Moment, Moments
 from actors.suggest import meant, shown
 
 T = TypeVar("T")
@@ -93,6 +98,15 @@ class FaultPlan:
             raise UsageError(f"until={until:g} of a fault plan is more than {MOST_SECONDS:g} s")
         if len(self.faults) > MOST_FAULTS:
             raise UsageError(f"{len(self.faults)} faults are more than the {MOST_FAULTS} of a plan")
+        for fault in self.faults:
+            begins = _beginning(fault)
+            # A kill may come with the end; what holds for a time would hold for none.
+            late = begins >= until if isinstance(fault, Timed) else begins > until
+            if late:
+                raise UsageError(
+                    f"{fault} begins after {begins:g} s, and the plan ends at until={until:g}; "
+                    "let it begin earlier, or the plan end later"
+                )
 
     # -- reading and writing -----------------------------------------------------------------------
 
@@ -209,8 +223,41 @@ class FaultPlan:
         return bool(self.of(Partition))
 
     def skew(self, node: str) -> float:
-        """Seconds by which the clock of a node is ahead."""
-        return sum(each.seconds for each in self.of(Skew) if fnmatchcase(node, each.node))
+        """Seconds by which the clock of a node is ahead from its start to its end."""
+        skews = (each for each in self.of(Skew) if each.always)
+        return sum(each.seconds for each in skews if fnmatchcase(node, each.node))
+
+    def resets(self, node: str) -> tuple[Skew, ...]:
+        """What sets the time of day of a node forward and back."""
+        skews = (each for each in self.of(Skew) if not each.always)
+        return tuple(each for each in skews if fnmatchcase(node, each.node))
+
+    @property
+    def moments(self) -> tuple[Moment, ...]:
+        """Those that faults wait for, each once."""
+        each = (getattr(fault, name, None) for fault in self.faults for name in ("since", "till"))
+        return tuple(dict.fromkeys(moment for moment in each if moment is not None))
+
+    def missed(self, seconds: float, moments: Moments) -> Iterator[tuple[Fault, str]]:
+        """What had not begun when all ended, and why; crash points tell so themselves.
+
+        Args:
+            seconds: after the start of the launcher, when it ended.
+            moments: that had come.
+        """
+        for fault in self.faults:
+            if isinstance(fault, CrashPoint):
+                continue
+            since: Moment | None = getattr(fault, "since", None)
+            came = 0.0 if since is None else moments.at(since)
+            if came is None:
+                yield fault, "its moment never came; look at its message, clock and node"
+                continue
+            begins = came + _beginning(fault)
+            if begins > self.until:
+                yield fault, f"the plan had ended at until={self.until:g} before that"
+            elif begins > seconds:
+                yield fault, f"all had ended after {seconds:.3g} s"
 
     @property
     def disturbs_disks(self) -> bool:
@@ -233,6 +280,13 @@ class FaultPlan:
         return f"FaultPlan({faults}seed={self.seed}, until={self.until:g})"
 
 
+def _beginning(fault: Fault) -> float:
+    """Seconds after the start of the launcher, or after its moment, at which it begins."""
+    if isinstance(fault, Timed):
+        return fault.after
+    return fault.at if isinstance(fault, Kill | Freeze) else 0.0
+
+
 def keyed(faults: Iterable[F]) -> Iterator[tuple[F, str]]:
     """Each with what its draws are derived from: itself, and which of several alike it is.
 
@@ -240,7 +294,7 @@ def keyed(faults: Iterable[F]) -> Iterator[tuple[F, str]]:
     """
     alike: Counter[str] = Counter()
     for fault in faults:
-        text = msgspec.json.encode(fault).decode()
+        text = key_of(fault)
         alike[text] += 1
         yield fault, text if alike[text] == 1 else f"{text}#{alike[text]}"
 

@@ -6,11 +6,14 @@ import math
 from collections import Counter
 from collections.abc import Callable, Sequence
 from fnmatch import fnmatchcase
+from functools import partial
 from typing import Any, Protocol
 
 from actors.faults.churn import departures
-from actors.faults.kinds import Churn, Freeze, Kill, Slow
+from actors.faults.kinds import NO_MOMENTS, Churn, Freeze, Kill, Slow
+from actors.faults.moment import Moment, Moments
 from actors.faults.plan import FaultPlan
+from actors.faults.span import span
 from transports import Clock, SeededRng, Timer
 
 
@@ -43,45 +46,65 @@ class Timeline:
         hands: do it.
         clock: of the launcher, which has just started.
         counts: how often each kind took effect.
+        moments: tells of those that faults wait for.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0917  (all of them are what it is made of)
         self,
         plan: FaultPlan,
         names: Sequence[str],
         hands: Hands,
         clock: Clock,
         counts: Counter[str],
+        moments: Moments = NO_MOMENTS,
     ) -> None:
         self._hands = hands
         self._clock = clock
         self._counts = counts
+        self._moments = moments
+        self._until = plan.until
+        self._rng = SeededRng(plan.seed)
         self._timers: list[Timer] = []
+        self._stopped = False
         self._frozen: Counter[str] = Counter()
         self._factors: dict[str, list[float]] = {name: [] for name in names}
-        rng = SeededRng(plan.seed)
         for fault in plan.faults:
             if not isinstance(fault, Kill | Freeze | Slow | Churn):
                 continue
             for name in names:
-                if not fnmatchcase(name, fault.node):
-                    continue
-                if isinstance(fault, Churn):
-                    for kill in departures(fault, name, plan.until, rng):
-                        self._at(kill.at, self._killed, "churn", kill)
-                elif isinstance(fault, Kill):
-                    self._at(fault.at, self._killed, "kill", Kill(name, fault.at, fault.down))
-                elif isinstance(fault, Freeze):
-                    self._at(fault.at, self._froze, name)
-                    self._at(fault.at + fault.seconds, self._thawed, name)
-                else:
-                    end = plan.until if fault.before is None else min(fault.before, plan.until)
-                    if fault.after < end:
-                        self._at(fault.after, self._slowed, name, fault.factor)
-                        self._at(end, self._quickened, name, fault.factor)
+                if fnmatchcase(name, fault.node):
+                    self._arrange(fault, name)
+
+    def _arrange(self, fault: Kill | Freeze | Slow | Churn, name: str) -> None:
+        """Set the timers of one fault for one process, at once or when its moment comes."""
+        if isinstance(fault, Slow):
+            span(
+                fault, self._until, self._moments, self._at,
+                partial(self._slowed, name, fault.factor),
+                partial(self._quickened, name, fault.factor),
+            )  # fmt: skip
+        elif fault.since is None:
+            self._from(fault, name, 0.0)
+        else:
+            self._moments.when(fault.since, partial(self._from, fault, name))
+
+    def _from(self, fault: Kill | Freeze | Churn, name: str, came: float) -> None:
+        """The times of a fault count from now on, so many seconds after the start."""
+        left = self._until - came
+        if isinstance(fault, Churn):
+            for kill in departures(fault, name, left, self._rng):
+                self._at(kill.at, self._killed, "churn", kill, fault.till)
+        elif fault.at > left:
+            return  # all is over by then, as the plan says
+        elif isinstance(fault, Kill):
+            self._at(fault.at, self._killed, "kill", Kill(name, fault.at, fault.down))
+        else:
+            self._at(fault.at, self._froze, name)
+            self._at(fault.at + fault.seconds, self._thawed, name)
 
     def stop(self) -> None:
         """Nothing more happens; what is frozen goes on."""
+        self._stopped = True
         for timer in self._timers:
             timer.cancel()
         for name in tuple(self._frozen):
@@ -89,9 +112,12 @@ class Timeline:
         self._frozen.clear()
 
     def _at(self, seconds: float, what: Callable[..., object], *args: Any) -> None:
-        self._timers.append(self._clock.call_later(seconds, what, *args))
+        if not self._stopped:
+            self._timers.append(self._clock.call_later(seconds, what, *args))
 
-    def _killed(self, kind: str, kill: Kill) -> None:
+    def _killed(self, kind: str, kill: Kill, till: Moment | None = None) -> None:
+        if till is not None and self._moments.at(till) is not None:
+            return
         self._counts[kind] += self._hands.kill(kill.node, kill.down)
 
     def _froze(self, name: str) -> None:

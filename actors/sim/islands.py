@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from functools import partial
 from itertools import combinations
 
-from actors.faults.kinds import Partition
+from actors.faults.kinds import NO_MOMENTS, Partition
+from actors.faults.moment import Moments
+from actors.faults.span import span
 from transports.sim import SimLoop, SimNetwork
 
 
@@ -19,15 +22,17 @@ class Islands:
         network: on which.
         loop: whose time it is.
         counts: how often a partition took effect, which takes two nodes apart.
+        moments: tells of those that partitions wait for.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0917  (all of them are what it is made of)
         self,
         partitions: Sequence[Partition],
         until: float,
         network: SimNetwork,
         loop: SimLoop,
         counts: Counter[str],
+        moments: Moments = NO_MOMENTS,
     ) -> None:
         self._network = network
         self._counts = counts
@@ -37,10 +42,10 @@ class Islands:
         self._now: dict[int, Partition] = {}
         self._took: set[int] = set()
         for place, partition in enumerate(partitions):
-            end = until if partition.before is None else min(partition.before, until)
-            if partition.after < end:
-                loop.call_later(partition.after, self._begin, place, partition)
-                loop.call_later(end, self._end, place)
+            span(
+                partition, until, moments, loop.call_later,
+                partial(self._begin, place, partition), partial(self._end, place),
+            )  # fmt: skip
 
     def there(self, name: str) -> None:
         """A node is there, again or for the first time."""

@@ -19,9 +19,11 @@ from actors.deploy import Compute, Simulated
 from actors.errors import NodeStartFailed, UsageError
 from actors.exits import Exit
 from actors.exponential import Exponential
+from actors.faults.clock import ResetClock
 from actors.faults.disks import DiskFaults
 from actors.faults.kinds import Partition
 from actors.faults.links import FaultyLinks
+from actors.faults.moment import Lookout, Moment, Moments
 from actors.faults.noise import Corruption
 from actors.serving import EXIT_CUT_OFF, NodeConfig, serve
 from actors.sim.disk import Disk, SimStorage
@@ -31,7 +33,7 @@ from actors.sim.work import SimWork
 from actors.spare import Spare
 from actors.spawner import Child, ProcessSpec
 from actors.world import World
-from transports import Limits, NodeId, Rng, SeededRng
+from transports import Clock, Limits, NodeId, Rng, SeededRng
 from transports.sim import NetworkStatistics, SimNetwork, SimNode, Trace
 from transports.sim.owner import OWNER, owned
 
@@ -87,11 +89,13 @@ class Simulation:
         self.network = SimNetwork(loop, seed=on.seed, net=on.net, trace=self.trace)
         self.rng = SeededRng(on.seed)
         self.counts: Counter[str] = Counter()
+        self.moments = Moments()
         self.started = self.killed = 0
         self.began = loop.time()
         self.islands = Islands(
-            on.faults.of(Partition), on.faults.until, self.network, loop, self.counts
-        )
+            on.faults.of(Partition), on.faults.until, self.network, loop, self.counts,
+            self.moments,
+        )  # fmt: skip
         usual = Limits()
         # The launcher has a link to each, and so may an actor in the middle have.
         self._limits = replace(usual, max_links=max(usual.max_links, 2 * on.n))
@@ -107,25 +111,36 @@ class Simulation:
             skewed: whether a skew of the plan holds for its clock; those of processes differ from
                 that of their launcher.
         """
-        skew = self.on.faults.skew(name) if skewed else 0.0
-        return self._world(self.network.node(name), name, generation, SimSpawner(self), skew)
+        return self._world(
+            self.network.node(name), name, generation, SimSpawner(self), skewed=skewed
+        )
 
     def _world(
-        self, node: SimNode, name: str, generation: int, spawner: SimSpawner, skew: float
+        self, node: SimNode, name: str, generation: int, spawner: SimSpawner, *, skewed: bool
     ) -> World:
         plan = self.on.faults
+        skew = plan.skew(name) if skewed else 0.0
+        resets = plan.resets(name) if skewed else ()
         if skew:
             self.counts["skew"] += 1
-        clock = node.clock(skew=skew)
+        clock: Clock = node.clock(skew=skew)
         began = self.began + skew
+        if resets:
+            clock = ResetClock(clock, resets, plan.until, began, self.moments, self.counts)
         rng = self.rng.derive("node", name, generation)
         links = disks = noise = None
         if plan.disturbs_messages:
-            links = FaultyLinks(plan, name, generation, clock, began, self.counts)
+            links = FaultyLinks(
+                plan, name, generation, clock, began, self.counts, moments=self.moments
+            )
         if plan.damages_frames:
-            noise = Corruption(plan, name, generation, clock, began, self.counts)
+            noise = Corruption(
+                plan, name, generation, clock, began, self.counts, moments=self.moments
+            )
         if plan.disturbs_disks:
-            disks = DiskFaults(plan, name, generation, clock, began, self.counts)
+            disks = DiskFaults(
+                plan, name, generation, clock, began, self.counts, moments=self.moments
+            )
         work = SimWork(_seconds(self.on.compute, name, rng))
         self._works.append(work)
         self.islands.there(name)
@@ -142,6 +157,7 @@ class Simulation:
             noise=noise,
             fault_counts=self.counts,
             counts_shared=True,
+            moments=self.moments,
         )
 
     def next_pid(self) -> int:
@@ -167,8 +183,7 @@ class Simulation:
         """
         config = msgspec.msgpack.decode(spec.config, type=NodeConfig)
         node = self.network.node(spec.name)
-        skew = self.on.faults.skew(spec.name)
-        world = self._world(node, spec.name, config.generation, spawner, skew)
+        world = self._world(node, spec.name, config.generation, spawner, skewed=True)
         heard = spec.on_line
 
         def tell(point: CrashPoint) -> None:
@@ -177,8 +192,9 @@ class Simulation:
 
         points = CrashPoints(self.on.faults.points, spec.name, config.start, tell)
         child = SimChild(
-            self, config, node=node, world=world, points=points, pid=pid or self.next_pid()
-        )
+            self, config, node=node, world=world, points=points, pid=pid or self.next_pid(),
+            lookout=Lookout(self.on.faults.moments, spec.name, self._came),
+        )  # fmt: skip
         self._children[spec.name] = child
         child.start(self.on.start if start is None else start)
         return child
@@ -192,11 +208,17 @@ class Simulation:
         for child in self._children.values():
             child.kill()
 
+    def _came(self, moment: Moment) -> None:
+        # Of the node where it comes nothing else is: what follows must outlive it.
+        with owned(None):
+            self.moments.came(moment, self.loop.time() - self.began)
+
     def _passed(self, point: str, clock: int | None, actor: str, message: str) -> None:
         """A crash point came by: is it ordered for this node?"""
         owner = OWNER.get()
         for child in self._children.values():
             if child.owner == owner and child.alive:
+                child.lookout.passed(point, clock, actor, message)
                 action = child.points.passed(point, clock, actor, message)
                 if action is not None:
                     self.counts["crash"] += 1
@@ -209,9 +231,10 @@ class Simulation:
     @contextmanager
     def running(self) -> Iterator[Simulation]:
         """Crash points are in force within the block."""
-        points = self.on.faults.points
+        plan = self.on.faults
+        watched = crashpoints.watched_by(self._passed, plan.points, messages=bool(plan.moments))
         try:
-            with crashpoints.watched_by(self._passed, points) if points else nullcontext():
+            with watched if plan.points or plan.moments else nullcontext():
                 yield self
         finally:
             for work in self._works:
@@ -289,7 +312,9 @@ class SimChild:
         world: World,
         points: CrashPoints,
         pid: int,
+        lookout: Lookout,
     ) -> None:
+        self.lookout = lookout
         self.name = config.name
         self.pid = pid
         self.points = points

@@ -28,6 +28,7 @@ from actors import (
     GraphError,
     Jitter,
     Kill,
+    Moment,
     Partition,
     Process,
     Processes,
@@ -47,9 +48,15 @@ from tests.actors.test_simulation import Count, Counter
 seconds = st.floats(0.0, 1e6)
 above = st.floats(1e-3, 1e6)
 names = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=6)
-times = st.tuples(seconds, st.none() | above).map(
-    lambda two: {"after": two[0], "before": two[1] and two[0] + two[1]}
-)
+moments = st.builds(
+    Moment, st.integers(0, 9), names, st.integers(1, 9), actor=names, node=names
+) | st.builds(Moment, message=names)
+times = st.tuples(seconds, st.none() | above, st.none() | moments, st.none() | moments).map(
+    lambda four: {
+        "after": four[0], "before": four[1] and four[0] + four[1],
+        "since": four[2], "till": four[3],
+    }
+)  # fmt: skip
 rounds = st.none() | st.tuples(st.integers(0, 9), st.integers(0, 9)).map(
     lambda two: (min(two), max(two))
 )
@@ -72,7 +79,7 @@ KINDS: dict[type, st.SearchStrategy[Fault]] = {
     Jitter: on_messages(Jitter, seconds=seconds, p=p),
     Reorder: on_messages(Reorder, p=p),
     Throttle: on_messages(Throttle, bandwidth=above),
-    Corrupt: build(Corrupt, p=p, source=names, target=names),
+    Corrupt: on_messages(Corrupt, p=p),
     Cut: build(Cut, source=names, target=names),
     Partition: build(
         Partition,
@@ -81,10 +88,10 @@ KINDS: dict[type, st.SearchStrategy[Fault]] = {
         ),
         others=st.sampled_from(["apart", "between"]),
     ),
-    Kill: st.builds(Kill, names, seconds, seconds),
-    Freeze: st.builds(Freeze, names, seconds, above),
+    Kill: st.builds(Kill, names, seconds, seconds, st.none() | moments),
+    Freeze: st.builds(Freeze, names, seconds, above, st.none() | moments),
     Slow: build(Slow, node=names, factor=st.floats(1.0, 1000.0, exclude_min=True)),
-    Skew: st.builds(Skew, names, st.floats(-1e6, 1e6)),
+    Skew: build(Skew, node=names, seconds=st.floats(-1e6, 1e6)),
     Full: build(Full, p=p, node=names),
     Torn: build(Torn, p=p, node=names),
     Churn: build(
@@ -113,7 +120,9 @@ def test_a_plan_is_read_from_the_toml_that_it_writes(
     kind: type, data: st.DataObject, seed: int, until: float
 ) -> None:
     faults = data.draw(st.lists(KINDS[kind], max_size=3))
-    plan = FaultPlan(*faults, seed=seed, until=until)
+    begins = [getattr(fault, "after", getattr(fault, "at", 0.0)) for fault in faults]
+    latest = max((at for at in begins if isinstance(at, float)), default=0.0)
+    plan = FaultPlan(*faults, seed=seed, until=latest + until)
     assert FaultPlan.from_toml(plan.to_toml()) == plan
     assert msgspec.msgpack.decode(msgspec.msgpack.encode(plan), type=FaultPlan) == plan
 
@@ -154,7 +163,7 @@ def test_lists_in_a_plan_made_by_hand_are_tuples_as_those_that_are_read() -> Non
         ),
         (
             '[[fault]]\nkind = "drop"\nq = 0.5',
-            "unknown field `q`; it has p, after, before, source, ",
+            "unknown field `q`; it has p, after, before, since, till, source, ",
         ),
         ('[[fault]]\nkind = "kill"\nnode = "p0"', "missing required field `at`"),
         (
@@ -162,6 +171,19 @@ def test_lists_in_a_plan_made_by_hand_are_tuples_as_those_that_are_read() -> Non
             "ends at 2 s, before it begins; give a later one",
         ),
         ('[[fault]]\nkind = "drop"\nrounds = [3, 1]', "give the first before the last"),
+        (
+            '[[fault]]\nkind = "kill"\nnode = "p0"\nat = 0.0\nsince = { nth = 2 }',
+            "says nothing about a message; give clock=3 for when clock 3 begins, .* at `since`",
+        ),
+        (
+            '[[fault]]\nkind = "cut"\nsource = "a"\ntarget = "b"\nafter = 60.0',
+            "begins after 60 s, and the plan ends at until=60; let it begin earlier",
+        ),
+        (
+            'until = 2.5\n[[fault]]\nkind = "kill"\nnode = "p0"\nat = 3.0',
+            "begins after 3 s, and the plan ends at until=2.5; let it begin earlier, or the plan",
+        ),
+        ('[[fault]]\nkind = "corrupt"\nrounds = [3, 1]', "give the first before the last"),
         ('[[fault]]\nkind = "churn"\noffline = 0.1\nsession = [3.0, 1.0]', "in rising order"),
         ('[[fault]]\nkind = "delay"\nseconds = inf', "must be finite"),
         ('[[fault]]\nkind = "partition"\ngroups = [[]]', "length >= 1"),
@@ -231,8 +253,9 @@ def test_churn_of_more_sessions_than_anyone_can_wait_for_is_refused() -> None:
     [
         FaultPlan(Kill("p7", 1.0)),
         FaultPlan(CrashPoint(point="here", action="sigkill", node="p7")),
+        FaultPlan(Drop(till=Moment(3, node="p7"))),
     ],
-    ids=["kill", "point"],
+    ids=["kill", "point", "moment"],
 )
 def test_a_plan_for_a_process_that_does_not_exist_is_refused(plan: FaultPlan) -> None:
     graph = ActorGraph("shop")

@@ -18,11 +18,13 @@ import actorfl
 from actorfl import ASP, BSP, SGD, Every, Quorum, Result, Rounds, Run, Star, Supervision
 from actorfl.registry import SLOTS
 from actors import (
+    Corrupt,
     CrashPoint,
     Event,
     FaultPlan,
     LiveActor,
     LiveNode,
+    Moment,
     Processes,
     Simulated,
     UsageError,
@@ -137,14 +139,14 @@ def test_the_task_of_the_guide_trains(deploy: str, tmp_path: Path) -> None:
 
 
 def test_the_simulation_of_the_guide_ends_with_the_same_model(tmp_path: Path) -> None:
-    code, _ = blocks("simulation.md", "python")
+    code, *_ = blocks("simulation.md", "python")
     (tmp_path / "simulate.py").write_text(code)
     out = run(tmp_path, "simulate.py")
     assert re.fullmatch(r"[1-9]\d* restarts?, the same model\n", out)
 
 
 def test_the_crash_points_of_the_guide_are_some(tmp_path: Path) -> None:
-    _, code = blocks("simulation.md", "python")
+    *_, code = blocks("simulation.md", "python")
     (tmp_path / "points.py").write_text(code + "print(len(on.faults.points))")
     assert run(tmp_path, "points.py") == "2\n"
 
@@ -178,6 +180,7 @@ def first_column(page: str, head: str) -> list[str]:
 
 SELECTORS = ("source", "target", "actor", "message", "rounds")
 TIMES = ("after", "before")
+MOMENTS = ("since", "till")
 
 
 def test_the_reference_of_faults_names_every_kind_with_its_fields_and_where_it_can_be() -> None:
@@ -195,15 +198,25 @@ def test_the_reference_of_faults_names_every_kind_with_its_fields_and_where_it_c
     assert shown.keys() == kinds.keys()
     for name, kind in kinds.items():
         known = set(kind.__struct_fields__)
-        if issubclass(kind, OnMessages):
+        if issubclass(kind, OnMessages | Corrupt):
             known -= set(SELECTORS)
         fields, where = shown[name]
-        assert set(fields) == known - set(TIMES), name
+        assert "since" in known, name
+        assert set(fields) == known - {*TIMES, *MOMENTS}, name
         assert where == possible(name, kind), name
     assert first_column("simulation.md", "selector \\| what it chooses") == list(SELECTORS)
     timeless = {name for name, kind in kinds.items() if not set(TIMES) <= {*kind.__struct_fields__}}
-    assert "All but `Kill`, `Freeze`, `Skew` and `CrashPoint` hold for a time" in text
-    assert timeless == {"Kill", "Freeze", "Skew"}
+    assert "All but `Kill`, `Freeze` and `CrashPoint` hold for a time" in text
+    assert timeless == {"Kill", "Freeze"}
+    assert first_column("simulation.md", "field of `Moment`") == list(Moment.__struct_fields__)
+
+
+def test_the_moments_of_the_reference_are_some() -> None:
+    _, code, _ = blocks("simulation.md", "python")
+    names: dict[str, Any] = {}
+    exec(code, names)
+    assert len(names["plan"].moments) == 4
+    Processes(2, faults=names["plan"])
 
 
 def possible(name: str, kind: type[Fault]) -> str:

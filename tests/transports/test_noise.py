@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 
 import pytest
 
 from tests.transports.world import Node, Note, World, arrays, eventually, finished
-from transports.address import Lane
+from transports.address import LANES, Lane
 from transports.limits import KIB, Limits
 from transports.link import Link
 
@@ -21,9 +22,13 @@ class Striking:
         self.p, self.lanes, self.smallest = p, lanes, smallest
         self.on = False
         self.struck = 0
+        self.seen: list[tuple[Lane, list[int]]] = []
         self._random = random.Random(1)
 
-    def strike(self, source: str, lane: Lane, nbytes: int) -> tuple[int, int] | None:
+    def strike(
+        self, source: str, lane: Lane, nbytes: int, items: Sequence[object]
+    ) -> tuple[int, int] | None:
+        self.seen.append((lane, [item.number for item in items if isinstance(item, Note)]))
         if not self.on or lane not in self.lanes or nbytes < self.smallest:
             return None
         if self._random.random() >= self.p:
@@ -89,6 +94,20 @@ async def test_a_transfer_whose_pieces_are_damaged_arrives_whole_and_once(
     assert two.refused["malformed"] == striking.struck
     assert back.statistics().bulk.bytes_in < 1_000_000, "it went on where it was"
     assert link.state == "up", "the other lane never noticed"
+
+
+async def test_what_is_in_a_frame_is_told_with_it(ipc_world: World) -> None:
+    striking = Striking(0.0)
+    _, two, link, _ = await noisy(ipc_world, striking)
+    await finished(link.transfer(Note(4), [arrays(50_000)], 10, pair=0).done)
+    link.send(Note(5), 10)
+    await two.recorder.until(lambda: two.recorder.numbers == [5])
+    told = {lane: [numbers for each, numbers in striking.seen if each == lane] for lane in LANES}
+    assert [5] in told["control"]
+    # That it comes, the head of each piece of it and what the piece holds: each is told as its own.
+    pieces = -(-arrays(50_000).nbytes // SMALL.chunk)
+    assert told["bulk"].count([4]) == 1 + 2 * pieces
+    assert [] in told["control"], "a handshake holds no message"
 
 
 async def test_damage_anywhere_on_the_bulk_lane_changes_no_byte(ipc_world: World) -> None:

@@ -187,9 +187,10 @@ class Looking:
             self._say(f"{node}: {kind} of {what}")
 
     def _struck(
-        self, call: Callable[..., Any], noise: Corruption, source: str, lane: str, nbytes: int
-    ) -> Any:
-        struck = call(noise, source, lane, nbytes)
+        self, call: Callable[..., Any], noise: Corruption, source: str, lane: str, nbytes: int,
+        *items: Any,
+    ) -> Any:  # fmt: skip
+        struck = call(noise, source, lane, nbytes, *items)
         if struck is not None:
             self._say(f"{noise.node}: corrupt of {nbytes} B from {source}, on the {lane} lane")
         return struck

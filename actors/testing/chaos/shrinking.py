@@ -58,15 +58,15 @@ def shrink(
                 break
             parts = min(len(faults), parts * 2)
     for index in range(len(faults)):
-        for simpler in _simpler(faults[index]):
+        for simpler in _simpler(faults[index], plan):
             if tried([*faults[:index], simpler, *faults[index + 1 :]]):
                 faults[index] = simpler
                 break
     return plan.replace(faults), counted
 
 
-def _simpler(fault: Fault) -> Iterator[Fault]:
-    """The same fault with rounder numbers, the roundest first."""
+def _simpler(fault: Fault, plan: FaultPlan) -> Iterator[Fault]:
+    """The same fault of a plan with rounder numbers, the roundest first."""
     values = msgspec.to_builtins(fault)
     for digits in (0, 1):
         rounded: dict[str, Any] = {
@@ -77,7 +77,7 @@ def _simpler(fault: Fault) -> Iterator[Fault]:
             continue
         try:
             found = msgspec.convert(rounded, type(fault))
-            FaultPlan(found)
+            plan.replace((found,))
         except (msgspec.ValidationError, ValueError, UsageError):
-            continue  # rounded to nothing
+            continue  # rounded to nothing, or beyond the end of the plan
         yield found
