@@ -208,7 +208,9 @@ def test_the_reference_of_faults_names_every_kind_with_its_fields_and_where_it_c
     timeless = {name for name, kind in kinds.items() if not set(TIMES) <= {*kind.__struct_fields__}}
     assert "All but `Kill`, `Freeze` and `CrashPoint` hold for a time" in text
     assert timeless == {"Kill", "Freeze"}
-    assert first_column("simulation.md", "field of `Moment`") == list(Moment.__struct_fields__)
+    assert first_column("simulation.md", "field of a moment \\| what it chooses") == list(
+        Moment.__struct_fields__
+    )
 
 
 def test_the_moments_of_the_reference_are_some() -> None:

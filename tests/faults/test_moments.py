@@ -23,7 +23,14 @@ PLAN = FaultPlan(
 )  # fmt: skip
 
 
-@pytest.mark.parametrize("on", [Simulated(2, faults=PLAN), Processes(2, faults=PLAN)], ids=str)
+@pytest.mark.parametrize(
+    "on",
+    [
+        Simulated(2, faults=PLAN),
+        pytest.param(Processes(2, faults=PLAN), marks=pytest.mark.slow),
+    ],
+    ids=str,
+)
 def test_faults_of_a_round_or_a_message_change_no_bit(
     on: Simulated | Processes, tmp_path: Path
 ) -> None:
