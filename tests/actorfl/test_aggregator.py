@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 import actors
@@ -274,7 +275,10 @@ async def put_packed(
         await storage.close()
 
 
-GOOD = {"levels": np.array([1, -127, 127], np.int8), "scales": np.array([0.5], np.float32)}
+GOOD: dict[str, npt.NDArray[Any]] = {
+    "levels": np.array([1, -127, 127], np.int8),
+    "scales": np.array([0.5], np.float32),
+}
 
 
 async def test_a_compressed_part_is_decoded_where_it_is_collected(tmp_path: Path) -> None:

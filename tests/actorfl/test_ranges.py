@@ -16,7 +16,7 @@ from actorfl import registry
 from actorfl.errors import WrongType, WrongValue
 
 #: Of the fields that have no default.
-_NEEDED: dict[Any, Any] = {int: 2, float: 0.5}
+_NEEDED: dict[Any, Any] = {int: 2, float: 0.5, str: "accuracy"}
 _NUMBERS = {int, float, int | None, float | None}
 
 

@@ -4,7 +4,7 @@ import os
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -268,7 +268,8 @@ class Ledger(Algorithm):
 
     def up(self, ctx: Ctx, mine: Mine) -> tuple[Terms, Mine]:
         delta = entries(ctx.worker, ctx.start.size)
-        return Terms(**{"delta": Sum(delta), f"of/{ctx.worker}": 1}), mine
+        given: dict[str, Any] = {"delta": Sum(delta), f"of/{ctx.worker}": 1}
+        return Terms(**given), mine
 
     def close(self, state: ServerState, terms: Merged, closed: Closed) -> ServerState:
         sent = state.vectors["sent"] + terms["delta"].sum()
