@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from actorfl.local import SGD, Gradients, Local
     from actorfl.mean import Mean
     from actorfl.merging import Merged
+    from actorfl.nested import Group, Member, Nested
     from actorfl.partition import Iid, Partitioner, Sampled
     from actorfl.partitions.contiguous import Contiguous
     from actorfl.partitions.groups import ByGroup
@@ -134,6 +135,7 @@ _HOMES = {
     "FedYogi": "actorfl.algorithms.fedyogi",
     "GeometricMedian": "actorfl.algorithms.geometricmedian",
     "Gradients": "actorfl.local",
+    "Group": "actorfl.nested",
     "HierFAVG": "actorfl.algorithms.hierfavg",
     "Hours": "actorfl.until",
     "Iid": "actorfl.partition",
@@ -143,10 +145,12 @@ _HOMES = {
     "Local": "actorfl.local",
     "Mean": "actorfl.mean",
     "Median": "actorfl.algorithms.median",
+    "Member": "actorfl.nested",
     "Merged": "actorfl.merging",
     "Mine": "actorfl.algorithm",
     "Minutes": "actorfl.until",
     "MultiKrum": "actorfl.algorithms.multikrum",
+    "Nested": "actorfl.nested",
     "NormClipping": "actorfl.algorithms.normclipping",
     "OneBit": "actorfl.compressions.onebit",
     "ParameterServer": "actorfl.algorithms.parameterserver",
@@ -233,6 +237,7 @@ __all__ = [
     "FedYogi",
     "GeometricMedian",
     "Gradients",
+    "Group",
     "HierFAVG",
     "Hours",
     "Iid",
@@ -242,10 +247,12 @@ __all__ = [
     "Local",
     "Mean",
     "Median",
+    "Member",
     "Merged",
     "Mine",
     "Minutes",
     "MultiKrum",
+    "Nested",
     "NormClipping",
     "OneBit",
     "ParameterServer",

@@ -18,7 +18,7 @@ from actorfl.local import SGD
 from actorfl.mean import Mean
 from actorfl.seeds import seed_for
 from actorfl.step import load, load_seed, step_seed
-from actorfl.task import Dataset, Who
+from actorfl.task import Dataset, who_of
 
 if TYPE_CHECKING:
     from actorfl.model import Model
@@ -59,8 +59,7 @@ async def compared(run: Run, rounds: int, lane: Lane) -> Baselines:
     plain = run.local
     assert isinstance(plain, SGD), "refused by Run"
     compute = _Computing(run, rounds, lane)
-    names = run.topology.names
-    whos = [Who(name, index, len(names)) for index, name in enumerate(names)]
+    whos = [who_of(run.topology, index) for index in range(len(run.topology.names))]
     held = [
         await lane.run(load, run, compute.task, who, seed=load_seed(run, who.name)) for who in whos
     ]

@@ -137,7 +137,7 @@ def graph_of(
                     near = node.level == COMBINERS
                     edge = graph.actor(
                         node.name, roles.combiner if near else roles.edge,
-                        place=Process(process_of(node)) if near else None,
+                        place=_place(node),
                         stop_timeout=_STOP, name=node.name,
                         plan=plan_of(run, identity, at, node, parents[node.name]),
                         above=above[node.name],
@@ -162,6 +162,13 @@ def levels_between(root: Node) -> list[tuple[Node, ...]]:
         levels.append(nodes)
         nodes = tuple(each for node in nodes for each in node.below if each.below)
     return levels
+
+
+def _place(node: Node) -> Process | None:
+    """Where an aggregator lives that does not share the process of its level."""
+    if node.level == COMBINERS:
+        return Process(process_of(node))
+    return Process(node.name) if node.own else None
 
 
 def _mailbox(node: Node) -> int:

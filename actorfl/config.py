@@ -166,6 +166,10 @@ def build(slot: Slot, value: object, place: Place, base: Path) -> Any:
 
 
 def _single(slot: Slot, value: object, place: Place, base: Path) -> Any:
+    if isinstance(value, str) and slot.filed and value.endswith(".toml"):
+        file = base / value
+        table = {"kind": slot.filed, **read(file)}
+        return _single(slot, table, Place(str(file)), base)
     if isinstance(value, str):
         value = {"kind": value}
     if not isinstance(value, dict):

@@ -10,7 +10,7 @@ from actorfl.local import SGD, Gradients
 from actorfl.packing import names_in
 from actorfl.task import Task
 from actorfl.topology import Centred
-from actorfl.tree import Tree
+from actorfl.tree import Levelled
 from actorfl.until import Clocks, Rounds, Updates, ends_of
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ def _check_select(run: Run) -> None:
             f"`select` draws who computes a round, and under {type(run.sync).__name__} there "
             "are none; remove it, or use BSP or Quorum"
         )
-    if isinstance(run.topology, Tree) and len(run.topology.levels) > 2:
+    if isinstance(run.topology, Levelled) and len(run.topology.levels) > 2:
         between = ", ".join(f"`{level}`" for level, _ in run.topology.levels[1:-1])
         raise Misfit(
             "`select` draws from all workers, and the aggregators of a Tree between them and "
@@ -110,7 +110,7 @@ def _check_compress(run: Run) -> None:
             f"{name} sends nothing that is 0 where nothing was learned, so {how} would spoil it; "
             "remove `compress`, or use another algorithm, such as FedBuff or FedAvg"
         )
-    if not run.compress.stateful or not isinstance(run.topology, Tree):
+    if not run.compress.stateful or not isinstance(run.topology, Levelled):
         return
     between = run.topology.levels[1:-1]
     for level, _ in run.topology.levels[:-1]:
@@ -195,7 +195,7 @@ def _check_levels(run: Run) -> None:
         if algorithm.edge_rounds is None:
             continue
         name = type(algorithm).__name__
-        if not isinstance(run.topology, Tree) or len(run.topology.levels) != 3:
+        if not isinstance(run.topology, Levelled) or len(run.topology.levels) != 3:
             raise Misfit(
                 f"{name} is for a root, edges and workers, such as Tree(root=1, edge=4, "
                 "worker=8); use that, or FedAvg"
@@ -205,7 +205,7 @@ def _check_levels(run: Run) -> None:
                 f"{name} says itself how many rounds an edge has; give one `sync` and one "
                 "`algorithm`, or FedAvg with a policy for each level"
             )
-    if isinstance(run.topology, Tree):
+    if isinstance(run.topology, Levelled):
         levels = [level for level, _ in run.topology.levels[:-1]]
     for place, level in enumerate(levels):
         sync, algorithm = run.sync_at(level), run.algorithm_at(level)

@@ -12,7 +12,7 @@ from actorfl.config import Place
 from actorfl.errors import Misfit, MissingKey, UnknownKey
 from actorfl.registry import Slot
 from actorfl.topology import Topology
-from actorfl.tree import Tree
+from actorfl.tree import Levelled
 
 
 def are_levels(slot: Slot, value: Mapping[str, object]) -> bool:
@@ -44,7 +44,7 @@ def levels_of(
     """
     if not isinstance(value, Mapping):
         return ()
-    if not isinstance(topology, Tree):
+    if not isinstance(topology, Levelled):
         raise Misfit(
             f"{slot.name} is given for the levels {', '.join(map(str, value))}, and "
             f"{type(topology).__name__} has none; give one value, or use Tree"

@@ -39,12 +39,15 @@ class Slot:
         kinds: short names and the classes that they stand for, as ``module:Class``.
         listed: the class that a list of values stands for, whose one field holds them as a tuple;
             "": a list is refused.
+        filed: the kind that a TOML file of its own describes, by its fields alone; "": no file is
+            read.
     """
 
     name: str
     base: str
     kinds: Mapping[str, str]
     listed: str = ""
+    filed: str = ""
 
     @property
     def a(self) -> str:
@@ -67,7 +70,12 @@ SLOTS: Mapping[str, Slot] = {
         Slot(
             "topology",
             "actorfl.topology:Topology",
-            {"star": "actorfl.topology:Star", "tree": "actorfl.tree:Tree"},
+            {
+                "star": "actorfl.topology:Star",
+                "tree": "actorfl.tree:Tree",
+                "nested": "actorfl.nested:Nested",
+            },
+            filed="nested",
         ),
         Slot(
             "algorithm",

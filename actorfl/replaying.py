@@ -34,7 +34,7 @@ from actorfl.run import Run
 from actorfl.rundir import refuse_another, shown, unusable
 from actorfl.sampling import selected
 from actorfl.step import Data, Given, Made
-from actorfl.task import Task, Who
+from actorfl.task import Task, who_of
 from actorfl.worker import COMPUTED
 from actors import FileStorage, Snapshots
 
@@ -133,7 +133,7 @@ def replay(directory: Path, worker: str, clock: int, *, debug: bool = False) -> 
     before = asyncio.run(_before(where, run, worker, clock))
     recorded = _recorded(directory, worker, clock)
     task = run.resolved_task
-    who = Who(worker, names.index(worker), len(names))
+    who = who_of(run.topology, names.index(worker))
     with _told(worker, "as it loads its data"):
         data = in_place(step.load, run, task, who, seed=step.load_seed(run, worker))
     hash_of_data = data.sha256()

@@ -33,7 +33,7 @@ from actorfl.supervision import Supervision
 from actorfl.sync import BSP, Sync
 from actorfl.task import Task
 from actorfl.topology import Topology
-from actorfl.tree import Tree
+from actorfl.tree import Levelled
 from actorfl.until import Until, ends_no_earlier
 from actors import UsageError, code, tomlwriter
 
@@ -350,7 +350,7 @@ class Run:
     def sync_at(self, level: str) -> Sync:
         """The policy of a level of aggregators."""
         rounds = self.algorithm.edge_rounds
-        if rounds is not None and isinstance(self.topology, Tree):
+        if rounds is not None and isinstance(self.topology, Levelled):
             return self.sync if level == self.topology.root.level else BSP(rounds)
         return dict(self.sync_of).get(level, self.sync)
 

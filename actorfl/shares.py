@@ -18,7 +18,7 @@ from actorfl.partition import deal, worker_data
 from actorfl.registry import SLOTS
 from actorfl.saying import counted
 from actorfl.step import load_seed
-from actorfl.task import Task, Who
+from actorfl.task import Task, Who, who_of
 
 if TYPE_CHECKING:
     from actorfl.run import Run
@@ -137,7 +137,7 @@ def shares_of(run: Run) -> Shares:
     task = run.resolved_task
     if not task.pooled:
         shares = tuple(
-            in_place(_own, run, task, Who(name, index, len(names)), seed=load_seed(run, name))
+            in_place(_own, run, task, who_of(run.topology, index), seed=load_seed(run, name))
             for index, name in enumerate(names)
         )
         return Shares(type(task).__name__, None, run.seed, None, None, shares)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from actorfl.mean import Mean
+    from actorfl.topology import Topology
 
     Batch: TypeAlias = tuple[Tensor, ...]
     Dataset: TypeAlias = torch.utils.data.Dataset[Any] | Sequence[Tensor | NDArray[np.generic]]
@@ -52,6 +53,12 @@ class Who:
         if not 0 <= self.index < self.count:
             need = f"at least 0 and below the roster's count of {self.count}"
             raise WrongValue(f"index of worker {self.name}", need, self.index)
+
+
+def who_of(topology: Topology, index: int) -> Who:
+    """A worker of a topology, as its task is told of it."""
+    names = topology.names
+    return Who(names[index], index, len(names), topology.labels_of(names[index]))
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from actorfl.errors import MissingKey, WrongValue
@@ -25,6 +25,11 @@ class Topology(ABC):
     def names(self) -> tuple[str, ...]:
         """The names of the workers, in the order of their index."""
 
+    def labels_of(self, worker: str) -> Mapping[str, str]:
+        """What is known of a worker, for its task; nothing, unless the topology says something."""
+        del worker
+        return {}
+
 
 @dataclass(frozen=True)
 class Node:
@@ -34,11 +39,13 @@ class Node:
         name: distinct in its tree.
         level: the name of its level.
         below: what it aggregates, in order.
+        own: whether an aggregator below the root has a process of its own.
     """
 
     name: str
     level: str
     below: tuple[Node, ...] = ()
+    own: bool = False
 
     @functools.cached_property
     def workers(self) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from abc import abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,11 +15,51 @@ from actorfl.topology import WORKERS_MAX, Centred, Node, check_names, numbered
 # Each level costs a way there and back in every round; nobody has so many.
 _MOST_LEVELS = 16
 # What a level between them is called, its supervisor and process are called, too.
-_TAKEN = re.compile(r"aggregators?|combiners|evaluator|monitor|root|workers|p[0-9]+")
+TAKEN = re.compile(r"aggregators?|combiners|evaluator|monitor|root|workers|p[0-9]+")
+
+
+class Levelled(Centred):
+    """Base of trees: levels with names, and as many nodes on each as there are in all."""
+
+    @property
+    @abstractmethod
+    def levels(self) -> tuple[tuple[str, int], ...]:
+        """Names and numbers, outermost first; the last are the workers."""
+
+    def _check_nodes(self) -> None:
+        """Refuse names of levels and nodes that cannot be, or cannot be told apart."""
+        whose = type(self).__name__
+        if not 2 <= len(self.levels) <= _MOST_LEVELS:
+            raise WrongValue(f"levels of {whose}", f"from 2 to {_MOST_LEVELS}", len(self.levels))
+        check_names((name for name, _ in self.levels), f"levels of {whose}")
+        for name, _ in self.levels[1:-1]:
+            if TAKEN.fullmatch(name):
+                need = "another name than those of other processes and supervisors of a run"
+                raise WrongValue(f"a level between the root and the workers of {whose}", need, name)
+        above = 1
+        for place, (name, count) in enumerate(self.levels):
+            what = f"level `{name}` of {whose}"
+            if isinstance(count, bool) or not isinstance(count, int):
+                raise WrongType(what, "an int", count)
+            if place == 0 and count != 1:
+                raise WrongValue(what, "1, as there is one root", count)
+            if not above <= count <= WORKERS_MAX:
+                raise WrongValue(what, f"from {above}, those above it, to {WORKERS_MAX}", count)
+            above = count
+
+    def _check_distinct(self) -> None:
+        """Refuse a tree in which two nodes have one name: one name, one actor or supervisor."""
+        # w0 is a worker, unless a level is called w.
+        taken = {name for name, _ in self.levels[1:-1]}
+        for name in (*_all(self.root), *self.names):
+            if name in taken:
+                what = f"what the levels and workers of {type(self).__name__} are called"
+                raise WrongValue(what, "such that no two nodes have one name", name)
+            taken.add(name)
 
 
 @dataclass(frozen=True, init=False)
-class Tree(Centred):
+class Tree(Levelled):
     """Levels of aggregators above the workers: ``Tree(root=1, edge=4, worker=8)``.
 
     Levels have names, outermost first, and the numbers are totals: here 4 edge aggregators below
@@ -40,7 +81,7 @@ class Tree(Centred):
             above 65,536, names are not distinct, or there are more than 16 levels.
     """
 
-    levels: tuple[tuple[str, int], ...]
+    levels: tuple[tuple[str, int], ...] = ()
     named: tuple[str, ...] = ()
 
     def __init__(
@@ -60,38 +101,17 @@ class Tree(Centred):
         self._check()
 
     def _check(self) -> None:
-        if not 2 <= len(self.levels) <= _MOST_LEVELS:
-            raise WrongValue("levels of Tree", f"from 2 to {_MOST_LEVELS}", len(self.levels))
-        check_names((name for name, _ in self.levels), "levels of Tree")
-        above = 1
-        for name, _ in self.levels[1:-1]:
-            if _TAKEN.fullmatch(name):
-                need = "another name than those of other processes and supervisors of a run"
-                raise WrongValue("a level between the root and the workers of Tree", need, name)
-        for place, (name, count) in enumerate(self.levels):
-            what = f"level `{name}` of Tree"
-            if isinstance(count, bool) or not isinstance(count, int):
-                raise WrongType(what, "an int", count)
-            if place == 0 and count != 1:
-                raise WrongValue(what, "1, as there is one root", count)
-            if not above <= count <= WORKERS_MAX:
-                raise WrongValue(what, f"from {above}, those above it, to {WORKERS_MAX}", count)
-            above = count
+        self._check_nodes()
         if self.named:
-            if len(self.named) != above:
+            workers = self.levels[-1][1]
+            if len(self.named) != workers:
                 raise WrongValue(
                     "named of Tree",
-                    f"as many names as there are workers ({above})",
+                    f"as many names as there are workers ({workers})",
                     len(self.named),
                 )
             check_names(self.named, "named of Tree")
-        # One name, one actor or supervisor: w0 is a worker, unless a level is called w.
-        taken = {name for name, _ in self.levels[1:-1]}
-        for name in (*_all(self.root), *self.names):
-            if name in taken:
-                what = "what the levels and workers of Tree are called"
-                raise WrongValue(what, "such that no two nodes have one name", name)
-            taken.add(name)
+        self._check_distinct()
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ from actorfl.protocol import Ack, Done, Go, Put, Ready, Refused, Stamp, Wait
 from actorfl.runtext import RunText
 from actorfl.step import Data, Given, Made
 from actorfl.stepping import Stepping
-from actorfl.task import Who
+from actorfl.task import who_of
 from actors import Actor, ActorRef, Message
 from actors.crashpoints import crash_point
 from actors.snapshot import KEPT
@@ -72,7 +72,7 @@ class Worker(Actor):
         self._name = name
         self._run = run.read()
         self._task = self._run.task.resolved(self._run.base)
-        self._who = Who(name, index, len(self._run.topology.names))
+        self._who = who_of(self._run.topology, index)
         self._identity = run.identity
         self._aggregator = aggregator
         self._lane = lane_of(self.system.world)

@@ -23,7 +23,7 @@ from actorfl.run import Run
 from actorfl.sampling import selected
 from actorfl.switch import Switch
 from actorfl.sync import SSP
-from actorfl.task import Who
+from actorfl.task import who_of
 from actorfl.topology import Centred, Node
 from actorfl.until import Rounds
 from actorfl.witness import Act, witnessed_by
@@ -195,7 +195,7 @@ def _selected(run: Run) -> tuple[frozenset[str], ...]:
     names, task = run.topology.names, run.resolved_task
     examples = {
         name: in_place(
-            step.load, run, task, Who(name, index, len(names)), seed=step.load_seed(run, name)
+            step.load, run, task, who_of(run.topology, index), seed=step.load_seed(run, name)
         ).examples
         for index, name in enumerate(names)
     }
