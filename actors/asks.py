@@ -131,8 +131,9 @@ class Asks:
 
     def replied(self, number: int, body: bytes, arrays: Sequence[Weights]) -> None:
         """The reply came. One that comes late finds nobody and is dropped."""
-        ask = self._answered(number)
-        if ask is None:
+        ask = self._open.pop(number, None)  # as _answered, without the calls
+        if ask is None or ask.future.done():
+            self.late += 1
             return
         try:
             if arrays:

@@ -15,7 +15,6 @@ import msgspec
 from actors import crashpoints
 from actors import item as wire
 from actors.crashpoints import HANDLED, TAKEN, clock_of
-from actors.errors import CannotEncode
 from actors.handlers import Handlers
 from actors.item import ASK, OVERHEAD, REPLY, Item, Refusal, tag_of
 from actors.message import Lane, kinds_below
@@ -289,11 +288,13 @@ class Handling:
             if result is not None:
                 self._went_on(envelope, result)
             return None
+        codec = self._system.codec
         try:
-            body, arrays = self._system.codec.encode(result)
-        except CannotEncode as error:
-            self._unsendable(envelope, error)
+            body = codec.encode_raw(result)
+        except Exception as error:  # noqa: BLE001  (user data decides what an encoder raises)
+            self._unsendable(envelope, codec.cannot(result, error))
             return None
+        arrays = codec.take() if codec.found else ()
         item = Item(0, self._cell.uid, REPLY, body, envelope.item.ask)
         link = envelope.link
         assert link is not None
@@ -304,7 +305,7 @@ class Handling:
                 if arrays:
                     self._system.put(link, item, arrays)
                 else:
-                    link.send(item, len(item.body) + OVERHEAD)
+                    link.send(item, len(body) + OVERHEAD)
             except LinkFull:
                 pass
             except LinkClosed:

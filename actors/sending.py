@@ -86,21 +86,30 @@ class Sender:
                 own.enqueued = enqueued
                 run.bodies.append(body)
                 return None
-        return self._tell_alone(ref, message, body)
+        link = ref._link if ref._seen == self._router.changes else self._link_of(ref)  # noqa: SLF001
+        if link is None or type(message) not in CONTROL or codec.found:
+            return self._tell_otherwise(ref, message, body, link)
+        sender = CURRENT.get()
+        item = Item(ref.uid, 0 if sender is None else sender.uid, TELL, body)
+        try:
+            link.send(item, len(body) + OVERHEAD)
+        except LinkClosed:
+            self._system.dead_letter(ref.path, item, "unreachable")
+            return None
+        if link.local and link.own is not None and link.own.queue:
+            self._begin_run(link.own, ref, sender)
+        return None
 
-    def _tell_alone(self, ref: ActorRef, message: Message[Any], body: bytes) -> Transfer | None:
+    def _tell_otherwise(
+        self, ref: ActorRef, message: Message[Any], body: bytes, link: Link[Item] | None
+    ) -> Transfer | None:
+        """What is the first of its type, travels on the bulk lane, or has no link to go by."""
         codec = self._codec
         arrays = codec.take() if codec.found else ()
         sender = CURRENT.get()
         item = Item(ref.uid, 0 if sender is None else sender.uid, TELL, body)
-        link = self._link_of(ref) if ref._seen != self._router.changes else ref._link  # noqa: SLF001
         if link is not None:
             try:
-                if not arrays and type(message) in CONTROL:
-                    link.send(item, len(body) + OVERHEAD)
-                    if link.own is not None and link.own.queue:
-                        self._begin_run(link.own, ref, sender)
-                    return None
                 return self._router.put(link, item, arrays, bulk=lane_of(type(message)) == "bulk")
             except LinkClosed:
                 pass
@@ -219,7 +228,8 @@ class Sender:
             raise
         if encoded is None:
             body, arrays = self._codec.encode(message)
-            uid, chain = self._who_waits()
+            sender = CURRENT.get()
+            uid, chain = (0, ()) if sender is None else self._who_waits(sender)
         else:
             body, arrays, chain = encoded
             uid = 0
@@ -253,21 +263,20 @@ class Sender:
                 transfer = await self._put_when_there_is_room(link, item, arrays, lane, timeout)
                 asks.leaves_over(link, number)
             return await future  # type: ignore[no-any-return]  # the decoder is built from Message[R]
-        except (LinkClosed, _StayedFull) as error:
-            if future.done():
-                future.exception()  # its deadline, which nobody waits for any more
-            raise Unreachable(f"{ref.path} cannot be asked: {error}") from error
-        finally:
+        except BaseException as error:  # an answer has closed it
             if asks.close(number):
                 if transfer is not None and not transfer.done.done():
                     transfer.done.cancel()  # what has not left stays here
                 self._cancel_remote(link, ref, number)
+            if isinstance(error, LinkClosed | _StayedFull):
+                if future.done():
+                    future.exception()  # its deadline, which nobody waits for any more
+                raise Unreachable(f"{ref.path} cannot be asked: {error}") from error
+            raise
 
-    def _who_waits(self) -> tuple[int, tuple[int, ...]]:
+    @staticmethod
+    def _who_waits(sender: Cell) -> tuple[int, tuple[int, ...]]:
         """Who asks, and the actors that wait for the answer, that one last."""
-        sender = CURRENT.get()
-        if sender is None:
-            return 0, ()
         if asyncio.current_task() is not sender.task:
             return sender.uid, ()
         return sender.uid, (*sender.chain, sender.uid)

@@ -112,7 +112,9 @@ class Channel(Generic[T]):
         self._acknowledges = acknowledges
         self.peer_window = window
         self._loop = asyncio.get_running_loop()
-        self._in_tick = False
+        # The tick of the port in which an item left alone, and whether the end of this one flushes.
+        self._tick = -1
+        self._ends = False
         self._unacknowledged = 0
         self._ack_timer: Timer | None = None
         self._waiters = Waiters()
@@ -147,23 +149,42 @@ class Channel(Generic[T]):
 
     def send_carefully(self, item: T, nbytes: int) -> None:
         """Queue an item where a bound may be reached or a tick begins."""
-        self.check_bounds(nbytes)
+        sending = self.sending
+        held = self.enqueued + nbytes - sending.acked_bytes
+        if held > self.window or nbytes > self._max_message or self.state == "closed":
+            self.check_bounds(nbytes)
         self.enqueued += nbytes
         port = self.port
         if self.state != "up" or port is None:
             self.queue.append(item)
-        elif self._in_tick or self.queue:
+        elif self._ends:
             self.queue.append(item)
-            begins, self._in_tick = not self._in_tick, True
             self.flush()
-            if begins:  # after the send, which others wait for
-                port.defer(self._end_tick)
+        elif self._tick == port.tick:  # the second of a tick
+            self._ends = True
+            self.enqueued -= nbytes
+            self._allow_more()
+            self.enqueued += nbytes
+            self.queue.append(item)
+            if self.enqueued > self.soft:
+                self.flush()
+            port.defer(self._end_tick)
+        elif self.queue:
+            self.queue.append(item)
+            self._ends = True
+            self.flush()
+            port.defer(self._end_tick)  # after the send, which others wait for
         else:
-            self._in_tick = True
+            ends = self._ends = port.simulated
+            self._tick = port.tick
             if not self._send_lone(port, item, nbytes):
                 self._send_batch([item], nbytes)
-            self._allow_more()
-            port.defer(self._end_tick)
+            if ends:
+                # Recorded runs end a tick for each channel, in the order of their first items.
+                self._allow_more()
+                port.defer(self._end_tick)
+            else:
+                port.begin()
 
     def _send_lone(self, port: Port | Loopback, item: T, nbytes: int) -> bool:
         """As ``_send_batch``, in one place: most ticks send one item, and each call costs.
@@ -198,7 +219,7 @@ class Channel(Generic[T]):
         return True
 
     def _end_tick(self) -> None:
-        self._in_tick = False
+        self._ends = False
         if self.queue:
             self.flush()
         self.soft = NEVER
@@ -226,7 +247,7 @@ class Channel(Generic[T]):
     def _allow_more(self) -> None:
         """Let items be appended without care for the rest of a tick."""
         # Outside of a tick nobody would flush them.
-        if self._in_tick and self.state == "up":
+        if self._ends and self.state == "up":
             bound = self.window + self.sending.acked_bytes
             soon = self.enqueued + self._batch_bytes
             self.soft = min(soon, bound)
@@ -475,6 +496,7 @@ class Channel(Generic[T]):
         self.receiving.resume(first)
         self.port, self.route, self.epoch = port, route, epoch
         self.peer_window = max(window, 1)
+        self._tick = -1  # that of another port
         self._unacknowledged = 0
         self.state = "up"
 

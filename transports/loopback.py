@@ -40,10 +40,12 @@ class Loopback:
         self._scheduled = False
         #: Messages that were sent and not read yet.
         self.unread = 0
+        #: Grows at the end of each turn in which something was sent.
+        self.tick = 0
         self._deferred: list[Callable[[], None]] = []
         # On a simulated network a message is there when the network says so.
-        real = isinstance(reads, zmq.Socket)
-        self._signals: Signals | None = None if real else watch(reads, self._visit, None)
+        self.simulated = not isinstance(reads, zmq.Socket)
+        self._signals: Signals | None = watch(reads, self._visit, None) if self.simulated else None
 
     def send(self, data: Any, flags: int, copy: bool = True) -> None:
         """Send a part of a message."""
@@ -60,12 +62,17 @@ class Loopback:
     def defer(self, callback: Callable[[], None]) -> None:
         """Call ``callback()`` at the end of this turn, before what was sent in it is read."""
         self._deferred.append(callback)
+        self.begin()
+
+    def begin(self) -> None:
+        """A channel has sent in this turn; at its end ``tick`` grows."""
         if not self._scheduled:
             self._scheduled = True
             self._call_soon(self._turn)
 
     def _turn(self) -> None:
         self._scheduled = False
+        self.tick += 1
         deferred, self._deferred = self._deferred, []
         for callback in deferred:
             callback()

@@ -40,6 +40,7 @@ class OwnChannel(Channel[T]):
         #: Messages that the floor above has let go along in the items of others.
         self.joined = 0
         self._deliver = deliver
+        self._in_tick = False
         self._loopback: Loopback | None = None
         self._decode = self.codec.decoder.decode
 

@@ -74,6 +74,9 @@ class Port:
         self.send = plain_send(socket)
         self._readable = readable(socket)
         self._loop = asyncio.get_running_loop()
+        #: Grows at the end of each tick, or visit, in which a channel said that it begins.
+        self.tick = 0
+        self._begun = False
         self._touched = False
         self._deferred: list[Callable[[], None]] = []
         self._visiting = False
@@ -84,9 +87,9 @@ class Port:
         # Whether the last look found nothing: what comes next may come alone.
         self._lone = False
         # A look at a simulated socket costs no more than the turn that would put it off.
-        self._simulated = not isinstance(socket, zmq.Socket)
+        self.simulated = not isinstance(socket, zmq.Socket)
         # Simulated time stands still meanwhile, and with one processor the other end waits for it.
-        self._stays_awake = stays_awake and not self._simulated and _PROCESSORS > 1
+        self._stays_awake = stays_awake and not self.simulated and _PROCESSORS > 1
         self._looked = 0.0
         self._exchange = False
         self._awake = self._in_vain = self._left_out = 0
@@ -97,34 +100,38 @@ class Port:
     def touched(self) -> None:
         """Something was sent: look for a swallowed signal soon, or at the end of this visit."""
         self._sent = True
-        if not self._touched and not self._visiting and (self._reads or self._deferred):
+        if not self._touched and not self._visiting and (self._reads or self._begun):
             self._touched = True
             self._loop.call_soon(self._end_tick)
 
     def defer(self, callback: Callable[[], None]) -> None:
         """Call ``callback()`` at the end of this tick, or of the visit that it comes from."""
         self._deferred.append(callback)
-        self._sent = True
+        self.begin()
+
+    def begin(self) -> None:
+        """A channel has sent in this tick, or visit; its end is where ``tick`` grows."""
+        self._begun = self._sent = True
         if not self._touched and not self._visiting:  # as touched(), without the call
             self._touched = True
             self._loop.call_soon(self._end_tick)
 
-    def _run_deferred(self) -> None:
+    def _end(self) -> None:
+        self.tick += 1
+        self._begun = False
         while self._deferred:
             deferred, self._deferred = self._deferred, []
             for callback in deferred:
                 callback()
 
     def _end_tick(self) -> None:
-        if self._deferred:
-            self._run_deferred()
-        if (
-            self._sent
-            and self._streams
-            and self._reads
-            and self._postponed < _POSTPONED
-            and not self._simulated
-        ):
+        if self._begun:
+            if self._deferred:
+                self._end()
+            else:  # as there, without the call
+                self.tick += 1
+                self._begun = False
+        if self._sent and self._streams and self._postponed < _POSTPONED:
             # Who sent in this tick may send in the next one too.
             self._sent = False
             self._postponed += 1
@@ -133,7 +140,7 @@ class Port:
         # Who sends in every tick is awake anyway.
         stays_awake = self._stays_awake and self._postponed < _POSTPONED
         self._touched = self._sent = False
-        self._streams = True
+        self._streams = self._reads and not self.simulated
         self._postponed = 0
         if not self.closed and self._reads:
             # Mostly there is nothing: asking costs half of a recv that ends in EAGAIN.
@@ -172,7 +179,7 @@ class Port:
 
     def _visit(self) -> None:
         receive, socket = self._receive, self.socket
-        lone, self._lone = self._lone and not self._simulated, False
+        lone, self._lone = self._lone and not self.simulated, False
         again = self._streams = False
         if self._stays_awake:
             self._exchange = time.monotonic() - self._looked < _EXCHANGE
@@ -182,7 +189,8 @@ class Port:
         try:
             cost = receive(socket)
             # Before asking, so that one look covers what these send.
-            self._run_deferred()
+            if self._begun:
+                self._end()
             # After one that came alone the next one does, too: its answer is not to wait for a
             # look, and one look behind the answer covers both. After a second message of one
             # visit there are more, and asking would only add up.
@@ -197,7 +205,8 @@ class Port:
                 raise
             # Closed by what was received: a channel that waits for the end of its tick would
             # otherwise wait for it on its next connection, too, and send nothing there.
-            self._run_deferred()
+            if self._begun:
+                self._end()
             return
         finally:
             self._visiting = False
@@ -206,9 +215,9 @@ class Port:
             self._postponed = _POSTPONED
         elif lone:
             self.touched()
-        if self._deferred:
+        if self._begun:
             self.touched()
-            self._run_deferred()
+            self._end()
 
     def close(self, linger: float = 0.0) -> None:
         """Stop reading and close.
