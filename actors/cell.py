@@ -155,7 +155,11 @@ class Cell(Parts):
             # Who is woken reads the clock itself; a flood of messages never comes here.
             self._since = self.system.world.clock.now()
             if self.task is None and self._begun:
-                asyncio.get_running_loop().call_soon(self._turn, context=self._context)
+                ready = self.system.ready
+                if ready is None:
+                    asyncio.get_running_loop().call_soon(self._turn, context=self._context)
+                else:
+                    ready.append(self)
 
     def deliver_run(self, run: Item) -> None:
         """Put the messages of an item of kind ``TELLS`` into the mailbox."""
@@ -235,6 +239,10 @@ class Cell(Parts):
             self._live()
         else:
             self.system.idling.begin()
+
+    def turn(self) -> None:
+        """Handle messages now; not from code of its own."""
+        self._context.run(self._turn)
 
     def _turn(self) -> None:
         """Handle messages without a task, as long as no handler waits for anything."""

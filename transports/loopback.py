@@ -62,7 +62,9 @@ class Loopback:
     def defer(self, callback: Callable[[], None]) -> None:
         """Call ``callback()`` at the end of this turn, before what was sent in it is read."""
         self._deferred.append(callback)
-        self.begin()
+        if not self._scheduled:
+            self._scheduled = True
+            self._call_soon(self._turn)
 
     def begin(self) -> None:
         """A channel has sent in this turn; at its end ``tick`` grows."""

@@ -107,7 +107,10 @@ class Port:
     def defer(self, callback: Callable[[], None]) -> None:
         """Call ``callback()`` at the end of this tick, or of the visit that it comes from."""
         self._deferred.append(callback)
-        self.begin()
+        self._begun = self._sent = True
+        if not self._touched and not self._visiting:  # as touched(), without the call
+            self._touched = True
+            self._loop.call_soon(self._end_tick)
 
     def begin(self) -> None:
         """A channel has sent in this tick, or visit; its end is where ``tick`` grows."""

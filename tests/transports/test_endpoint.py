@@ -88,6 +88,17 @@ async def test_the_first_message_of_a_tick_leaves_at_once_and_the_rest_in_one_ba
     await two.recorder.until(lambda: len(two.recorder.items) == 50)
 
 
+async def test_one_message_in_each_tick_leaves_at_once_in_each_of_them(world: World) -> None:
+    _, two, there, _ = await world.pair()
+    for number in range(20):
+        there.send(Note(number), 10)
+        statistics = there.statistics().control
+        assert (statistics.batches_out, statistics.queued) == (number + 1, 0)
+        await asyncio.sleep(0)
+    await two.recorder.until(lambda: len(two.recorder.items) == 20)
+    assert two.recorder.numbers == list(range(20))
+
+
 async def test_a_full_window_refuses_and_drain_waits_for_the_receiver(world: World) -> None:
     limits = Limits(control_window=1000, max_message=500, batch_bytes=100)
     _, two, there, _ = await world.pair(limits)
