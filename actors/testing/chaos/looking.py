@@ -19,10 +19,13 @@ from actors.events import Custom, Event, EventStream
 from actors.faults.kinds import Reorder
 from actors.faults.links import FaultyLinks
 from actors.faults.noise import Corruption
+from actors.router import Router
 from actors.sim import Simulation
 from actors.system import ActorSystem
 from actors.testing.chaos.scenario import encodable
+from actors.testing.chaos.transfers import Transfers
 from transports import Link, NodeId
+from transports.bulk import Bulk
 from transports.sim import Event as Arrival
 from transports.sim import SimNetwork
 
@@ -83,6 +86,8 @@ class Looking:
     _gone: set[NodeId] = field(default_factory=set)
     _frozen: dict[str, list[_Frozen]] = field(default_factory=dict)
     _counts: _Counts = field(default_factory=_Counts)
+    _transfers: Transfers = field(default_factory=Transfers)
+    _nodes: dict[int, NodeId] = field(default_factory=dict)
     _events: deque[tuple[float, str]] = field(default_factory=lambda: deque(maxlen=TOLD))
 
     # -- what is seen -----------------------------------------------------------------------------
@@ -104,6 +109,10 @@ class Looking:
                 (FaultyLinks, "deliver", self._delivered),
                 (Corruption, "strike", self._struck),
                 (EventStream, "publish", self._published),
+                (Link, "transfer", self._transfers.sent),
+                (Bulk, "_pass_on", self._passed_on),
+                (Router, "_never_left", self._transfers.never_left),
+                (ActorSystem, "dead_letter", self._transfers.dead_letter),
             ):
                 stack.enter_context(_around(cls, name, around))
             yield self
@@ -118,6 +127,7 @@ class Looking:
         call(system, *a, **k)
         self.systems.append(system)
         self._names[id(system.events)] = system.name
+        self._nodes[id(system.events)] = system.node
 
     def _link(
         self, call: Callable[..., None], link: Link[Any], node: NodeId, *a: Any, **k: Any
@@ -195,10 +205,19 @@ class Looking:
             self._say(f"{noise.node}: corrupt of {nbytes} B from {source}, on the {lane} lane")
         return struck
 
+    def _passed_on(self, call: Callable[..., None], bulk: Bulk[Any], number: int, *a: Any) -> None:
+        # Not what a node sends itself.
+        if bulk._peer != bulk._node:  # noqa: SLF001
+            self._transfers.arrived(bulk._node, bulk._peer, number)  # noqa: SLF001
+        call(bulk, number, *a)
+
     def _published(self, call: Callable[..., None], events: EventStream, event: Event) -> None:
         # What another node reported was told there.
         if not (isinstance(event, Custom) and "source" in event.fields):
             self._say(f"{self._names.get(id(events), '?')}: {_told(event)}")
+        node = self._nodes.get(id(events))
+        if node is not None:
+            self._transfers.published(node, event)
         call(events, event)
 
     def _say(self, sentence: str) -> None:
@@ -233,8 +252,11 @@ class Looking:
         sender, which says so, unless the sender itself crashed; nothing arrived that was not sent.
         Of all that arrived at nodes whose plan disturbs messages, every one was passed on as often
         as the plan has it: at once, or later where it held it back and its node lived on.
+
+        Of each transfer on the bulk lane: it was passed on once and its sender knows so; or it is a
+        dead letter there; or it lies in a range of what is not acknowledged.
         """
-        found = []
+        found = self._transfers.unaccounted(self._gone)
         arrived: Counter[tuple[NodeId, NodeId]] = Counter()
         for node, link in self.links:
             receiving = link.channel("control").receiving
