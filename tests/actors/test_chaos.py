@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
+import re
+import signal
 import subprocess
 import sys
 import threading
@@ -233,6 +235,42 @@ def test_a_seed_that_no_plan_can_have_is_refused_before_anything_is_played() -> 
         explore("tests.actors.test_chaos:exits", range(2**63 - 1, 2**63 + 1))
     with pytest.raises(UsageError, match="more than 64 bits"):
         explore("tests.actors.test_chaos:exits", [0, 2**64, 1])
+
+
+def dying(home: str, *starts: str) -> Scenario[None]:
+    """Whose processes are killed before they are ready, at these starts; seed 1 kills its own."""
+    start = str(len(list(Path(home).iterdir())))
+    (Path(home) / start).touch()
+    if start in starts:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return Scenario(_kills, ("p0",), seconds=1.0)
+
+
+async def _kills(on: Simulated) -> None:
+    if on.faults.seed == 1:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_another_process_plays_for_one_that_is_killed_and_what_none_can_play_is_lost_by_name(
+    tmp_path: Path,
+) -> None:
+    arguments = (str(tmp_path), "0", "2", "3", "4")  # the second start plays seed 0 and dies of 1
+    report = explore("tests.actors.test_chaos:dying", range(4), arguments=arguments, jobs=1)
+    assert report.seeds == 4
+    assert [one.seed for one in report.failed] == [1, 2, 3]
+    assert report.failed[0].broken == {"ends": "the process that played it ended with -9"}
+    for lost in report.failed[1:]:
+        assert re.fullmatch(
+            "not played: a process that was to play .* ended with -9 before it was ready; .*",
+            lost.broken["ends"],
+        )
+
+
+def test_processes_of_which_none_is_ever_ready_are_told_of_in_a_sentence(tmp_path: Path) -> None:
+    arguments = (str(tmp_path), "0", "1", "2", "3")
+    with pytest.raises(UsageError, match="ended with -9 before it was ready; what it printed say"):
+        explore("tests.actors.test_chaos:dying", range(2), arguments=arguments, jobs=1)
+    assert len(list(tmp_path.iterdir())) == 3
 
 
 async def _never(on: Simulated) -> None:

@@ -40,6 +40,10 @@ these may take ``_TIMES`` as long."""
 
 _TIMES: Final = 10
 
+_MOST_DEATHS: Final = 3
+"""Processes in a row that are killed before they are ready: what kills one at random, such as a
+lack of memory, mostly spares the next one, and what kills each would go on for ever."""
+
 
 def explore(
     scenario: Scenario[Any] | str,
@@ -182,6 +186,9 @@ class _Pool:
         self._failed = 0
         self._to_shorten = 0
         self._made = 0
+        #: Processes that were killed since the last one was ready.
+        self._deaths = 0
+        self._was_ready = False
 
     def carry_out(self, seeds: deque[int]) -> None:
         """Play them all."""
@@ -264,6 +271,7 @@ class _Pool:
         if said.trouble is not None:
             raise UsageError(f"{self._scenario} cannot be played: {said.trouble}")
         process.ready, process.told = True, None
+        self._was_ready, self._deaths = True, 0
         if said.played is not None:
             self._count(said.played, todo)
         if said.failed is not None:
@@ -293,13 +301,8 @@ class _Pool:
     ) -> None:
         code = process.child.returncode
         if process.told is None:
-            why = (
-                f"had not played it without faults after {_TIMES * LONGEST_PLAY:.0f} s of real "
-                "time, and was killed; does it block?"
-                if process.late
-                else f"ended with {code}; what it printed says why"
-            )
-            raise UsageError(f"a process that was to play {self._scenario} {why}")
+            self._died_untold(process, selector, todo)
+            return
         word, seed = process.told
         if word == "play":
             sentence = (
@@ -310,6 +313,36 @@ class _Pool:
             self._count(Played(seed=seed, broken={"ends": sentence}), todo, shortens=False)
         if todo:
             self._start(selector)
+
+    def _died_untold(
+        self, process: _Process, selector: selectors.BaseSelector, todo: deque[tuple[str, int]]
+    ) -> None:
+        """It had no seed: whatever it was to play is there for another one."""
+        code = process.child.returncode
+        if process.ready:
+            if todo:
+                self._start(selector)
+            return
+        self._deaths += 1
+        if code < 0 and not process.late and self._deaths < _MOST_DEATHS:
+            self._start(selector)
+            return
+        if self._processes:
+            return  # they play the rest
+        why = (
+            f"had not played it without faults after {_TIMES * LONGEST_PLAY:.0f} s of real time, "
+            "and was killed; does it block?"
+            if process.late
+            else f"ended with {code} before it was ready; what it printed says why"
+        )
+        sentence = f"a process that was to play {self._scenario} {why}"
+        if not self._was_ready:
+            raise UsageError(sentence)
+        lost = [seed for word, seed in todo if word == "play"]
+        todo.clear()
+        for seed in lost:  # what was played before is not thrown away
+            self._count(Played(seed=seed, broken={"ends": f"not played: {sentence}"}), todo,
+                        shortens=False)  # fmt: skip
 
     @staticmethod
     def _end(process: _Process) -> None:
