@@ -4,11 +4,22 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, Final
 
 import msgpack
+
+_BEGINNING: Final = re.compile(rb"(?:[\x80-\x8f]|\xde..|\xdf....)\xa4time\xcb", re.DOTALL)
+"""The head of a map, and its first key: a record tells its time first, as a float."""
+
+_LONGEST_BEGINNING: Final = 11
+"""Bytes of it."""
+
+_PIECE: Final = 1 << 16
+"""Bytes that are looked through at a time."""
 
 
 class EventFile:
@@ -60,21 +71,68 @@ class EventFile:
         return f"<EventFile {self._file.name} bytes={self._end}>"
 
 
-def records(path: Path) -> Iterator[dict[str, Any]]:
-    """The records of a file, in order, up to the end or the first that is not whole.
+@dataclass(frozen=True)
+class Damage:
+    """Bytes of a file that are no records.
+
+    Attributes:
+        first: offset of the first one.
+        end: offset behind the last one: where the next record begins that can be read, or the file
+            ends.
+        torn: whether it is a record that the file ends within, as a kill may leave one.
+    """
+
+    first: int
+    end: int
+    torn: bool = False
+
+    def __str__(self) -> str:
+        if self.torn:
+            return f"ends within a record, which begins at byte {self.first}"
+        return f"is damaged from byte {self.first} to {self.end}"
+
+
+def records(path: Path) -> Iterator[dict[str, Any] | Damage]:
+    """The records of a file, in order, and what lies between them and is none.
+
+    A record is a map that begins with its time; behind a damage it is looked for byte by byte.
 
     Raises:
         OSError: it cannot be read.
     """
+    size, start = path.stat().st_size, 0
     with path.open("rb") as file:
-        unpacker = msgpack.Unpacker(file, unicode_errors="replace")
-        try:
-            for record in unpacker:
-                if not isinstance(record, dict):
-                    return
-                yield record
-        except (ValueError, TypeError, msgpack.UnpackException):
-            return
+        while start < size:
+            file.seek(start)
+            end, torn = start, True
+            unpacker = msgpack.Unpacker(file, unicode_errors="replace")
+            try:
+                for record in unpacker:
+                    if not isinstance(record, dict) or not isinstance(record.get("event"), str):
+                        torn = False  # zeros, say, are numbers to MessagePack
+                        break
+                    yield record
+                    end = start + unpacker.tell()
+            except (ValueError, TypeError, msgpack.UnpackException):
+                torn = False
+            if end == size:
+                return
+            start = _next_record(file, end + 1, size)
+            yield Damage(end, start, torn=torn and start == size)
+
+
+def _next_record(file: BinaryIO, start: int, size: int) -> int:
+    """Offset at which a record seems to begin, from ``start`` on; ``size`` where none does."""
+    file.seek(start)
+    tail = b""
+    while part := file.read(_PIECE):
+        looked_at = tail + part
+        found = _BEGINNING.search(looked_at)
+        if found is not None:
+            return start - len(tail) + found.start()
+        start += len(part)
+        tail = looked_at[-_LONGEST_BEGINNING + 1 :]
+    return size
 
 
 def _end_of_records(path: Path) -> int:

@@ -26,7 +26,7 @@ from actorfl.errors import (
     WrongValue,
     nearest,
 )
-from actorfl.eventfile import records
+from actorfl.eventfile import Damage, records
 from actorfl.kept import Kept, folder_of
 from actorfl.lane import in_place
 from actorfl.mean import Mean
@@ -62,6 +62,7 @@ class Replayed:
         result: SHA-256 of what it gave.
         recorded: the results that the run recorded, one for each time that it computed the step.
         warning: why it may give other bits here than it did in the run; or nothing.
+        damaged: what of the run's records cannot be read, a sentence; or nothing.
     """
 
     run: str
@@ -75,6 +76,7 @@ class Replayed:
     result: str
     recorded: tuple[str, ...]
     warning: str
+    damaged: str = ""
 
     @property
     def same(self) -> bool | None:
@@ -90,7 +92,11 @@ class Replayed:
         measured = {"loss": self.loss, **self.metrics}
         numbers = [f"{key} {'-' if n is None else f'{n:.6f}'}" for key, n in measured.items()]
         told = {
-            None: "the run recorded no result to compare it with; `record = true` does",
+            None: (
+                "no result is left to compare it with"
+                if self.damaged
+                else "the run recorded no result to compare it with; `record = true` does"
+            ),
             True: "the same bits as in the run",
             False: f"OTHER bits than in the run: {', '.join(self.recorded)}",
         }[self.same]
@@ -99,7 +105,7 @@ class Replayed:
             f"input  {self.input}",
             f"{self.examples} examples  {'  '.join(numbers)}",
             f"result {self.result}",
-            *([self.warning] if self.warning else []),
+            *(each for each in (self.warning, self.damaged) if each),
             told,
         ]
 
@@ -131,7 +137,7 @@ def replay(directory: Path, worker: str, clock: int, *, debug: bool = False) -> 
         hint = nearest(worker, names)
         raise WrongValue.saying(f"{where} has no worker {worker!r}" + (f"; {hint}" if hint else ""))
     before = asyncio.run(_before(where, run, worker, clock))
-    recorded = _recorded(directory, worker, clock)
+    recorded, damaged = _recorded(directory, worker, clock)
     task = run.resolved_task
     who = who_of(run.topology, names.index(worker))
     with _told(worker, "as it loads its data"):
@@ -153,6 +159,7 @@ def replay(directory: Path, worker: str, clock: int, *, debug: bool = False) -> 
         result=made.sha256(),
         recorded=tuple(record["result"] for record in recorded),
         warning=warning,
+        damaged=damaged,
     )
 
 
@@ -227,23 +234,34 @@ def _missing(clock: int, kept: tuple[int, ...]) -> str:
     return f"of the models that went down only that of clock {named} is kept"
 
 
-def _recorded(directory: Path, worker: str, clock: int) -> list[dict[str, str]]:
-    """What the run recorded of each time that it computed the step."""
+def _recorded(directory: Path, worker: str, clock: int) -> tuple[list[dict[str, str]], str]:
+    """What the run recorded of each time that it computed the step, and what cannot be read."""
     file = directory / "events.msgpack"
+    found: list[dict[str, str]] = []
+    damages: list[Damage] = []
     try:
-        return [
-            fields
-            for record in records(file)
-            if record.get("event") == "custom"
-            and record.get("kind") == COMPUTED
-            and isinstance(fields := record.get("fields"), dict)
-            and (fields.get("worker"), fields.get("clock")) == (worker, clock)
-            and all(isinstance(fields.get(key), str) for key in ("input", "data", "result"))
-        ]
+        for record in records(file):
+            if isinstance(record, Damage):
+                damages.append(record)
+            elif (
+                record.get("event") == "custom"
+                and record.get("kind") == COMPUTED
+                and isinstance(fields := record.get("fields"), dict)
+                and (fields.get("worker"), fields.get("clock")) == (worker, clock)
+                and all(isinstance(fields.get(key), str) for key in ("input", "data", "result"))
+            ):
+                found.append(fields)
     except FileNotFoundError:
-        return []
+        return [], ""
     except OSError as error:
         raise unusable("read", file, error) from error
+    # What a kill leaves at the end is no damage to speak of where the step's own record is there.
+    if not damages or (found and all(each.torn for each in damages)):
+        return found, ""
+    told = "; it ".join(map(str, damages[:_MOST_NAMED]))
+    more = len(damages) - _MOST_NAMED
+    rest = f", and in {more} more places" if more > 0 else ""
+    return found, f"{shown(file)} {told}{rest}: what the run recorded there cannot be read"
 
 
 def _refuse_other_input(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import re
 import shlex
 import shutil
 from pathlib import Path
@@ -17,6 +18,7 @@ import actors
 from actorfl import Every, Rounds, Run, RunFailed
 from actorfl.cli import app
 from actorfl.errors import NothingToResume
+from actorfl.eventfile import Damage, records
 from actorfl.exitcodes import ExitCode
 from actorfl.hashing import hash_of
 from actorfl.replaying import Replayed, replay
@@ -121,6 +123,36 @@ def test_the_command_tells_what_the_step_gave(whole: Path) -> None:
     assert numbers.startswith("30 examples  loss 0.")
     assert result.startswith("result ")
     assert end == "the same bits as in the run"
+
+
+def test_a_damage_of_the_events_is_told_with_its_place_and_the_rest_is_read(
+    whole: Path, tmp_path: Path
+) -> None:
+    run = shutil.copytree(whole, tmp_path / whole.name)
+    file = run / "events.msgpack"
+    data = bytearray(file.read_bytes())
+    told = [each for each in records(file) if not isinstance(each, Damage)]
+    (struck,) = (
+        fields["result"]
+        for fields in (each.get("fields", {}) for each in told)
+        if (fields.get("worker"), fields.get("clock")) == ("w1", 1) and "result" in fields
+    )
+    place = data.index(struck.encode())
+    data[place - 40 : place + 9] = b"\xc1" * 49
+    file.write_bytes(data)
+    first, *_, damaged, end = command(run, "--worker", "w1", "--clock", 1).stdout.splitlines()
+    assert first.startswith("w1 in clock 1 (round 2) of ")
+    assert re.fullmatch(
+        r".*events\.msgpack is damaged from byte \d+ to \d+: what the run recorded there cannot be "
+        "read",
+        damaged,
+    )
+    begin, behind = map(int, re.findall(r"byte (\d+) to (\d+)", damaged)[0])
+    assert begin < place < behind
+    assert end == "no result is left to compare it with"
+    other = replay(run, "w1", 2)
+    assert other.same is True, "what is behind the damage can be read"
+    assert other.damaged
 
 
 # -- what is not the same any more -----------------------------------------------------------------
