@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import tempfile
 from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 from typing import Final
@@ -12,6 +11,7 @@ from actorfl import config, step
 from actorfl.algorithms.fedavg import FedAvg
 from actorfl.chaos import laws
 from actorfl.chaos.laws import Seen
+from actorfl.chaos.scratch import scratch, sweep
 from actorfl.chaos.settings import Chaos
 from actorfl.compiling import levels_between
 from actorfl.config import Place
@@ -168,17 +168,18 @@ def _of_policy(run: Run) -> tuple[Callable[[Evidence[Seen]], str | None], ...]:
 
 
 def _player(run: Run, roles: Roles) -> Callable[[Simulated], Awaitable[Seen]]:
+    sweep()  # what processes left that were killed in the middle of a play
     memo = Memo()
     chosen = _selected(run)
 
     async def play(on: Simulated) -> Seen:
         acts: list[Act] = []
         with (
-            tempfile.TemporaryDirectory(prefix="chaos-", dir=_in_memory()) as out,
+            scratch() as out,
             memoised(memo),
             witnessed_by(acts.append),
         ):
-            async with running(run, on, out=Path(out), roles=roles) as under_way:
+            async with running(run, on, out=out, roles=roles) as under_way:
                 result = await under_way.result()
         return Seen(
             result.sha256, result.rounds, _parts_at_root(run), result.restarts, tuple(acts), chosen
@@ -202,12 +203,6 @@ def _selected(run: Run) -> tuple[frozenset[str], ...]:
     return tuple(
         selected(run.select, names, examples, run.seed, clock) for clock in range(run.until.rounds)
     )
-
-
-def _in_memory() -> str | None:
-    """A file system without a disk, where there is one: each run writes and syncs a few files."""
-    memory = Path("/dev/shm")  # noqa: S108  (a directory of its own is made in it)
-    return str(memory) if memory.is_dir() else None
 
 
 def same_bits(evidence: Evidence[Seen]) -> str | None:
