@@ -97,7 +97,8 @@ class Curve:
 
     def row(self, row: Mapping[str, object]) -> None:
         """A line of the metrics."""
-        number, accuracy = row.get("round"), row.get("accuracy")
+        # Without a barrier a round makes many versions, and its line names the one it measured.
+        number, accuracy = row.get("version", row.get("round")), row.get("accuracy")
         if isinstance(number, int) and isinstance(accuracy, float):
             self.accuracies[number] = accuracy
 

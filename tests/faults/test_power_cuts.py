@@ -7,16 +7,19 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import actors
-from actorfl import SGD, Rounds, Run, Star
+from actorfl import ASP, BSP, SGD, SSP, Buffered, FedAvg, Quorum, Rounds, Run, Star, Tree
+from actorfl.chaos import laws
 from actorfl.data.digits import Digits
 from actorfl.errors import RunFailed
 from actorfl.execute import running
 from actorfl.memo import Memo, memoised
 from actorfl.roles import USUAL, Roles
+from actorfl.witness import Act, witnessed_by
 from actors import ActorSystem, FaultPlan, Simulated, Torn, crashpoints
 from actors.sim import Simulation
 from tests.faults.planted.durability import SavesInTwoFiles
@@ -139,3 +142,48 @@ def test_snapshots_that_are_not_atomic_are_found_by_it(tmp_path: Path) -> None:
 @pytest.mark.timeout(600)
 def test_power_that_is_cut_three_times_in_a_row_costs_no_bit(tmp_path: Path) -> None:
     every_write(digits(3, 4), tmp_path, 3, times=3)
+
+
+POLICIES = [
+    (BSP(), Tree(root=1, edge=2, worker=2)),
+    (Quorum(0.5), Star(2)),
+    (SSP(1), Star(2)),
+    (ASP(), Star(2)),
+    (Buffered(2), Star(2)),
+]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize(("sync", "topology"), POLICIES, ids=lambda value: type(value).__name__)
+def test_power_that_is_cut_at_any_write_breaks_no_promise_of_a_policy(
+    sync: Any, topology: Star | Tree, tmp_path: Path
+) -> None:
+    run = Run(
+        Digits(), topology, FedAvg(), local=SGD(lr=0.1, batch=50, epochs=1), sync=sync,
+        until=Rounds(ROUNDS), seed=3, name="digits",
+    )  # fmt: skip
+    names = run.topology.names
+    acts: list[Act] = []
+    with witnessed_by(acts.append):
+        whole = played(run, tmp_path)
+        assert whole.passed.total() > 10
+        for number in range(1, whole.passed.total() + 1):
+            acts.clear()
+            cut = played(run, tmp_path, cut=number)
+            resumed = played(run, tmp_path, resume=cut.directory)
+            told = rows(resumed.directory)
+            assert [row["round"] for row in told] == list(range(1, ROUNDS + 1))
+            where = f"the power was cut at point {number}"
+            if sync == BSP():
+                assert resumed.sha256 == whole.sha256, where
+                assert laws.each_part_is_merged_once(acts, names, ROUNDS) is None, where
+            elif sync.barrier:
+                assert laws.each_part_is_merged_at_most_once(acts, names, ROUNDS, 1) is None, where
+            else:
+                assert laws.each_clock_follows_the_last(acts, names) is None, where
+                assert sum(row["updates"] for row in told) == ROUNDS * len(names), where
+            if isinstance(sync, SSP):
+                steps = laws.steps(acts)
+                assert laws.staleness_is_bounded(steps, names, sync.staleness) is None, where
+            assert laws.nothing_is_merged_after_its_fence(acts) is None, where

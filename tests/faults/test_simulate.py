@@ -207,6 +207,15 @@ def test_the_first_version_that_reaches_the_target_counts() -> None:
     assert [curve.reached(target) for target in (0.4, 0.65, 0.8, 0.95)] == [2.0, 3.5, 6.0, None]
 
 
+def test_without_a_barrier_the_time_is_that_of_the_version_which_was_measured() -> None:
+    curve = Curve()
+    for version in range(1, 9):
+        curve.version({"version": version, "at": float(version)})
+    for number, version, accuracy in ((1, 4, 0.4), (2, 8, 0.7)):
+        curve.row({"round": number, "version": version, "accuracy": accuracy})
+    assert [curve.reached(target) for target in (0.3, 0.6)] == [4.0, 8.0]
+
+
 # -- classes of nodes ------------------------------------------------------------------------------
 
 
