@@ -16,6 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
+import numpy as np
 import pytest
 
 from actors import FaultPlan, Simulated, UsageError
@@ -26,6 +27,7 @@ from actors.sim import Simulation
 from actors.testing.chaos import KINDS, Evidence, Scenario, explore, generate, replay, shrink
 from actors.testing.chaos.looking import Looking
 from examples.replicated_counter import counter
+from transports import Weights
 
 ROOT = Path(__file__).parents[2]
 POINTS = {"storage.write": ("p0",), "worker.fit": ("p0", "p1")}
@@ -376,6 +378,30 @@ def test_what_is_left_behind_is_told() -> None:
         _kept.clear()
     (failed,) = report.failed
     assert "ActorSystem" in failed.broken["nothing is left"]
+
+
+_opened: list[int] = []
+_weights: list[Weights] = []
+
+
+async def _opens(on: Simulated) -> None:
+    if on.faults:
+        _opened.append(os.dup(0))
+        _weights.append(Weights.of({"w": np.zeros(1, dtype=np.float32)}))
+
+
+def test_files_and_weights_that_are_left_behind_are_told() -> None:
+    try:
+        report = explore(Scenario(_opens, ("p0",), seconds=1.0), [0])
+    finally:
+        for descriptor in _opened:
+            os.close(descriptor)
+        _opened.clear()
+        _weights.clear()
+    (failed,) = report.failed
+    found = failed.broken["nothing is left"]
+    assert "descriptor" in found
+    assert "Weights" in found
 
 
 _held = threading.Event()

@@ -9,6 +9,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Final
 
 import msgspec
@@ -24,8 +25,9 @@ from actors.sim import Simulation
 from actors.system import ActorSystem
 from actors.testing.chaos.scenario import encodable
 from actors.testing.chaos.transfers import Transfers
-from transports import Link, NodeId
+from transports import Link, NodeId, Weights
 from transports.bulk import Bulk
+from transports.handover import PROCESS
 from transports.sim import Event as Arrival
 from transports.sim import SimNetwork
 
@@ -42,7 +44,9 @@ _SHOWN: Final = _LOSE | {"duplicate"}
 _EQUAL: Final = 1e-6
 """Seconds by which virtual times that are equal may differ: a deadline is a sum of floats."""
 
-_COUNTED: Final = frozenset({ActorSystem, Cell, Simulation, Link, asyncio.Task})
+_COUNTED: Final = frozenset({ActorSystem, Cell, Simulation, Link, Weights, asyncio.Task})
+
+_DESCRIPTORS: Final = Path("/proc/self/fd")
 
 _LONGEST: Final = 300
 """Characters of one line of a story."""
@@ -312,7 +316,7 @@ def settled() -> Iterator[None]:
 
 
 def living() -> Counter[str]:
-    """How many of the runtime's objects are alive, by kind."""
+    """How many of the runtime's objects are alive, by kind, and what it counts itself."""
     gc.collect()
     counts: Counter[str] = Counter()
     for each in gc.get_objects():
@@ -320,6 +324,9 @@ def living() -> Counter[str]:
         if type(each) in _COUNTED:
             counts[type(each).__name__] += 1
     counts["thread"] = threading.active_count()
+    counts["hand-over"] = len(PROCESS)
+    if _DESCRIPTORS.is_dir():  # not on macOS
+        counts["descriptor"] = sum(1 for _ in _DESCRIPTORS.iterdir())
     return counts
 
 
