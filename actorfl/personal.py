@@ -144,7 +144,8 @@ def personal_model(directory: str | os.PathLike[str], worker: str) -> dict[str, 
     where = Path(directory)
     if not (where / "run.toml").is_file():
         raise RunDirectoryError(f"{where} is no directory of a run: there is no run.toml in it")
-    return asyncio.run(_read(where, worker))
+    # Of a tree the checkpoint knows the aggregators below the root alone.
+    return asyncio.run(_read(where, worker, _names(where)))
 
 
 def _names(directory: Path) -> tuple[str, ...]:
@@ -157,15 +158,13 @@ def _names(directory: Path) -> tuple[str, ...]:
     return topology.names
 
 
-async def _read(directory: Path, worker: str) -> dict[str, Array]:
+async def _read(directory: Path, worker: str, names: tuple[str, ...]) -> dict[str, Array]:
     storage = FileStorage(directory)
     try:
         found = await checkpoint.load(Snapshots(storage, checkpoint.FOLDER, 0))
         if found is None:
             raise RunDirectoryError(f"{directory} holds no model: no round was begun there")
         header, state = found.header, found.state
-        # Of a tree the checkpoint knows the aggregators below the root.
-        names = _names(directory)
         if worker not in names:
             hint = nearest(worker, names)
             raise WrongValue.saying(
