@@ -9,14 +9,17 @@ import shutil
 import signal
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import actorfl
 from actorfl import ASP, BSP, SGD, Every, Quorum, Result, Rounds, Run, Star, Supervision
-from actorfl.registry import SLOTS
+from actorfl.config import Place, build
+from actorfl.registry import SLOTS, kind_of
 from actors import (
     Corrupt,
     CrashPoint,
@@ -308,6 +311,36 @@ def test_the_policies_and_ends_of_the_page_are_the_same_in_toml_and_in_python(
         assert getattr(Run.from_toml(tmp_path / "run.toml"), slot) == value
     kinds = {type(eval(python.strip("`"), names)).__name__.lower() for _, python, *_ in shown}
     assert kinds == SLOTS[slot].kinds.keys()
+
+
+def test_the_compressors_of_the_page_are_the_same_in_toml_and_in_python() -> None:
+    names = {name: getattr(actorfl, name) for name in actorfl.__all__}
+    slot, found = SLOTS["compress"], set()
+    for toml, python, share, _ in cells("compression.md", "in TOML \\| in Python"):
+        table = tomllib.loads(f"compress = {toml.strip('`')}")["compress"]
+        value = eval(python.strip("`"), names)
+        assert build(slot, table, Place("the page"), ROOT) == value
+        found.add(kind_of(slot, type(value), ROOT))
+        vector = np.arange(100_000, dtype=np.float32)
+        payload, _ = value.encode(vector, {}, np.random.default_rng(1))
+        factor = value.fraction * 2 if "fraction" in share else float(share)
+        assert sum(array.nbytes for array in payload.values()) == pytest.approx(
+            factor * vector.nbytes, rel=0.01
+        )
+    assert found == slot.kinds.keys()
+
+
+def test_the_compressor_of_the_page_trains(tmp_path: Path) -> None:
+    (code,) = [each for each in blocks("compression.md", "python") if "class" in each]
+    (tmp_path / "mine.py").write_text(
+        "import numpy as np\nfrom dataclasses import dataclass\nfrom actorfl import Compression\n"
+        f"from actorfl.compression import check_fields, field\n\n\n{code}"
+    )
+    half = small(compress="mine.py:Half", base=tmp_path)
+    result, _ = simulate(half, Simulated(2), tmp_path)
+    assert all(row["refused"] == {} for row in rows(result.directory))
+    assert result.accuracy is not None
+    assert result.accuracy > 0.8
 
 
 def test_the_page_of_synchrony_says_of_each_algorithm_what_it_goes_with() -> None:
