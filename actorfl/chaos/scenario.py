@@ -13,6 +13,7 @@ from actorfl.chaos import laws
 from actorfl.chaos.laws import Seen
 from actorfl.chaos.scratch import scratch, sweep
 from actorfl.chaos.settings import Chaos
+from actorfl.combining import combined
 from actorfl.compiling import levels_between
 from actorfl.config import Place
 from actorfl.execute import running
@@ -89,7 +90,11 @@ def scenario_of(run: Run, chaos: Chaos, roles: Roles = USUAL) -> Scenario[Seen]:
     if levels:
         points.update(dict.fromkeys(_EDGE_POINTS, levels))
         points["aggregator.merge"] = central
-    if type(run.algorithm).up is not FedAvg.up:  # its workers may keep something, and write it
+    if _is_combined(run, Simulated(chaos.processes)):
+        points.update(dict.fromkeys(_EDGE_POINTS, (*levels, *workers)))
+    feeds_back = run.compress is not None and run.compress.stateful
+    # Its workers may keep something, and write it.
+    if feeds_back or type(run.algorithm).up is not FedAvg.up:
         points.update(dict.fromkeys(_WORKER_WRITES, workers))
         points.update(dict.fromkeys(_STORAGE_POINTS, (*workers, *_CENTRAL)))
     return Scenario(
@@ -112,6 +117,13 @@ def _levels_of(run: Run) -> tuple[str, ...]:
     if not isinstance(run.topology, Centred):
         return ()
     return tuple(nodes[0].level for nodes in levels_between(run.topology.root))
+
+
+def _is_combined(run: Run, on: Simulated) -> bool:
+    """Whether workers are added up in their own processes."""
+    if not isinstance(run.topology, Centred):
+        return False
+    return combined(run, on, run.topology.root) != run.topology.root
 
 
 def _parts_at_root(run: Run) -> tuple[str, ...]:
