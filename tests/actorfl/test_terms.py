@@ -20,8 +20,10 @@ from actorfl.terms import (
     MAX_COUNT,
     Array,
     Contribution,
+    Packed,
     PartialSum,
     Sum,
+    SumHeader,
     Terms,
     TermsError,
     TermsHeader,
@@ -377,3 +379,51 @@ def test_sums_are_exact_where_float32_would_forget() -> None:
     for worker, value in (("w0", 2.0**20), ("w1", 2.0**-8), ("w2", -(2.0**20))):
         merger.fold(update(worker, filled(value), 1))
     assert merger.merged()["model"].sum().tolist() == [2.0**-8] * 4
+
+
+# -- compressed vectors ----------------------------------------------------------------------------
+
+
+def compressed(**arrays: Array) -> Terms:
+    """An update whose vector is compressed into these arrays."""
+    terms = Terms(count=2)
+    terms.packed["a/b"] = Packed(arrays, 5)
+    return terms.stated(worker="w0", clock=3, examples=5, layout=NET, integers={})
+
+
+def test_a_compressed_vector_travels_by_its_fields() -> None:
+    sent = compressed(levels=np.ones(4, np.int8), scales=np.ones(1, np.float32))
+    header, arrays = sent.to_wire()
+    assert set(arrays) == {"packed/levels/a/b", "packed/scales/a/b"}
+    found = Terms.from_wire(header, arrays)
+    assert not found.sums
+    assert found.packed == sent.packed
+    assert list(found) == ["a/b", "count"]
+
+
+def test_a_compressed_vector_is_not_merged_before_it_is_decoded() -> None:
+    merger = Merger(NET, GRID, 3)
+    with pytest.raises(Refused, match=r"its terms \['a/b'\] are compressed") as caught:
+        merger.fold(compressed(levels=np.ones(4, np.int8)))
+    assert caught.value.reason == "payload"
+
+
+@pytest.mark.parametrize(
+    ("headers", "names"),
+    [
+        ([SumHeader("x", 1)], ["packed/f/y"]),
+        ([SumHeader("x", 1)], ["packed/f/x", "sum/x"]),
+        ([SumHeader("x", 1)], ["packed/f/x", "packed/f/y"]),
+        ([SumHeader("x", 1, 2)], ["packed/f/x"]),
+        ([SumHeader("x", 1), SumHeader("x", 1)], ["packed/f/x"]),
+        ([SumHeader("x", 1)], ["packed/x"]),
+        ([SumHeader("x", 1)], ["packed/"]),
+        ([SumHeader("x", 1), SumHeader("y", 1)], ["packed/f/x"]),
+    ],
+)
+def test_a_header_that_contradicts_its_compressed_arrays_is_refused(
+    headers: list[SumHeader], names: list[str]
+) -> None:
+    header = TermsHeader((Contribution("w0", 3),), 5, NET.shapes, tuple(headers))
+    with pytest.raises(TermsError, match="the header states"):
+        Terms.from_wire(header, {name: np.ones(4, np.float32) for name in names})
