@@ -53,6 +53,7 @@ from actorfl.algorithms.fedbn import FedBN
 from actorfl.algorithms.fedrep import FedRep
 from actorfl.algorithms.hierfavg import HierFAVG
 from actorfl.algorithms.normclipping import NormClipping
+from actorfl.chaos.laws import Seen
 from actorfl.chaos.scenario import scenario_of
 from actorfl.chaos.settings import Chaos
 from actorfl.errors import Misfit
@@ -231,7 +232,11 @@ REFUSED: Final = [cell for cell in cells() if not cell.runs]
 @pytest.mark.parametrize("cell", RUNS)
 def test_every_cell_of_the_table_runs_and_keeps_the_laws_of_its_policy(cell: Cell) -> None:
     scenario = scenario_of(cell.run(), Chaos(rounds=ROUNDS))
-    seen = actors.run(scenario.play(scenario.on), on=scenario.on)
+
+    async def main() -> Seen:
+        return await scenario.play(scenario.on)
+
+    seen = actors.run(main(), on=scenario.on)
     found = Evidence(FaultPlan(), seen)
     wrong = [invariant(found) for invariant in scenario.invariants]
     assert [sentence for sentence in wrong if sentence] == []
