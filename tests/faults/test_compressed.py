@@ -34,7 +34,16 @@ from actorfl import (
     checkpoint,
 )
 from actorfl.kept import Kept, folder_of
-from actors import FileStorage, Inline, Processes, Simulated, Snapshots
+from actors import (
+    AtClock,
+    CrashPoint,
+    FaultPlan,
+    FileStorage,
+    Inline,
+    Processes,
+    Simulated,
+    Snapshots,
+)
 from tests.faults.runs import ROUNDS, carry_out, rows, small
 from tests.faults.tasks import Counting, Ledger, Wide, entries
 from tests.faults.test_simulated import schedule, simulate
@@ -126,6 +135,18 @@ def test_no_schedule_of_faults_changes_a_bit_of_what_is_compressed(
         result, _ = simulate(run, schedule(seed), tmp_path / str(seed))
         assert result.sha256 == expected, f"seed {seed}"
         assert len(rows(result.directory)) == ROUNDS
+
+
+@pytest.mark.parametrize("point", ["worker.fit", "worker.saved", "worker.put"])
+@pytest.mark.parametrize("compress", [TopK(0.1), OneBit()], ids=repr)
+def test_what_is_still_to_be_sent_outlives_a_process_that_is_killed_in_any_phase(
+    compress: Compression, point: str, tmp_path: Path
+) -> None:
+    run = small(compress=compress)
+    crash = CrashPoint(point=point, action="sigkill", at=AtClock(3), node="p0")
+    result, network = simulate(run, Simulated(2, faults=FaultPlan(crash)), tmp_path / "killed")
+    assert network.faults == {"crash": 1}
+    assert result.sha256 == sha256(run, tmp_path / "undisturbed")
 
 
 async def books(directory: Path, run: Run) -> tuple[Any, Any]:
