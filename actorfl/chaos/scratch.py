@@ -6,19 +6,12 @@ import fcntl
 import os
 import shutil
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
 PREFIX: Final = "actorfl-chaos-"
-
-_UNLOCKED: Final = ".actorfl-chaos-"
-"""Of one that is being made: until it is locked, it would be taken for that of a dead process."""
-
-_MAKING: Final = 60.0
-"""Seconds after which one that is not locked yet is not being made any more."""
 
 
 def place() -> Path:
@@ -37,16 +30,26 @@ def scratch(within: Path | None = None) -> Iterator[Path]:
     Args:
         within: where it is made; ``place()`` where not given.
     """
-    made = Path(tempfile.mkdtemp(prefix=_UNLOCKED, dir=within or place()))
-    lock = os.open(made, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    path = made.with_name(PREFIX + made.name.removeprefix(_UNLOCKED))
+    path, lock = _made(within or place())
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        path = made.rename(path)
         yield path
     finally:
         shutil.rmtree(path, ignore_errors=True)
         os.close(lock)
+
+
+def _made(within: Path) -> tuple[Path, int]:
+    """A new directory, and the descriptor that locks it."""
+    while True:
+        path = Path(tempfile.mkdtemp(prefix=PREFIX, dir=within))
+        try:
+            lock = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            continue
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if os.fstat(lock).st_nlink:
+            return path, lock
+        os.close(lock)  # somebody swept it before it was locked
 
 
 def sweep(within: Path | None = None) -> None:
@@ -55,11 +58,9 @@ def sweep(within: Path | None = None) -> None:
     Args:
         within: where they are looked for; ``place()`` where not given.
     """
-    old = time.time() - _MAKING
-    for path in (within or place()).glob(f"*{PREFIX}*"):
+    for path in (within or place()).glob(f"{PREFIX}*"):
         with suppress(OSError):  # somebody else's, or somebody else removes it now
-            if path.name.startswith(PREFIX) or path.lstat().st_mtime < old:
-                _remove_if_dead(path)
+            _remove_if_dead(path)
 
 
 def _remove_if_dead(path: Path) -> None:

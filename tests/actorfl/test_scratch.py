@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import fcntl
 import signal
 import subprocess
 import sys
@@ -58,11 +58,20 @@ def test_what_has_such_a_name_and_is_none_stays(tmp_path: Path) -> None:
     assert len(list(tmp_path.iterdir())) == 3
 
 
-def test_what_was_left_before_it_was_locked_is_swept_once_it_is_old(tmp_path: Path) -> None:
-    made = tmp_path / ".actorfl-chaos-x"
-    made.mkdir()
-    sweep(tmp_path)
-    assert made.exists(), "it is being made, as far as anybody knows"
-    os.utime(made, (0.0, 0.0))
-    sweep(tmp_path)
-    assert not made.exists()
+def test_one_that_is_swept_before_it_is_locked_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lock = fcntl.flock
+    swept: list[str] = []
+
+    def late(descriptor: int, how: int) -> None:
+        if how == fcntl.LOCK_EX and len(swept) < 2:
+            swept.extend(path.name for path in tmp_path.iterdir())
+            sweep(tmp_path)
+        lock(descriptor, how)
+
+    monkeypatch.setattr(fcntl, "flock", late)
+    with scratch(tmp_path) as path:
+        assert len(swept) == 2
+        assert list(tmp_path.iterdir()) == [path]
+        assert path.name not in swept
