@@ -41,7 +41,9 @@ test-slow: $(STAMP)  ## the tests that take long
 
 bench: $(STAMP)  ## the benchmarks; each prints a table
 	$(BIN)/python -m benchmarks.transfer
-	$(BIN)/python -m benchmarks.merging
+	-$(BIN)/python -m benchmarks.merging
+	-$(BIN)/python -m benchmarks.rounds
+	-$(BIN)/python -m benchmarks.flower
 	$(BIN)/python -m benchmarks.messaging
 	$(BIN)/python -m benchmarks.spawning
 	$(BIN)/python -m benchmarks.simulation

@@ -19,7 +19,8 @@ class Row:
         row: id of the target in docs/performance.md.
         name: what was measured, with its unit.
         ours, yardstick: medians.
-        floor: what the ratio must be.
+        floor: what the ratio must be, or ours where it has a unit; "" for no target.
+        goal: what the ratio may become.
     """
 
     row: str
@@ -27,6 +28,16 @@ class Row:
     ours: float
     yardstick: float
     floor: str = ""
+    goal: float | None = None
+
+    @property
+    def met(self) -> bool | None:
+        """Whether the floor is; None where there is none."""
+        if not self.floor:
+            return None
+        sense, bound, *unit = self.floor.split()
+        found = self.ours if unit else self.ratio
+        return found >= float(bound) if sense == ">=" else found <= float(bound)
 
     @property
     def ratio(self) -> float:
@@ -70,15 +81,30 @@ def parser(description: str | None, repetitions: int) -> argparse.ArgumentParser
 
 
 def head(width: int = 62) -> None:
-    print(f"{'row':>4}  {'what':<{width}} {'ours':>10} {'yardstick':>10} {'ratio':>7}  floor")
+    numbers = f"{'ours':>10} {'yardstick':>10} {'ratio':>7}"
+    print(f"{'row':>4}  {'what':<{width}} {numbers}  {'floor':<9} goal")
 
 
 def line(row: Row, width: int = 62) -> None:
     print(
         f"{row.row:>4}  {row.name:<{width}} {row.ours:>10.4g} {row.yardstick:>10.4g} "
-        f"{row.ratio:>7.2f}  {row.floor}",
+        f"{row.ratio:>7.{_digits(row.ratio)}f}  {row.floor:<9} "
+        f"{'' if row.goal is None else f'{row.goal:g}':<6} {_VERDICT[row.met]}".rstrip(),
         flush=True,
     )
+
+
+_VERDICT = {True: "met", False: "MISSED", None: ""}
+
+
+def _digits(ratio: float) -> int:
+    """Behind the point: small ratios would else all be 0.00."""
+    return 2 if ratio >= 0.1 else 4
+
+
+def status(rows: Iterable[Row]) -> int:
+    """The exit code: 1 where a floor was missed, else 0."""
+    return int(any(row.met is False for row in rows))
 
 
 def write(rows: Iterable[Row], file: Path | None) -> None:
@@ -92,6 +118,9 @@ def write(rows: Iterable[Row], file: Path | None) -> None:
             "ours": round(row.ours, 6),
             "yardstick": round(row.yardstick, 6),
             "ratio": round(row.ratio, 4) if math.isfinite(row.ratio) else None,
+            "floor": row.floor,
+            "goal": row.goal,
+            "met": row.met,
         }
         for row in rows
     ]

@@ -41,6 +41,7 @@ from actorfl.terms import Sum, Terms, TermsHeader
 from actorfl.worker import Worker
 from actors import Inline, Processes
 from benchmarks import report
+from benchmarks.processes import kibibytes
 from benchmarks.report import Row, Trials
 from transports import Weights
 
@@ -108,19 +109,6 @@ async def ours(on: Inline | Processes, arguments: argparse.Namespace) -> dict[st
     assert (result.rounds, result.restarts) == (arguments.clocks, 0)
     clocks = [later - sooner for sooner, later in itertools.pairwise(came)]
     return {"clock": 1000 * statistics.median(clocks), "memory": held[0]}
-
-
-def kibibytes() -> float:
-    """What this process and all below it hold, shared pages by their share."""
-    total, todo = 0, ["self"]
-    while todo:
-        process = Path("/proc") / todo.pop()
-        for line in (process / "smaps_rollup").read_text().splitlines():
-            if line.startswith("Pss:"):
-                total += int(line.split()[1])
-        for task in (process / "task").iterdir():
-            todo += (task / "children").read_text().split()
-    return float(total)
 
 
 class Small(msgspec.Struct, array_like=True):

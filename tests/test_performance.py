@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.report import Row, status
+
 ROOT = Path(__file__).parents[1]
 NAMES = sorted(
     file.stem for file in (ROOT / "benchmarks").glob("*.py") if "\ndef main(" in file.read_text()
@@ -60,3 +62,17 @@ def test_make_bench_runs_the_benchmark_and_it_has_the_options_of_the_page(name: 
     section = page[page.index(f"`benchmarks.{name}`:") :].partition("\n## ")[0]
     for option in ["--json", *re.findall(r"`(--\w+)`", section)]:
         assert option in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("ours", "yardstick", "floor", "met"),
+    [(3.0, 10.0, ">= 0.3", True), (2.9, 10.0, ">= 0.3", False), (5.0, 4.0, "<= 1.25", True),
+     (5.1, 4.0, "<= 1.25", False), (5.0, 100.0, "<= 4 ms", False), (4.0, 0.1, "<= 4 ms", True),
+     (1.0, 2.0, "", None)],
+)  # fmt: skip
+def test_a_floor_is_of_the_ratio_or_of_ours_where_it_has_a_unit(
+    ours: float, yardstick: float, floor: str, met: bool | None
+) -> None:
+    row = Row("19", "what", ours, yardstick, floor)
+    assert row.met is met
+    assert status([Row("1", "what", 1.0, 1.0, ">= 1"), row]) == (met is False)
