@@ -19,6 +19,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -91,8 +92,7 @@ def merged() -> dict[str, float]:
     return {"merge": MODELS * layout.nbytes / 1e9 / sorted(took)[2]}
 
 
-def compared(arguments: argparse.Namespace) -> list[Row]:
-    found: list[Row] = []
+def compared(arguments: argparse.Namespace) -> Iterator[Row]:
     for row, clients, size, floor, goal in ROUNDS:
         rates = Trials(("actorfl", "Flower"))
         for repetition in range(arguments.repetitions):
@@ -110,12 +110,11 @@ def compared(arguments: argparse.Namespace) -> list[Row]:
         medians = rates.medians()
         if "Flower" in medians:
             what = f"{clients} clients, {size:,} parameters: rounds/s vs Flower"
-            found.append(Row(row, what, medians["actorfl"], medians["Flower"], floor, goal))
+            yield Row(row, what, medians["actorfl"], medians["Flower"], floor, goal)
     theirs = flower(arguments.flower, "merge", str(MODELS), str(resnet50().size))
     if theirs is not None:
         what = f"{MODELS} models x 25.6M: merging, GB/s vs Flower's FedAvg"
-        found.append(Row("23", what, merged()["merge"], theirs["merge"], ">= 4", 7.0))
-    return found
+        yield Row("23", what, merged()["merge"], theirs["merge"], ">= 4", 7.0)
 
 
 def main() -> int:
@@ -130,9 +129,10 @@ def main() -> int:
         )
         return 0
     peers.adopt_orphans()
-    found = compared(arguments)
+    found = []
     report.head()
-    for each in found:
+    for each in compared(arguments):
+        found.append(each)
         report.line(each)
     report.write(found, arguments.json)
     return report.status(found)

@@ -19,7 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -140,8 +140,8 @@ def trial(who: str, case: Case) -> dict[str, float]:
     return actors.run(ours(case))
 
 
-def rows(arguments: argparse.Namespace) -> list[Row]:
-    found = apart(arguments)
+def rows(arguments: argparse.Namespace) -> Iterator[Row]:
+    yield apart(arguments)
     for clients in arguments.clients:
         cases = {
             each: Case(clients, arguments.size, seconds=arguments.seconds, durability=each)
@@ -158,20 +158,15 @@ def rows(arguments: argparse.Namespace) -> list[Row]:
                 costs.add(who, came["busy"])
         rate, cost = rates.medians(), costs.medians()
         what = f"{clients} clients, {arguments.size:,} parameters"
-        found += [
-            Row(
-                "19", f'{what}, "{each}": rounds/s', rate[each], rate["star"],
-                ">= 0.3" if each == "process" else "", 0.6 if each == "process" else None,
-            )
-            for each in DURABILITY
-        ]  # fmt: skip
-        found.append(
-            Row("19", f"{what}: ms of processor time a round", cost["process"], cost["star"])
-        )
-    return found
+        for each in DURABILITY:
+            floor, goal = (">= 0.3", 0.6) if each == "process" else ("", None)
+            said = f'{what}, "{each}": rounds/s'
+            yield Row("19", said, rate[each], rate["star"], floor, goal)
+        said = f"{what}: ms of processor time a round"
+        yield Row("19", said, cost["process"], cost["star"])
 
 
-def apart(arguments: argparse.Namespace) -> list[Row]:
+def apart(arguments: argparse.Namespace) -> Row:
     """Two clients, each in a process of its own."""
     case = Case(2, arguments.size, processes=2, seconds=arguments.seconds)
     rates = Trials(("star", "process"))
@@ -180,7 +175,7 @@ def apart(arguments: argparse.Namespace) -> list[Row]:
             rates.add(who, measured("benchmarks.rounds", who, case)["rounds"])
     rate = rates.medians()
     what = f"2 clients in 2 processes, {arguments.size:,} parameters: rounds/s"
-    return [Row("22", what, rate["process"], rate["star"])]
+    return Row("22", what, rate["process"], rate["star"])
 
 
 def main() -> int:
@@ -195,9 +190,10 @@ def main() -> int:
         case: Case = msgspec.json.decode(arguments.case, type=Case)
         print(json.dumps(trial(arguments.trial, case)))
         return 0
-    found = rows(arguments)
+    found = []
     report.head()
-    for each in found:
+    for each in rows(arguments):
+        found.append(each)
         report.line(each)
     report.write(found, arguments.json)
     return report.status(found)
