@@ -387,9 +387,9 @@ class Processes:
 
     def _tell_moments(self, peer: NodeId) -> None:
         """A node that is up is told which moments came before it."""
-        if not self._system.world.counts_shared:
-            for moment, seconds in self._system.world.moments.all().items():
-                self._system.router.signal(peer.name, NODE_UID, MomentCame(moment, seconds))
+        world = self._system.world
+        for moment, seconds in () if world.counts_shared else world.moments.all().items():
+            self._system.router.signal(peer.name, NODE_UID, MomentCame(moment, seconds))
 
     # -- who still answers -------------------------------------------------------------------------
 
@@ -591,11 +591,10 @@ class Processes:
             self._system.events.publish(
                 CrashPointMissed(point=point.point, action=point.action, node=point.node)
             )
-        if self._faults:
-            world = self._system.world
-            elapsed = world.clock.now() - self.began
-            for fault, why in self._faults.missed(elapsed, world.moments):
-                self._system.events.publish(FaultMissed(fault=str(fault), reason=why))
+        world = self._system.world
+        faults, seconds = self._faults or FaultPlan(), world.clock.now() - self.began
+        for fault, why in faults.missed(seconds, world.moments):
+            self._system.events.publish(FaultMissed(fault=str(fault), reason=why))
 
     def __repr__(self) -> str:
         up = sum(1 for p in self._processes.values() if p.child is not None and p.child.alive)

@@ -106,6 +106,7 @@ class Looking:
                 (Link, "__init__", self._link),
                 (Asks, "open", self._opened),
                 (Asks, "_take", self._ended),
+                (Asks, "replied", self._ended),
                 (Asks, "close", self._ended),
                 (SimNetwork, "crash", self._crash),
                 (SimNetwork, "freeze", self._freeze),
@@ -147,11 +148,11 @@ class Looking:
         )
         return call(asks, *args, **named)
 
-    def _ended(self, call: Callable[..., Any], asks: Asks, number: int) -> Any:
+    def _ended(self, call: Callable[..., Any], asks: Asks, number: int, *args: Any) -> Any:
         asked = self._asked.get((id(asks), number))
         if asked is not None and asked.ended is None:
             asked.ended = _now()
-        return call(asks, number)
+        return call(asks, number, *args)
 
     def _name_of(self, asks: Asks) -> str:
         return next((s.name for s in reversed(self.systems) if s.asks is asks), "?")
