@@ -39,14 +39,18 @@ if TYPE_CHECKING:
     from actorfl.compressions.randomk import RandomK
     from actorfl.compressions.topk import TopK
     from actorfl.errors import ActorflError, ConfigError, RunDirectoryError, RunFailed
+    from actorfl.estimator import EstimatorTask
     from actorfl.every import Every
     from actorfl.execute import Result, Running, running
     from actorfl.exitcodes import ExitCode
+    from actorfl.flatmodel import Model, average
     from actorfl.layout import Layout
     from actorfl.local import SGD, Gradients, Local
     from actorfl.mean import Mean
     from actorfl.merging import Merged
     from actorfl.nested import Group, Member, Nested
+    from actorfl.nodes import Me, NodeLoop, NothingReceived, Received
+    from actorfl.ownfit import FitCtx, FitOptimizer
     from actorfl.partition import Iid, Partitioner, Sampled
     from actorfl.partitions.contiguous import Contiguous
     from actorfl.partitions.groups import ByGroup
@@ -54,6 +58,7 @@ if TYPE_CHECKING:
     from actorfl.partitions.skew import Dirichlet, Quantity
     from actorfl.parts import Parts
     from actorfl.personal import personal_model
+    from actorfl.ring import RingGraph
     from actorfl.run import Run
     from actorfl.sampling import Sample, Selection
     from actorfl.supervision import Supervision
@@ -63,7 +68,7 @@ if TYPE_CHECKING:
     from actorfl.target import Target
     from actorfl.task import Batch, Dataset, Task, Who
     from actorfl.terms import Sum, Terms
-    from actorfl.topology import Star, Topology
+    from actorfl.topology import Peers, Star, Topology
     from actorfl.tree import Tree
     from actorfl.until import (
         AnyOf,
@@ -119,6 +124,7 @@ _HOMES = {
     "Dirichlet": "actorfl.partitions.skew",
     "Ditto": "actorfl.algorithms.ditto",
     "EightBit": "actorfl.compressions.eightbit",
+    "EstimatorTask": "actorfl.estimator",
     "Every": "actorfl.every",
     "ExitCode": "actorfl.exitcodes",
     "FedAdagrad": "actorfl.algorithms.fedadagrad",
@@ -133,6 +139,8 @@ _HOMES = {
     "FedRep": "actorfl.algorithms.fedrep",
     "FedSGD": "actorfl.algorithms.fedsgd",
     "FedYogi": "actorfl.algorithms.fedyogi",
+    "FitCtx": "actorfl.ownfit",
+    "FitOptimizer": "actorfl.ownfit",
     "GeometricMedian": "actorfl.algorithms.geometricmedian",
     "Gradients": "actorfl.local",
     "Group": "actorfl.nested",
@@ -143,25 +151,32 @@ _HOMES = {
     "Krum": "actorfl.algorithms.krum",
     "Layout": "actorfl.layout",
     "Local": "actorfl.local",
+    "Me": "actorfl.nodes",
     "Mean": "actorfl.mean",
     "Median": "actorfl.algorithms.median",
     "Member": "actorfl.nested",
     "Merged": "actorfl.merging",
     "Mine": "actorfl.algorithm",
     "Minutes": "actorfl.until",
+    "Model": "actorfl.flatmodel",
     "MultiKrum": "actorfl.algorithms.multikrum",
     "Nested": "actorfl.nested",
+    "NodeLoop": "actorfl.nodes",
     "NormClipping": "actorfl.algorithms.normclipping",
+    "NothingReceived": "actorfl.nodes",
     "OneBit": "actorfl.compressions.onebit",
     "ParameterServer": "actorfl.algorithms.parameterserver",
     "Partitioner": "actorfl.partition",
     "Parts": "actorfl.parts",
+    "Peers": "actorfl.topology",
     "Presence": "actorfl.availability",
     "Processes": "actors.deploy",
     "Quantity": "actorfl.partitions.skew",
     "Quorum": "actorfl.sync",
     "RandomK": "actorfl.compressions.randomk",
+    "Received": "actorfl.nodes",
     "Result": "actorfl.execute",
+    "RingGraph": "actorfl.ring",
     "Rounds": "actorfl.until",
     "Run": "actorfl.run",
     "RunDirectoryError": "actorfl.errors",
@@ -194,6 +209,7 @@ _HOMES = {
     "Updates": "actorfl.until",
     "Versions": "actorfl.until",
     "Who": "actorfl.task",
+    "average": "actorfl.flatmodel",
     "personal_model": "actorfl.personal",
     "running": "actorfl.execute",
 }
@@ -221,6 +237,7 @@ __all__ = [
     "Dirichlet",
     "Ditto",
     "EightBit",
+    "EstimatorTask",
     "Every",
     "ExitCode",
     "FedAdagrad",
@@ -235,6 +252,8 @@ __all__ = [
     "FedRep",
     "FedSGD",
     "FedYogi",
+    "FitCtx",
+    "FitOptimizer",
     "GeometricMedian",
     "Gradients",
     "Group",
@@ -245,25 +264,32 @@ __all__ = [
     "Krum",
     "Layout",
     "Local",
+    "Me",
     "Mean",
     "Median",
     "Member",
     "Merged",
     "Mine",
     "Minutes",
+    "Model",
     "MultiKrum",
     "Nested",
+    "NodeLoop",
     "NormClipping",
+    "NothingReceived",
     "OneBit",
     "ParameterServer",
     "Partitioner",
     "Parts",
+    "Peers",
     "Presence",
     "Processes",
     "Quantity",
     "Quorum",
     "RandomK",
+    "Received",
     "Result",
+    "RingGraph",
     "Rounds",
     "Run",
     "RunDirectoryError",
@@ -294,6 +320,7 @@ __all__ = [
     "Updates",
     "Versions",
     "Who",
+    "average",
     "personal_model",
     "running",
 ]

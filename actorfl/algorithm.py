@@ -210,6 +210,8 @@ class Algorithm:
             from the one that came down) and gradients may; all other terms go up as they are.
         uniform: whether all workers weigh the same, however many examples they have.
         stateful: whether ``up`` keeps a state at its worker.
+        counts_steps: whether its equations need ``ctx.steps``; a task's own ``fit`` must then take
+            its steps by ``ctx.optimizer``.
         policies: names of the sync policies that its equations hold under.
     """
 
@@ -221,11 +223,15 @@ class Algorithm:
     deltas: ClassVar[tuple[str, ...]] = ()
     uniform: ClassVar[bool] = False
     stateful: ClassVar[bool] = False
+    counts_steps: ClassVar[bool] = False
     policies: ClassVar[tuple[str, ...]] = ("BSP", "Quorum", "SSP", "ASP", "Buffered")
 
     @property
     def corrects_gradients(self) -> bool:
-        """Whether this algorithm overrides ``grad``; a task's own ``fit`` must then call it."""
+        """Whether this algorithm overrides ``grad``.
+
+        A task's own ``fit`` must then take its steps by ``ctx.optimizer``, which calls it.
+        """
         return type(self).grad is not Algorithm.grad
 
     @property
@@ -242,6 +248,11 @@ class Algorithm:
     def pulls(self) -> bool:
         """Whether this algorithm overrides ``pull``."""
         return type(self).pull is not Algorithm.pull
+
+    @property
+    def splits_phases(self) -> bool:
+        """Whether this algorithm overrides ``phases``."""
+        return type(self).phases is not Algorithm.phases
 
     @property
     def keeps_tensors(self) -> bool:

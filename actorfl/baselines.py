@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from actorfl.compiling import evaluated_at
+from actorfl.engine import engine_of
 from actorfl.lane import Lane
 from actorfl.local import SGD
 from actorfl.mean import Mean
@@ -21,7 +22,7 @@ from actorfl.step import load, load_seed, step_seed
 from actorfl.task import Dataset, who_of
 
 if TYPE_CHECKING:
-    from actorfl.model import Model
+    from actorfl.flatmodel import Model
     from actorfl.run import Run
 
 #: Who trains on all data, where seeds are derived; no worker has an empty name.
@@ -71,13 +72,13 @@ async def compared(run: Run, rounds: int, lane: Lane) -> Baselines:
     for name, own in data.items():
         model = await compute.trained(name, own.train, plain)
         apart.append(await compute.measured(model, own.validation if test is None else test))
-    together = await lane.run(_joined, [own.train for own in data.values()])
+    together = await lane.run(engine_of(compute.task).joined, [own.train for own in data.values()])
     local = budget(plain, [own.examples for own in data.values()])
     model = await compute.trained(_CENTRE, together, local)
     validation = test
     if validation is None:
         kept = [own.validation for own in data.values() if own.validation is not None]
-        validation = await lane.run(_joined, kept)
+        validation = await lane.run(engine_of(compute.task).joined, kept)
     return Baselines(await compute.measured(model, validation), mean_of(apart))
 
 
@@ -114,6 +115,7 @@ class _Computing:
 
     def __init__(self, run: Run, rounds: int, lane: Lane) -> None:
         self.task = run.resolved_task
+        self._engine = engine_of(self.task)
         self._run = run
         self._rounds = rounds
         self._lane = lane
@@ -125,9 +127,7 @@ class _Computing:
 
     async def trained(self, name: str, data: Dataset, local: SGD) -> Model:
         """Train from the initial model, a clock at a time, so that Ctrl-C need not wait long."""
-        from actorfl import model
-
-        trained = await self._lane.run(model.initial, self.task, self._run.seed)
+        trained = await self._lane.run(self._engine.initial, self.task, self._run.seed)
         for clock in range(self._rounds):
             seed = step_seed(self._run, name, clock)
             trained = await self._lane.run(
@@ -136,10 +136,10 @@ class _Computing:
         return trained
 
     def _clock(self, name: str, clock: int, data: Dataset, before: Model, local: SGD) -> Model:
-        from actorfl import fit
-
         seed = seed_for(self._run.seed, name, clock, "fit")
-        result = fit.fit(self.task, data, before.vector, before.buffers, local=local, seed=seed)
+        result = self._engine.fit(
+            self.task, data, before.vector, before.buffers, local=local, seed=seed
+        )
         return dataclasses.replace(before, vector=result.vector, buffers=result.buffers)
 
     async def measured(self, trained: Model, data: Dataset | None) -> Metrics:
@@ -151,18 +151,8 @@ class _Computing:
         return {name: _number(mean) for name, mean in sorted(found.items())}
 
     def _measure(self, trained: Model, data: Dataset) -> dict[str, Mean]:
-        from actorfl import fit, model
-
-        module = self.task.model()
-        model.load(module, trained.vector, trained.buffers)
-        return fit.evaluate(self.task, module, data)
+        return self._engine.evaluate(self.task, trained.vector, trained.buffers, data)
 
 
 def _number(mean: Mean) -> float | None:
     return mean.value if math.isfinite(mean.value) else None
-
-
-def _joined(datasets: Sequence[Dataset]) -> Dataset:
-    from actorfl import batches
-
-    return batches.joined(datasets)

@@ -8,7 +8,9 @@ from typing import Any
 from actorfl.combining import COMBINERS, combined, process_of
 from actorfl.errors import ConfigError, Misfit
 from actorfl.evaluator import Evaluator
+from actorfl.gatherer import Gatherer
 from actorfl.monitor import Monitor
+from actorfl.peer import Peer
 from actorfl.plan import At, plan_of
 from actorfl.protocol import Finished
 from actorfl.roles import USUAL, Roles
@@ -16,7 +18,7 @@ from actorfl.run import Run
 from actorfl.runtext import RunText
 from actorfl.supervision import Supervision
 from actorfl.task import Task
-from actorfl.topology import Centred, Node
+from actorfl.topology import Centred, Node, Peers
 from actors import (
     ActorGraph,
     Backoff,
@@ -102,6 +104,8 @@ def graph_of(
         on: where it will be carried out, which says whose workers live together; without it none
             are combined.
     """
+    if isinstance(run.topology, Peers):
+        return graph_of_peers(run, identity, on_row, on_finished)
     if not isinstance(run.topology, Centred):
         msg = f"a {type(run.topology).__name__} has no root and cannot be run yet; use Star or Tree"
         raise Misfit(msg)
@@ -150,6 +154,43 @@ def graph_of(
                 graph.actor(
                     name, roles.worker, stop_timeout=_STOP, name=name, index=index, run=text,
                     aggregator=above[name],
+                )  # fmt: skip
+    return graph
+
+
+def graph_of_peers(
+    run: Run,
+    identity: str,
+    on_row: Callable[[int, str], Awaitable[None]],
+    on_finished: Callable[[Finished], Awaitable[None]],
+) -> ActorGraph:
+    """The graph of a run without a centre; arguments as those of `graph_of`.
+
+    A node knows its neighbours, and the gatherer, which writes the metrics and is in nobody's way.
+    """
+    assert isinstance(run.topology, Peers)
+    text, at = RunText.of(run, identity), evaluated_at(run)
+    strategy = strategy_of(run.supervision)
+    graph = ActorGraph(run.name, closed=True)
+    names = run.topology.names
+    with graph.supervisor("root", strategy):
+        monitor = graph.actor(
+            "monitor", Monitor, stop_timeout=_STOP, on_row=on_row, on_finished=on_finished
+        )
+        gatherer = graph.actor(
+            "gatherer", Gatherer, place=Process("gatherer"), stop_timeout=_STOP,
+            identity=identity, nodes=names, strict=run.strict, monitor=monitor,
+            mailbox=max(_MAILBOX, _SAID_AT_ONCE * len(names)),
+        )  # fmt: skip
+        with graph.supervisor("nodes", strategy, place=Process()):
+            for index, name in enumerate(names):
+                graph.actor(
+                    name, Peer, stop_timeout=_STOP, name=name, index=index, run=text,
+                    gatherer=gatherer, at=at,
+                    neighbours={
+                        each: graph.link(each, Peer, mutual=True)
+                        for each in run.topology.neighbours(name)
+                    },
                 )  # fmt: skip
     return graph
 

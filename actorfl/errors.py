@@ -36,8 +36,8 @@ from typing import ClassVar
 from actorfl.exitcodes import ExitCode
 from actorfl.places import own_place
 
-# A list of choices longer than this helps nobody who reads one line.
-_MOST_CHOICES_NAMED = 20
+# The keys of a run and a few more: a longer list helps nobody who reads one line.
+_MOST_CHOICES_NAMED = 24
 # Nor does one of more changes.
 _MOST_CHANGES_NAMED = 8
 # Characters of a value in a sentence: a hash of 64 is told by its beginning.

@@ -6,6 +6,7 @@ import contextlib
 from typing import TYPE_CHECKING
 
 from actorfl import memo, personal
+from actorfl.engine import engine_of
 from actorfl.lane import lane_of
 from actorfl.mean import Mean
 from actorfl.protocol import Build, Evaluate, Evaluated, Idle, Initial, pack, unpack
@@ -16,7 +17,7 @@ from actors import Actor, ActorRef, Message
 from transports import LinkFull, Transfer, Weights
 
 if TYPE_CHECKING:
-    from actorfl.model import Model
+    from actorfl.flatmodel import Model
 
 #: Seconds between two words of having nothing to do: how soon a restarted aggregator is heard.
 RETRY = 0.25
@@ -42,7 +43,7 @@ class Evaluator(Actor):
         self._task = self._run.task.resolved(self._run.base)
         self._identity = run.identity
         self._aggregator = aggregator
-        self._lane = lane_of(self.system.world)
+        self._lane = lane_of(self.system.world, self._task)
         self._test: Dataset | None = None
         self._initial: Transfer | None = None
         self._last: Evaluated | None = None
@@ -71,12 +72,12 @@ class Evaluator(Actor):
 
     def _initial_model(self) -> Model:
         """What of the initial model travels; the rest each worker has of its own."""
-        # Loads torch, which takes seconds: not on the loop, whose node is to answer meanwhile.
-        from actorfl import model
+        # May load torch, which takes seconds: not on the loop, whose node is to answer meanwhile.
+        from actorfl.flatmodel import Model
 
-        whole = model.initial(self._task, self._run.seed)
-        split = personal.split_for(self._run, self._task.model())
-        return model.Model(
+        whole = engine_of(self._task).initial(self._task, self._run.seed)
+        split = personal.split_for(self._run, self._task)
+        return Model(
             split.shared, split.shared_of(whole.vector), split.shared_buffers(whole.buffers)
         )
 
@@ -90,16 +91,15 @@ class Evaluator(Actor):
             message.me.tell(self._last)
 
     def _measure(self, weights: Weights) -> dict[str, Mean]:
-        from actorfl import fit, model
-
-        module = self._task.model()
         vector, integers, _down = unpack(weights)
-        model.load(module, vector, integers)
         if self._test is None:
             self._test = self._task.test()
         test = self._test
         if test is None:
             return {}
         return memo.recalled(
-            "evaluate", lambda: fit.evaluate(self._task, module, test), vector, integers
+            "evaluate",
+            lambda: engine_of(self._task).evaluate(self._task, vector, integers, test),
+            vector,
+            integers,
         )

@@ -19,6 +19,7 @@ import msgspec
 from actorfl.attaching import Attachable
 from actorfl.baselines import Baselines, compared
 from actorfl.compiling import graph_of
+from actorfl.engine import Engine, engine_of
 from actorfl.errors import (
     ConfigError,
     Misfit,
@@ -63,11 +64,8 @@ _STOP_LIMIT = 2.5
 #: Seconds after Ctrl-C at which this process ends whatever hangs; its children end with it.
 _END_LIMIT = 4.5
 
-#: What a worker loads before it computes; torch alone takes seconds. An aggregator made of a spare
-#: holds torch for nothing, which costs memory and no time.
-_WORKER_MODULES = (
-    "torch", "actorfl.worker", "actorfl.fit", "actorfl.model", "actorfl.fingerprint",
-)  # fmt: skip
+# What is installed under another name than it is imported by.
+_PACKAGES = {"sklearn": "scikit-learn"}
 
 OnRow = Callable[[Mapping[str, Any]], None]
 
@@ -157,7 +155,7 @@ class Running:
             self.directory.path,
             finished.metrics,
             # The lines of all starts tell whether any round merged an update.
-            any(row.get("updates") for row in written),
+            self._run.node is not None or any(row.get("updates") for row in written),
             finished.unpromised,
             await self.live.faults(),
             await self._baselines(finished.rounds),
@@ -171,7 +169,9 @@ class Running:
         if not self._run.baselines:
             return None
         self.log.tell("the run is over; computing its baselines")
-        return await self.live.until(compared(self._run, rounds, lane_of(self._world)))
+        return await self.live.until(
+            compared(self._run, rounds, lane_of(self._world, self._run.task))
+        )
 
     def __repr__(self) -> str:
         return f"<Running {self.directory.path.name} restarts={self.log.restarts}>"
@@ -226,10 +226,11 @@ async def running(
         ConfigError: refused before anything started.
         RunDirectoryError: the directory cannot be used.
     """
-    for module in ("torch", "safetensors"):
+    engine = engine_of(run.task)
+    for module, extra in engine.needs:
         if importlib.util.find_spec(module) is None:
-            raise MissingExtra(module, "torch", "training")
-    on = _preloading(deployed(on or Inline()))
+            raise MissingExtra(_PACKAGES.get(module, module), extra, "training")
+    on = _preloading(deployed(on or Inline()), engine)
     # Built once before any directory is made, so that what does not fit leaves nothing behind.
     graph_of(run, "", _nowhere, _nowhere, roles, on=on).validate(on)
     frozen = on.faults.freezing if isinstance(on, Simulated) else None
@@ -265,7 +266,7 @@ async def running(
             limit: asyncio.TimerHandle | None = None
             try:
                 if resume is not None:
-                    resumed = await checked(directory, outside.storage, identity, run.until)
+                    resumed = await checked(directory, outside.storage, identity, run)
                     await rows.resume(resumed.clock)
                     log.tell(resumed.sentence)
                 async with graph.start(
@@ -391,10 +392,13 @@ class _Starts(msgspec.Struct, frozen=True):
     starts: Annotated[int, msgspec.Meta(ge=1, le=1 << 20)]
 
 
-def _preloading(on: Deployment) -> Deployment:
-    """Spares load what every worker needs, beside what they are told to."""
+def _preloading(on: Deployment, engine: Engine) -> Deployment:
+    """Spares load what every worker needs, beside what they are told to.
+
+    An aggregator made of a spare holds it for nothing, which costs memory and no time.
+    """
     if isinstance(on, Processes) and on.spare:
-        return replace(on, preload=(*_WORKER_MODULES, *on.preload))
+        return replace(on, preload=(*engine.loads, *on.preload))
     return on
 
 

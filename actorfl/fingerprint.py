@@ -101,7 +101,7 @@ def measure() -> Fingerprint:
         machine=platform.machine(),
         capability=torch.backends.cpu.get_cpu_capability(),
         threads=torch.get_num_threads(),
-        settings=_settings(),
+        settings=settings(),
         probe=_probe(),
     )
 
@@ -184,7 +184,8 @@ def _setting(name: str, value: str | None) -> str:
     return f"without {name}" if value is None else f"with {name}={value!r}"
 
 
-def _settings() -> tuple[tuple[str, str], ...]:
+def settings() -> tuple[tuple[str, str], ...]:
+    """The variables among `SETTINGS` that are set: (name, value), sorted."""
     return tuple((n, ascii(os.environ[n])[1:-1][:_LONGEST]) for n in SETTINGS if n in os.environ)
 
 

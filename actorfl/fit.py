@@ -7,57 +7,26 @@ a worker that was killed computes the same bits as one that was not. Run it in t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass, replace
-from typing import TypeAlias
+from collections.abc import Callable, Collection
 
 import torch
 from torch import Tensor, nn
-from torch.optim.sgd import sgd
 
 from actorfl import batches, model
-from actorfl.algorithm import Algorithm, Ctx
 from actorfl.errors import ConfigError
-from actorfl.layout import Layout, Part, Vector
+from actorfl.fitresult import FitResult, GradientHook
+from actorfl.flatmodel import Buffers
+from actorfl.layout import Vector
 from actorfl.local import SGD, Gradients
 from actorfl.mean import Mean
-from actorfl.model import Buffers
-from actorfl.seeds import seed_everything, seed_for
+from actorfl.optimizer import Flat, Optimizer, orders
+from actorfl.ownfit import FitCtx
+from actorfl.seeds import seed_everything
 from actorfl.task import Batch, Dataset, Task
 
 # Examples in a batch of an evaluation. Kernels may round otherwise for other sizes, so it is part
 # of what "the same bits" means; large enough for full speed, small enough for activations to fit.
 EVALUATION_BATCH = 1024
-
-GradientHook: TypeAlias = Callable[[Vector, Vector, int], Vector]
-"""Corrects a gradient: (gradient, model now, steps taken so far) -> gradient.
-
-Vectors are float32 of shape ``(layout.size,)``, fresh at each step. Buffers, and parameters that
-the loss does not reach, have gradient 0, and what is returned for them is ignored.
-"""
-
-
-@dataclass(frozen=True, slots=True)
-class FitResult:
-    """What a fit gives.
-
-    Attributes:
-        vector: The trained model, float32, in memory of its own; may be non-finite if it diverged.
-        buffers: Its integer buffers by name.
-        examples: Size of the worker's data, the weight of its update; 0 leaves the model as it was.
-        steps: Steps taken.
-        loss: Mean of the losses of the batches, each counted once per example; of the model as it
-            was before each step.
-        gradient: Of the loss, float32, shape ``(layout.size,)``, 0 where a part is a buffer; None
-            where steps were taken.
-    """
-
-    vector: Vector
-    buffers: Buffers
-    examples: int
-    steps: int
-    loss: Mean
-    gradient: Vector | None = None
 
 
 def fit(
@@ -70,8 +39,9 @@ def fit(
     seed: int,
     hook: GradientHook | None = None,
     still: Collection[str] = (),
+    needed_by: str = "",
 ) -> FitResult:
-    """Train a model on a worker's data.
+    """Train a model on a worker's data, by the task's own ``fit`` where it has one.
 
     The order of the examples comes from `seed`, as does all that torch, numpy and random draw. A
     step is that of `torch.optim.SGD`; a hook corrects the gradient before it is clipped.
@@ -85,8 +55,11 @@ def fit(
         seed: ``seed_for(run_seed, worker, clock, "fit")``.
         hook: Corrects each gradient; without it the bits are those of plain torch.
         still: Names of parameters that no step moves; running statistics follow all steps.
+        needed_by: The algorithm whose equations need that each step is corrected, or counted; a fit
+            of the task's own that steps otherwise is refused. Empty where none does.
 
     Raises:
+        Misfit: The task's own fit steps without the optimizer that the algorithm needs.
         ConfigError: The loss is no tensor with one element, or data or model are refused.
         LayoutError: `start` or `buffers` do not fit the task's model.
     """
@@ -100,11 +73,13 @@ def fit(
             if name in still:
                 tensor.requires_grad_(False)
     examples = batches.size_of(data)
-    optimizer = _Optimizer(module, local)
-    flat = None if hook is None else _Flat(module)
+    if task.fits:
+        return _own(task, module, data, local=local, seed=seed, hook=hook, needed_by=needed_by)
+    optimizer = Optimizer(module.parameters(), local)
+    flat = None if hook is None else Flat(module)
     losses: dict[int, list[float]] = {}
     steps = 0
-    for indices in _orders(examples, local, seed):
+    for indices in orders(examples, local, seed):
         optimizer.zero_grad()
         loss = _loss(task, module, batches.gather(data, indices))
         loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it unannotated
@@ -117,6 +92,32 @@ def fit(
         steps += 1
     trained = model.extract(module)
     return FitResult(trained.vector, trained.buffers, examples, steps, _weighted(losses))
+
+
+def _own(
+    task: Task,
+    module: nn.Module,
+    data: Dataset,
+    *,
+    local: SGD,
+    seed: int,
+    hook: GradientHook | None,
+    needed_by: str,
+) -> FitResult:
+    """Train by the task's own ``fit``."""
+    examples = batches.size_of(data)
+    ctx = FitCtx(module, data, local, seed=seed, hook=hook, watched=bool(needed_by))
+    if examples:
+        returned: object = task.fit(ctx)  # type: ignore[func-returns-value]  # looked at below
+        if returned is not None:
+            raise ConfigError(
+                f"fit of {type(task).__name__} returned {returned!r}; train ctx.model in place, "
+                "and return nothing"
+            )
+        if needed_by:
+            ctx.check_stepped(type(task).__name__, needed_by)
+    trained = model.extract(module)
+    return FitResult(trained.vector, trained.buffers, examples, ctx.steps, ctx.loss)
 
 
 def gradient(
@@ -158,7 +159,7 @@ def gradient(
     model.load(module, start, buffers)
     module.train()
     examples = batches.size_of(data)
-    flat = _Flat(module)
+    flat = Flat(module)
     if examples == 0:
         return FitResult(start.copy(), dict(buffers), 0, 0, Mean(), flat.gradient())
     epoch, place = local.place_of(clock, examples)
@@ -172,25 +173,6 @@ def gradient(
     after = model.extract(module)
     loss_of = _weighted({len(indices): [loss.item()]})
     return FitResult(after.vector, after.buffers, examples, 0, loss_of, found)
-
-
-def gradient_hook(algorithm: Algorithm, ctx: Ctx) -> GradientHook | None:
-    """Make the hook by which an algorithm corrects gradients.
-
-    Args:
-        algorithm: Its ``grad`` is called at each step.
-        ctx: What the step knows; weights and steps are kept up to date.
-
-    Returns:
-        The hook; None if the algorithm corrects nothing, so that the fit is that of plain torch.
-    """
-    if not algorithm.corrects_gradients:
-        return None
-
-    def hook(gradient: Vector, weights: Vector, steps: int) -> Vector:
-        return algorithm.grad(replace(ctx, weights=weights, steps=steps), gradient)
-
-    return hook
 
 
 def evaluate(
@@ -226,83 +208,6 @@ def evaluate(
     finally:
         module.train(training)
     return {"loss": _weighted(losses), **metrics}
-
-
-def _orders(examples: int, local: SGD, seed: int) -> Iterator[Tensor]:
-    """The examples of each step: epochs in fresh orders, cut into batches."""
-    if examples == 0:
-        return
-    generator = torch.Generator().manual_seed(seed_for(seed, "", 0, "order"))
-    left = local.steps_of(examples)
-    while left > 0:
-        order = torch.randperm(examples, generator=generator)
-        for indices in torch.split(order, local.batch_of(examples))[:left]:
-            yield indices
-            left -= 1
-
-
-class _Optimizer:
-    """The arithmetic of ``torch.optim.SGD`` without its class, which imports a compiler (1.4 s)."""
-
-    def __init__(self, module: nn.Module, local: SGD) -> None:
-        self._parameters = list(module.parameters())
-        self._momenta: dict[int, Tensor | None] = {}
-        self._local = local
-
-    def zero_grad(self) -> None:
-        for parameter in self._parameters:
-            parameter.grad = None
-
-    def step(self) -> None:
-        reached = [i for i, p in enumerate(self._parameters) if p.grad is not None]
-        momenta = [self._momenta.get(i) for i in reached]
-        gradients = [self._parameters[i].grad for i in reached]
-        with torch.no_grad():
-            sgd(
-                [self._parameters[i] for i in reached],
-                [gradient for gradient in gradients if gradient is not None],
-                momenta,
-                foreach=False,  # what torch takes on a CPU
-                fused=False,
-                weight_decay=self._local.weight_decay,
-                momentum=self._local.momentum,
-                lr=self._local.lr,
-                dampening=0.0,
-                nesterov=False,
-                maximize=False,
-            )
-        self._momenta.update(zip(reached, momenta, strict=True))
-
-
-class _Flat:
-    """A module's gradients as one vector, for an algorithm's hook."""
-
-    def __init__(self, module: nn.Module) -> None:
-        self._layout: Layout = model.layout_of(module)
-        self._tensors: dict[str, Tensor] = model.tensors(module)[0]
-
-    def gradient(self) -> Vector:
-        """The gradient, in memory of its own."""
-        found = torch.zeros(self._layout.size)
-        for part in self._layout:
-            grad = self._tensors[part.name].grad
-            if grad is not None:
-                found[part.slice] = grad.reshape(-1)
-        return found.numpy()
-
-    def correct(self, hook: GradientHook, steps: int) -> None:
-        weights = torch.empty(self._layout.size)
-        trained: list[tuple[Part, Tensor]] = []
-        for part in self._layout:
-            tensor = self._tensors[part.name]
-            weights[part.slice] = tensor.detach().reshape(-1)
-            if tensor.grad is not None:
-                trained.append((part, tensor.grad))
-        corrected = hook(self.gradient(), weights.numpy(), steps)
-        self._layout.check(corrected)
-        vector = torch.tensor(corrected)
-        for part, grad in trained:
-            grad.copy_(vector[part.slice].view(part.shape))
 
 
 def _loss(task: Task, module: nn.Module, batch: Batch) -> Tensor:

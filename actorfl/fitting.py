@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING, Final
 
 from actorfl.combining import misfit
 from actorfl.errors import Misfit, WrongType, WrongValue
+from actorfl.estimator import EstimatorTask
 from actorfl.local import SGD, Gradients
 from actorfl.packing import names_in
+from actorfl.sync import BSP
 from actorfl.task import Task
-from actorfl.topology import Centred
+from actorfl.topology import Centred, Peers
 from actorfl.tree import Levelled
 from actorfl.until import Clocks, Rounds, Updates, ends_of
 
@@ -60,6 +62,11 @@ def check(run: Run, *, partitioned: bool) -> None:
         raise WrongValue("`combine` of Run", 'true, false or "auto"', run.combine)
     if run.combine is True and (why := misfit(run)) is not None:
         raise Misfit(f"`combine` adds up the workers of a process, but {why}; remove one of them")
+    if isinstance(run.task, EstimatorTask):
+        _check_estimator(run)
+    if isinstance(run.topology, Peers) or run.node is not None:
+        _check_node(run)
+        return
     if run.algorithm.reduce == "pair":
         raise Misfit(
             f"{type(run.algorithm).__name__} merges pairs of models, which needs a gossip "
@@ -77,6 +84,32 @@ def check(run: Run, *, partitioned: bool) -> None:
     _check_until(run)
     _check_buffer(run)
     _check_local(run)
+
+
+def _check_node(run: Run) -> None:
+    topology = type(run.topology).__name__
+    if run.node is None:
+        raise Misfit(
+            f"{topology} has no centre, so its nodes need a program; give one, node="
+            '"file.py:Class", or use Star or Tree'
+        )
+    name = type(run.node).__name__
+    if not isinstance(run.topology, Peers):
+        raise Misfit(
+            f"{topology} has a centre, and {name} is a program for nodes that talk to each other; "
+            "use RingGraph, or an algorithm instead of `node`"
+        )
+    if run.select is not None or run.sync_of or run.sync != BSP():
+        raise Misfit(f"{name} says itself when each node goes on; remove `sync` and `select`")
+    if not isinstance(run.local, SGD):
+        raise Misfit(f"the nodes of {name} train by themselves; use local=SGD(...)")
+    if run.has_local_parts or run.parts.has("mean"):
+        raise Misfit(f"{name} says itself what a node sends of its model; remove `parts`")
+    if run.compress is not None:
+        raise Misfit(f"{name} sends whole models; remove `compress`")
+    for key in ("record", "baselines"):
+        if getattr(run, key):
+            raise Misfit(f"`{key}` is for runs with a centre, and {topology} has none; remove it")
 
 
 def _check_select(run: Run) -> None:
@@ -161,6 +194,28 @@ def _check_buffer(run: Run) -> None:
         )
 
 
+def _check_estimator(run: Run) -> None:
+    """What an estimator's ``partial_fit`` hides, no algorithm can correct or count."""
+    task = type(run.task).__name__
+    for algorithm in (run.algorithm, *(each for _, each in run.algorithm_of)):
+        if (
+            algorithm.corrects_gradients or algorithm.counts_steps or algorithm.pulls
+            or algorithm.personal or algorithm.gradients or algorithm.splits_phases
+        ):  # fmt: skip
+            raise Misfit(
+                f"{type(algorithm).__name__} corrects, counts or chooses among steps, and {task} "
+                "takes them in partial_fit, where nobody sees them; use FedAvg, or a task of torch"
+            )
+    if not isinstance(run.local, SGD):
+        raise Misfit(f"{task} is trained by partial_fit, which tells no gradient; use SGD(...)")
+    for setting, none in (("momentum", 0.0), ("weight_decay", 0.0), ("clip", None)):
+        if getattr(run.local, setting) != none:
+            raise Misfit(
+                f"`{setting}` of `local` is for the local loop, and {task} is trained by "
+                "partial_fit; remove it, and set what the estimator has for it in estimator()"
+            )
+
+
 def _check_local(run: Run) -> None:
     name, local = type(run.algorithm).__name__, run.local
     if isinstance(local, SGD):
@@ -176,6 +231,11 @@ def _check_local(run: Run) -> None:
         raise Misfit(
             f"{name} takes what workers have trained, and Gradients takes no step; use "
             "local=SGD(...), or ParameterServer, which moves the model by gradients"
+        )
+    if run.task.fits:
+        raise Misfit(
+            f"fit of {type(run.task).__name__} takes steps of its own, and Gradients takes none; "
+            "use local=SGD(...), or a task without a fit of its own"
         )
     if run.has_local_parts or run.parts.has("mean") or run.algorithm.personal:
         raise Misfit(

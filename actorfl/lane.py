@@ -16,13 +16,17 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar, TypeVarTuple
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, TypeVarTuple
 
-from actorfl.errors import ActorflError, Misfit, MissingExtra, WrongValue
-from actorfl.seeds import seed_everything
+from actorfl.engine import Engine, engine_of
+from actorfl.errors import ActorflError, Misfit, WrongValue
 from actorfl.threads import threads_per_fit
+from actorfl.torchengine import TorchEngine
 from actors.work import Work
 from actors.world import World
+
+if TYPE_CHECKING:
+    from actorfl.task import Task
 
 Ts = TypeVarTuple("Ts")
 T = TypeVar("T")
@@ -81,24 +85,35 @@ class Lane(Protocol):
         ...
 
 
-def lane_of(world: World) -> Lane:
-    """The lane in which the actors of a node compute: this process's own, or a simulated one."""
-    return shared_lane(threads_per_fit()) if world.work is None else SimLane(world.work)
+def lane_of(world: World, task: Task) -> Lane:
+    """The lane in which the actors of a node compute: this process's own, or a simulated one.
+
+    Args:
+        world: of the node.
+        task: what is computed, and therefore with which library.
+    """
+    engine = engine_of(task)
+    if world.work is not None:
+        return SimLane(world.work, engine)
+    return EngineLane(shared_lane(threads_per_fit()), engine)
 
 
-def in_place(function: Callable[[*Ts], T], *args: *Ts, seed: int = 0) -> T:
+def in_place(
+    function: Callable[[*Ts], T], *args: *Ts, seed: int = 0, engine: Engine | None = None
+) -> T:
     """Run a function in the calling thread, from the state in which a lane runs its jobs.
 
     Args:
         function: Called with `args`.
         *args: Its arguments.
         seed: As for ``TrainingLane.run``.
+        engine: Prepares the thread; torch's where not given.
 
     Raises:
         MissingExtra: torch is not installed.
     """
     with _process_lock:
-        _prepare(threads_per_fit(), seed)
+        (engine or TorchEngine()).prepare(threads_per_fit(), seed)
         return function(*args)
 
 
@@ -107,16 +122,41 @@ class SimLane:
 
     Args:
         work: of the node.
+        engine: prepares each job; torch's where not given.
     """
 
-    def __init__(self, work: Work) -> None:
+    def __init__(self, work: Work, engine: Engine | None = None) -> None:
         self._work = work
+        self._engine = engine
 
     async def run(
         self, function: Callable[[*Ts], T], *args: *Ts, seed: int = 0, examples: float | None = None
     ) -> T:
         """See ``TrainingLane.run``."""
-        return await self._work.run(lambda: in_place(function, *args, seed=seed), examples)
+        return await self._work.run(
+            lambda: in_place(function, *args, seed=seed, engine=self._engine), examples
+        )
+
+
+class EngineLane:
+    """The lane of a process, for jobs of one engine.
+
+    Args:
+        lane: of the process.
+        engine: prepares each job.
+    """
+
+    def __init__(self, lane: TrainingLane, engine: Engine) -> None:
+        self._lane = lane
+        self._engine = engine
+
+    async def run(
+        self, function: Callable[[*Ts], T], *args: *Ts, seed: int = 0, examples: float | None = None
+    ) -> T:
+        """See ``TrainingLane.run``."""
+        return await self._lane.run(
+            function, *args, seed=seed, examples=examples, engine=self._engine
+        )
 
 
 class TrainingLane:
@@ -146,7 +186,12 @@ class TrainingLane:
         self._busy_seconds = 0.0
 
     async def run(
-        self, function: Callable[[*Ts], T], *args: *Ts, seed: int = 0, examples: float | None = None
+        self,
+        function: Callable[[*Ts], T],
+        *args: *Ts,
+        seed: int = 0,
+        examples: float | None = None,
+        engine: Engine | None = None,
     ) -> T:
         """Run a function in the lane and wait for what it returns.
 
@@ -159,6 +204,7 @@ class TrainingLane:
             seed: From which torch, numpy and random start, in [0, 2^63).
             examples: That a fit goes through, each as often as it does; None for what is no fit.
                 It decides how long the fit takes in simulated time, and nothing here.
+            engine: Prepares the thread for the job; torch's where not given.
 
         Returns:
             What `function` returns.
@@ -172,7 +218,7 @@ class TrainingLane:
         del examples
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
-        job = _Job(lambda: function(*args), seed, loop, future)
+        job = _Job(lambda: function(*args), seed, loop, future, engine or TorchEngine())
         with self._changed:
             if self._closed:
                 raise LaneClosed(
@@ -269,7 +315,7 @@ class TrainingLane:
     def _compute(self, job: _Job) -> tuple[Any, Exception | None]:
         with _process_lock:
             try:
-                _prepare(self._threads, job.seed)
+                job.engine.prepare(self._threads, job.seed)
                 return job.call(), None
             except StopIteration as error:
                 # A future takes none: it would end the coroutine that awaits it.
@@ -329,6 +375,7 @@ class _Job:
     seed: int
     loop: asyncio.AbstractEventLoop
     future: asyncio.Future[Any]
+    engine: Engine
 
 
 _shared: TrainingLane | None = None
@@ -355,25 +402,6 @@ def shared_lane(threads: int = 1) -> TrainingLane:
                 "give all its workers the same number, or other processes"
             )
         return _shared
-
-
-def _prepare(threads: int, seed: int) -> None:
-    """Bring this thread into the state from which each job starts."""
-    try:
-        import torch
-    except ModuleNotFoundError as error:
-        raise MissingExtra("torch", "torch", "training") from error
-    # A count set in another thread does not reach this one, and a job may have changed it.
-    torch.set_num_threads(threads)
-    if torch.get_num_threads() != threads:
-        raise RuntimeError(
-            f"torch uses {torch.get_num_threads()} threads where {threads} were set; set "
-            f"OMP_NUM_THREADS={threads} before the process starts"
-        )
-    # use_deterministic_algorithms would do the same, and import a compiler for it (1.3 s).
-    torch.set_deterministic_debug_mode("error")
-    torch.set_grad_enabled(True)
-    seed_everything(seed)
 
 
 def _park_on_terminate() -> None:

@@ -7,9 +7,7 @@ aside with their dtypes. What is not in the ``state_dict`` does not travel.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any
 
 import torch
 from numpy.typing import NDArray
@@ -18,12 +16,11 @@ from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.parameter import is_lazy
 
 from actorfl.errors import ConfigError
+from actorfl.flatmodel import Buffers, Model
 from actorfl.layout import Kind, Layout, LayoutError, Origin, Vector
 from actorfl.parts import TensorInfo
 from actorfl.seeds import seed_everything, seed_for
 from actorfl.task import Task
-
-Buffers: TypeAlias = Mapping[str, NDArray[Any]]
 
 _ORIGINS: dict[torch.dtype, Origin] = {
     torch.float32: "float32",
@@ -40,21 +37,6 @@ _INTEGERS = {
     torch.int64: "int64",
     torch.uint8: "uint8",
 }
-
-
-@dataclass(frozen=True)
-class Model:
-    """A model outside of torch.
-
-    Attributes:
-        layout: Which stretch of the vector is which tensor.
-        vector: Its floating tensors, float32, shape ``(layout.size,)``.
-        buffers: Its integer buffers by name, in their own shapes and dtypes.
-    """
-
-    layout: Layout
-    vector: Vector
-    buffers: Buffers
 
 
 def tensors(module: nn.Module) -> tuple[dict[str, Tensor], dict[str, Tensor]]:

@@ -16,10 +16,19 @@ from actors import Storage
 MODEL: Final = "model.safetensors"
 
 
+def of_node(name: str) -> str:
+    """The file of the final model of a node, in a run without a centre."""
+    return f"models/{name}.safetensors"
+
+
 async def write(
-    storage: Storage, layout: Layout, vector: Vector, buffers: Mapping[str, npt.NDArray[Any]]
+    storage: Storage,
+    layout: Layout,
+    vector: Vector,
+    buffers: Mapping[str, npt.NDArray[Any]],
+    file: str = MODEL,
 ) -> str:
-    """Write ``model.safetensors``, whole or not at all.
+    """Write a model, whole or not at all.
 
     Args:
         storage: of the run's directory.
@@ -27,6 +36,7 @@ async def write(
             as float32 (numpy has none; ``load_state_dict`` converts).
         vector: float32, of the layout's size.
         buffers: integer buffers by name.
+        file: its name; that of the run's final model where not given.
 
     Returns:
         SHA-256 of the file, in hexadecimal: equal models have equal files.
@@ -35,7 +45,7 @@ async def write(
         MissingExtra: safetensors is not installed.
     """
     content = encode(layout, vector, buffers)
-    await storage.write(MODEL, [content])
+    await storage.write(file, [content])
     return hashlib.sha256(content).hexdigest()
 
 

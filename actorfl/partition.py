@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from actorfl import arrays
+from actorfl.engine import engine_of
 from actorfl.errors import ConfigError, Misfit, WrongValue
 from actorfl.ranges import check_count
-from actorfl.seeds import seed_everything, seed_for
+from actorfl.seeds import seed_for
 
 if TYPE_CHECKING:
     from actorfl.task import Dataset, Task, Who
@@ -171,15 +173,13 @@ def worker_data(task: Task, who: Who, partitioner: Partitioner, run_seed: int) -
         Misfit: The pool cannot be dealt to so many workers.
         ConfigError: What the task returned is no dataset.
     """
-    from actorfl import batches
-
     if not task.pooled:
-        seed_everything(seed_for(run_seed, who.name, 0, "data"))
+        engine_of(task).seed(seed_for(run_seed, who.name, 0, "data"))
         data = task.train(who)
-        batches.size_of(data)  # refuses now what would fail in the first fit
+        arrays.size_of(data)  # refuses now what would fail in the first fit
         return data
     pool, parts = deal(task, who.count, partitioner, run_seed)
-    return batches.subset(pool, parts[who.index])
+    return engine_of(task).subset(pool, parts[who.index])
 
 
 def deal(
@@ -200,12 +200,10 @@ def deal(
         Misfit: The pool cannot be dealt to so many workers.
         ConfigError: What the task returned is no dataset, or no groups of its examples.
     """
-    from actorfl import batches
-
-    seed_everything(seed_for(run_seed, "", 0, "pool"))
+    engine_of(task).seed(seed_for(run_seed, "", 0, "pool"))
     pool = task.pool()
     seed = seed_for(run_seed, "", 0, "partition")
-    asked = _Asked(partitioner, batches.size_of(pool), workers, seed)
+    asked = _Asked(partitioner, arrays.size_of(pool), workers, seed)
     return pool, _dealt(asked, pool, task)
 
 
@@ -231,14 +229,12 @@ _last: _Dealt | None = None
 
 def _dealt(asked: _Asked, pool: Dataset, task: Task) -> list[Indices]:
     global _last  # noqa: PLW0603  (one per process, used in its training lane alone)
-    from actorfl import batches
-
     kind = type(asked.partitioner)
     same = _last is not None and (_last.asked, _last.kind) == (asked, kind)
     by_group = kind.by == "groups"
     if same and _last is not None and _last.pool is pool and not by_group:
         return _last.parts
-    labels = _groups_of(task, asked.examples) if by_group else batches.labels_of(pool)
+    labels = _groups_of(task, asked.examples) if by_group else arrays.labels_of(pool)
     digest = b"" if labels is None else hashlib.sha256(labels.tobytes()).digest()
     if not same or _last is None or _last.labels != digest:
         parts = asked.partitioner.split(asked.examples, asked.workers, asked.seed, labels=labels)

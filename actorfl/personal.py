@@ -13,6 +13,7 @@ import numpy as np
 from actorfl import checkpoint, config
 from actorfl.algorithm import Mine
 from actorfl.config import Place
+from actorfl.engine import engine_of
 from actorfl.errors import RunDirectoryError, WrongValue, nearest
 from actorfl.kept import Kept, folder_of
 from actorfl.layout import Layout, Vector
@@ -24,8 +25,6 @@ from actorfl.topology import Topology
 from actors import FileStorage, Snapshots
 
 if TYPE_CHECKING:
-    from torch import nn
-
     from actorfl.run import Run
     from actorfl.task import Task
 
@@ -90,18 +89,16 @@ def taken_apart(mine: Mine, layout: Layout) -> tuple[Own | None, Mine]:
     return Own(layout, vector, buffers), rest
 
 
-def split_for(run: Run, module: nn.Module) -> Split:
+def split_for(run: Run, task: Task) -> Split:
     """What of a task's model travels.
 
     Raises:
         ConfigError: ``parts`` or what the algorithm keeps do not fit the model.
     """
-    from actorfl import model
-
-    layout = model.layout_of(module)
+    layout, described = engine_of(task).shape(task)
     if run.parts == ALL_SHARED and not run.algorithm.keeps_tensors:
         return Split(layout, layout, Layout(()))
-    return split_of(layout, model.described(module), run.parts, run.algorithm)
+    return split_of(layout, described(), run.parts, run.algorithm)
 
 
 def layout_for(run: Run, split: Split) -> Layout:
@@ -111,9 +108,7 @@ def layout_for(run: Run, split: Split) -> Layout:
 
 def begun(run: Run, task: Task, split: Split) -> Own:
     """What a worker has for itself before its first clock: of the initial model of the run."""
-    from actorfl import model
-
-    initial = model.initial(task, run.seed)
+    initial = engine_of(task).initial(task, run.seed)
     if run.algorithm.personal:
         return Own(split.whole, initial.vector, initial.buffers)
     return Own(split.own, split.own_of(initial.vector), split.own_buffers(initial.buffers))

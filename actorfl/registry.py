@@ -74,6 +74,7 @@ SLOTS: Mapping[str, Slot] = {
                 "star": "actorfl.topology:Star",
                 "tree": "actorfl.tree:Tree",
                 "nested": "actorfl.nested:Nested",
+                "ring": "actorfl.ring:RingGraph",
             },
             filed="nested",
         ),
@@ -139,6 +140,7 @@ SLOTS: Mapping[str, Slot] = {
                 "1-bit": "actorfl.compressions.onebit:OneBit",
             },
         ),
+        Slot("node", "actorfl.nodes:NodeLoop", {}),
         Slot(
             "until",
             "actorfl.until:Until",

@@ -18,6 +18,7 @@ from actorfl import checkpoint, fingerprint, step
 from actorfl.checkpoint import Checkpoint
 from actorfl.compiling import evaluated_at
 from actorfl.debugging import Left, debugged
+from actorfl.engine import engine_of
 from actorfl.errors import (
     ActorflError,
     NotRecorded,
@@ -141,10 +142,12 @@ def replay(directory: Path, worker: str, clock: int, *, debug: bool = False) -> 
     task = run.resolved_task
     who = who_of(run.topology, names.index(worker))
     with _told(worker, "as it loads its data"):
-        data = in_place(step.load, run, task, who, seed=step.load_seed(run, worker))
+        data = in_place(
+            step.load, run, task, who, seed=step.load_seed(run, worker), engine=engine_of(task)
+        )
     hash_of_data = data.sha256()
     _refuse_other_input(where, worker, before.given, hash_of_data, recorded)
-    warning = _warning(before.checkpoint)
+    warning = _warning(before.checkpoint, task)
     with _told(worker, f"in clock {clock}"):
         made = _again(run, task, worker, data, before.given, debug=debug)
     return Replayed(
@@ -287,11 +290,12 @@ def _refuse_other_input(
             )
 
 
-def _warning(found: Checkpoint) -> str:
+def _warning(found: Checkpoint, task: Task) -> str:
     known = found.header.numerics
     if known is None:
         return ""
-    ours = in_place(fingerprint.measured)
+    engine = engine_of(task)
+    ours = in_place(engine.fingerprint, engine=engine)
     told = "; ".join(fingerprint.differences(ours, known, ("this process", "the run")))
     return f"the same bits are not promised: {told}" if told else ""
 
@@ -300,7 +304,7 @@ def _again(run: Run, task: Task, worker: str, data: Data, given: Given, *, debug
     def again() -> Made:
         return in_place(
             step.step, run, task, worker, data, given,
-            seed=step.step_seed(run, worker, given.clock),
+            seed=step.step_seed(run, worker, given.clock), engine=engine_of(task),
         )  # fmt: skip
 
     return debugged(task, again) if debug else again()

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
-from actorfl import checkpoint
+from actorfl import checkpoint, gatherer
 from actorfl.errors import NothingToResume
 from actorfl.rundir import RunDirectory, shown
-from actorfl.until import Rounds, Until
+from actorfl.until import Rounds
 from actors import Snapshots, Storage
+
+if TYPE_CHECKING:
+    from actorfl.run import Run
 
 
 class Resumed(NamedTuple):
@@ -25,16 +28,14 @@ class Resumed(NamedTuple):
     clock: int
 
 
-async def checked(
-    directory: RunDirectory, storage: Storage, identity: str, until: Until
-) -> Resumed:
+async def checked(directory: RunDirectory, storage: Storage, identity: str, run: Run) -> Resumed:
     """Look at the checkpoint that a resumed run goes on from.
 
     Args:
         directory: of the run.
         storage: the same directory, as the aggregator sees it.
         identity: of the run.
-        until: when the run is over.
+        run: that is resumed.
 
     Returns:
         Where the run goes on.
@@ -44,6 +45,9 @@ async def checked(
             or the metrics that it counts on are gone.
         StorageError: the disk refused.
     """
+    if run.node is not None:
+        return await _checked_nodes(directory, storage, identity)
+    until = run.until
     # Only read, so the incarnation does not matter.
     snapshots = Snapshots(storage, checkpoint.FOLDER, 0)
     path = directory.path
@@ -75,3 +79,26 @@ async def checked(
     return Resumed(
         f"resuming {shown(path)} after round {header.progress.rounds}{of}", header.progress.rounds
     )
+
+
+async def _checked_nodes(directory: RunDirectory, storage: Storage, identity: str) -> Resumed:
+    """The same for a run without a centre, whose nodes each go on from their own newest save."""
+    path = directory.path
+    try:
+        found = await gatherer.load(Snapshots(storage, gatherer.FOLDER, 0))
+    except (msgspec.DecodeError, ValueError) as error:
+        raise NothingToResume(path, f"its snapshots cannot be read here: {error}") from error
+    written = await storage.size(checkpoint.METRICS) or 0
+    if found is None:
+        return Resumed(f"resuming {shown(path)} from its beginning", 0)
+    if found.identity != identity:
+        raise NothingToResume(path, f"its snapshots belong to another run ({found.identity})")
+    if found.offset > written:
+        reason = (
+            f"{checkpoint.METRICS} has {written} of the {found.offset} bytes that the snapshot "
+            f"of round {found.rounds} counts on; put it back"
+        )
+        raise NothingToResume(path, reason)
+    if found.finished:
+        return Resumed(f"{shown(path)} was complete", found.rounds)
+    return Resumed(f"resuming {shown(path)} after round {found.rounds}", found.rounds)

@@ -18,11 +18,12 @@ from actorfl.algorithm import Algorithm
 from actorfl.chaos.settings import Chaos
 from actorfl.compression import Compression
 from actorfl.config import Place, Table
-from actorfl.errors import ConfigError, MissingKey, UnknownKey
+from actorfl.errors import ConfigError, Misfit, MissingKey, UnknownKey
 from actorfl.every import Every
 from actorfl.fitting import check
 from actorfl.levels import are_levels, levels_of
 from actorfl.local import SGD, Gradients
+from actorfl.nodes import NodeLoop
 from actorfl.partition import Iid, Partitioner
 from actorfl.parts import ALL_SHARED, Parts, Role
 from actorfl.registry import SLOTS
@@ -34,7 +35,7 @@ from actorfl.sync import BSP, Sync
 from actorfl.task import Task
 from actorfl.topology import Topology
 from actorfl.tree import Levelled
-from actorfl.until import Until, ends_no_earlier
+from actorfl.until import OwnEnd, Until, ends_no_earlier
 from actors import UsageError, code, tomlwriter
 
 if TYPE_CHECKING:
@@ -44,6 +45,12 @@ if TYPE_CHECKING:
 # The partition of whoever names none, which `dataclasses.replace` hands on: an equal one that was
 # asked for is refused where nothing is dealt out.
 _UNASKED = Iid()
+# What a run has whose nodes have programs of their own: these decide what others have in the slots.
+_OWN_ALGORITHM = Algorithm()
+_OWN_END = OwnEnd()
+_OWN_LOCAL = SGD(lr=0.1, batch=10)
+# Slots that only a run without such programs has.
+_WITHOUT_NODE = frozenset({"algorithm", "until", "sync", "select"})
 # Slots of which each level of aggregators may have its own.
 _LEVELLED = ("sync", "algorithm")
 # What says where and how a run is carried out, not what it computes: no part of its hash, and free
@@ -65,8 +72,11 @@ class Run:
         topology: who talks to whom.
         algorithm: what is computed and merged; with a tree also one for each level of aggregators,
             by name. This attribute is that of the innermost level, which the workers compute.
-        local: what a worker does in a clock: steps, ``SGD``, or one gradient, ``Gradients``.
+        local: what a worker does in a clock: steps, ``SGD``, or one gradient, ``Gradients``. With
+            `node` it may be left out: ``SGD(lr=0.1, batch=10)``.
         until: when the run is over.
+        node: the program of each node, in a topology without a centre, such as ``RingGraph``; it
+            takes the place of `algorithm`, `until`, `sync` and `select`, which are left out.
         sync: when a worker may go on; with a tree also one for each level of aggregators, by name.
             This attribute is that of the root.
         select: which workers compute a round, drawn from the roster by clock; without it all do.
@@ -114,6 +124,7 @@ class Run:
     sync: Sync
     select: Selection | None
     compress: Compression | None
+    node: NodeLoop | None
     partition: Partitioner
     parts: Parts
     validate: float
@@ -135,13 +146,14 @@ class Run:
         self,
         task: Task | str,
         topology: Topology | str,
-        algorithm: Algorithm | str | Mapping[str, Algorithm | str],
+        algorithm: Algorithm | str | Mapping[str, Algorithm | str] | None = None,
         *,
-        local: SGD | Gradients | str,
-        until: Until | str,
+        local: SGD | Gradients | str | None = None,
+        until: Until | str | None = None,
         sync: Sync | str | Mapping[str, Sync | str] | None = None,
         select: Selection | str | None = None,
         compress: Compression | str | None = None,
+        node: NodeLoop | str | None = None,
         partition: Partitioner | str | None = None,
         parts: Parts | Mapping[str, Role] | None = None,
         validate: float = 0.0,
@@ -160,6 +172,12 @@ class Run:
         algorithm_of: tuple[tuple[str, Algorithm], ...] = (),
     ) -> None:
         where = (_script_directory() if base is None else Path(base)).resolve()
+        if node is not None:
+            algorithm, until = _own(algorithm, "algorithm"), _own(until, "until")
+            local = _OWN_LOCAL if local is None else local
+        for key, needed in (("algorithm", algorithm), ("local", local), ("until", until)):
+            if needed is None:
+                raise MissingKey(key, "a run", "of Run(...); or give the nodes a program, `node`")
         given: dict[str, object] = {
             "task": task,
             "topology": topology,
@@ -169,7 +187,7 @@ class Run:
             "sync": BSP() if sync is None else sync,
             "partition": _UNASKED if partition is None else partition,
         }
-        for key, optional in (("select", select), ("compress", compress)):
+        for key, optional in (("select", select), ("compress", compress), ("node", node)):
             object.__setattr__(self, key, None)
             if optional is not None:
                 given[key] = optional
@@ -247,8 +265,9 @@ class Run:
         for key in table:
             if key not in _KEYS and key not in _BESIDE:
                 raise UnknownKey("key", key, top.inside(key), _meant(key, table, base))
+        owned = {"algorithm", "local", "until"} if "node" in table else frozenset()
         for key in ("task", "topology", "algorithm", "local", "until"):
-            if key not in table:
+            if key not in table and key not in owned:
                 raise MissingKey(key, "a run", f"in {source}")
         values: dict[str, Any] = {}
         where = base / config.convert(table.get("base", "."), str, top.of("base"))
@@ -278,7 +297,7 @@ class Run:
             value = getattr(self, key)
             if key == "partition" and not self.task.pooled:
                 continue  # nothing is dealt out, and whoever says so is refused
-            if key in {"select", "compress"} and value is None:
+            if value is None or not self.has(key):
                 continue  # TOML has no word for nothing
             if key == "combine" and value is False:
                 continue  # a run without it is written as it always was
@@ -318,10 +337,12 @@ class Run:
         table: Table = {}
         for key in _KEYS:
             value = getattr(self, key)
+            if not self.has(key):
+                continue
             if levels := getattr(self, f"{key}_of", ()):
                 table[key] = {level: _canonical(key, each) for level, each in levels}
             elif key in SLOTS:
-                if value is not None:  # a run without `select` has the hash that it always had
+                if value is not None:  # a run without `select` or `node` has the hash it always had
                     table[key] = _canonical(key, value)
             elif isinstance(value, Parts):
                 if value != ALL_SHARED:  # a run without parts has the hash that it always had
@@ -339,6 +360,10 @@ class Run:
         if not level:
             return getattr(self, slot)
         return dict(getattr(self, f"{slot}_of"))[level]
+
+    def has(self, slot: str) -> bool:
+        """Whether a slot decides anything: of a run with programs of its nodes some do not."""
+        return self.node is None or slot not in _WITHOUT_NODE
 
     @property
     def levelled(self) -> tuple[tuple[str, str], ...]:
@@ -439,6 +464,21 @@ class Run:
     def has_local_parts(self) -> bool:
         """Whether parts of the model never leave their worker, so that no node has all of it."""
         return self.parts.has("local") or self.algorithm.keeps_tensors
+
+
+def _own(value: Any, key: str) -> Any:
+    """What a run has whose nodes have programs; nothing else may be given.
+
+    Raises:
+        Misfit: something was.
+    """
+    own = _OWN_ALGORITHM if key == "algorithm" else _OWN_END
+    if value is not None and value is not own:
+        raise Misfit(
+            f"the programs of the nodes, `node`, say what is computed and when it ends; remove "
+            f"`{key}`"
+        )
+    return own
 
 
 def _meant(key: str, table: Mapping[str, object], base: Path) -> Sequence[str]:

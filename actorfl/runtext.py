@@ -64,6 +64,8 @@ def _values(run: Run) -> Iterator[tuple[str, str, object]]:
     """The name, the slot and the value of each part of a run that can be replaced."""
     for name in (*SLOTS, *(f"{slot}.{level}" for slot, level in run.levelled)):
         slot, _, level = name.partition(".")
+        if not run.has(slot):
+            continue
         value = run.part(slot, level)
         if value is not None:  # `select` may be left out
             yield name, slot, value

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from actorfl import batches, config, registry
+from actorfl import arrays, config, registry
+from actorfl.engine import engine_of
 from actorfl.errors import ActorflError, StepFailed
 from actorfl.lane import in_place
 from actorfl.partition import deal, worker_data
@@ -135,22 +136,30 @@ def shares_of(run: Run) -> Shares:
     """
     names = run.topology.names
     task = run.resolved_task
+    engine = engine_of(task)
     if not task.pooled:
         shares = tuple(
-            in_place(_own, run, task, who_of(run.topology, index), seed=load_seed(run, name))
+            in_place(
+                _own,
+                run,
+                task,
+                who_of(run.topology, index),
+                seed=load_seed(run, name),
+                engine=engine,
+            )
             for index, name in enumerate(names)
         )
         return Shares(type(task).__name__, None, run.seed, None, None, shares)
     with _told("the task"):
-        pool, parts = in_place(deal, task, len(names), run.partition, run.seed)
-        labels = batches.labels_of(pool)
+        pool, parts = in_place(deal, task, len(names), run.partition, run.seed, engine=engine)
+        labels = arrays.labels_of(pool)
     slot = SLOTS["partition"]
     kind = registry.kind_of(slot, type(run.partition), run.base)
     return Shares(
         type(task).__name__,
         {"kind": kind, **config.describe_slot(slot, run.partition, run.base)},
         run.seed,
-        batches.size_of(pool),
+        arrays.size_of(pool),
         len(np.unique(np.concatenate(parts))),
         tuple(
             Share(name, len(part), _counts(None if labels is None else labels[part]))
@@ -162,7 +171,7 @@ def shares_of(run: Run) -> Shares:
 def _own(run: Run, task: Task, who: Who) -> Share:
     with _told(who.name):
         data = worker_data(task, who, run.partition, run.seed)
-        return Share(who.name, batches.size_of(data), _counts(batches.labels_of(data)))
+        return Share(who.name, arrays.size_of(data), _counts(arrays.labels_of(data)))
 
 
 @contextmanager

@@ -9,15 +9,16 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from actorfl import memo, packing, personal
+from actorfl import arrays, memo, packing, personal
 from actorfl.algorithm import Ctx, Mine
+from actorfl.engine import engine_of
 from actorfl.grid import check_total
 from actorfl.hashing import hash_of
 from actorfl.mean import Mean
 from actorfl.partition import worker_data
 from actorfl.protocol import unpack
 from actorfl.relative import differences
-from actorfl.seeds import seed_everything, seed_for
+from actorfl.seeds import seed_for
 from actors.crashpoints import crash_point
 from transports import Weights
 
@@ -37,9 +38,7 @@ class Data:
 
     def sha256(self) -> str:
         """SHA-256 of the data to train on, in hexadecimal; of its size where it is no arrays."""
-        from actorfl import batches
-
-        columns = batches.arrays_of(self.train)
+        columns = arrays.arrays_of(self.train)
         return hash_of(self.examples, *(() if columns is None else columns)).hex()
 
 
@@ -93,20 +92,16 @@ class Made:
 
 def load(run: Run, task: Task, who: Who) -> Data:
     """Load the data of a worker, in the training lane, seeded with ``load_seed``."""
-    from actorfl import batches
-
     data = worker_data(task, who, run.partition, run.seed)
     if run.validate == 0.0:
         return Data(data, None, _size(who, data))
     seed = seed_for(run.seed, who.name, 0, "split")
-    train, held_back = batches.split(data, run.validate, seed)
+    train, held_back = engine_of(task).split(data, run.validate, seed)
     return Data(train, held_back, _size(who, train))
 
 
 def _size(who: Who, data: Dataset) -> int:
-    from actorfl import batches
-
-    return check_total(f"worker {who.name}", batches.size_of(data))
+    return check_total(f"worker {who.name}", arrays.size_of(data))
 
 
 def load_seed(run: Run, worker: str) -> int:
@@ -136,23 +131,23 @@ def step(run: Run, task: Task, worker: str, data: Data, given: Given) -> Made:
         data: of the worker.
         given: what it is computed from.
     """
-    from actorfl import fit, model, training
+    from actorfl import training
 
     clock, algorithm = given.clock, run.algorithm
     start, integers, extras = unpack(given.weights)
-    split = personal.split_for(run, task.model())
+    engine = engine_of(task)
+    split = personal.split_for(run, task)
     left, mine = packing.taken_apart(given.mine)
     own, mine = personal.taken_apart(mine, personal.layout_for(run, split))
     if own is None and (split.owns or algorithm.personal):
         own = personal.begun(run, task, split)
     metrics: dict[str, Mean] = {}
     if given.evaluate and data.validation is not None:
-        module = task.model()
         if own is not None and algorithm.personal:
-            model.load(module, own.vector, own.buffers)
+            measured = own.vector, own.buffers
         else:
-            model.load(module, *training.joined(split, start, integers, own))
-        metrics = fit.evaluate(task, module, data.validation)
+            measured = training.joined(split, start, integers, own)
+        metrics = engine.evaluate(task, *measured, data.validation)
     if not given.train:
         return Made(metrics, Mean(), None, None, given.mine)
     down = {"model": start, **extras}
@@ -171,7 +166,7 @@ def step(run: Run, task: Task, worker: str, data: Data, given: Given) -> Made:
         worker, clock, start, integers, extras, given.mine,
     )  # fmt: skip
     if memo.active():  # what is drawn from now on must not depend on whether it was computed
-        seed_everything(seed_for(run.seed, worker, clock, training.FIT))
+        engine.seed(seed_for(run.seed, worker, clock, training.FIT))
     ended = replace(context, weights=result.vector, steps=result.steps)
     if result.gradient is not None:
         ended = replace(ended, gradient=result.gradient)
@@ -189,7 +184,7 @@ def step(run: Run, task: Task, worker: str, data: Data, given: Given) -> Made:
         worker=worker, clock=clock, examples=result.examples, layout=split.shared,
         integers=result.buffers,
     )  # fmt: skip
-    header, arrays = terms.to_wire()
+    header, sums = terms.to_wire()
     if own is not None:
         after = own.beside(after)
-    return Made(metrics, result.loss, header, Weights.of(arrays), after)
+    return Made(metrics, result.loss, header, Weights.of(sums), after)

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 from actorfl.errors import ConfigError, WrongValue
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from actorfl.mean import Mean
+    from actorfl.ownfit import FitCtx
     from actorfl.topology import Topology
 
     Batch: TypeAlias = tuple[Tensor, ...]
@@ -75,6 +76,9 @@ class Task:
     element of the dataset, with the batch as first dimension.
     """
 
+    #: What computes it, as ``module:Class``; see ``actorfl.engine``.
+    engine: ClassVar[str] = "actorfl.torchengine:TorchEngine"
+
     def __post_init__(self) -> None:
         self.check()
 
@@ -114,6 +118,17 @@ class Task:
         """Load the data on which the global model is evaluated; None where there is none."""
         return None
 
+    def fit(self, ctx: FitCtx) -> None:
+        """Train ``ctx.model`` in place in one clock, instead of the local loop; optional.
+
+        Steps that are taken by ``ctx.optimizer(ctx.model.parameters())`` are corrected and counted
+        by the algorithm; one that needs this refuses a fit that moves the model otherwise.
+
+        Args:
+            ctx: the model, the data, the settings of the local loop, and its batches.
+        """
+        raise NotImplementedError
+
     def metrics(self, model: nn.Module, batch: Batch) -> dict[str, Mean]:
         """Measure the model on one batch, in evaluation mode and without gradients.
 
@@ -128,6 +143,11 @@ class Task:
     def pooled(self) -> bool:
         """Whether a partitioner deals out the data, or each worker has its own."""
         return _overrides(self, "pool")
+
+    @property
+    def fits(self) -> bool:
+        """Whether the task trains by a ``fit`` of its own."""
+        return _overrides(self, "fit")
 
     @property
     def grouped(self) -> bool:
@@ -151,6 +171,15 @@ class Task:
         missing = [name for name in ("model", "loss") if not _overrides(self, name)]
         if missing:
             raise ConfigError(f"task {kind} does not define {' and '.join(missing)}; add it")
+        self.check_data()
+
+    def check_data(self) -> None:
+        """Verify that the class says where its data come from.
+
+        Raises:
+            ConfigError: `train` and `pool` are both there or both missing.
+        """
+        kind = type(self).__name__
         train, pool = _overrides(self, "train"), _overrides(self, "pool")
         if not (train or pool):
             raise ConfigError(

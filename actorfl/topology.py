@@ -64,6 +64,20 @@ class Centred(Topology):
         """The root, with all that is below it."""
 
 
+class Peers(Topology):
+    """A topology without a centre: each worker is a node that talks to its neighbours."""
+
+    @abstractmethod
+    def neighbours(self, name: str) -> tuple[str, ...]:
+        """Whom a node talks to, in an order that means something in the topology.
+
+        It goes both ways: a node's neighbour has that node as a neighbour.
+
+        Args:
+            name: of a node of the topology.
+        """
+
+
 @dataclass(frozen=True)
 class Star(Centred):
     """One aggregator, and workers that talk to it alone.

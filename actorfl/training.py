@@ -8,7 +8,8 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from actorfl.algorithm import Algorithm, Ctx
-from actorfl.fit import FitResult, GradientHook, fit, gradient, gradient_hook
+from actorfl.engine import engine_of
+from actorfl.fitresult import FitResult, GradientHook, gradient_hook
 from actorfl.layout import Vector
 from actorfl.local import SGD, Gradients
 from actorfl.mean import Mean
@@ -73,9 +74,10 @@ def train(
         ctx: of the clock; ``start`` came down.
         run_seed: of the run.
     """
+    engine = engine_of(task)
     seed = seed_for(run_seed, ctx.worker, ctx.clock, FIT)
     if isinstance(local, Gradients):
-        found = gradient(
+        found = engine.gradient(
             task, data, ctx.start, integers,
             local=local, clock=ctx.clock, seed=seed,
             order_seed=lambda epoch: seed_for(run_seed, ctx.worker, epoch, _ORDER),
@@ -85,14 +87,17 @@ def train(
     parts = None if algorithm.personal else own
     vector, buffers = joined(split, ctx.start, integers, parts)
     still = {"all": (), "local": split.shared.names, "shared": split.own.names}
+    needs = algorithm.corrects_gradients or algorithm.counts_steps
+    needed_by = type(algorithm).__name__ if needs else ""
     examples, steps, loss = 0, 0, Mean()
     for number, phase in enumerate(algorithm.phases(local)):
-        result = fit(
+        result = engine.fit(
             task, data, vector, buffers,
             local=phase.local,
             seed=seed_for(run_seed, ctx.worker, ctx.clock, f"{FIT}{number}") if number else seed,
             hook=None if phase.trains == "local" else _hook(algorithm, ctx, split, steps),
             still=still[phase.trains],
+            needed_by=needed_by if phase.trains != "local" else "",
         )  # fmt: skip
         vector, buffers = result.vector, result.buffers
         examples, loss = result.examples, loss + result.loss
@@ -103,9 +108,11 @@ def train(
     if own is None:
         return Trained(shared, None)
     if algorithm.personal:
-        trained = fit(
-            task, data, own.vector, own.buffers, local=local, seed=seed, hook=_pull(algorithm, ctx)
-        )
+        trained = engine.fit(
+            task, data, own.vector, own.buffers, local=local, seed=seed,
+            hook=_pull(algorithm, ctx),
+            needed_by=type(algorithm).__name__ if algorithm.pulls else "",
+        )  # fmt: skip
         whole, after = trained.vector, replace(own, vector=trained.vector, buffers=trained.buffers)
     else:
         whole, after = (

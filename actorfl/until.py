@@ -73,6 +73,19 @@ class Until(ABC):
 
 
 @dataclass(frozen=True)
+class OwnEnd(Until):
+    """When the programs of the nodes have ended: the end of a run that has such programs."""
+
+    def reached(self, progress: Progress) -> bool:
+        """Never by progress."""
+        return False
+
+    def extends(self, earlier: Until) -> bool:
+        """There is one such end."""
+        return isinstance(earlier, OwnEnd)
+
+
+@dataclass(frozen=True)
 class _Count(Until):
     """After a number of something; a run to one number is the beginning of one to a larger."""
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 from typing import Any, Final
 
-from actorfl import fingerprint, step
+from actorfl import step
 from actorfl.algorithm import Mine
+from actorfl.engine import engine_of
 from actorfl.fingerprint import Fingerprint
 from actorfl.kept import Kept, folder_of
 from actorfl.lane import lane_of
@@ -75,7 +76,7 @@ class Worker(Actor):
         self._who = who_of(self._run.topology, index)
         self._identity = run.identity
         self._aggregator = aggregator
-        self._lane = lane_of(self.system.world)
+        self._lane = lane_of(self.system.world, self._task)
         self._steps: Stepping[Put] = Stepping()
         self._transfer: tuple[int, Transfer] | None = None
         self._said = 0.0
@@ -96,7 +97,7 @@ class Worker(Actor):
         crash_point("worker.start")
         seed = step.load_seed(self._run, self._name)
         self._data = await self._lane.run(step.load, self._run, self._task, self._who, seed=seed)
-        self._fingerprint = await self._lane.run(fingerprint.measured)
+        self._fingerprint = await self._lane.run(engine_of(self._task).fingerprint)
         await self._kept.restore()
         self._ask()
         self.timers.start("retry", _Retry(), after=self._retry, every=self._retry)

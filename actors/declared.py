@@ -44,11 +44,13 @@ class Handle(Generic[A_co]):
         name: of the actor.
         cls: its class; None in a link to whatever will be declared by that name.
         graph: that it belongs to.
+        mutual: whether it may close a circle of links.
     """
 
     name: str
     cls: type[A_co] | None
     graph: ActorGraph
+    mutual: bool = False
 
     def __repr__(self) -> str:
         cls = getattr(self.cls, "__name__", self.cls) if self.cls else "of any class"

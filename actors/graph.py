@@ -178,7 +178,7 @@ class ActorGraph:
             raise GraphError(msg)
         return [self.actor(pattern.replace("{}", str(i)), cls, **options) for i in range(count)]
 
-    def link(self, name: str, cls: type[A] | None = None) -> Handle[A]:
+    def link(self, name: str, cls: type[A] | None = None, *, mutual: bool = False) -> Handle[A]:
         """A handle of an actor that is declared later, or elsewhere in the program.
 
         References exist before any actor starts. Children start in the order of their
@@ -188,12 +188,14 @@ class ActorGraph:
         Args:
             name: of the actor; it must exist when the graph is checked.
             cls: that it must be of, or derived from; any where not given.
+            mutual: whether the link may close a circle, as those of peers do that know each other;
+                without it a circle is taken for a mistake, and refused.
 
         Raises:
             GraphError: what is no name, or no class.
         """
         _check_link(name, cls)
-        handle: Handle[A] = Handle(name, cls, self)
+        handle: Handle[A] = Handle(name, cls, self, mutual)
         self._links.append(handle)
         return handle
 

@@ -102,14 +102,17 @@ def _check_link(graph: ActorGraph, handle: Handle[Any], who: str) -> None:
 
 
 def check_cycles(graph: ActorGraph) -> None:
-    """Refuse constructor arguments that lead in a circle.
+    """Refuse constructor arguments that lead in a circle, unless one of the links is mutual.
 
     Raises:
         GraphError: with the circle spelled out.
     """
     after: TopologicalSorter[str] = TopologicalSorter()
     for actor in graph.declared.values():
-        after.add(actor.name, *(handle.name for _, handle in actor.links()))
+        links = [one for _, one in actor.links()]
+        after.add(
+            actor.name, *(one.name for one in links if not one.mutual or one.name == actor.name)
+        )
     try:
         after.prepare()
     except CycleError as error:
@@ -122,7 +125,8 @@ def check_cycles(graph: ActorGraph) -> None:
         else:
             msg = (
                 f"constructor arguments lead in a circle: {' -> '.join(shown)}; send one of "
-                "them the other's reference in a message instead"
+                "them the other's reference in a message instead, or let peers know each other by "
+                "link(..., mutual=True)"
             )
         raise GraphError(msg) from None
 

@@ -43,6 +43,8 @@ def test_the_programs_of_a_page_are_the_files_that_it_links_above_them() -> None
         *("examples/counters/counters.py", "examples/hello/hello.py", "examples/jobs/jobs.py"),
         *("examples/python/disturb.py", "examples/python/policies.py", "examples/python/runs.py"),
         *("examples/shop/shop.py", "examples/testing/test_parcels.py"),
+        *("examples/own_algorithm/vote.py", "examples/own_nodes/ring.py"),
+        "examples/own_nodes/run.toml",
         *(
             file.relative_to(ROOT).as_posix()
             for name in collections

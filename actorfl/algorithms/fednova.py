@@ -37,6 +37,7 @@ class FedNova(Algorithm):
     """
 
     deltas: ClassVar[tuple[str, ...]] = ("direction",)
+    counts_steps: ClassVar[bool] = True
     policies: ClassVar[tuple[str, ...]] = ("BSP", "Quorum", "Buffered")
 
     def up(self, ctx: Ctx, mine: Mine) -> tuple[Terms, Mine]:

@@ -16,6 +16,8 @@ from actorfl.chaos.settings import Chaos
 from actorfl.combining import combined
 from actorfl.compiling import levels_between
 from actorfl.config import Place
+from actorfl.engine import engine_of
+from actorfl.errors import Misfit
 from actorfl.execute import running
 from actorfl.lane import in_place
 from actorfl.memo import Memo, memoised
@@ -62,7 +64,16 @@ def read(file: str | Path, settings: Iterable[str] = ()) -> tuple[Run, Chaos]:
 
 
 def shortened(run: Run, chaos: Chaos) -> Run:
-    """The same run with a near end, and a budget of restarts that no schedule exhausts."""
+    """The same run with a near end, and a budget of restarts that no schedule exhausts.
+
+    Raises:
+        Misfit: its nodes have programs, of whose laws nothing is known here.
+    """
+    if run.node is not None:
+        raise Misfit(
+            f"`actorfl chaos` judges what an aggregator does, and {type(run.node).__name__} has "
+            "none; give a deployment faults, on=Simulated(2, faults=FaultPlan(...)), and compare"
+        )
     rounds = chaos.rounds
     if isinstance(run.until, Rounds):
         rounds = min(rounds, run.until.rounds)
@@ -208,7 +219,12 @@ def _selected(run: Run) -> tuple[frozenset[str], ...]:
     names, task = run.topology.names, run.resolved_task
     examples = {
         name: in_place(
-            step.load, run, task, who_of(run.topology, index), seed=step.load_seed(run, name)
+            step.load,
+            run,
+            task,
+            who_of(run.topology, index),
+            seed=step.load_seed(run, name),
+            engine=engine_of(task),
         ).examples
         for index, name in enumerate(names)
     }

@@ -23,7 +23,8 @@ from actorfl.algorithm import Algorithm, Ctx
 from actorfl.algorithms.fedavg import FedAvg
 from actorfl.data.digits import Digits
 from actorfl.errors import ConfigError
-from actorfl.fit import evaluate, fit, gradient_hook
+from actorfl.fit import evaluate, fit
+from actorfl.fitresult import gradient_hook
 from actorfl.lane import TrainingLane
 from actorfl.layout import LayoutError, Vector
 from actorfl.local import SGD

@@ -48,7 +48,7 @@ class Worker:
 
 def begun(run: Run) -> tuple[Vector, dict[str, Any]]:
     """What of the initial model goes down."""
-    split = split_for(run, run.task.model())
+    split = split_for(run, run.task)
     initial = models.initial(run.task, run.seed)
     return split.shared_of(initial.vector), dict(split.shared_buffers(initial.buffers))
 

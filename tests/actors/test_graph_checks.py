@@ -189,9 +189,21 @@ def test_a_circle_of_links_is_refused_and_spelled_out() -> None:
     refused(
         g, Inline(),
         "constructor arguments lead in a circle: mia -> tom -> kim -> mia; send one of them the "
-        "other's reference in a message instead",
+        "other's reference in a message instead, or let peers know each other by link(..., "
+        "mutual=True)",
     )  # fmt: skip
     assert "mia  Cat  friend -> tom" in g.text()  # a circle can be looked at
+
+
+def test_peers_may_know_each_other_but_nobody_itself() -> None:
+    g = ActorGraph("house")
+    with g.supervisor("root"):
+        g.actor("mia", Cat, friend=g.link("tom", mutual=True))
+        g.actor("tom", Cat, friend=g.link("mia", mutual=True))
+    g.validate(Inline())
+    with g.supervisor("other"):
+        g.actor("kim", Cat, friend=g.link("kim", mutual=True))
+    refused(g, Inline(), "'kim' is linked to itself; in its handlers it is self.ref")
 
 
 def test_a_link_to_itself_is_refused() -> None:

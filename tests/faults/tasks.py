@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from actorfl import Algorithm, Closed, Ctx, FedAvg, Mean, ServerState, Sum, Task, Terms, Who
+from actorfl import Algorithm, Closed, Ctx, FedAvg, FitCtx, Mean, ServerState, Sum, Task, Terms, Who
 from actorfl.algorithm import Mine
 from actorfl.layout import Vector
 from actorfl.merging import Merged
@@ -290,3 +290,29 @@ class Wide(Blobs):
 
     def model(self) -> nn.Module:
         return nn.Sequential(nn.Linear(4, 1756), nn.ReLU(), nn.Linear(1756, 2))
+
+
+@dataclass(frozen=True)
+class Fitting(Blobs):
+    """Trains by a fit of its own that does what the local loop does, or does not."""
+
+    how: str = "hooked"
+
+    def fit(self, ctx: FitCtx) -> None:
+        if self.how == "torch":
+            own = torch.optim.SGD(ctx.model.parameters(), lr=ctx.local.lr)
+            for batch in ctx.batches():
+                own.zero_grad()
+                self.loss(ctx.model, batch).backward()  # type: ignore[no-untyped-call]
+                own.step()
+            return
+        optimizer = ctx.optimizer(ctx.model.parameters())
+        for batch in ctx.batches():
+            optimizer.zero_grad()
+            loss = self.loss(ctx.model, batch)
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+            ctx.report(loss, len(batch[0]))
+        if self.how == "and more":
+            with torch.no_grad():
+                next(ctx.model.parameters()).mul_(0.5)

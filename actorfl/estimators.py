@@ -1,0 +1,240 @@
+"""The engine of estimators with ``partial_fit``: numpy and the estimator's library alone."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import os
+import platform
+import random
+from collections.abc import Callable, Collection, Iterator, Sequence
+from typing import Any, ClassVar, NoReturn
+
+import numpy as np
+from numpy.typing import NDArray
+
+from actorfl.arrays import needed, size_of
+from actorfl.engine import Engine
+from actorfl.errors import ConfigError, Misfit, WrongValue
+from actorfl.estimator import EstimatorTask, features_and_target
+from actorfl.fingerprint import Fingerprint, settings
+from actorfl.fitresult import FitResult, GradientHook
+from actorfl.flatmodel import Buffers, Model
+from actorfl.layout import Layout, Vector
+from actorfl.local import SGD
+from actorfl.mean import Mean
+from actorfl.parts import TensorInfo
+from actorfl.seeds import seed_for
+from actorfl.task import Dataset, Task
+
+_RATES = ("eta0", "learning_rate_init")
+_LIBRARIES = ("scikit-learn", "scipy")
+# A random_state of scikit-learn is a number of 32 bits.
+_STATES = 1 << 32
+
+
+class Estimators(Engine):
+    """See ``EstimatorTask``."""
+
+    needs: ClassVar[Sequence[tuple[str, str]]] = (("sklearn", "torch"), ("safetensors", "torch"))
+    loads: ClassVar[tuple[str, ...]] = ("sklearn", "actorfl.worker", "actorfl.estimators")
+
+    def prepare(self, threads: int, seed: int) -> None:
+        """Bound the threads of BLAS and OpenMP, and seed numpy and random."""
+        from threadpoolctl import threadpool_limits
+
+        threadpool_limits(limits=threads)
+        self.seed(seed)
+
+    def seed(self, seed: int) -> None:
+        """Seed numpy and random."""
+        random.seed(seed)
+        # NPY002: estimators draw from numpy's global generator; it takes words of 32 bits.
+        np.random.seed([seed & 0xFFFF_FFFF, seed >> 32])  # noqa: NPY002
+
+    def fingerprint(self) -> Fingerprint:
+        """Versions, and the hash of a small training in numpy."""
+        from threadpoolctl import threadpool_info
+
+        pools = [int(pool["num_threads"]) for pool in threadpool_info()]
+        versions = [f"{name} {importlib.metadata.version(name)}" for name in _LIBRARIES]
+        return Fingerprint(
+            torch="none",
+            numpy=", ".join([np.__version__, *versions]),
+            machine=platform.machine(),
+            capability=os.environ.get("OPENBLAS_CORETYPE", "as numpy finds it"),
+            threads=max(pools, default=1),
+            settings=settings(),
+            probe=_probe(),
+        )
+
+    def subset(self, data: Dataset, indices: NDArray[np.int64]) -> Dataset:
+        """Copies of the rows."""
+        return tuple(column[indices] for column in needed(data, "an EstimatorTask"))
+
+    def split(self, data: Dataset, fraction: float, seed: int) -> tuple[Dataset, Dataset]:
+        """Hold out a part, drawn by numpy; see ``batches.split``."""
+        if not 0 <= fraction < 1:
+            raise WrongValue(
+                "the fraction of the data to hold out", "at least 0, below 1", fraction
+            )
+        examples = size_of(data)
+        held = max(0, min(round(fraction * examples), examples - 1))
+        order = np.random.Generator(np.random.PCG64(seed)).permutation(examples)
+        return self.subset(data, np.sort(order[held:])), self.subset(data, np.sort(order[:held]))
+
+    def joined(self, datasets: Sequence[Dataset]) -> Dataset:
+        """The rows of all, one after another."""
+        columns = [needed(data, "an EstimatorTask") for data in datasets]
+        return tuple(np.concatenate(parts) for parts in zip(*columns, strict=True))
+
+    def initial(self, task: Task, run_seed: int) -> Model:
+        """What the estimator has before it learns: zeros, or the random layers of a network."""
+        made = _made(task, seed_for(run_seed, "", 0, "init"))
+        if hasattr(made, "coef_"):  # linear: what it has learned of nothing is nothing
+            for array in _task(task).arrays(made).values():
+                array[...] = 0
+        return _extracted(task, made)
+
+    def shape(self, task: Task) -> tuple[Layout, Callable[[], tuple[TensorInfo, ...]]]:
+        """The layout of the coefficients."""
+        layout = _extracted(task, _made(task, 0)).layout
+        return layout, lambda: tuple(
+            TensorInfo(name, (name,), name.partition(".")[0], False, True) for name in layout.names
+        )
+
+    def fit(
+        self,
+        task: Task,
+        data: Dataset,
+        start: Vector,
+        buffers: Buffers,
+        *,
+        local: SGD,
+        seed: int,
+        hook: GradientHook | None = None,
+        still: Collection[str] = (),
+        needed_by: str = "",
+    ) -> FitResult:
+        """Train batch by batch, by ``partial_fit``."""
+        if hook is not None or still or needed_by:
+            _refuse(needed_by or "this algorithm", task)
+        features, target = features_and_target(data, type(task).__name__)
+        made = _loaded(task, seed, start)
+        rate = {name: local.lr for name in _RATES if name in made.get_params()}
+        made.set_params(**rate)
+        loss, steps = Mean(), 0
+        for batch in _orders(len(features), local, seed):
+            given, wanted = features[batch], target[batch]
+            loss += Mean.of(_task(task).loss_of(made, given, wanted))
+            made.partial_fit(given, wanted)
+            steps += 1
+        trained = _extracted(task, made)
+        return FitResult(trained.vector, trained.buffers, len(features), steps, loss)
+
+    def gradient(self, task: Task, *_: Any, **__: Any) -> NoReturn:
+        """There is none: refused by ``Run``, too."""
+        _refuse("an algorithm that takes gradients", task)
+
+    def evaluate(
+        self, task: Task, vector: Vector, buffers: Buffers, data: Dataset
+    ) -> dict[str, Mean]:
+        """The loss and the metrics of the task."""
+        features, target = features_and_target(data, type(task).__name__)
+        if not len(features):
+            return {"loss": Mean()}
+        made = _loaded(task, 0, vector)
+        loss = Mean.of(_task(task).loss_of(made, features, target))
+        return {"loss": loss, **_task(task).metrics_of(made, features, target)}
+
+
+def _task(task: Task) -> EstimatorTask:
+    assert isinstance(task, EstimatorTask)
+    return task
+
+
+def _refuse(algorithm: str, task: Task) -> NoReturn:
+    raise Misfit(
+        f"{algorithm} corrects or counts steps, and {type(task).__name__} takes them in "
+        "partial_fit, where nobody sees them; use FedAvg, or a task of torch"
+    )
+
+
+def _made(task: Task, seed: int) -> Any:
+    """An estimator that knows its shape: it has learned one example of zeros of each class."""
+    own = _task(task)
+    made: Any = own.estimator()
+    params = made.get_params()
+    if "random_state" in params:
+        made.set_params(random_state=seed % _STATES)
+    if params.get("warm_start"):
+        raise ConfigError(
+            f"{type(made).__name__} of {type(task).__name__} has warm_start=True, so it would keep "
+            "what others have learned; leave it out"
+        )
+    if params.get("learning_rate") == "optimal":
+        raise ConfigError(
+            f"{type(made).__name__} of {type(task).__name__} has learning_rate='optimal', which "
+            "heeds no `lr` and would begin anew in each round; give it learning_rate='constant'"
+        )
+    classes = np.asarray(own.classes())
+    examples = np.zeros((max(1, len(classes)), own.features()))
+    if len(classes):
+        made.partial_fit(examples, classes, classes=classes)
+    else:
+        made.partial_fit(examples, np.zeros(1))
+    return made
+
+
+def _loaded(task: Task, seed: int, vector: Vector) -> Any:
+    made = _made(task, seed)
+    arrays = _task(task).arrays(made)
+    layout = _layout(arrays)
+    layout.check(vector)
+    for name, array in arrays.items():
+        array[...] = layout.view(vector, name)
+    # A network's optimizer has the learning rate and the momenta of its first step, which only gave
+    # it its shape; without one it makes another.
+    vars(made).pop("_optimizer", None)
+    return made
+
+
+def _extracted(task: Task, made: Any) -> Model:
+    arrays = _task(task).arrays(made)
+    layout = _layout(arrays)
+    vector = np.concatenate([np.ravel(array) for array in arrays.values()]).astype(np.float32)
+    return Model(layout, vector, {})
+
+
+def _layout(arrays: dict[str, NDArray[np.floating[Any]]]) -> Layout:
+    return Layout.build(
+        (name, array.shape, "float32", "parameter") for name, array in arrays.items()
+    )
+
+
+def _orders(examples: int, local: SGD, seed: int) -> Iterator[NDArray[np.int64]]:
+    """The examples of each step: epochs in fresh orders, cut into batches."""
+    if examples == 0:
+        return
+    draw = np.random.Generator(np.random.PCG64(seed_for(seed, "", 0, "order")))
+    left, size = local.steps_of(examples), local.batch_of(examples)
+    while left > 0:
+        order = draw.permutation(examples)
+        for at in range(0, examples, size)[:left]:
+            yield order[at : at + size]
+            left -= 1
+
+
+def _probe() -> str:
+    """The hash of what numpy's kernels and BLAS make of fixed numbers."""
+    draw = np.random.Generator(np.random.PCG64(20170217))
+    tall, wide = draw.normal(size=(129, 257)), draw.normal(size=(257, 67))
+    weights = np.zeros(67)
+    for _ in range(3):
+        hidden = np.tanh(tall @ wide)
+        error = 1 / (1 + np.exp(-(hidden @ weights))) - (np.arange(129) % 2)
+        weights -= 0.1 * (hidden.T @ error) / 129
+    digest = hashlib.sha256()
+    for array in (weights, hidden.sum(0), np.log(np.abs(tall)), tall.astype(np.float32) @ wide):
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()

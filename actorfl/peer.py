@@ -1,0 +1,416 @@
+"""The actor of a node without a centre: its program runs as a task beside its mailbox."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+import numpy as np
+
+from actorfl import letters, memo, peerstate, step
+from actorfl.delivery import Inbox, Kept, Outbox, Tag
+from actorfl.engine import engine_of
+from actorfl.errors import WrongValue
+from actorfl.fingerprint import Fingerprint
+from actorfl.flatmodel import Model
+from actorfl.kept import folder_of
+from actorfl.lane import lane_of
+from actorfl.layout import LayoutError
+from actorfl.letters import Letter, Offer, Report, Reported, Show, Shown, Standing, Told
+from actorfl.local import SGD
+from actorfl.mean import Mean
+from actorfl.nodes import Me, NothingReceived, Received
+from actorfl.peerstate import Saved
+from actorfl.protocol import pack, unpack
+from actorfl.runtext import RunText
+from actorfl.seeds import seed_for
+from actorfl.step import Data
+from actorfl.task import Dataset, who_of
+from actors import Actor, ActorRef, Message
+from actors.crashpoints import crash_point
+from transports import LinkFull, Transfer, Weights
+
+#: Seconds until what was not answered is said again: a few bytes to a neighbour, and a letter only
+#: where it did not come.
+RETRY: Final = 0.25
+
+
+class _Retry(Message[None]):
+    pass
+
+
+class _Returned(Message[None]):
+    pass
+
+
+class Peer(Actor):
+    """Holds a node's data and model, runs its program, keeps and receives its letters.
+
+    Args:
+        name: of the node.
+        index: its place in the topology.
+        run: what is to be done, and under which identity.
+        gatherer: is told of rounds and of the end.
+        neighbours: by name, in the order of the topology.
+        at: where models are evaluated.
+    """
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        index: int,
+        run: RunText,
+        gatherer: ActorRef,
+        neighbours: dict[str, ActorRef],
+        at: str,
+    ) -> None:
+        self._name = name
+        self._run = run.read()
+        self._identity = run.identity
+        self._task = self._run.task.resolved(self._run.base)
+        self._who = who_of(self._run.topology, index)
+        self._gatherer = gatherer
+        self._neighbours = neighbours
+        self._at = at
+        self._lane = lane_of(self.system.world, self._task)
+        self._snapshots = self.snapshots(folder_of(name))
+        self._outbox: Outbox[Weights] = Outbox()
+        self._inbox: Inbox[Model] = Inbox()
+        self._transfers: dict[tuple[str, Tag], Transfer] = {}
+        self._showing: Transfer | None = None
+        self._changed = asyncio.Event()  # a letter came, or one that was kept is safe
+        self._rounds = 0  # that are saved
+        self._round = 0  # that a save made now says are done
+        self._fits = 0
+        self._loss = Mean()
+        self._told: tuple[Told, ...] = ()
+        self._final: Mapping[str, Mean] | None = None
+        self._measured: tuple[Model, Mapping[str, Mean]] | None = None
+
+    async def on_start(self) -> None:
+        """Load the data and the newest save, then run the program."""
+        crash_point("worker.start")
+        seed = step.load_seed(self._run, self._name)
+        self._data: Data = await self._lane.run(
+            step.load, self._run, self._task, self._who, seed=seed
+        )
+        self._test: Dataset | None = None
+        if self._at == "central":
+            self._test = await self._lane.run(self._task.test, seed=seed)
+        elif self._at == "workers":
+            self._test = self._data.validation
+        self._fingerprint: Fingerprint = await self._lane.run(engine_of(self._task).fingerprint)
+        saved = await peerstate.load(self._snapshots, self._identity)
+        if saved is None:
+            saved = Saved(0, await self._lane.run(self._initial))
+        self._layout = saved.weights.layout
+        self._outbox = Outbox(saved.kept, saved.saves)
+        self._inbox = Inbox(saved.known)
+        self._rounds = self._round = saved.rounds
+        self._told = saved.told
+        self._final = saved.final
+        self._me = Me(
+            self, name=self._name, index=self._who.index, neighbours=tuple(self._neighbours),
+            examples=self._data.examples, seed=self._run.seed, weights=saved.weights,
+            state=saved.state,
+        )  # fmt: skip
+        self._tell()
+        self.timers.start("retry", _Retry(), after=RETRY, every=RETRY)
+        if self._final is None:
+            self.pipe_to_self(self._program(), lambda _: _Returned())
+
+    def _initial(self) -> Model:
+        return engine_of(self._task).initial(self._task, self._run.seed)
+
+    async def _program(self) -> None:
+        """The person's program, and the save that makes its end durable."""
+        assert self._run.node is not None
+        await self._run.node.run(self._me)
+        await self._save(final=True)
+
+    def returned(self, message: _Returned) -> None:
+        """The program has ended; what it sent is still kept here."""
+        self._tell()
+
+    # -- what the program calls --------------------------------------------------------------------
+
+    def rounds(self, count: int) -> Iterator[int]:
+        """See ``Me.rounds``."""
+        for number in range(self._round, count):
+            self._round = number + 1
+            self._fits = 0
+            yield number
+
+    @property
+    def current(self) -> int:
+        """The round that is under way, from 0."""
+        return max(0, self._round - 1)
+
+    async def fit(self, start: Model, local: SGD | None) -> Model:
+        """See ``Me.fit``."""
+        settings = self._run.local if local is None else local
+        assert isinstance(settings, SGD), "refused by Run"
+        self._check(start)
+        purpose = f"fit{self._fits}" if self._fits else "fit"
+        self._fits += 1
+        clock = self.current
+        self.publish("fit", worker=self._name, clock=clock, version=self._outbox.epoch)
+        seed = seed_for(self._run.seed, self._name, clock, purpose)
+        trained, loss = await self._lane.run(
+            self._trained, start, settings, seed, clock,
+            seed=step.step_seed(self._run, self._name, clock),
+            examples=float(settings.examples_of(self._data.examples)),
+        )  # fmt: skip
+        self._loss += loss
+        return trained
+
+    def _trained(self, start: Model, local: SGD, seed: int, clock: int) -> tuple[Model, Mean]:
+        crash_point("worker.fit", clock)
+        result = memo.recalled(
+            "fit",
+            lambda: engine_of(self._task).fit(
+                self._task, self._data.train, start.vector, start.buffers, local=local, seed=seed
+            ),
+            self._name, seed, repr(local), start.vector, dict(start.buffers),
+        )  # fmt: skip
+        return Model(start.layout, result.vector, result.buffers), result.loss
+
+    async def send(self, to: str, weights: Model, tag: Tag) -> None:
+        """See ``Me.send``."""
+        self._check(weights)
+        self._neighbour(to)
+        if (wrong := letters.check_tag(tag)) is not None:
+            raise WrongValue("a tag of a node's send", wrong, tag)
+        while len(self._outbox.for_(to)) >= letters.MOST_KEPT:
+            await self._change()
+        kept = self._outbox.put(to, tag, pack(weights.vector, weights.buffers))
+        if kept is None:
+            need = f"one that nothing is kept under for {to}; each send has its own"
+            raise WrongValue("a tag of a node's send", need, tag)
+        self._post(kept)
+
+    async def receive(self, tag: Tag, sender: str | None, timeout: float) -> Received:
+        """See ``Me.receive``."""
+        if not (isinstance(timeout, int | float) and math.isfinite(timeout) and timeout > 0):
+            raise WrongValue(
+                "`timeout` of a node's receive", "seconds, finite and above 0", timeout
+            )
+        if sender is not None:
+            self._neighbour(sender)
+        try:
+            async with asyncio.timeout(timeout):
+                while (found := self._inbox.receive(tag, sender)) is None:
+                    await self._change()
+        except TimeoutError:
+            whom = "any neighbour" if sender is None else sender
+            msg = (
+                f"{self._name} waited {timeout:g} s for tag {tag!r} of {whom}, and nothing came; "
+                "give receive a longer timeout, or see why nobody sends it"
+            )
+            raise NothingReceived(msg) from None
+        return Received(found[0], tag, found[1])
+
+    async def save(self) -> None:
+        """See ``Me.save``."""
+        await self._save(final=False)
+
+    def _check(self, weights: Model) -> None:
+        if not isinstance(weights, Model):
+            raise WrongValue("the weights of a node", "a Model, as me.weights is", weights)
+        if weights.layout != self._layout:
+            raise LayoutError(f"these weights are not of the layout of {self._name}'s model")
+        self._layout.check(weights.vector)
+
+    def _neighbour(self, name: str) -> ActorRef:
+        found = self._neighbours.get(name)
+        if found is None:
+            need = f"one of {', '.join(self._neighbours)}"
+            raise WrongValue(f"a neighbour of {self._name}", need, name)
+        return found
+
+    async def _change(self) -> None:
+        """Wait until a letter came, or one that was kept is safe."""
+        self._changed.clear()
+        await self._changed.wait()
+
+    async def _save(self, *, final: bool) -> None:
+        me, rounds = self._me, self._round
+        weights, state = me.weights, dict(me.state)
+        self._check(weights)
+        told = self._told
+        if rounds > self._rounds:
+            last = rounds - 1
+            due = self._at != "nowhere" and rounds % self._run.evaluate.every == 0
+            metrics = await self._metrics(weights, last) if due else {}
+            told = (*told, Told(last, self._loss, dict(metrics)))
+        found = await self._metrics(weights, max(0, rounds - 1)) if final else None
+        known = self._inbox.to_save()
+        kept = self._outbox.kept
+        await peerstate.save(
+            self._snapshots, self._identity,
+            Saved(rounds, weights, state, self._outbox.epoch + 1, kept, known, told, found),
+        )  # fmt: skip
+        crash_point("worker.saved", max(0, rounds - 1))
+        if rounds > self._rounds:
+            self._loss = Mean()
+        self._rounds, self._told, self._final = rounds, told, found
+        self._outbox.saved()
+        for sender, tags in self._inbox.saved(known).items():
+            self._answer(self._neighbours[sender], taken=tuple(tags))
+        self._tell()
+
+    async def _metrics(self, weights: Model, last: int) -> Mapping[str, Mean]:
+        """How good a model is; measured once where it is the same as before."""
+        if self._test is None:
+            return {}
+        if self._measured is not None and _same(self._measured[0], weights):
+            return self._measured[1]
+        seed = seed_for(self._run.seed, self._name, last, "evaluate")
+        found = await self._lane.run(self._measure, weights, self._test, seed=seed)
+        self._measured = (weights, found)
+        return found
+
+    def _measure(self, weights: Model, data: Dataset) -> dict[str, Mean]:
+        vector, buffers = weights.vector, weights.buffers
+        return memo.recalled(
+            "evaluate", lambda: engine_of(self._task).evaluate(self._task, vector, buffers, data),
+            self._name, weights.vector, dict(weights.buffers),
+        )  # fmt: skip
+
+    # -- letters -----------------------------------------------------------------------------------
+
+    def letter(self, message: Letter) -> None:
+        """A neighbour sent a model."""
+        try:
+            me = self._neighbours.get(message.sender)
+            if message.run != self._identity or me is None:
+                return
+            self._inbox.forget(message.sender, message.floor)
+            state = self._inbox.state(message.sender, message.tag, message.epoch)
+            if state == "taken":
+                self._answer(me, taken=(message.tag,))
+            # A sender keeps no more, so more are none of ours; they come again once there is room.
+            elif state == "missing" and self._inbox.waiting(message.sender) < letters.MOST_KEPT:
+                vector, integers, _ = unpack(message.weights)
+                self._layout.check(vector)
+                buffers = {name: _frozen(array) for name, array in integers.items()}
+                model = Model(self._layout, _frozen(vector), buffers)
+                self._inbox.arrived(message.sender, message.tag, message.epoch, model)
+                self._changed.set()
+        finally:
+            message.weights.release()
+
+    def offer(self, message: Offer) -> None:
+        """A neighbour asks what of its letters is here."""
+        me = self._neighbours.get(message.sender)
+        if message.run != self._identity or me is None:
+            return
+        self._inbox.forget(message.sender, message.floor)
+        states = [
+            (tag, self._inbox.state(message.sender, tag, epoch)) for tag, epoch in message.kept
+        ]
+        self._answer(
+            me,
+            taken=tuple(tag for tag, state in states if state == "taken"),
+            missing=tuple(tag for tag, state in states if state == "missing"),
+        )
+
+    def standing(self, message: Standing) -> None:
+        """A neighbour says where my letters are."""
+        if message.run != self._identity or message.name not in self._neighbours:
+            return
+        self._outbox.taken(message.name, message.taken)
+        for tag in message.taken:
+            self._transfers.pop((message.name, tag), None)
+        for tag in message.missing:
+            kept = self._outbox.get(message.name, tag)
+            if kept is not None:
+                self._post(kept)
+        self._changed.set()
+
+    def _answer(
+        self, to: ActorRef, *, taken: tuple[Tag, ...], missing: tuple[Tag, ...] = ()
+    ) -> None:
+        most = letters.MOST_KEPT
+        for at in range(0, max(len(taken), len(missing), 1), most):
+            some = Standing(
+                self._identity, self._name, taken[at : at + most], missing[at : at + most]
+            )
+            self._say(to, some)
+
+    def _post(self, kept: Kept[Weights]) -> None:
+        """Send a letter, unless it is on its way already."""
+        transfer = self._transfers.get((kept.to, kept.tag))
+        if transfer is not None and not transfer.done.done():
+            return
+        letter = Letter(
+            self._identity, self._name, kept.tag, kept.epoch, self._outbox.floor(kept.to),
+            kept.content, self.ref,
+        )  # fmt: skip
+        with contextlib.suppress(LinkFull):  # then when it is missed
+            sent = self._neighbours[kept.to].send(letter)
+            if sent is not None:
+                self._transfers[kept.to, kept.tag] = sent
+
+    # -- the gatherer ------------------------------------------------------------------------------
+
+    def reported(self, message: Reported) -> None:
+        """The lines of these rounds are written."""
+        if message.run == self._identity:
+            self._told = tuple(one for one in self._told if one.round >= message.rounds)
+
+    def show(self, message: Show) -> None:
+        """The gatherer wants the final model."""
+        if message.run != self._identity or self._final is None:
+            return
+        if self._showing is not None and not self._showing.done.done():
+            return
+        weights = self._me.weights
+        packed = pack(weights.vector, weights.buffers)
+        with contextlib.suppress(LinkFull):  # it is asked for again
+            self._showing = message.me.send(
+                Shown(self._identity, self._name, weights.layout, packed)
+            )
+
+    def retry(self, message: _Retry) -> None:
+        """Say again what was not answered."""
+        for name, ref in self._neighbours.items():
+            kept = self._outbox.for_(name)
+            if kept:
+                floor = self._outbox.floor(name)
+                tags = peerstate.tags_of(kept)
+                self._say(ref, Offer(self._identity, self._name, tags, floor, self.ref))
+        if self._told or self._final is not None:
+            self._tell()
+
+    def _tell(self) -> None:
+        told = self._told[: letters.MOST_TOLD]
+        final = None if self._final is None else dict(self._final)
+        self._say(
+            self._gatherer,
+            Report(
+                self._identity, self._name, self._rounds, told, final, self._fingerprint, self.ref
+            ),
+        )
+
+    @staticmethod
+    def _say(to: ActorRef, message: Message[Any]) -> None:
+        with contextlib.suppress(LinkFull):  # it is said again
+            to.tell(message)
+
+
+def _frozen(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """A copy that nobody writes to."""
+    copy = np.array(array)
+    copy.flags.writeable = False
+    return copy
+
+
+def _same(one: Model, other: Model) -> bool:
+    return np.array_equal(one.vector, other.vector) and all(
+        np.array_equal(array, other.buffers[name]) for name, array in one.buffers.items()
+    )

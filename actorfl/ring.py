@@ -1,0 +1,64 @@
+"""The ring: each node has one next and one previous neighbour."""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+from typing import Final
+
+from actorfl.errors import MissingKey, WrongValue
+from actorfl.topology import WORKERS_MAX, Peers, check_names, numbered
+
+_FEWEST: Final = 2
+
+
+@dataclass(frozen=True)
+class RingGraph(Peers):
+    """Nodes in a circle; the first is the next of the last.
+
+    The neighbours of a node are its next and its previous one, in this order; of two nodes each has
+    one neighbour.
+
+    Args:
+        nodes: how many, 2 to 65,536; without it as many as `named` has names.
+        named: their names, as many as there are nodes; without it w0, w1, ...
+
+    Raises:
+        MissingKey: neither is given.
+        WrongValue: a count out of range, or names that are not distinct names.
+    """
+
+    nodes: int | None = None
+    named: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.nodes is None:
+            if not self.named:
+                raise MissingKey("nodes", "RingGraph", "(how many), or `named`, their names")
+            # One spelling for one meaning: equal rings compare and hash equal.
+            object.__setattr__(self, "nodes", len(self.named))
+        assert self.nodes is not None
+        if not _FEWEST <= self.nodes <= WORKERS_MAX:
+            raise WrongValue("nodes of RingGraph", f"from {_FEWEST} to {WORKERS_MAX}", self.nodes)
+        if not self.named:
+            return
+        if len(self.named) != self.nodes:
+            need = f"as many names as there are nodes ({self.nodes}; leave that out)"
+            raise WrongValue("named of RingGraph", need, len(self.named))
+        check_names(self.named, "named of RingGraph")
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the nodes, in the order of their index."""
+        assert self.nodes is not None
+        return self.named or numbered(self.nodes)
+
+    def neighbours(self, name: str) -> tuple[str, ...]:
+        """The next and the previous node; of two nodes the other one."""
+        place, names = self._places[name], self.names
+        both = (names[(place + 1) % len(names)], names[place - 1])
+        return tuple(dict.fromkeys(both))
+
+    @functools.cached_property
+    def _places(self) -> dict[str, int]:
+        return {name: place for place, name in enumerate(self.names)}

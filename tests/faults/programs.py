@@ -1,0 +1,80 @@
+"""Programs of nodes for tests; processes load them from this file."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from actorfl import Me, Model, NodeLoop, average
+
+
+@dataclass(frozen=True)
+class Handing(NodeLoop):
+    """Each round in which something is saved, models go both ways round the ring.
+
+    Its state counts what it received and drew, so one that is lost or doubled shows in the model.
+    """
+
+    rounds: int = 4
+    every: int = 1
+
+    async def run(self, me: Me) -> None:
+        for r in me.rounds(self.rounds):
+            trained = await me.fit()
+            for to in me.neighbours:
+                await me.send(to, trained, tag=f"{r} to {to}")
+            models = [trained]
+            for of in me.neighbours:
+                received = await me.receive(tag=f"{r} to {me.name}", sender=of, timeout=60)
+                models.append(received.weights)
+            me.state["received"] = int(me.state.get("received", 0)) + len(me.neighbours)
+            drawn = me.draw().normal(size=me.layout.size).astype(np.float32)
+            me.state["noise"] = np.asarray(me.state.get("noise", 0 * drawn)) + drawn
+            mean = average(*models)
+            moved = mean.vector + 1e-3 * me.state["noise"] + 1e-4 * me.state["received"]  # type: ignore[operator]
+            me.weights = Model(mean.layout, moved.astype(np.float32), mean.buffers)
+            if (r + 1) % self.every == 0:
+                await me.save()
+
+
+@dataclass(frozen=True)
+class Pairing(NodeLoop):
+    """Two rounds share a tag: in one it is the next node that is sent something, then the other.
+
+    So a letter that came again would be taken for that of the other neighbour.
+    """
+
+    rounds: int = 6
+
+    async def run(self, me: Me) -> None:
+        for r in me.rounds(self.rounds):
+            trained = await me.fit()
+            await me.send(me.neighbours[r % 2], trained, tag=r // 2)
+            received = await me.receive(tag=r // 2, timeout=60)
+            me.state[received.sender] = received.weights.vector
+            if r % 2:
+                models = [Model(me.layout, np.asarray(me.state[n]), {}) for n in me.neighbours]
+                me.weights = average(trained, *models)
+                me.state.clear()
+            await me.save()
+
+
+class Hurrying(NodeLoop):
+    """The first sends far ahead of what the second receives."""
+
+    async def run(self, me: Me) -> None:
+        if me.index == 0:
+            for number in range(100):
+                await me.send(me.neighbours[0], me.weights, tag=number)
+            me.state["sent"] = 100
+        else:
+            for number in me.rounds(100):
+                await me.receive(tag=number, timeout=30)
+                if number % 10 == 9:
+                    await me.save()
+
+
+class Waiting(NodeLoop):
+    """Nobody sends what it waits for."""
+
+    async def run(self, me: Me) -> None:
+        await me.receive(tag="never", timeout=2)
