@@ -107,7 +107,7 @@ def _check_node(run: Run) -> None:
         raise Misfit(f"{name} says itself what a node sends of its model; remove `parts`")
     if run.compress is not None:
         raise Misfit(f"{name} sends whole models; remove `compress`")
-    for key in ("record", "baselines"):
+    for key in ("record", "baselines", "combine"):
         if getattr(run, key):
             raise Misfit(f"`{key}` is for runs with a centre, and {topology} has none; remove it")
 
