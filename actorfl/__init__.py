@@ -61,6 +61,7 @@ if TYPE_CHECKING:
     from actorfl.ring import RingGraph
     from actorfl.run import Run
     from actorfl.sampling import Sample, Selection
+    from actorfl.stay import Stay
     from actorfl.supervision import Supervision
     from actorfl.sweep import Sweep, Swept
     from actorfl.switch import Switch
@@ -192,6 +193,7 @@ _HOMES = {
     "ServerState": "actorfl.algorithm",
     "Shards": "actorfl.partitions.labels",
     "Star": "actorfl.topology",
+    "Stay": "actorfl.stay",
     "Sum": "actorfl.terms",
     "Supervision": "actorfl.supervision",
     "Sweep": "actorfl.sweep",
@@ -303,6 +305,7 @@ __all__ = [
     "ServerState",
     "Shards",
     "Star",
+    "Stay",
     "Sum",
     "Supervision",
     "Sweep",

@@ -41,7 +41,8 @@ class Aggregator(Flowing):
     def __init__(self, plan: PlanText, monitor: ActorRef) -> None:
         super().__init__(plan, monitor)
         if not self._plan.sync.barrier:
-            self._rounds = Flow(self._plan.roster, self._plan.sync, last=self._plan.until.last)
+            read = self._plan
+            self._rounds = Flow(read.roster, read.sync, last=read.until.last, stays=read.stays)
 
     async def _fold(self, message: Put) -> None:
         if isinstance(self._rounds, Flow):
@@ -66,6 +67,10 @@ class Aggregator(Flowing):
         """The checkpoint is durable: let the clock's ``Go`` leave, have its version evaluated."""
         if isinstance(self._rounds, Flow):
             await self._open_flow(self._rounds)
+            return
+        self._rounds.enter(self._rounds.clock)
+        if not self._rounds.gathered:  # who joins with this clock has not been heard of
+            self._rounds.phase = Phase.GATHERING
             return
         self._expose()
         assert self._down is not None
@@ -123,14 +128,15 @@ class Aggregator(Flowing):
         crash_point("aggregator.merged", rounds.clock)
         inside = sorted(each.worker for each in self._merger.contributions)
         self._witness("closed", workers=tuple(inside), held=rounds.held)
+        plain = self._plan.select is None and len(rounds.members) == len(rounds.roster)
         workers = self._plan.workers
         closed = Closed(
             rounds.clock,
             rounds.clock,
-            workers if self._plan.select is None else tuple(sorted(rounds.expected)),
+            workers if plain else tuple(sorted(rounds.expected)),
             tuple(inside),
             rounds.total,
-            len(workers),
+            len(workers) if plain else len(rounds.members),
         )
         step = self._step(merged, closed)
         self._pass_time()
@@ -152,6 +158,8 @@ class Aggregator(Flowing):
         absent = self._of_workers(rounds.absent()) | self._absent_below
         if absent:
             fields["absent"] = absent
+        changed = {"joined": rounds.joined(), "left": rounds.left()}
+        fields |= {key: names for key, names in changed.items() if names}
         if not step.moved:
             fields["warning"] = step.warning
         self._bytes = 0

@@ -51,6 +51,7 @@ class FlowHeader(msgspec.Struct, frozen=True, array_like=True):
         kept: the number of the first part in the buffer's files that is in no version.
         refused: (worker, clock) of parts that were refused after one of the same worker that is in
             the buffer's files; they are not counted in ``clocks`` and ``updates``.
+        slowest: the clock of the slowest that is of the run; None: all are.
     """
 
     clocks: dict[str, int]
@@ -58,6 +59,7 @@ class FlowHeader(msgspec.Struct, frozen=True, array_like=True):
     window: Window
     kept: int = 0
     refused: tuple[tuple[str, int], ...] = ()
+    slowest: int | None = None
 
 
 class Header(msgspec.Struct, frozen=True, array_like=True):
@@ -83,6 +85,7 @@ class Header(msgspec.Struct, frozen=True, array_like=True):
         missed: the first clock whose part was not taken, of workers whose last one was not.
         seconds: see ``Progress``.
         records: see ``Progress``.
+        gone: see ``Roster``.
     """
 
     identity: str
@@ -104,6 +107,7 @@ class Header(msgspec.Struct, frozen=True, array_like=True):
     missed: dict[str, int] = msgspec.field(default_factory=dict)
     seconds: float = 0.0
     records: dict[str, Record] = msgspec.field(default_factory=dict)
+    gone: dict[str, int] = msgspec.field(default_factory=dict)
 
     @property
     def progress(self) -> Progress:
@@ -112,7 +116,10 @@ class Header(msgspec.Struct, frozen=True, array_like=True):
             counts = (self.clock, self.clock, self.clock, self.updates)
         else:
             clocks, updates = self.flow.clocks, self.flow.updates
-            counts = (updates // len(clocks), min(clocks.values()), self.clock, updates)
+            slowest = self.flow.slowest
+            if slowest is None:
+                slowest = min(clocks.values())
+            counts = (updates // len(clocks), slowest, self.clock, updates)
         return Progress(*counts, self.seconds, self.records)
 
 

@@ -65,8 +65,10 @@ class Collector(Actor):
     def __init__(self, plan: PlanText) -> None:
         self._plan = Plan.read(plan)
         select = None if self._plan.select is None else self._plan.selected
-        self._rounds: Rounds | Flow = Rounds(self._plan.roster, self._plan.sync, select=select)
-        self._numerics = Numerics(self._plan.roster[0])
+        self._rounds: Rounds | Flow = Rounds(
+            self._plan.roster, self._plan.sync, select=select, stays=self._plan.stays
+        )
+        self._numerics = Numerics(self._rounds.members[0])
         self._workers: dict[str, ActorRef] = {}
         self._merger: Merger | None = None
         self._grid: Grid | None = None

@@ -53,6 +53,8 @@ def misfit(run: Run) -> str | None:
         return "its levels have different policies or algorithms"
     if run.select is not None:
         return "`select` has some of the workers compute, and a sum waits for all"
+    if run.stays or run.supervision.exhausted == "leave":
+        return "workers join or leave it, and a sum is of the same ones to the end"
     if run.compress is not None:
         return "`compress` makes updates smaller than their sum"
     return None

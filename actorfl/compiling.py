@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+import dataclasses
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from actorfl.combining import COMBINERS, combined, process_of
@@ -13,7 +14,7 @@ from actorfl.monitor import Monitor
 from actorfl.peer import Peer
 from actorfl.plan import At, plan_of
 from actorfl.protocol import Finished
-from actorfl.roles import USUAL, Roles
+from actorfl.roles import USUAL, WORKERS, Roles
 from actorfl.run import Run
 from actorfl.runtext import RunText
 from actorfl.supervision import Supervision
@@ -29,6 +30,7 @@ from actors import (
     Strategy,
     one_for_one,
 )
+from actors.supervision import Exhausted
 
 #: Seconds that a fit, a merge or an evaluation may go on after stop; then it is cancelled. Ctrl-C
 #: is to end a run within 5 s, and nothing durable is lost by it.
@@ -87,6 +89,7 @@ def graph_of(
     roles: Roles = USUAL,
     *,
     on: Deployment | None = None,
+    gone: Callable[[], Mapping[str, str]] = dict,
 ) -> ActorGraph:
     """The graph of a run.
 
@@ -103,6 +106,7 @@ def graph_of(
         roles: the classes of its actors.
         on: where it will be carried out, which says whose workers live together; without it none
             are combined.
+        gone: called in the launcher for the workers that nobody restarts any more, and why.
     """
     if isinstance(run.topology, Peers):
         return graph_of_peers(run, identity, on_row, on_finished)
@@ -121,8 +125,9 @@ def graph_of(
     graph = ActorGraph(run.name, closed=True)
     with graph.supervisor("root", strategy):
         monitor = graph.actor(
-            "monitor", Monitor, stop_timeout=_STOP, on_row=on_row, on_finished=on_finished
-        )
+            "monitor", Monitor, stop_timeout=_STOP, on_row=on_row, on_finished=on_finished,
+            gone=gone,
+        )  # fmt: skip
         with graph.supervisor("aggregators", strategy):
             aggregator = graph.actor(
                 "aggregator", roles.aggregator, place=Process("aggregator"), stop_timeout=_STOP,
@@ -149,7 +154,9 @@ def graph_of(
                     )  # fmt: skip
                     above.update(dict.fromkeys((each.name for each in node.below), edge))
                     parents.update(dict.fromkeys((each.name for each in node.below), node))
-        with graph.supervisor("workers", strategy, place=Process()):
+        exhausted: Exhausted = "stop" if run.supervision.exhausted == "leave" else "escalate"
+        pool = dataclasses.replace(strategy, exhausted=exhausted)
+        with graph.supervisor(WORKERS, pool, place=Process()):
             for index, name in enumerate(run.topology.names):
                 graph.actor(
                     name, roles.worker, stop_timeout=_STOP, name=name, index=index, run=text,

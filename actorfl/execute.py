@@ -255,7 +255,9 @@ async def running(
                 if not finished.done():
                     finished.set_result(message)
 
-            graph = graph_of(run, identity, rows.told, on_finished, roles, on=on)
+            graph = graph_of(
+                run, identity, rows.told, on_finished, roles, on=on, gone=lambda: log.gone
+            )
             attachable = Attachable(directory.path, on)
 
             def begun(system: ActorSystem) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Final
 
 from actorfl.combining import misfit
@@ -9,6 +10,7 @@ from actorfl.errors import Misfit, WrongType, WrongValue
 from actorfl.estimator import EstimatorTask
 from actorfl.local import SGD, Gradients
 from actorfl.packing import names_in
+from actorfl.stay import Stay, by_worker, changes, members
 from actorfl.sync import BSP
 from actorfl.task import Task
 from actorfl.topology import Centred, Peers
@@ -73,6 +75,7 @@ def check(run: Run, *, partitioned: bool) -> None:
             f"topology; {type(run.topology).__name__} has an aggregator"
         )
     _check_parts(run)
+    _check_stays(run)
     _check_levels(run)
     if run.record and not run.sync.barrier:
         raise Misfit(
@@ -107,15 +110,62 @@ def _check_node(run: Run) -> None:
         raise Misfit(f"{name} says itself what a node sends of its model; remove `parts`")
     if run.compress is not None:
         raise Misfit(f"{name} sends whole models; remove `compress`")
+    if run.stays or run.supervision.exhausted == "leave":
+        what = "`stays`" if run.stays else "`supervision.exhausted`"
+        raise Misfit(f"the neighbours of {name} wait for each other to the end; remove {what}")
     for key in ("record", "baselines", "combine"):
         if getattr(run, key):
             raise Misfit(f"`{key}` is for runs with a centre, and {topology} has none; remove it")
 
 
+def _check_stays(run: Run) -> None:
+    for stay in run.stays:
+        if not isinstance(stay, Stay):
+            raise WrongType("one of `stays` of Run", "a Stay", stay)
+        if not any(fnmatchcase(name, stay.workers) for name in run.topology.names):
+            raise Misfit(
+                f"`stays` speak of the workers {stay.workers!r}, and none has such a name; there "
+                f"are {', '.join(run.topology.names[:3])}, ..."
+            )
+    between = isinstance(run.topology, Levelled) and len(run.topology.levels) > 2
+    for is_asked, what in (
+        (bool(run.stays), "`stays` say who joins and leaves"),
+        (run.supervision.exhausted == "leave", '`supervision.exhausted` is "leave"'),
+    ):
+        if is_asked and between:
+            raise Misfit(
+                f"{what}, and the aggregators of a Tree each count on their own workers to the "
+                "end; remove it, or use Star"
+            )
+    if not run.stays:
+        return
+    if run.baselines:
+        raise Misfit(
+            "`baselines` let each worker train in every round, and by `stays` some join late or "
+            "leave, so they would not have the same budget; remove one of the two"
+        )
+    names = run.topology.names
+    stays = by_worker(run.stays, names)
+    for clock in changes(stays):
+        if not members(stays, names, clock):
+            raise Misfit(
+                f"by `stays` no worker is of the run in clock {clock}; let one stay, or join "
+                "before the last one leaves"
+            )
+
+
+def _numbers(run: Run) -> list[int]:
+    """How many workers are of the run at once: all numbers that occur."""
+    names = run.topology.names
+    stays = by_worker(run.stays, names)
+    return [len(members(stays, names, clock)) for clock in changes(stays)]
+
+
 def _check_select(run: Run) -> None:
     if run.select is None:
         return
-    run.select.size(len(run.topology.names))
+    for number in _numbers(run):
+        run.select.size(number)
     if not run.sync.barrier:
         raise Misfit(
             f"`select` draws who computes a round, and under {type(run.sync).__name__} there "
@@ -286,7 +336,7 @@ def _check_levels(run: Run) -> None:
                 f"{name} looks at each model by itself, and the aggregators of a Tree add them "
                 "up; use Star, an algorithm that merges by 'sum', or another one for each level"
             )
-        parts = _parts_at(run, level)
+        parts = _parts_at(run, level) if not run.stays else min(_numbers(run))
         asked = parts if run.select is None else run.select.least(parts)
         if isinstance(run.local, SGD):
             try:

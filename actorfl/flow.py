@@ -17,15 +17,52 @@ class Flow(Roster):
         clocks: the clock of each worker: how many of its parts were taken or refused.
         updates: parts that were taken or refused, over all workers.
         last: the clock after which a worker computes no more; None: there is none.
+
+    Who is to join does so as soon as it was heard of and the slowest has come to the clock from
+    which it is of the run; it starts at the clock of the slowest.
     """
 
     clocks: dict[str, int] = field(default_factory=dict)
     updates: int = 0
     last: int | None = None
+    # Clocks of the members; the same table where all are, so that it costs nothing then.
+    _present: dict[str, int] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         super().__post_init__()
         self.clocks = dict.fromkeys(self.roster, 0) | self.clocks
+        self.enter(self.clock)
+
+    @property
+    def members(self) -> tuple[str, ...]:
+        """Who is of the run now, in the order of the roster."""
+        return self.roster if self._present is self.clocks else tuple(self._present)
+
+    def enter(self, clock: int) -> None:
+        """The members follow from the clocks of the workers, whatever the version."""
+        self._present = self.clocks
+        if self.stays or self.gone:
+            self._present = {name: c for name, c in self.clocks.items() if self.is_in(name, c)}
+            self._join()
+
+    def _join(self) -> None:
+        """Let those join whose time has come, and let go whose time is over."""
+        while True:
+            slowest = self.slowest
+            due = [
+                name
+                for name, stay in self.stays.items()
+                if self.clocks[name] < stay.join <= slowest
+                and name in self.examples
+                and name not in self.gone
+            ]
+            for name in due:
+                self.clocks[name] = slowest
+            # In the order of the roster; who comes only after its end is none of them.
+            present = {name: c for name, c in self.clocks.items() if self.is_in(name, c)}
+            if present.keys() == self._present.keys():
+                return
+            self._present = present
 
     def clock_of(self, worker: str) -> int:
         """The clock that a worker computes next."""
@@ -34,7 +71,7 @@ class Flow(Roster):
     @property
     def slowest(self) -> int:
         """The clock of the slowest worker."""
-        return min(self.clocks.values())
+        return min(self._present.values(), default=max(self.clocks.values()))
 
     @property
     def rounds(self) -> int:
@@ -46,6 +83,10 @@ class Flow(Roster):
         known = self._asked(worker, incarnation, examples)
         if known is not None:
             return known
+        if self.stays:
+            self._join()
+        if self.has_left(worker, self.clocks[worker]):
+            return Answer.DONE
         if worker in self.arrived or not self._may(worker):
             self.waiting.add(worker)
             return Answer.WAIT
@@ -79,6 +120,10 @@ class Flow(Roster):
         self.clocks[worker] += 1
         self.updates += 1
         self.arrived.discard(worker)
+        if self._present is not self.clocks:
+            if worker in self._present:
+                self._present[worker] = self.clocks[worker]
+            self._join()
 
     def open(self, clock: int) -> tuple[str, ...]:
         """Open a version.
@@ -106,28 +151,33 @@ class Flow(Roster):
         """
         self.phase = Phase.CLOSING
         self.arrived.clear()
-        told = tuple(name for name in self.roster if name in self.waiting)
+        told = tuple(name for name in self.members if name in self.waiting)
         self.waiting.clear()
         return told
 
     @property
     def all_evaluated(self) -> bool:
         """Whether everybody's evaluation of the last version is in."""
-        return self.phase is Phase.CLOSING and len(self.arrived) >= len(self.roster)
+        if self._present is self.clocks:
+            return self.phase is Phase.CLOSING and len(self.arrived) >= len(self.roster)
+        return self.phase is Phase.CLOSING and self._present.keys() <= self.arrived
 
     def holds_back(self, worker: str) -> bool:
         """Whether a worker that waits does so for slower ones, and for nothing else."""
         return (
             self.phase is Phase.OPEN
             and worker not in self.arrived
+            and worker in self._present
             and self.clocks[worker] != self.last
         )
 
     def _may(self, worker: str) -> bool:
         """Whether a worker may start its clock, or evaluate the last version."""
+        if worker not in self._present:
+            return False
         if self.phase is Phase.CLOSING:
             return worker not in self.arrived
         clock = self.clocks[worker]
         if self.last is not None and clock >= self.last:
             return False
-        return self.sync.admits(clock, self.clocks)
+        return self.sync.admits(clock, self._present)

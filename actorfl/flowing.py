@@ -89,9 +89,22 @@ class Flowing(Keeper):
         else:
             await self._add(flow, part, message.incarnation, message.me)
 
+    def _fit(self, flow: Flow) -> None:
+        """Who joined meanwhile may weigh more than all that the grid was made for."""
+        assert self._merger is not None
+        if self._most(flow) <= self._made_for:
+            return
+        self._begin_sums(self._most(flow))
+        try:
+            for held in self._held:
+                self._merger.fold(self._labelled(held.part, held.label))
+        except Refusal as refusal:
+            self._add_again(refusal)
+
     async def _add(self, flow: Flow, part: Part, incarnation: int, me: ActorRef) -> None:
         """Add a part; while a buffer fills, make it durable and acknowledge it."""
         worker, stamp = part.worker, part.stamp(self._plan.identity)
+        self._fit(flow)
         try:
             self._merge(worker, self._labelled(part, self._label(part)))
         except Refusal as refusal:
@@ -198,7 +211,10 @@ class Flowing(Keeper):
         for worker, clock in (*over, *refused):
             clocks[worker] = min(clocks[worker], clock)
             updates -= 1
-        return FlowHeader(clocks, updates, self._window, self._kept, refused)
+        slowest = None
+        if flow.stays or flow.gone:
+            slowest = min((clocks[name] for name in flow.members), default=flow.slowest)
+        return FlowHeader(clocks, updates, self._window, self._kept, refused, slowest)
 
     def _have_evaluated(self, flow: Flow) -> None:
         """Have the newest version evaluated, if a line waits for that."""
@@ -207,6 +223,11 @@ class Flowing(Keeper):
             self._due = (flow.clock, self._down)
             self._evaluating = None
             self._evaluate()
+
+    def _expected(self, flow: Flow) -> tuple[str, ...]:
+        """Whose parts it waits for; sorted."""
+        everybody = len(flow.members) == len(flow.roster)
+        return self._plan.workers if everybody else tuple(sorted(flow.members))
 
     def _most(self, flow: Flow) -> int:
         """The greatest weight that what is merged at once can have."""
@@ -307,13 +328,13 @@ class Flowing(Keeper):
         )
         shares = None
         if plan.sync.shares:
-            shares = len(plan.roster) if plan.algorithm.uniform else flow.total
+            shares = len(flow.members) if plan.algorithm.uniform else flow.total
         algorithm = plan.algorithm
         view = relative(merged, self._state, algorithm.models, shares, algorithm.gradients)
         staleness = {each.label: flow.clock - each.part.version for each in held}
         closed = Closed(
-            flow.clock, flow.clock, plan.workers, tuple(sorted(staleness)),
-            flow.total, len(plan.workers), staleness,
+            flow.clock, flow.clock, self._expected(flow), tuple(sorted(staleness)),
+            flow.total, len(self._expected(flow)), staleness,
         )  # fmt: skip
         self._step(view, closed)
         self._pass_time()
@@ -367,6 +388,8 @@ class Flowing(Keeper):
             "staleness": round(window.stale / max(1, window.updates), 6),
             "stalest": window.stalest,
         }
+        if len(flow.members) != len(flow.roster):
+            fields["members"] = len(flow.members)
         if flow.sync is not self._plan.sync:
             fields["policy"] = repr(flow.sync)
         self._bytes = 0

@@ -15,6 +15,7 @@ from actorfl import checkpoint, measures, modelfile
 from actorfl.algorithm import Advance, Closed, ServerState, advance
 from actorfl.checkpoint import FlowHeader, Header, PendingRow
 from actorfl.collecting import Collector, names_of_terms
+from actorfl.errors import Misfit
 from actorfl.flow import Flow
 from actorfl.grid import Grid
 from actorfl.mean import Mean
@@ -27,10 +28,12 @@ from actorfl.protocol import (
     Evaluate,
     Evaluated,
     Finished,
+    Gone,
     Idle,
     Initial,
     Row,
     Stamp,
+    WhoIsGone,
     unpack,
 )
 from actorfl.records import Record, with_evaluation
@@ -44,11 +47,17 @@ from transports import LandingPool, Transfer, Weights
 
 _log = logging.getLogger("actorfl.aggregator")
 
+#: Seconds between two questions who is gone, of a run that goes on without them.
+RETRY = 0.25
 #: Seconds until the end is told again, should the word have been lost.
 _TELL_AGAIN = 1.0
 
 
 class _TellAgain(Message[None]):
+    pass
+
+
+class _LookAround(Message[None]):
     pass
 
 
@@ -76,6 +85,7 @@ class Keeper(Collector):
         self._evaluating: tuple[int, Transfer] | None = None
         self._finished: Finished | None = None
         self._updates = 0
+        self._made_for = 0
         # When a worker was asked first, had the run never been stopped; None: it is not yet.
         self._began: float | None = None
         self._seconds = 0.0
@@ -107,6 +117,8 @@ class Keeper(Collector):
         self._snapshots = self._checkpoints()
         # Whoever had it before may be frozen, and wake up in the middle of an append.
         await self.storage.claim(checkpoint.METRICS)
+        if self._plan.outlives:
+            self.timers.start("gone", _LookAround(), after=RETRY, every=RETRY)
         found = await checkpoint.load(self._snapshots)
         if found is None:
             return
@@ -142,7 +154,7 @@ class Keeper(Collector):
         self._records = dict(header.records)
         self._had_ended = header.clock if header.finished else None
         self._durations = header.durations
-        self._numerics = Numerics(self._plan.roster[0], header.numerics, header.unpromised)
+        self._numerics = Numerics(self._numerics.first, header.numerics, header.unpromised)
         if isinstance(self._rounds, Flow) and header.flow is not None:
             self._rounds.clocks.update(header.flow.clocks)
             self._rounds.updates = header.flow.updates
@@ -150,11 +162,41 @@ class Keeper(Collector):
             self._kept = header.flow.kept
             self._refused_after = set(header.flow.refused)
         self._rounds.missed = dict(header.missed)
+        self._rounds.gone = dict(header.gone)
+        self._rounds.enter(header.clock)
 
     async def _gathered(self) -> None:
-        """The roster is complete: begin, if the model is there."""
+        """All members are known: begin, or go on, if the model is there."""
         if self._state is not None:
             await self._begin()
+
+    def look_around(self, message: _LookAround) -> None:
+        """Ask who is gone, as often as a worker would have asked for something."""
+        self._tell(self._monitor, WhoIsGone(self._plan.identity, self.ref))
+
+    async def gone(self, message: Gone) -> None:
+        """Nobody restarts these workers any more: the run goes on without them.
+
+        Raises:
+            Misfit: nobody is left.
+        """
+        rounds = self._rounds
+        if message.run != self._plan.identity or rounds.phase is Phase.FINISHED:
+            return
+        new = [name for name in sorted(message.workers) if rounds.leave(name)]
+        if not new:
+            return
+        for name in new:
+            sentence = f"{name} has left the run for good: {message.workers[name]}"
+            self._numerics.unpromised.setdefault(name, "it has left the run for good")
+            self.publish("left", worker=name, clock=rounds.clock_of(name), sentence=sentence)
+        if not rounds.members:
+            raise Misfit(f"{sentence}; nobody is left, so the run cannot go on")
+        if rounds.phase is not Phase.GATHERING:  # else nothing is durable yet, and it asks again
+            await self._save(finished=False)
+            await self._look()
+        elif rounds.gathered:
+            await self._gathered()
 
     # -- the evaluator -----------------------------------------------------------------------------
 
@@ -291,6 +333,7 @@ class Keeper(Collector):
         assert self._state is not None
         assert self._layout is not None
         clock = self._rounds.clock
+        self._made_for = total
         self._grid = Grid.of(self._state.weights, self._layout, total, self._plan.algorithm.floor)
         if self._merger is None:
             self._merger = self._begin_merging(self._layout, self._grid, clock)
@@ -378,6 +421,7 @@ class Keeper(Collector):
             missed=dict(rounds.missed),
             seconds=self._seconds,
             records=self._records,
+            gone=dict(rounds.gone),
         )
         await checkpoint.save(self._snapshots, header, self._state)
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+import contextlib
+from collections.abc import Awaitable, Callable, Mapping
 
-from actorfl.protocol import Finished, Row
+from actorfl.protocol import Finished, Gone, Row, WhoIsGone
 from actors import Actor
+from transports import LinkFull
 
 
 class Monitor(Actor):
@@ -16,19 +18,28 @@ class Monitor(Actor):
     Args:
         on_row: awaited with round and text of each line told; also doubled and out of order.
         on_finished: awaited at the end, maybe more than once.
+        gone: returns the workers that nobody restarts any more, and why.
     """
 
     def __init__(
         self,
         on_row: Callable[[int, str], Awaitable[None]],
         on_finished: Callable[[Finished], Awaitable[None]],
+        gone: Callable[[], Mapping[str, str]],
     ) -> None:
         self._on_row = on_row
         self._on_finished = on_finished
+        self._gone = gone
 
     async def row(self, message: Row) -> None:
         """A line that is written."""
         await self._on_row(message.round, message.json)
+
+    def who_is_gone(self, message: WhoIsGone) -> None:
+        """The aggregator asks again and again, so nothing is lost where one of us is restarted."""
+        if gone := dict(self._gone()):
+            with contextlib.suppress(LinkFull):
+                message.me.tell(Gone(message.run, gone))
 
     async def finished(self, message: Finished) -> None:
         """The final model is written."""

@@ -17,6 +17,7 @@ class Numerics:
         unpromised: sentences by worker, of earlier starts.
 
     Attributes:
+        first: see above.
         reference: see above; None until the first worker was heard.
         unpromised: what differs, by worker.
     """
@@ -27,7 +28,7 @@ class Numerics:
         reference: Fingerprint | None = None,
         unpromised: dict[str, str] | None = None,
     ) -> None:
-        self._first = first
+        self.first = first
         self.reference = reference
         self.unpromised = dict(unpromised or {})
         self._waiting: dict[str, Fingerprint] = {}
@@ -40,13 +41,13 @@ class Numerics:
         """
         self._waiting[worker] = fingerprint
         if self.reference is None:
-            if worker != self._first:
+            if worker != self.first:
                 return []
             self.reference = fingerprint
         new = []
         for name in sorted(self._waiting):
             # The first itself may compute otherwise than in the start that was its measure.
-            first = self._first if name != self._first else f"{name} before"
+            first = self.first if name != self.first else f"{name} before"
             found = differences(self.reference, self._waiting[name], (first, name))
             if found and name not in self.unpromised:
                 sentence = "; ".join(found)
@@ -57,4 +58,4 @@ class Numerics:
 
     def __repr__(self) -> str:
         known = "known" if self.reference is not None else "unknown"
-        return f"<Numerics {self._first} {known} differing={sorted(self.unpromised)}>"
+        return f"<Numerics {self.first} {known} differing={sorted(self.unpromised)}>"

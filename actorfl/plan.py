@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -21,6 +21,7 @@ from actorfl.merging import Merger
 from actorfl.registry import SLOTS
 from actorfl.run import Run
 from actorfl.sampling import Selection, selected
+from actorfl.stay import Stay, by_worker
 from actorfl.sync import Sync
 from actorfl.topology import Node
 from actorfl.until import Until
@@ -42,6 +43,8 @@ class PlanText(msgspec.Struct, frozen=True):
         select: table of the slot; None: everybody computes each clock.
         seed: of the run, from which is drawn who is selected.
         compress: table of the slot, where workers are directly below and compress.
+        stays: from when to when workers are of the run; the first that fits one decides.
+        outlives: whether the run goes on without workers that nobody restarts any more.
         every: rounds between two evaluations.
         at: where versions are evaluated.
         landing: buffers in which updates land.
@@ -72,6 +75,8 @@ class PlanText(msgspec.Struct, frozen=True):
     seed: int = 0
     # Left out where there is none, so that a plan without it travels as it always did.
     compress: dict[str, Any] | msgspec.UnsetType = msgspec.UNSET
+    stays: tuple[Stay, ...] | msgspec.UnsetType = msgspec.UNSET
+    outlives: bool | msgspec.UnsetType = msgspec.UNSET
 
 
 @dataclass(frozen=True)
@@ -95,6 +100,8 @@ class Plan:
     select: Selection | None
     seed: int
     compress: Compression | None
+    stays: Mapping[str, Stay]
+    outlives: bool
 
     @classmethod
     def read(cls, text: PlanText) -> Plan:
@@ -128,6 +135,8 @@ class Plan:
             None if text.select is None else slot("select", text.select),
             text.seed,
             None if text.compress is msgspec.UNSET else slot("compress", text.compress),
+            {} if text.stays is msgspec.UNSET else by_worker(text.stays, text.roster),
+            text.outlives is True,
         )
 
     @cached_property
@@ -137,16 +146,19 @@ class Plan:
             return tuple(sorted(self.roster))
         return tuple(sorted(name for names in self.below.values() for name in names))
 
-    def selected(self, clock: int, examples: Mapping[str, int]) -> frozenset[str]:
-        """Who of the roster computes a clock.
+    def selected(
+        self, clock: int, members: Sequence[str], examples: Mapping[str, int]
+    ) -> frozenset[str]:
+        """Who computes a clock.
 
         Args:
             clock: from 0.
+            members: who is of the run in it, in the order of the roster.
             examples: training examples by name.
         """
         if self.select is None:
-            return frozenset(self.roster)
-        return selected(self.select, self.roster, examples, self.seed, clock)
+            return frozenset(members)
+        return selected(self.select, members, examples, self.seed, clock)
 
     def merger(self, layout: Layout, grid: Grid, clock: int) -> Merger:
         """What the algorithm's clocks are merged in.
@@ -218,4 +230,6 @@ def plan_of(run: Run, identity: str, at: At, node: Node, above: Node | None = No
             if compress is None
             else config.describe_slot(SLOTS["compress"], compress, run.base)
         ),
+        stays=run.stays or msgspec.UNSET,
+        outlives=run.supervision.exhausted == "leave" or msgspec.UNSET,
     )

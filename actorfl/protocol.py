@@ -260,6 +260,20 @@ class Finished(Message[None]):
     unpromised: dict[str, str] = msgspec.field(default_factory=dict)
 
 
+class WhoIsGone(Message[None]):
+    """Aggregator to monitor: which workers does nobody restart any more?"""
+
+    run: str
+    me: ActorRef
+
+
+class Gone(Message[None]):
+    """Monitor to aggregator: these workers nobody restarts any more, and why."""
+
+    run: str
+    workers: _Sentences
+
+
 Integers = Mapping[str, npt.NDArray[Any]]
 
 

@@ -34,6 +34,7 @@ from actorfl.mean import Mean
 from actorfl.run import Run
 from actorfl.rundir import refuse_another, shown, unusable
 from actorfl.sampling import selected
+from actorfl.stay import by_worker, members
 from actorfl.step import Data, Given, Made
 from actorfl.task import Task, who_of
 from actorfl.worker import COMPUTED
@@ -208,15 +209,19 @@ async def _before(where: Path, run: Run, worker: str, clock: int) -> _Before:
 def _refuse_unselected(
     where: Path, run: Run, worker: str, clock: int, examples: Mapping[str, int]
 ) -> None:
-    if run.select is None:
+    if run.select is None and not run.stays:
         return
     names = run.topology.names
-    chosen = selected(run.select, names, examples, run.seed, clock)
+    chosen = frozenset(members(by_worker(run.stays, names), names, clock))
+    if run.select is not None:
+        there = [name for name in names if name in chosen]
+        chosen = selected(run.select, there, examples, run.seed, clock)
     if worker not in chosen:
         computed = [name for name in names if name in chosen]
         more = len(computed) - _MOST_NAMED
         those = ", ".join(computed[:_MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
-        reason = f"{worker} was not selected for it, and computed nothing; {those} did"
+        why = "was not selected for it" if run.select is not None else "was not of the run then"
+        reason = f"{worker} {why}, and computed nothing; {those} did"
         raise NotRecorded(where, clock, reason, begun=False)
 
 

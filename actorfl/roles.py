@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from actorfl.aggregator import Aggregator
 from actorfl.combiner import Combiner
 from actorfl.edge import Edge
 from actorfl.worker import Worker
+
+WORKERS: Final = "workers"
+"""The supervisor of the workers."""
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import enum
 from abc import ABC, abstractmethod
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from actorfl.grid import check_total
+from actorfl.stay import Stay
 from actorfl.sync import Sync
 from actorfl.until import MOST
 
@@ -17,8 +19,8 @@ class Answer(enum.Enum):
 
     GATHER = "its examples are noted; others are still missing"
     GO = "compute the open clock"
-    WAIT = "its part is in, or the clock is closing, or others compute it"
-    DONE = "the run is over"
+    WAIT = "its part is in, or the clock is closing, or others compute it, or it is to join later"
+    DONE = "the run is over, for all or for this one"
     FENCED = "a later incarnation of it has been heard of"
     UNKNOWN = "it is not in the roster"
 
@@ -62,6 +64,8 @@ class Roster(ABC):
         dropped: messages that changed nothing, by reason.
         phase: see ``Phase``.
         clock: what is open; its version has the same number.
+        stays: from when to when a worker is of the run, by name; whoever has none always is.
+        gone: who is no longer of it because nobody restarts it any more, and what was open then.
     """
 
     roster: tuple[str, ...]
@@ -75,11 +79,41 @@ class Roster(ABC):
     waiting: set[str] = field(default_factory=set)
     dropped: Counter[str] = field(default_factory=Counter)
     phase: Phase = Phase.GATHERING
+    stays: Mapping[str, Stay] = field(default_factory=dict)
+    gone: dict[str, int] = field(default_factory=dict)
     # Each message asks whether its sender is of the roster: a look, not a search of thousands.
     _expected: frozenset[str] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         self._expected = frozenset(self.roster)
+
+    @property
+    @abstractmethod
+    def members(self) -> tuple[str, ...]:
+        """Who is of the run in what is open, in the order of the roster."""
+
+    @abstractmethod
+    def enter(self, clock: int) -> None:
+        """What is to be opened is this: from here on its members count."""
+
+    def leave(self, worker: str) -> bool:
+        """A worker is gone for good; whether that is news."""
+        if worker not in self._expected or worker in self.gone:
+            return False
+        self.gone[worker] = self.clock
+        self.waiting.discard(worker)
+        self.enter(self.clock)
+        return True
+
+    def is_in(self, worker: str, clock: int) -> bool:
+        """Whether a worker is of the run in a clock of its own."""
+        stay = self.stays.get(worker)
+        return worker not in self.gone and (stay is None or stay.holds(clock))
+
+    def has_left(self, worker: str, clock: int) -> bool:
+        """Whether a worker was of the run only before a clock of its own."""
+        stay = self.stays.get(worker)
+        return worker in self.gone or (stay is not None and stay.over(clock))
 
     @abstractmethod
     def clock_of(self, worker: str) -> int:
@@ -145,18 +179,18 @@ class Roster(ABC):
 
     @property
     def gathered(self) -> bool:
-        """Whether the examples of all the roster are known."""
-        known = self.examples
-        return len(known) >= len(self._expected) and all(name in known for name in self.roster)
+        """Whether the examples of all members are known."""
+        known, members = self.examples, self.members
+        return len(known) >= len(members) and all(name in known for name in members)
 
     @property
     def total(self) -> int:
-        """Examples of the roster; at least one each, so that terms of weight 1 fit the grid.
+        """Examples of the members; at least one each, so that terms of weight 1 fit the grid.
 
         Raises:
             WrongValue: there are more than an exact sum can weigh.
         """
-        return check_total("the workers", sum(max(1, self.examples[name]) for name in self.roster))
+        return check_total("the workers", sum(max(1, self.examples[name]) for name in self.members))
 
     @property
     def held(self) -> int:

@@ -14,17 +14,31 @@ class Rounds(Roster):
 
     Attributes:
         asked: who was told of the open clock, or heard of since it was opened.
-        select: who computes a clock, by the clock and the examples of the roster; None: everybody.
+        select: who computes a clock, by the clock, its members and the examples of the roster;
+            None: all members.
         expected: who computes the open clock.
     """
 
     asked: set[str] = field(default_factory=set)
-    select: Callable[[int, Mapping[str, int]], frozenset[str]] | None = None
+    select: Callable[[int, Sequence[str], Mapping[str, int]], frozenset[str]] | None = None
     expected: frozenset[str] = field(init=False)
+    _members: tuple[str, ...] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.expected = self._expected
+        self.enter(self.clock)
+        self.expected = frozenset(self._members)
+
+    @property
+    def members(self) -> tuple[str, ...]:
+        """Who is of the run in the open clock, in the order of the roster."""
+        return self._members
+
+    def enter(self, clock: int) -> None:
+        """The clock that is to be opened is this: from here on its members count."""
+        self._members = self.roster
+        if self.stays or self.gone:
+            self._members = tuple(name for name in self.roster if self.is_in(name, clock))
 
     def clock_of(self, worker: str) -> int:
         """The clock that a worker computes next."""
@@ -35,6 +49,8 @@ class Rounds(Roster):
         known = self._asked(worker, incarnation, examples)
         if known is not None:
             return known
+        if self.has_left(worker, self.clock):
+            return Answer.DONE
         self.asked.add(worker)
         here = worker in self.arrived or worker in self.refused
         if self.phase is Phase.CLOSING or here or worker not in self.expected:
@@ -66,16 +82,18 @@ class Rounds(Roster):
 
         Args:
             clock: which.
-            everybody: whether all of the roster are in it, whoever is selected.
+            everybody: whether all members are in it, whoever is selected.
 
         Returns:
             Who is to compute it and waits for it, in the order of the roster. The others ask when
             they have heard of their last part, or retry: telling them now would send the model
             twice.
         """
-        self.expected = self._expected
+        self.enter(clock)
+        same = self._members is self.roster
+        self.expected = self._expected if same else frozenset(self._members)
         if self.select is not None and not everybody:
-            self.expected = self.select(clock, self.examples)
+            self.expected = self.select(clock, self._members, self.examples)
         self.clock = clock
         self.phase = Phase.OPEN
         self.arrived.clear()
@@ -94,7 +112,26 @@ class Rounds(Roster):
             durations: seconds of the last closed rounds, oldest first.
         """
         here = self.arrived | self.refused.keys() if self.refused else self.arrived
-        return self.phase is Phase.OPEN and self.sync.closes(here, self.expected, now, durations)
+        expected = self.expected
+        if self.gone:  # who is gone is waited for no longer; its part counts if it is in
+            expected = frozenset(each for each in expected if each in here or each not in self.gone)
+        return self.phase is Phase.OPEN and self.sync.closes(here, expected, now, durations)
+
+    def joined(self) -> list[str]:
+        """Who is of the run from the open clock on."""
+        if self.clock == 0:
+            return []
+        stays = self.stays
+        return [each for each in self._members if each in stays and stays[each].join == self.clock]
+
+    def left(self) -> list[str]:
+        """Who is no longer of the run from the open clock on, or has gone in it."""
+        return [
+            name
+            for name in self.roster
+            if self.gone.get(name) == self.clock
+            or (name in self.stays and self.stays[name].leave == self.clock)
+        ]
 
     def merged(self) -> None:
         """The parts that are in the open clock are merged, and others no longer can be."""
@@ -108,11 +145,12 @@ class Rounds(Roster):
         """Who was to compute the open clock and is not in it, in the order of the roster, and why.
 
         Returns:
-            "late": it knew of the clock, and did not end its part; "silent": it was not heard of,
-            so it still computes an earlier clock, or is dead.
+            "dead": nobody restarts it any more; "late": it knew of the clock, and did not end its
+            part; "silent": it was not heard of, so it still computes an earlier clock, or is dead
+            and not up again.
         """
         return {
-            name: "late" if name in self.asked else "silent"
+            name: "dead" if name in self.gone else "late" if name in self.asked else "silent"
             for name in self.roster
             if name in self.expected and name not in self.arrived and name not in self.refused
         }

@@ -30,6 +30,7 @@ from actorfl.registry import SLOTS
 from actorfl.rundir import checked_name
 from actorfl.sampling import Selection
 from actorfl.simulate.settings import Simulate
+from actorfl.stay import Stay
 from actorfl.supervision import Supervision
 from actorfl.sync import BSP, Sync
 from actorfl.task import Task
@@ -83,6 +84,8 @@ class Run:
             Needs a policy with rounds, and no aggregators between the root and the workers.
         compress: how workers compress what they send up; without it they do not. What is sent of
             an update is then less than all of it.
+        stays: who joins the run late or leaves it before its end; the first that fits a worker
+            decides, and whoever fits none is of all of it.
         partition: how the pool of a task that has one is dealt out; refused for other tasks.
         parts: which tensors of the model are shared, and which stay at their worker, as ``Parts``
             or as roles by pattern; without it all are shared.
@@ -125,6 +128,7 @@ class Run:
     select: Selection | None
     compress: Compression | None
     node: NodeLoop | None
+    stays: tuple[Stay, ...]
     partition: Partitioner
     parts: Parts
     validate: float
@@ -154,6 +158,7 @@ class Run:
         select: Selection | str | None = None,
         compress: Compression | str | None = None,
         node: NodeLoop | str | None = None,
+        stays: Sequence[Stay] = (),
         partition: Partitioner | str | None = None,
         parts: Parts | Mapping[str, Role] | None = None,
         validate: float = 0.0,
@@ -208,6 +213,7 @@ class Run:
         if parts is None:
             parts = ALL_SHARED
         plain: dict[str, object] = {
+            "stays": tuple(stays),
             "parts": parts if isinstance(parts, Parts) else Parts(parts),
             "validate": float(validate),
             "evaluate": Every() if evaluate is None else evaluate,
@@ -310,6 +316,9 @@ class Run:
                 table[key] = config.describe_slot(SLOTS[key], value, self.base)
             elif isinstance(value, Parts):
                 table[key] = value.table
+            elif key == "stays":
+                if value:
+                    table[key] = [_without_nothing(config.describe(each)) for each in value]
             elif dataclasses.is_dataclass(value):
                 items = config.describe(value).items()
                 table[key] = {name: item for name, item in items if item is not None}
@@ -344,6 +353,9 @@ class Run:
             elif key in SLOTS:
                 if value is not None:  # a run without `select` or `node` has the hash it always had
                     table[key] = _canonical(key, value)
+            elif key == "stays":
+                if value:  # a run in which all stay has the hash that it always had
+                    table[key] = [config.describe(each) for each in value]
             elif isinstance(value, Parts):
                 if value != ALL_SHARED:  # a run without parts has the hash that it always had
                     table[key] = [list(rule) for rule in value.rules]  # their order counts
@@ -530,6 +542,7 @@ def _without_nothing(value: object) -> object:
 
 
 _PLAIN: dict[str, Any] = {
+    "stays": tuple[Stay, ...],
     "parts": Mapping[str, Role],
     "seed": int,
     "validate": float,
@@ -550,7 +563,7 @@ _BESIDE: dict[str, Any] = {"chaos": Chaos, "simulate": Simulate}
 _KEYS = (
     *("name", "seed", "validate"),
     *SLOTS,
-    *("parts", "evaluate", "supervision", "durability", "landing", "strict", "record"),
+    *("stays", "parts", "evaluate", "supervision", "durability", "landing", "strict", "record"),
     *("baselines", "combine", "base"),
 )
 

@@ -16,11 +16,13 @@ import structlog
 
 from actorfl.errors import RunDirectoryError, refusal_of
 from actorfl.eventfile import EventFile
+from actorfl.roles import WORKERS
 from actorfl.rundir import RunDirectory, unusable
 from actors import (
     ActorFailure,
     ActorRestarted,
     ActorSystem,
+    ChildGivenUp,
     CrashPointMissed,
     Custom,
     DeadLetter,
@@ -67,6 +69,7 @@ class RunLog:
         RunDirectoryError: a file cannot be opened.
 
     Attributes:
+        gone: workers that nobody restarts any more, and why.
         gave_up: the event of the first supervisor that gave up.
         on_progress: called when a round is complete.
     """
@@ -77,6 +80,7 @@ class RunLog:
         self._actor_restarts = 0
         self._starts: dict[str, int] = {}
         self.gave_up: SupervisorGaveUp | None = None
+        self.gone: dict[str, str] = {}
         self.on_progress: Callable[[], None] | None = None
         self._on_row = on_row
         self._events = _opened(directory.events, EventFile)
@@ -139,6 +143,8 @@ class RunLog:
             self._dead_letters += 1
             if self._dead_letters > _DEAD_LETTERS:
                 return
+        if isinstance(event, ChildGivenUp) and event.supervisor.endswith(f"/{WORKERS}"):
+            self.gone[event.child.rpartition("/")[2]] = event.error
         fields = msgspec.to_builtins(event)
         self._record(fields)
         traceback = fields.pop("traceback", "")
@@ -221,7 +227,7 @@ class RunLog:
             case SupervisorGaveUp():
                 if self.gave_up is None:
                     self.gave_up = event
-            case Custom(kind="refused" | "warning" | "policy", fields=fields):
+            case Custom(kind="refused" | "warning" | "policy" | "left", fields=fields):
                 return str(fields["sentence"])
             case _:
                 pass

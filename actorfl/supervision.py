@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
+from actorfl.errors import WrongValue
 from actorfl.ranges import check_count, check_number
 
 
@@ -23,10 +25,13 @@ class Supervision:
             replaced; without it such a one is only told of, since a long computation that holds
             the interpreter's lock looks the same; an import of torch takes seconds, so 10 is a good
             value. At least 2.
+        exhausted: what becomes of the run when a worker has failed once more than is allowed: "end"
+            it, or "leave": the worker is of the run no more, and the others go on. Whatever else
+            fails too often ends it.
 
     Raises:
         WrongType: a value that is no number.
-        WrongValue: a negative or non-finite value.
+        WrongValue: a negative or non-finite value, or an unknown word.
     """
 
     intensity: int = 3
@@ -35,6 +40,7 @@ class Supervision:
     backoff: float = 0.05
     backoff_max: float = 5.0
     stuck_after: float | None = None
+    exhausted: Literal["end", "leave"] = "end"
 
     def __post_init__(self) -> None:
         for name in ("intensity", "outside"):
@@ -45,3 +51,5 @@ class Supervision:
             need = "finite and at least 2 s"
             check_number(self, "stuck_after", need, lambda seconds: seconds >= 2)
         check_number(self, "per", "finite and above 0 s", lambda seconds: seconds > 0)
+        if self.exhausted not in {"end", "leave"}:
+            raise WrongValue("exhausted of Supervision", '"end" or "leave"', self.exhausted)

@@ -109,6 +109,15 @@ class SupervisorGaveUp(Event, frozen=True, kw_only=True, tag="gave_up"):
     kinds: tuple[str, ...] = ()
 
 
+class ChildGivenUp(Event, frozen=True, kw_only=True, tag="child_given_up"):
+    """A child that failed is stopped for good, and the others go on."""
+
+    supervisor: str
+    child: str
+    restarts: int
+    error: str
+
+
 class NodeQuarantined(Event, frozen=True, kw_only=True, tag="node_quarantined"):
     """A node that lives was given up: its actors count as dead, and its process is ended."""
 

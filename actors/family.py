@@ -191,10 +191,7 @@ class Family:
         if verdict == "escalate":
             return [Escalate(child, failure, member.restarts, beyond_help=True)]
         if verdict == "stop" or member.restart == "temporary":
-            if gone:
-                return self._remove(child)
-            member.stage = Stage.ENDING
-            return [End(child), *self._advance_that_of(child)]
+            return self._let_go(child, gone=gone)
         round_ = self._round_of(child)
         if round_ is not None and (round_.halting or round_.waiting):
             # It goes down anyway, or had just gone down when its process went, too.
@@ -206,8 +203,17 @@ class Family:
         member.stage = Stage.DOWN if gone else Stage.FAILED
         decided = self._budget.failed(child, self.now(), self.draw(), outside=failure.outside)
         if isinstance(decided, GiveUp):
-            return [Escalate(child, failure, decided.restarts)]
+            if self.strategy.exhausted == "escalate":
+                return [Escalate(child, failure, decided.restarts)]
+            return self._let_go(child, gone=gone)
         return self._restart(child, failure, decided.delay)
+
+    def _let_go(self, child: int, *, gone: bool) -> list[Effect]:
+        """A child that failed is not restarted."""
+        if gone:
+            return self._remove(child)
+        self._members[child].stage = Stage.ENDING
+        return [End(child), *self._advance_that_of(child)]
 
     def halted(self, child: int) -> list[Effect]:
         """A child's instance has ended as it was told to."""

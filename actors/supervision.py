@@ -21,6 +21,7 @@ RestartType = Literal["permanent", "transient", "temporary"]
 StrategyKind = Literal["one_for_one", "one_for_all", "rest_for_one"]
 Verdict = Literal["restart", "stop", "escalate"]
 Decider = Mapping[type[BaseException], Verdict]
+Exhausted = Literal["escalate", "stop"]
 
 
 @dataclass(frozen=True)
@@ -85,6 +86,8 @@ class Strategy:
             cannot help, such as a wrong configuration: the supervisor gives up at the first one.
             What it does not name is restarted, but for `GaveUp`: a supervisor below that is at
             its end is passed on, lest budgets multiply.
+        exhausted: what to do about a child that fails once more than is tolerated: "escalate", the
+            supervisor gives up, or "stop" the child for good, and the others go on.
     """
 
     kind: StrategyKind = "one_for_one"
@@ -93,6 +96,7 @@ class Strategy:
     outside: int = 10
     backoff: Backoff = field(default_factory=Backoff)
     decide: Decider = field(default_factory=dict)
+    exhausted: Exhausted = "escalate"
 
     def __post_init__(self) -> None:
         if self.kind not in get_args(StrategyKind):
@@ -115,6 +119,9 @@ class Strategy:
         decide: object = self.decide
         if not isinstance(decide, Mapping):
             msg = f"decide={decide!r} is no mapping; write decide={{ValueError: 'stop'}}"
+            raise UsageError(msg)
+        if self.exhausted not in get_args(Exhausted):
+            msg = f"exhausted={self.exhausted!r} says neither 'escalate' nor 'stop'"
             raise UsageError(msg)
         given: Mapping[Any, Any] = decide
         for kind, verdict in given.items():
@@ -153,9 +160,10 @@ def one_for_one(
     outside: int = 10,
     backoff: Backoff = _BACKOFF,
     decide: Decider = _RESTART_ALL,
+    exhausted: Exhausted = "escalate",
 ) -> Strategy:
     """Only the child that failed is restarted; arguments as in ``Strategy``."""
-    return Strategy("one_for_one", intensity, per, outside, backoff, decide)
+    return Strategy("one_for_one", intensity, per, outside, backoff, decide, exhausted)
 
 
 def one_for_all(
@@ -165,9 +173,10 @@ def one_for_all(
     outside: int = 10,
     backoff: Backoff = _BACKOFF,
     decide: Decider = _RESTART_ALL,
+    exhausted: Exhausted = "escalate",
 ) -> Strategy:
     """All children are restarted with the one that failed; arguments as in ``Strategy``."""
-    return Strategy("one_for_all", intensity, per, outside, backoff, decide)
+    return Strategy("one_for_all", intensity, per, outside, backoff, decide, exhausted)
 
 
 def rest_for_one(
@@ -177,9 +186,10 @@ def rest_for_one(
     outside: int = 10,
     backoff: Backoff = _BACKOFF,
     decide: Decider = _RESTART_ALL,
+    exhausted: Exhausted = "escalate",
 ) -> Strategy:
     """The child that failed and those declared after it are restarted; see ``Strategy``."""
-    return Strategy("rest_for_one", intensity, per, outside, backoff, decide)
+    return Strategy("rest_for_one", intensity, per, outside, backoff, decide, exhausted)
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from actors.children import (
     WhichChildren,
 )
 from actors.errors import GaveUp, NodeError, UsageError
-from actors.events import ActorFailure, ActorRestarted, SupervisorGaveUp
+from actors.events import ActorFailure, ActorRestarted, ChildGivenUp, SupervisorGaveUp
 from actors.family import Effect, End, Escalate, Family, Halt, Make, Renew, Stage, Wait
 from actors.message import Message
 from actors.ref import ActorRef
@@ -196,11 +196,21 @@ class Supervisor(Actor):
             self._carry_out(self._family.terminate(child.uid, gone=gone))
             self._forget(child.uid)
             return
+        restarts = self._family.restarts(child.uid)
         effects = self._family.failed(child.uid, failure, gone=gone)
         if not any(isinstance(effect, Escalate) for effect in effects):  # who is above tells of it
             kept = child.uid in self._family and self._family.stage(child.uid) is not Stage.ENDING
             verdict = "is restarted" if kept else "is stopped"
             self.system.failures.tell(child.path, failure, verdict, final=not kept)
+            if not kept:
+                self.system.events.publish(
+                    ChildGivenUp(
+                        supervisor=self.ref.path,
+                        child=child.path,
+                        restarts=restarts,
+                        error=str(failure),
+                    )
+                )
         self._carry_out(effects)
         self._forget(child.uid)
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
+from actorfl.stay import Stay
 from actorfl.witness import Act
 
 DETECTION = 10.0
@@ -25,6 +26,7 @@ class Seen:
         restarts: of actors and processes, as the run counts them.
         acts: of its aggregator, in all its incarnations, in order.
         selected: who was to compute each clock; empty where everybody was.
+        stays: from when to when a worker was of the run, by name; whoever has none always was.
     """
 
     sha256: str
@@ -33,6 +35,7 @@ class Seen:
     restarts: int
     acts: tuple[Act, ...]
     selected: tuple[frozenset[str], ...] = ()
+    stays: Mapping[str, Stay] = field(default_factory=dict)
 
 
 def each_part_is_merged_once(
@@ -135,15 +138,30 @@ def _closed_with(act: Act) -> str:
     return f"clock {act.clock} was closed with {', '.join(act.workers) or 'nobody'}"
 
 
-def each_clock_follows_the_last(acts: Sequence[Act], roster: Iterable[str]) -> str | None:
+def each_clock_follows_the_last(
+    acts: Sequence[Act], roster: Iterable[str], stays: Mapping[str, Stay] | None = None
+) -> str | None:
     """Without a barrier: a worker's clocks are durable in order, each of them once.
 
     What is added is of a clock that is not durable yet, and no later than the next one. An
-    aggregator that was restarted knows of every clock that was acknowledged.
+    aggregator that was restarted knows of every clock that was acknowledged. Whoever joins begins
+    with a clock of its own choice, from that on which its stay begins; nobody computes one after
+    that with which it ends.
+
+    Args:
+        acts: of the aggregator, in all its incarnations, in order.
+        roster: all workers.
+        stays: from when to when a worker is of the run, by name.
     """
+    stays = stays or {}
     durable: dict[str, int] = dict.fromkeys(roster, 0)
     for act in acts:
         known = durable.get(act.worker, 0)
+        if (stay := stays.get(act.worker)) is not None and act.kind in {"merged", "ends"}:
+            if not stay.holds(act.clock):
+                return f"clock {act.clock} of {act.worker} was merged, which is not in its stay"
+            if known < stay.join:
+                known = act.clock  # it has joined
         if act.kind == "merged" and act.clock != known:
             return f"clock {act.clock} of {act.worker} was merged, and its next is {known}"
         if act.kind == "ends":
@@ -215,6 +233,7 @@ def staleness_is_bounded(
     steps: Iterable[tuple[Literal["starts", "ends", "waits"], str, int]],
     roster: Iterable[str],
     bound: float,
+    stays: Mapping[str, Stay] | None = None,
 ) -> str | None:
     """SSP: no worker starts clock c while c - min > bound, min over what all have completed.
 
@@ -225,11 +244,23 @@ def staleness_is_bounded(
         steps: that a worker starts a clock, from 0, or ends it, in the order of the aggregator.
         roster: all workers.
         bound: clocks, >= 0.
+        stays: from when to when a worker is of the run, by name: one that joins counts from its
+            first clock on, one that leaves no longer once it has completed its last.
     """
-    completed: dict[str, int] = dict.fromkeys(roster, 0)
+    stays = stays or {}
+    completed = {name: 0 for name in roster if name not in stays or stays[name].join == 0}
     for what, worker, clock in steps:
+        stay = stays.get(worker)
+        # Of one that has joined, and no more, a restored aggregator says that the one before ended.
+        joined = what == "ends" and stay is not None and clock == stay.join - 1
+        if stay is not None and what != "waits" and not (joined or stay.holds(clock)):
+            return f"{worker} {what} clock {clock}, which is not in its stay"
+        if what == "starts" and worker not in completed:
+            completed[worker] = clock
         if what == "ends":
-            completed[worker] = max(completed[worker], clock + 1)
+            completed[worker] = max(completed.get(worker, 0), clock + 1)
+            if stay is not None and stay.over(completed[worker]):
+                del completed[worker]
         if what != "starts":
             continue
         behind = min(completed, key=lambda name: completed[name])

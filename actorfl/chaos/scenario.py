@@ -24,6 +24,7 @@ from actorfl.memo import Memo, memoised
 from actorfl.roles import USUAL, Roles
 from actorfl.run import Run
 from actorfl.sampling import selected
+from actorfl.stay import by_worker, members
 from actorfl.switch import Switch
 from actorfl.sync import SSP
 from actorfl.task import who_of
@@ -170,13 +171,15 @@ def _of_policy(run: Run) -> tuple[Callable[[Evidence[Seen]], str | None], ...]:
     def it_is_never_too_far_ahead(evidence: Evidence[Seen]) -> str | None:
         seen = _seen(evidence)
         assert isinstance(sync, SSP)
-        return laws.staleness_is_bounded(laws.steps(seen.acts), seen.roster, sync.staleness)
+        return laws.staleness_is_bounded(
+            laws.steps(seen.acts), seen.roster, sync.staleness, seen.stays
+        )
 
     def enough_are_in(evidence: Evidence[Seen]) -> str | None:
         seen = _seen(evidence)
         least = needed(run)
         if seen.selected:  # of a star
-            least = sync.least(len(seen.selected[0]))
+            least = sync.least(min(map(len, seen.selected)))
         return laws.each_part_is_merged_at_most_once(
             seen.acts, seen.roster, seen.rounds, least, seen.selected
         )
@@ -205,18 +208,23 @@ def _player(run: Run, roles: Roles) -> Callable[[Simulated], Awaitable[Seen]]:
             async with running(run, on, out=out, roles=roles) as under_way:
                 result = await under_way.result()
         return Seen(
-            result.sha256, result.rounds, _parts_at_root(run), result.restarts, tuple(acts), chosen
-        )
+            result.sha256, result.rounds, _parts_at_root(run), result.restarts, tuple(acts), chosen,
+            by_worker(run.stays, run.topology.names),
+        )  # fmt: skip
 
     return play
 
 
 def _selected(run: Run) -> tuple[frozenset[str], ...]:
     """Who is to compute each clock of a run, whatever goes wrong in it."""
-    if run.select is None:
+    if run.select is None and not run.stays:
         return ()
     assert isinstance(run.until, Rounds)
     names, task = run.topology.names, run.resolved_task
+    stays = by_worker(run.stays, names)
+    there = [members(stays, names, clock) for clock in range(run.until.rounds)]
+    if run.select is None:
+        return tuple(frozenset(each) for each in there)
     examples = {
         name: in_place(
             step.load,
@@ -229,7 +237,7 @@ def _selected(run: Run) -> tuple[frozenset[str], ...]:
         for index, name in enumerate(names)
     }
     return tuple(
-        selected(run.select, names, examples, run.seed, clock) for clock in range(run.until.rounds)
+        selected(run.select, each, examples, run.seed, clock) for clock, each in enumerate(there)
     )
 
 
@@ -250,7 +258,7 @@ def each_part_is_merged_once(evidence: Evidence[Seen]) -> str | None:
 def each_clock_follows_the_last(evidence: Evidence[Seen]) -> str | None:
     """Every (worker, clock) that was acknowledged is in the model exactly once."""
     seen = _seen(evidence)
-    return laws.each_clock_follows_the_last(seen.acts, seen.roster)
+    return laws.each_clock_follows_the_last(seen.acts, seen.roster, seen.stays)
 
 
 def nobody_waits(evidence: Evidence[Seen]) -> str | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import pytest
 from hypothesis import given
@@ -215,8 +215,9 @@ def test_a_quorum_is_complete_with_those_whose_parts_were_refused() -> None:
 # -- clocks that some compute ----------------------------------------------------------------------
 
 
-def by_turns(clock: int, examples: Mapping[str, int]) -> frozenset[str]:
+def by_turns(clock: int, members: Sequence[str], examples: Mapping[str, int]) -> frozenset[str]:
     """All but one, another in each clock."""
+    assert tuple(members) == ROSTER
     assert examples.keys() == set(ROSTER)
     return frozenset(ROSTER) - {ROSTER[clock % 3]}
 

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 import actorfl
-from actorfl import ASP, BSP, SGD, Every, Quorum, Result, Rounds, Run, Star, Supervision
+from actorfl import ASP, BSP, SGD, Every, Quorum, Result, Rounds, Run, Star, Stay, Supervision
 from actorfl.config import Place, build
 from actorfl.registry import SLOTS, kind_of
 from actors import (
@@ -362,8 +362,11 @@ def test_the_fields_that_the_page_of_synchrony_names_are_those_of_a_line(tmp_pat
         for name in re.findall(r"`(\w+)`", cell)
     }
     lines: dict[str, set[str]] = {}
+    changing = (Stay("w1", join=1), Stay("w2", leave=1))
     for sync in (BSP(), Quorum(0.5), ASP()):
-        result, _ = simulate(small(sync=sync, until=Rounds(2)), Simulated(4), tmp_path)
+        stays = () if sync == BSP() else changing
+        run = small(sync=sync, stays=stays, until=Rounds(2))
+        result, _ = simulate(run, Simulated(4), tmp_path)
         lines[sync.family] = {key for row in rows(result.directory) for key in row}
     beside = lines["Quorum"] | lines["ASP"]
     assert beside - lines["BSP"] == named - {"updates", "refused"}
