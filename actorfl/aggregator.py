@@ -87,7 +87,7 @@ class Aggregator(Flowing):
             self._rounds.open(self._rounds.clock, everybody=True)
             self._rounds.phase = Phase.CLOSING
             if due:
-                self._evaluate()
+                await self._evaluate()
             else:
                 await self._finish()
             return
@@ -96,7 +96,7 @@ class Aggregator(Flowing):
         # The final model is evaluated by all workers.
         for name in self._rounds.open(self._rounds.clock, everybody=self._final):
             self._go(name)
-        self._evaluate()
+        await self._evaluate()
         self._await_deadline()
 
     async def _advance(self) -> None:
@@ -124,10 +124,7 @@ class Aggregator(Flowing):
     async def _close(self, rounds: Rounds) -> None:
         """Merge, make the next clock durable, open it."""
         assert self._merger is not None
-        merged = self._merger.merged()
-        crash_point("aggregator.merged", rounds.clock)
         inside = sorted(each.worker for each in self._merger.contributions)
-        self._witness("closed", workers=tuple(inside), held=rounds.held)
         plain = self._plan.select is None and len(rounds.members) == len(rounds.roster)
         workers = self._plan.workers
         closed = Closed(
@@ -138,6 +135,11 @@ class Aggregator(Flowing):
             rounds.total,
             len(workers) if plain else len(rounds.members),
         )
+        if not await self._others_moved(closed):
+            return
+        merged = self._merger.merged()
+        crash_point("aggregator.merged", rounds.clock)
+        self._witness("closed", workers=tuple(inside), held=rounds.held)
         step = self._step(merged, closed)
         self._pass_time()
         rounds.merged()
@@ -147,7 +149,7 @@ class Aggregator(Flowing):
             "updates": len(inside),
             "examples": statistics.examples,
             "train_loss": number(loss.value) if loss.count else None,
-            "rounded": statistics.rounded,
+            "rounded": self._rounded,
             "refused": dict(sorted((rounds.refused | self._refused_below).items())),
             "dropped": dict(sorted(rounds.dropped.items())),
             "bytes": self._bytes,

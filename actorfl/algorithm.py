@@ -213,6 +213,9 @@ class Algorithm:
         counts_steps: whether its equations need ``ctx.steps``; a task's own ``fit`` must then take
             its steps by ``ctx.optimizer``.
         policies: names of the sync policies that its equations hold under.
+        elementwise: whether ``begin`` and ``close`` make each element of each vector of what is at
+            its place alone, so that a piece of the model by itself moves as it does in the whole.
+            Only then may the model lie in shards.
     """
 
     reduce: ClassVar[Reduce] = "sum"
@@ -225,6 +228,7 @@ class Algorithm:
     stateful: ClassVar[bool] = False
     counts_steps: ClassVar[bool] = False
     policies: ClassVar[tuple[str, ...]] = ("BSP", "Quorum", "SSP", "ASP", "Buffered")
+    elementwise: ClassVar[bool] = False
 
     @property
     def corrects_gradients(self) -> bool:

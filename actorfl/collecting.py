@@ -333,16 +333,23 @@ class Collector(Actor):
             terms = Terms.from_wire(message.header, arrays)
         except TermsError as error:
             raise Refusal("keys", [own], str(error)) from None
+        self._check(message, terms)
+        return terms
+
+    def _check(self, message: Put, terms: Terms) -> None:
+        """Refuse terms that are not of whoever sent them, or more than it announced."""
+        worker, clock = message.worker, message.stamp.clock
+        own = Contribution(worker, clock)
         below = self._plan.below.get(worker) if self._plan.sums else None
         if below is None:
             mine = terms.contributions == {own}
         else:
             mine = {c.worker for c in terms.contributions} <= set(below) and {
                 c.clock for c in terms.contributions
-            } == {message.stamp.clock}
+            } == {clock}
         if not mine:
             states = ", ".join(
-                f"{c.worker} in round {c.clock + 1}" for c in message.header.contributions[:3]
+                f"{c.worker} in round {c.clock + 1}" for c in sorted(terms.contributions)[:3]
             )
             raise Refusal("keys", [own], f"it states to be the part of {states}")
         if below is None and self._plan.compress is not None:
@@ -369,7 +376,6 @@ class Collector(Actor):
             raise Refusal("weight", [own], f"it weighs {most}, but announced {announced} examples")
         if below is None and not all(isinstance(term, Sum) for term in terms.sums.values()):
             raise Refusal("dtype", [own], "a worker's own update is float32, not a sum on a grid")
-        return terms
 
     def _merge(self, worker: str, terms: Terms) -> bool:
         """Add terms; an overflow begins the clock anew on a wider grid.

@@ -19,7 +19,7 @@ from actorfl.run import Run
 from actorfl.runtext import RunText
 from actorfl.supervision import Supervision
 from actorfl.task import Task
-from actorfl.topology import Centred, Node, Peers
+from actorfl.topology import Centred, Node, Peers, Star
 from actors import (
     ActorGraph,
     Backoff,
@@ -93,9 +93,10 @@ def graph_of(
 ) -> ActorGraph:
     """The graph of a run.
 
-    A root supervisor, one for the root's group, one for each level of aggregators below it, one for
-    the pool of workers. Supervisors and the monitor live in the launcher, so the death of an
-    aggregator takes no worker along. The aggregators of a level share a process.
+    A root supervisor, one for the root's group, one for the shards where the model lies in some,
+    one for each level of aggregators below the root, one for the pool of workers. Supervisors and
+    the monitor live in the launcher, so the death of an aggregator takes no worker along. The
+    aggregators of a level share a process, and each shard has its own.
 
     Args:
         run: what is to be learned.
@@ -128,10 +129,24 @@ def graph_of(
             "monitor", Monitor, stop_timeout=_STOP, on_row=on_row, on_finished=on_finished,
             gone=gone,
         )  # fmt: skip
+        plan = plan_of(run, identity, at, top)
+        shards: list[Handle[Any]] = []
+        names = run.topology.shard_names if isinstance(run.topology, Star) else ()
+        if names:
+            with graph.supervisor("shards", strategy):
+                shards = [
+                    graph.actor(
+                        name, roles.shard, place=Process(name), stop_timeout=_STOP,
+                        plan=plan, index=index, mailbox=_mailbox(top),
+                    )
+                    for index, name in enumerate(names)
+                ]  # fmt: skip
+        sharded: dict[str, Any] = {"shards": tuple(shards)} if names else {}
         with graph.supervisor("aggregators", strategy):
-            aggregator = graph.actor(
-                "aggregator", roles.aggregator, place=Process("aggregator"), stop_timeout=_STOP,
-                plan=plan_of(run, identity, at, top), monitor=monitor, mailbox=_mailbox(top),
+            aggregator: Handle[Any] = graph.actor(
+                "aggregator", roles.sharded_aggregator if names else roles.aggregator,
+                place=Process("aggregator"), stop_timeout=_STOP,
+                plan=plan, monitor=monitor, mailbox=_mailbox(top), **sharded,
             )  # fmt: skip
             graph.actor(
                 "evaluator", Evaluator, place=Process("evaluator"), stop_timeout=_STOP,
@@ -159,8 +174,8 @@ def graph_of(
         with graph.supervisor(WORKERS, pool, place=Process()):
             for index, name in enumerate(run.topology.names):
                 graph.actor(
-                    name, roles.worker, stop_timeout=_STOP, name=name, index=index, run=text,
-                    aggregator=above[name],
+                    name, roles.sharded_worker if names else roles.worker, stop_timeout=_STOP,
+                    name=name, index=index, run=text, aggregator=above[name], **sharded,
                 )  # fmt: skip
     return graph
 

@@ -13,7 +13,7 @@ from actorfl.packing import names_in
 from actorfl.stay import Stay, by_worker, changes, members
 from actorfl.sync import BSP
 from actorfl.task import Task
-from actorfl.topology import Centred, Peers
+from actorfl.topology import Centred, Peers, Star
 from actorfl.tree import Levelled
 from actorfl.until import Clocks, Rounds, Updates, ends_of
 
@@ -86,6 +86,7 @@ def check(run: Run, *, partitioned: bool) -> None:
     _check_compress(run)
     _check_until(run)
     _check_buffer(run)
+    _check_shards(run)
     _check_local(run)
 
 
@@ -264,6 +265,27 @@ def _check_estimator(run: Run) -> None:
                 f"`{setting}` of `local` is for the local loop, and {task} is trained by "
                 "partial_fit; remove it, and set what the estimator has for it in estimator()"
             )
+
+
+def _check_shards(run: Run) -> None:
+    if not isinstance(run.topology, Star) or run.topology.shards is None:
+        return
+    name, shards = type(run.algorithm).__name__, run.topology.shards
+    if not run.algorithm.elementwise or run.algorithm.reduce != "sum":
+        raise Misfit(
+            f"{name} may look at the model as a whole, and in {shards} shards nobody has it; use "
+            "ParameterServer, or leave `shards` out"
+        )
+    if run.stays or run.supervision.exhausted == "leave":
+        what = "`stays`" if run.stays else "`supervision.exhausted`"
+        raise Misfit(
+            f"{shards} shards count on all workers to the end; remove {what}, or leave `shards` out"
+        )
+    if run.sync.buffer > 1:
+        raise Misfit(
+            f"{type(run.sync).__name__} keeps updates that it has acknowledged, and {shards} "
+            "shards keep none; use BSP, Quorum, SSP or ASP, or leave `shards` out"
+        )
 
 
 def _check_local(run: Run) -> None:

@@ -169,7 +169,7 @@ class Flowing(Keeper):
             await self._refill(flow, self._buffer)
         for worker, clock in flow.clocks.items():
             self._witness("restored", worker, clock=clock)
-        self._have_evaluated(flow)
+        await self._have_evaluated(flow)
         self._choose(flow)
         flow.phase = Phase.OPEN
         if not self._final:
@@ -216,13 +216,13 @@ class Flowing(Keeper):
             slowest = min((clocks[name] for name in flow.members), default=flow.slowest)
         return FlowHeader(clocks, updates, self._window, self._kept, refused, slowest)
 
-    def _have_evaluated(self, flow: Flow) -> None:
+    async def _have_evaluated(self, flow: Flow) -> None:
         """Have the newest version evaluated, if a line waits for that."""
         if self._waits_for_evaluation:
             assert self._down is not None
             self._due = (flow.clock, self._down)
             self._evaluating = None
-            self._evaluate()
+            await self._evaluate()
 
     def _expected(self, flow: Flow) -> tuple[str, ...]:
         """Whose parts it waits for; sorted."""
@@ -261,7 +261,7 @@ class Flowing(Keeper):
                     return
                 await self._end_round(flow)
                 await self._save(finished=False)
-                self._have_evaluated(flow)
+                await self._have_evaluated(flow)
             await self._end(flow)
             return
         for name in flow.released():
@@ -274,6 +274,11 @@ class Flowing(Keeper):
         empty round under a barrier does: else a run to a number of versions would never end.
         """
         if not self._window.updates:
+            nobody = Closed(
+                flow.clock, flow.clock, self._plan.workers, (), flow.total, len(self._plan.workers)
+            )
+            if not await self._others_moved(nobody):
+                return
             flow.clock += 1
             self._choose(flow)
             self._begin_sums(self._most(flow))
@@ -281,7 +286,7 @@ class Flowing(Keeper):
             self.publish("unmoved", sentence=sentence)
         await self._end_round(flow)
         await self._save(finished=False)
-        self._have_evaluated(flow)
+        await self._have_evaluated(flow)
 
     def _choose(self, flow: Flow) -> None:
         """Let the policy say how far workers may be apart from now on."""
@@ -321,24 +326,26 @@ class Flowing(Keeper):
         assert self._merger is not None
         assert self._state is not None
         plan, held = self._plan, self._held
-        merged = self._merger.merged()
-        crash_point("aggregator.merged", flow.clock)
-        self._witness(
-            "closed", workers=tuple(sorted(each.part.worker for each in held)), held=flow.held
-        )
         shares = None
         if plan.sync.shares:
             shares = len(flow.members) if plan.algorithm.uniform else flow.total
-        algorithm = plan.algorithm
-        view = relative(merged, self._state, algorithm.models, shares, algorithm.gradients)
         staleness = {each.label: flow.clock - each.part.version for each in held}
         closed = Closed(
             flow.clock, flow.clock, self._expected(flow), tuple(sorted(staleness)),
             flow.total, len(self._expected(flow)), staleness,
         )  # fmt: skip
+        if not await self._others_moved(closed, shares):
+            return
+        merged = self._merger.merged()
+        crash_point("aggregator.merged", flow.clock)
+        self._witness(
+            "closed", workers=tuple(sorted(each.part.worker for each in held)), held=flow.held
+        )
+        algorithm = plan.algorithm
+        view = relative(merged, self._state, algorithm.models, shares, algorithm.gradients)
         self._step(view, closed)
         self._pass_time()
-        window = self._window.rounding(self._merger.statistics().rounded)
+        window = self._window.rounding(self._rounded)
         for each in held:
             part = each.part
             window = window.plus(
@@ -366,7 +373,7 @@ class Flowing(Keeper):
         self._expose()
         self._begin_sums(self._most(flow))
         if self._due is None:
-            self._have_evaluated(flow)
+            await self._have_evaluated(flow)
 
     async def _end_round(self, flow: Flow) -> None:
         """Write the line of the round before, and begin that of the one that is complete."""

@@ -8,6 +8,7 @@ and reported.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final
 
 import msgspec
@@ -94,7 +95,20 @@ class Grid(msgspec.Struct, frozen=True, array_like=True):
             ValueError: the total or the floor is out of range, or the model is not finite.
             LayoutError: the model does not fit the layout.
         """
-        layout.check(model)
+        return cls.around(tops_of(model, layout), total, floor)
+
+    @classmethod
+    def around(cls, tops: Iterable[float], total: int, floor: float = 1.0) -> Grid:
+        """The grid of a clock, from the largest magnitude in each part.
+
+        Args:
+            tops: of the model that goes down, in the order of the layout, see ``tops_of``.
+            total: as for ``of``.
+            floor: as for ``of``.
+
+        Raises:
+            ValueError: the total or the floor is out of range.
+        """
         if not (0.0 < floor < float("inf")):
             raise ValueError(f"the floor of a grid is a positive number, not {floor}")
         if not 1 <= total <= MAX_TOTAL:
@@ -103,11 +117,7 @@ class Grid(msgspec.Struct, frozen=True, array_like=True):
             )
         bits = unit_limit(total).bit_length() - 1  # 2^bits <= the largest |q|
         exponents: list[int] = []
-        for part in layout:
-            values = model[part.slice]
-            top = max(float(values.max()), -float(values.min())) if part.size else 0.0
-            if not np.isfinite(top):
-                raise ValueError(f"part {part.name!r} of the model is not finite: no grid fits it")
+        for top in tops:
             # frexp: bound < 2^power, so q stays below 2^bits
             power = int(np.frexp(max(top, floor))[1]) + HEADROOM_BITS
             exponents.append(min(max(power - bits, MIN_EXPONENT), MAX_EXPONENT))
@@ -158,6 +168,24 @@ class Grid(msgspec.Struct, frozen=True, array_like=True):
         low, high = min(self.exponents), max(self.exponents)
         wide = f" widened={self.widened}" if self.widened else ""
         return f"<Grid parts={len(self.exponents)} e={low}..{high} total={self.total}{wide}>"
+
+
+def tops_of(model: Vector, layout: Layout) -> tuple[float, ...]:
+    """The largest magnitude in each part of a model; 0 in empty ones.
+
+    Raises:
+        ValueError: the model is not finite.
+        LayoutError: it does not fit the layout.
+    """
+    layout.check(model)
+    tops: list[float] = []
+    for part in layout:
+        values = model[part.slice]
+        top = max(float(values.max()), -float(values.min())) if part.size else 0.0
+        if not np.isfinite(top):
+            raise ValueError(f"part {part.name!r} of the model is not finite: no grid fits it")
+        tops.append(top)
+    return tuple(tops)
 
 
 def unit_limit(total: int) -> int:

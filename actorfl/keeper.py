@@ -6,6 +6,7 @@ import json
 import logging
 import math
 from abc import abstractmethod
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -18,6 +19,7 @@ from actorfl.collecting import Collector, names_of_terms
 from actorfl.errors import Misfit
 from actorfl.flow import Flow
 from actorfl.grid import Grid
+from actorfl.layout import Layout, Vector
 from actorfl.mean import Mean
 from actorfl.merging import Merged
 from actorfl.numerics import Numerics
@@ -38,6 +40,7 @@ from actorfl.protocol import (
 )
 from actorfl.records import Record, with_evaluation
 from actorfl.roster import Phase
+from actorfl.terms import Array
 from actorfl.until import Progress, check_measured
 from actorfl.window import Window
 from actors import ActorRef, Message, Snapshots
@@ -200,7 +203,7 @@ class Keeper(Collector):
 
     # -- the evaluator -----------------------------------------------------------------------------
 
-    def idle(self, message: Idle) -> None:
+    async def idle(self, message: Idle) -> None:
         """The evaluator has nothing to do: give it what is due, unless it is on its way."""
         if message.run != self._plan.identity:
             self._rounds.dropped["foreign"] += 1
@@ -209,7 +212,7 @@ class Keeper(Collector):
         if self._state is None:
             self._tell(message.me, Build(self._plan.identity, self.ref))
         else:
-            self._evaluate()
+            await self._evaluate()
 
     async def initial(self, message: Initial) -> None:
         """The initial model is there."""
@@ -245,7 +248,7 @@ class Keeper(Collector):
         self._judge(message.metrics)
         await self._advance()
 
-    def _evaluate(self) -> None:
+    async def _evaluate(self) -> None:
         """Send the open version to be evaluated, if that is due and it is not on its way."""
         if not self._waits_for_evaluation or self._evaluator is None or self._due is None:
             return
@@ -326,19 +329,48 @@ class Keeper(Collector):
         assert self._state is not None
         assert self._layout is not None
         self._down = checkpoint.down_of(self._plan.algorithm, self._state)
-        self._names = names_of_terms(self._plan, self._layout, self._state, unpack(self._down)[2])
+        extras = unpack(self._down)[2]
+        self._names = names_of_terms(self._plan, self._added, self._state, extras)
+
+    @property
+    def _added(self) -> Layout:
+        """The layout of what is added up here."""
+        assert self._layout is not None
+        return self._layout
 
     def _begin_sums(self, total: int) -> None:
         """Begin to add up what comes, of such a total weight at the most."""
         assert self._state is not None
-        assert self._layout is not None
         clock = self._rounds.clock
         self._made_for = total
-        self._grid = Grid.of(self._state.weights, self._layout, total, self._plan.algorithm.floor)
+        self._grid = Grid.of(self._state.weights, self._added, total, self._plan.algorithm.floor)
         if self._merger is None:
-            self._merger = self._begin_merging(self._layout, self._grid, clock)
+            self._merger = self._begin_merging(self._added, self._grid, clock)
         else:
             self._merger.restart(self._grid, clock)
+
+    async def _others_moved(self, closed: Closed, shares: int | None = None) -> bool:
+        """Whether whoever else holds a piece of the model has moved it; by default nobody does.
+
+        Args:
+            closed: what of it is to close.
+            shares: see ``relative``; only where there is no barrier.
+
+        Returns:
+            If not, parts of what is open are asked for again, and it stays open.
+        """
+        return True
+
+    @property
+    def _rounded(self) -> int:
+        """How many values of what was merged last were rounded to the grid."""
+        assert self._merger is not None
+        return self._merger.statistics().rounded
+
+    async def _model(self) -> tuple[Vector, Mapping[str, Array]]:
+        """The newest version and its integer buffers."""
+        assert self._state is not None
+        return self._state.weights, self._state.buffers
 
     def _step(self, merged: Merged, closed: Closed) -> Advance:
         """Move the model."""
@@ -373,12 +405,9 @@ class Keeper(Collector):
 
     async def _finish(self) -> None:
         """Write the last line and the final model."""
-        assert self._state is not None
         assert self._layout is not None
         await self._write_row()
-        sha256 = await modelfile.write(
-            self.storage, self._layout, self._state.weights, self._state.buffers
-        )
+        sha256 = await modelfile.write(self.storage, self._layout, *await self._model())
         await self._save(finished=True)
         self._rounds.phase = Phase.FINISHED
         for worker in self._workers.values():

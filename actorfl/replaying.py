@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from actorfl import checkpoint, fingerprint, step
+from actorfl import checkpoint, fingerprint, shardfile, step
 from actorfl.checkpoint import Checkpoint
 from actorfl.compiling import evaluated_at
 from actorfl.debugging import Left, debugged
@@ -37,8 +37,10 @@ from actorfl.sampling import selected
 from actorfl.stay import by_worker, members
 from actorfl.step import Data, Given, Made
 from actorfl.task import Task, who_of
+from actorfl.topology import Star
 from actorfl.worker import COMPUTED
-from actors import FileStorage, Snapshots
+from actors import FileStorage, Snapshots, Storage
+from transports import Weights
 
 _HEX = 16
 """Digits of a hash that are shown to people: enough to tell two apart."""
@@ -191,6 +193,7 @@ async def _before(where: Path, run: Run, worker: str, clock: int) -> _Before:
         if found is None or found.header.clock != clock:
             kept = await checkpoint.clocks(snapshots)
             raise NotRecorded(where, clock, _missing(clock, kept))
+        weights = await _went_down(where, storage, run, found)
         states = Kept(Snapshots(storage, folder_of(worker), 0))
         await states.restore(clock)
         pending = found.header.pending
@@ -198,12 +201,27 @@ async def _before(where: Path, run: Run, worker: str, clock: int) -> _Before:
             clock,
             train=True,
             evaluate=evaluated_at(run) == "workers" and pending is not None and pending.due,
-            weights=checkpoint.down_of(run.algorithm, found.state),
+            weights=weights,
             mine=states.before(clock),
         )
         return _Before(found, given)
     finally:
         await storage.close()
+
+
+async def _went_down(where: Path, storage: Storage, run: Run, found: Checkpoint) -> Weights:
+    """The model that went down in the clock of a checkpoint."""
+    shards = run.topology.shards if isinstance(run.topology, Star) else None
+    if shards is None:
+        return checkpoint.down_of(run.algorithm, found.state)
+    clock = found.header.clock
+    try:
+        weights = await shardfile.down_at(storage, run.algorithm, shards, clock)
+    except (msgspec.DecodeError, ValueError) as error:
+        raise _unreadable(where, error) from error
+    if weights is None:
+        raise NotRecorded(where, clock, "not all shards have kept a whole snapshot of it")
+    return weights
 
 
 def _refuse_unselected(
@@ -229,10 +247,14 @@ async def _loaded(where: Path, snapshots: Snapshots, upto: int | None = None) ->
     try:
         return await checkpoint.load(snapshots, upto)
     except (msgspec.DecodeError, ValueError) as error:
-        raise RunDirectoryError(
-            f"the snapshots of {where} cannot be read here: {error}; replay it with the version of "
-            "actorfl that it was run with"
-        ) from error
+        raise _unreadable(where, error) from error
+
+
+def _unreadable(where: Path, error: Exception) -> RunDirectoryError:
+    return RunDirectoryError(
+        f"the snapshots of {where} cannot be read here: {error}; replay it with the version of "
+        "actorfl that it was run with"
+    )
 
 
 def _missing(clock: int, kept: tuple[int, ...]) -> str:

@@ -8,6 +8,9 @@ from typing import Final
 from actorfl.aggregator import Aggregator
 from actorfl.combiner import Combiner
 from actorfl.edge import Edge
+from actorfl.shard import Shard
+from actorfl.sharded import ShardedAggregator
+from actorfl.shardedworker import ShardedWorker
 from actorfl.worker import Worker
 
 WORKERS: Final = "workers"
@@ -23,12 +26,18 @@ class Roles:
         edge: of each aggregator below it.
         combiner: of what adds up the parts of the workers of one process.
         worker: of each worker.
+        sharded_aggregator: of the root of a model in shards.
+        shard: of each of its shards.
+        sharded_worker: of each worker there.
     """
 
     aggregator: type[Aggregator] = Aggregator
     edge: type[Edge] = Edge
     combiner: type[Combiner] = Combiner
     worker: type[Worker] = Worker
+    sharded_aggregator: type[ShardedAggregator] = ShardedAggregator
+    shard: type[Shard] = Shard
+    sharded_worker: type[ShardedWorker] = ShardedWorker
 
 
 USUAL = Roles()

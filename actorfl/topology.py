@@ -13,6 +13,8 @@ from actorfl.ranges import check_count
 
 # A mistyped count must be refused here, not fill the memory with actors first.
 WORKERS_MAX = 65_536
+#: Shards of one model: each is a process, and more of them than a machine has cores are of no use.
+SHARDS_MAX = 64
 # Names become parts of actor paths, file names and metrics.
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
@@ -85,15 +87,19 @@ class Star(Centred):
     Args:
         workers: how many, 1 to 65,536; without it as many as `named` has names.
         named: their names, as many as there are workers; without it w0, w1, ...
+        shards: in how many pieces the model lies, each in an actor of its own, to which workers
+            send their slices of what goes up; 1 to 64, without it the aggregator holds it whole.
 
     Raises:
         MissingKey: neither is given.
         WrongType: a count that is no whole number.
-        WrongValue: a count out of range, or names that are not distinct names.
+        WrongValue: a count out of range, names that are not distinct names, or one that a shard
+            has.
     """
 
     workers: int | None = None
     named: tuple[str, ...] = ()
+    shards: int | None = None
 
     def __post_init__(self) -> None:
         if self.workers is None:
@@ -103,12 +109,24 @@ class Star(Centred):
             object.__setattr__(self, "workers", len(self.named))
         check_count(self, "workers", 1, WORKERS_MAX)
         assert self.workers is not None
+        if self.shards is not None:
+            check_count(self, "shards", 1, SHARDS_MAX)
+            if self.shards == 1:  # it is the same, and so one spelling suffices
+                object.__setattr__(self, "shards", None)
         if not self.named:
             return
         if len(self.named) != self.workers:
             need = f"as many names as there are workers ({self.workers}; leave that out)"
             raise WrongValue("named of Star", need, len(self.named))
         check_names(self.named, "named of Star")
+        for name in self.shard_names:
+            if name in self.named:
+                raise WrongValue("named of Star", "other names than those of its shards", name)
+
+    @property
+    def shard_names(self) -> tuple[str, ...]:
+        """The names of the shards, in order; none where the aggregator holds the model."""
+        return tuple(f"shard{index}" for index in range(self.shards or 0))
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -175,6 +175,21 @@ class Snapshots:
             return snapshot
         return None
 
+    async def remove_newer(self, counter: int) -> None:
+        """Remove all of higher counters: what was saved of a future that did not come.
+
+        Args:
+            counter: the highest that stays.
+
+        Raises:
+            StorageError: the storage refused; some may be gone.
+        """
+        for file in reversed(await self._listed()):
+            if _numbers(file)[0] <= counter:
+                break
+            await self._storage.remove(file)
+            self._removed += 1
+
     def statistics(self) -> SnapshotStatistics:
         """Counts since this was made."""
         return SnapshotStatistics(

@@ -66,6 +66,7 @@ class ParameterServer(Algorithm):
 
     models: ClassVar[tuple[str, ...]] = ()
     gradients: ClassVar[tuple[str, ...]] = ("gradient",)
+    elementwise: ClassVar[bool] = True
 
     lr: float
     momentum: float = 0.0

@@ -28,7 +28,7 @@ from actorfl.stay import by_worker, members
 from actorfl.switch import Switch
 from actorfl.sync import SSP
 from actorfl.task import who_of
-from actorfl.topology import Centred, Node
+from actorfl.topology import Centred, Node, Star
 from actorfl.until import Rounds
 from actorfl.witness import Act, witnessed_by
 from actors import CrashPoint, FaultPlan, Simulated
@@ -47,6 +47,7 @@ _AGGREGATOR_POINTS: Final = (
     "aggregator.start", "aggregator.merge", "aggregator.merged", "aggregator.saved",
 )  # fmt: skip
 _EDGE_POINTS: Final = ("edge.start", "edge.merged")
+_SHARD_POINTS: Final = ("shard.start", "shard.merged", "shard.saved")
 _STORAGE_POINTS: Final = ("storage.begin", "storage.part", "storage.write", "storage.placed")
 
 
@@ -95,10 +96,14 @@ def scenario_of(run: Run, chaos: Chaos, roles: Roles = USUAL) -> Scenario[Seen]:
     """The scenario of a run that was shortened, with these classes of actors."""
     workers = tuple(f"p{number}" for number in range(chaos.processes))
     levels = _levels_of(run)
-    central = (*_CENTRAL, *levels)
+    shards = run.topology.shard_names if isinstance(run.topology, Star) else ()
+    central = (*_CENTRAL, *levels, *shards)
     points = dict.fromkeys(_WORKER_POINTS, workers)
     points.update(dict.fromkeys((*_AGGREGATOR_POINTS, *_STORAGE_POINTS), _CENTRAL))
     points.update(dict.fromkeys((TAKEN, HANDLED), (*workers, *central, "evaluator")))
+    if shards:
+        points.update(dict.fromkeys(_SHARD_POINTS, shards))
+        points.update(dict.fromkeys(_STORAGE_POINTS, (*_CENTRAL, *shards)))
     if levels:
         points.update(dict.fromkeys(_EDGE_POINTS, levels))
         points["aggregator.merge"] = central
@@ -108,7 +113,7 @@ def scenario_of(run: Run, chaos: Chaos, roles: Roles = USUAL) -> Scenario[Seen]:
     # Its workers may keep something, and write it.
     if feeds_back or type(run.algorithm).up is not FedAvg.up:
         points.update(dict.fromkeys(_WORKER_WRITES, workers))
-        points.update(dict.fromkeys(_STORAGE_POINTS, (*workers, *_CENTRAL)))
+        points.update(dict.fromkeys(_STORAGE_POINTS, (*workers, *_CENTRAL, *shards)))
     return Scenario(
         _player(run, roles),
         (*workers, *central, "evaluator"),

@@ -119,7 +119,7 @@ def sized(run: Run, nodes: int | None) -> Run:
 def _with(topology: Star | Tree, workers: int) -> Topology:
     """With so many workers; the aggregators of a tree stay as many as they are."""
     if isinstance(topology, Star):
-        return Star(workers)
+        return Star(workers, shards=topology.shards)
     *between, (last, _) = topology.levels
     level, least = between[-1]
     if workers < least:

@@ -80,7 +80,7 @@ class Link:
 
 @dataclass(frozen=True)
 class Central(Link):
-    """The nodes in the middle: launcher, aggregator and evaluator.
+    """The nodes in the middle: launcher, aggregators, shards and evaluator.
 
     Args:
         latency, jitter, bandwidth: as those of ``Link``; they add to those of the node at the other

@@ -1,11 +1,11 @@
-"""A parameter server: eight workers send gradients, nobody waits for the slowest by much."""
+"""A parameter server in two shards: eight workers, and nobody waits for the slowest by much."""
 
 from actorfl import SSP, Clocks, Gradients, ParameterServer, Processes, Run, Star
 
 if __name__ == "__main__":
     run = Run(
         "digits",
-        Star(8),
+        Star(8, shards=2),
         ParameterServer(lr=0.1, momentum=0.9),
         local=Gradients(batch=32),
         sync=SSP(3),

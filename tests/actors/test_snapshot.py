@@ -276,6 +276,25 @@ async def test_a_storage_that_cannot_be_read_is_an_error_not_an_older_state() ->
         await Snapshots(Breaking(disk, 1), "w", 2).latest()
 
 
+async def test_whoever_goes_back_removes_what_came_after() -> None:
+    storage = MemoryStorage()
+    snapshots = Snapshots(storage, "model", 0, keep=None)
+    for counter in (1, 2, 3):
+        await snapshots.save(counter, b"first", [])
+    later = Snapshots(storage, "model", 1)
+    await later.remove_newer(1)
+    assert await later.counters() == (1,)
+    await later.save(2, b"again", [])
+    # Else what is left of the future that did not come would push this one out.
+    assert await later.counters() == (1, 2)
+    found = await later.latest(1)
+    assert found is not None
+    assert (found.counter, found.header) == (1, b"first")
+    assert later.statistics().removed == 2
+    await later.remove_newer(5)
+    assert await later.counters() == (1, 2)
+
+
 async def test_old_ones_that_cannot_be_removed_do_not_fail_the_save(
     caplog: pytest.LogCaptureFixture,
 ) -> None:

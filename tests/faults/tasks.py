@@ -11,7 +11,20 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from actorfl import Algorithm, Closed, Ctx, FedAvg, FitCtx, Mean, ServerState, Sum, Task, Terms, Who
+from actorfl import (
+    Algorithm,
+    Closed,
+    Ctx,
+    FedAvg,
+    FitCtx,
+    Mean,
+    ParameterServer,
+    ServerState,
+    Sum,
+    Task,
+    Terms,
+    Who,
+)
 from actorfl.algorithm import Mine
 from actorfl.layout import Vector
 from actorfl.merging import Merged
@@ -44,6 +57,14 @@ class Blobs(Task):
 
     def metrics(self, model: nn.Module, batch: Batch) -> dict[str, Mean]:
         return {"accuracy": Mean.of(model(batch[0]).argmax(1) == batch[1])}
+
+
+@dataclass(frozen=True)
+class Wide(Blobs):
+    """A model of a megabyte, which does not travel in one frame."""
+
+    def model(self) -> nn.Module:
+        return nn.Sequential(nn.Linear(4, 40_000), nn.ReLU(), nn.Linear(40_000, 2))
 
 
 @dataclass(frozen=True)
@@ -171,6 +192,35 @@ class Broken(FedAvg):
 
 
 @dataclass(frozen=True)
+class Misled(ParameterServer):
+    """ParameterServer, but one worker sends what must be refused, or needs a wider grid."""
+
+    how: str = "nan"
+    who: str = "w1"
+
+    def up(self, ctx: Ctx, mine: Mine) -> tuple[Terms, Mine]:
+        terms, mine = super().up(ctx, mine)
+        if ctx.worker != self.who:
+            return terms, mine
+        (sent,) = terms.sums.values()
+        assert isinstance(sent, Sum)
+        vector, weight = sent.array.copy(), sent.weight
+        if self.how == "nan":
+            vector[-1] = float("nan")
+        elif self.how == "wide":  # fits a grid that was widened once
+            vector[-1] = 1e3
+        elif self.how == "huge":  # fits none
+            vector[-1] = 1e30
+        elif self.how == "shape":
+            vector = vector[:-1]
+        elif self.how == "key":
+            return Terms(other=Sum(vector, weight)), mine
+        elif self.how == "weight":
+            weight += 1
+        return Terms(gradient=Sum(vector, weight)), mine
+
+
+@dataclass(frozen=True)
 class Fitful(FedAvg):
     """FedAvg, but of one worker every second update must be refused."""
 
@@ -210,6 +260,13 @@ class Tally(Algorithm):
         # The tally moves the model, so a lost or doubled count shows in its bits.
         shift = terms.counts["count"] / 1024
         return state.replaced(terms["model"].mean()).moved(state.weights * 0 + shift)
+
+
+@dataclass(frozen=True)
+class Spread(Tally):
+    """Tally, which says that the model may lie in shards."""
+
+    elementwise: ClassVar[bool] = True
 
 
 @dataclass(frozen=True)
