@@ -11,7 +11,7 @@ from collections import defaultdict
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from actorfl.topology import Node
+from actorfl.topology import Node, Star
 from actors import Deployment, Inline
 
 if TYPE_CHECKING:
@@ -55,6 +55,8 @@ def misfit(run: Run) -> str | None:
         return "`select` has some of the workers compute, and a sum waits for all"
     if run.stays or run.supervision.exhausted == "leave":
         return "workers join or leave it, and a sum is of the same ones to the end"
+    if isinstance(run.topology, Star) and run.topology.shards is not None:
+        return "its model lies in shards, which each take a slice of every update"
     if run.compress is not None:
         return "`compress` makes updates smaller than their sum"
     return None

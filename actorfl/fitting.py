@@ -281,6 +281,11 @@ def _check_shards(run: Run) -> None:
         raise Misfit(
             f"{shards} shards count on all workers to the end; remove {what}, or leave `shards` out"
         )
+    if run.compress is not None:
+        raise Misfit(
+            f"`compress` makes an update smaller as a whole, and {shards} shards each take a slice "
+            "of it; remove it, or leave `shards` out"
+        )
     if run.sync.buffer > 1:
         raise Misfit(
             f"{type(run.sync).__name__} keeps updates that it has acknowledged, and {shards} "

@@ -60,7 +60,7 @@ class Blobs(Task):
 
 
 @dataclass(frozen=True)
-class Wide(Blobs):
+class Broad(Blobs):
     """A model of a megabyte, which does not travel in one frame."""
 
     def model(self) -> nn.Module:

@@ -29,6 +29,7 @@ from actorfl import (
     Star,
     Supervision,
     Sync,
+    TopK,
 )
 from actorfl.chaos import laws
 from actorfl.errors import Misfit, WrongValue
@@ -39,7 +40,7 @@ from actors.faults.kinds import Drop, Duplicate, Jitter, Kill, Reorder, Torn
 from actors.testing.chaos import explore
 from tests.actorfl.switching import Calm
 from tests.faults.runs import carry_out, events, rows, small
-from tests.faults.tasks import Blobs, Counting, Empty, Misled, Spread, Wide
+from tests.faults.tasks import Blobs, Broad, Counting, Empty, Misled, Spread
 from tests.faults.test_kills import fit, killing
 from tests.faults.test_simulated import PATIENT, simulate
 
@@ -118,7 +119,7 @@ def test_any_number_of_shards_has_the_same_bits(
 @pytest.mark.parametrize("shards", [2, 4])
 def test_slices_wait_for_no_memory_that_other_slices_hold(shards: int, tmp_path: Path) -> None:
     """All workers are in one process, which lands two transfers at a time."""
-    run = served(shards, task=Wide(), until=Rounds(1))
+    run = served(shards, task=Broad(), until=Rounds(1))
     result, _ = simulate(run, Simulated(1), tmp_path)
     assert (result.rounds, result.restarts) == (1, 0)
 
@@ -277,6 +278,8 @@ def test_a_version_that_a_shard_has_lost_is_made_again(undisturbed: str, tmp_pat
     ("changed", "sentence"),
     [
         ({"algorithm": FedAvg(), "local": SGD(0.1)}, "FedAvg may look at the model as a whole"),
+        ({"compress": TopK(0.5)}, "`compress` makes an update smaller as a whole, and 2 shards"),
+        ({"combine": True}, "its model lies in shards, which each take a slice of every update"),
         ({"sync": Buffered(2)}, "and 2 shards keep none; use BSP, Quorum, SSP or ASP"),
     ],
 )
