@@ -66,8 +66,8 @@ class Cell(Parts):
     """
 
     __slots__ = (
-        "__weakref__", "_arguments", "_begun", "_context", "_marks", "_since", "_turning",
-        "_wakeup", "bound", "busy", "failure", "failures", "halt_wanted", "handled",
+        "__weakref__", "_arguments", "_begun", "_context", "_marks", "_since", "_take_turn",
+        "_turning", "_wakeup", "bound", "busy", "failure", "failures", "halt_wanted", "handled",
         "mailbox", "overflow", "parent", "reason", "ref", "restart_wanted", "restarts",
         "skipped", "state", "stop_timeout", "stop_wanted", "suspended", "task", "uid",
         "watchers",
@@ -117,6 +117,8 @@ class Cell(Parts):
         self._turning = False
         # That of who makes it, as for a task.
         self._context = copy_context()
+        #: Has its next turn come, on a loop that prepares such calls.
+        self._take_turn: Callable[[], None] | None = None
         #: When the mailbox, empty until then, got its first message; what came later is in marks.
         self._since = 0.0
         self._marks: Marks | None = None
@@ -151,15 +153,26 @@ class Cell(Parts):
         mailbox.append(entry)
         if self._wakeup is not None:
             self.wake()
-        elif len(mailbox) == 1 and (self.busy or self.task is None):
+        elif (self.task is None or self.busy) and len(mailbox) == 1:
             # Who is woken reads the clock itself; a flood of messages never comes here.
-            self._since = self.system.world.clock.now()
+            system = self.system
+            self._since = system.now()
             if self.task is None and self._begun:
-                ready = self.system.ready
-                if ready is None:
-                    asyncio.get_running_loop().call_soon(self._turn, context=self._context)
-                else:
+                ready = system.ready
+                if ready is not None:
                     ready.append(self)
+                elif self._take_turn is not None:
+                    self._take_turn()
+                else:
+                    self._turn_soon()
+
+    def _turn_soon(self) -> None:
+        system = self.system
+        if system.prepared is not None:
+            self._take_turn = system.prepared(self._turn, self._context)
+            self._take_turn()
+        else:
+            system.call_soon(self._turn, context=self._context)
 
     def deliver_run(self, run: Item) -> None:
         """Put the messages of an item of kind ``TELLS`` into the mailbox."""
@@ -251,7 +264,7 @@ class Cell(Parts):
         rest: Coroutine[Any, Any, None] | None = None
         self._turning = True
         try:
-            rest = self.handling.handle(self.mailbox, _TURN)
+            rest = (self._handling or self.handling).handle(self.mailbox, _TURN)
         except Exception as error:  # noqa: BLE001  (ours: what users raise never gets so far)
             rest = _raised(error)
         finally:

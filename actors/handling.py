@@ -106,40 +106,43 @@ class Handling:
         Returns:
             What is left to wait for, by the entry taken last, if anything.
         """
-        cell, decode, by_type = self._cell, self._decode, self._by_type
+        cell, find, passing = self._cell, self._by_type.get, crashpoints.on_message
         actor, state, taken = cell.actor, cell.state, 0
-        find, passing = by_type.get, crashpoints.on_message
-        while taken < most and mailbox and cell.state is state and not cell.stop_wanted:
+        while mailbox and taken < most and cell.state is state and not cell.stop_wanted:
             taken += 1
             entry = mailbox.popleft()
             envelope: Envelope | None = None
             message: Any = entry
-            function = find(type(entry))  # mostly it is a message, of those told in a row
-            if function is None or type(entry) is Terminated:
-                if type(entry) is Item:
-                    try:
-                        message = decode(entry.body)
-                    except Exception as error:  # noqa: BLE001  (what checks a message is the user's own code)
-                        self._not_understood(entry, error)
-                        cell.skipped += 1
-                        continue
-                elif type(entry) is Envelope:
-                    envelope = entry
-                    message = self._opened(envelope)
-                elif type(entry) is Tick:
-                    message = entry.message if cell.timers.take(entry) else None
-                elif type(entry) is Terminated:
-                    message = entry if cell.takes(entry) else None
-                if message is None:
+            kind = type(entry)
+            if kind is Item:
+                try:
+                    message = self._decode(entry.body)
+                except Exception as error:  # noqa: BLE001  (what checks a message is the user's own code)
+                    self._not_understood(entry, error)
                     cell.skipped += 1
                     continue
                 function = find(type(message))
-                if function is None:
-                    why = f"no handler for it{self._of_base(type(message).__qualname__)}"
-                    self._system.dead_letter(cell.path, entry, why)
-                    cell.skipped += 1
-                    continue
-            self.current = envelope
+            else:
+                function = find(kind)  # mostly it is a message, of those told in a row
+                if function is None or kind is Terminated:
+                    if kind is Tick:
+                        message = entry.message if cell.timers.take(entry) else None
+                    elif kind is Envelope:
+                        envelope = entry
+                        message = self._opened(entry)
+                    elif kind is Terminated:
+                        message = entry if cell.takes(entry) else None
+                    if message is None:
+                        cell.skipped += 1
+                        continue
+                    function = find(type(message))
+            if function is None:
+                why = f"no handler for it{self._of_base(type(message).__qualname__)}"
+                self._system.dead_letter(cell.path, entry, why)
+                cell.skipped += 1
+                continue
+            if envelope is not None:
+                self.current = envelope
             try:
                 if passing is not None:
                     passing(TAKEN, clock_of(message), cell.path, type(message).__name__)
@@ -157,7 +160,8 @@ class Handling:
                 cell.handled += 1
             except BaseException as error:  # noqa: BLE001  (whatever user code raises fails the actor)
                 self._raised(error, envelope, message)
-            self.current = None
+            if envelope is not None:
+                self.current = None
         self.taken = taken
         return None
 

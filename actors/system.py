@@ -107,6 +107,11 @@ class ActorSystem:
         check_name(name)
         self.name = name
         self.world = world or World()
+        #: What each message asks for: the time, and a turn of the loop.
+        self.now = self.world.clock.now
+        self.call_soon = asyncio.get_running_loop().call_soon
+        #: Of a loop on which that costs less: what makes calls of the same again and again.
+        self.prepared = getattr(asyncio.get_running_loop(), "prepared", None)
         self.cluster = cluster
         self.generation = generation
         self.node = NodeId(name, incarnation or self.world.rng.bits(62) + 1)

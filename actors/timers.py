@@ -14,12 +14,15 @@ from actors.quantities import is_finite, is_seconds
 from transports import Clock, Timer
 
 
-class Tick(msgspec.Struct, frozen=True):
-    """A timer's message on its way through the mailbox; stale ones are dropped there."""
+class Tick(msgspec.Struct, eq=False):
+    """A timer, and its message on its way through the mailbox; stale ones are dropped there."""
 
     key: str
-    generation: int
     message: Message[Any]
+    #: What sends it next, or ``_SPENT`` where it was sent for the last time.
+    timer: Timer
+    #: Whether it is in the mailbox.
+    queued: bool = False
 
 
 class Timers:
@@ -30,14 +33,14 @@ class Timers:
     mailbox, so a slow actor is not flooded. All end with the actor's incarnation.
     """
 
-    __slots__ = ("_active", "_clock", "_deliver", "_generation", "_queued")
+    __slots__ = ("_active", "_again", "_clock", "_deliver")
 
     def __init__(self, clock: Clock, deliver: Callable[[Tick], None]) -> None:
         self._clock = clock
+        #: Of a clock that can make a timer anew which has just come due, at less than a new one.
+        self._again: Callable[[Timer, float], Timer] | None = getattr(clock, "again", None)
         self._deliver = deliver
-        self._generation = 0
-        self._active: dict[str, tuple[int, Timer]] = {}
-        self._queued: set[int] = set()
+        self._active: dict[str, Tick] = {}
 
     def start(
         self, key: str, message: Message[Any], *, after: float, every: float | None = None
@@ -56,15 +59,14 @@ class Timers:
             )
             raise UsageError(msg)
         self.cancel(key)
-        self._generation += 1
-        self._arm(key, self._generation, message, after, every)
+        tick = self._active[key] = Tick(key, message, _SPENT)
+        tick.timer = self._clock.call_later(after, self._fire, tick, every)
 
     def cancel(self, key: str) -> None:
         """End the timer with that key, if there is one."""
-        entry = self._active.pop(key, None)
-        if entry is not None:
-            entry[1].cancel()
-            self._queued.discard(entry[0])
+        tick = self._active.pop(key, None)
+        if tick is not None:
+            tick.timer.cancel()
 
     def cancel_all(self) -> None:
         """End all timers."""
@@ -77,28 +79,23 @@ class Timers:
 
     def take(self, tick: Tick) -> bool:
         """Whether the tick is still wanted; called when it leaves the mailbox."""
-        self._queued.discard(tick.generation)
-        entry = self._active.get(tick.key)
-        if entry is None or entry[0] != tick.generation:
+        tick.queued = False
+        if self._active.get(tick.key) is not tick:
             return False
-        if entry[1] is _SPENT:
+        if tick.timer is _SPENT:
             del self._active[tick.key]
         return True
 
-    def _arm(
-        self, key: str, generation: int, message: Message[Any], after: float, every: float | None
-    ) -> None:
-        timer = self._clock.call_later(after, self._fire, key, generation, message, every)
-        self._active[key] = (generation, timer)
-
-    def _fire(self, key: str, generation: int, message: Message[Any], every: float | None) -> None:
+    def _fire(self, tick: Tick, every: float | None) -> None:
         if every is None:
-            self._active[key] = (generation, _SPENT)
+            tick.timer = _SPENT
+        elif self._again is not None:
+            tick.timer = self._again(tick.timer, every)
         else:
-            self._arm(key, generation, message, every, every)
-        if generation not in self._queued:
-            self._queued.add(generation)
-            self._deliver(Tick(key, generation, message))
+            tick.timer = self._clock.call_later(every, self._fire, tick, every)
+        if not tick.queued:
+            tick.queued = True
+            self._deliver(tick)
 
     def __repr__(self) -> str:
         return f"<Timers {sorted(self._active)}>"

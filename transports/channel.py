@@ -64,6 +64,16 @@ class Channel(Generic[T]):
             does it by a direct call.
     """
 
+    # More than an object of Python 3.11 keeps at hand without them.
+    __slots__ = (
+        "_ack_delay", "_ack_timer", "_acknowledges", "_batch_bytes", "_broken", "_clock",
+        "_closed_because", "_encode", "_ends", "_incarnation", "_limits", "_loop", "_max_frame",
+        "_max_message", "_outlet", "_tick", "_unacknowledged", "_undeliverable", "_waiters",
+        "batches_in", "batches_out", "bytes_in", "bytes_out", "codec", "dropped", "enqueued",
+        "epoch", "lane", "peer", "peer_window", "port", "queue", "receiving", "route", "sending",
+        "soft", "state", "window",
+    )  # fmt: skip
+
     def __init__(
         self,
         lane: Lane,
@@ -100,11 +110,14 @@ class Channel(Generic[T]):
         """Value of ``enqueued`` above which ``send_carefully`` decides."""
         self.queue: list[T] = []
 
+        #: Sends a frame where the connection has a short way.
+        self._outlet: Callable[[bytes], None] | None = None
         self._encode = codec.encoder.encode
         self._incarnation = peer.incarnation
         self._clock = clock
         self._limits = limits
         self._batch_bytes = limits.batch_bytes
+        self._max_frame = limits.max_frame
         self._max_message = max_message
         self._ack_delay = ack_delay
         self._broken = broken
@@ -177,8 +190,9 @@ class Channel(Generic[T]):
         else:
             ends = self._ends = port.simulated
             self._tick = port.tick
-            if not self._send_lone(port, item, nbytes):
-                self._send_batch([item], nbytes)
+            items = [item]
+            if not self._send_at_once(port, items, nbytes):
+                self._send_batch(items, nbytes)
             if ends:
                 # Recorded runs end a tick for each channel, in the order of their first items.
                 self._allow_more()
@@ -186,33 +200,37 @@ class Channel(Generic[T]):
             else:
                 port.begin()
 
-    def _send_lone(self, port: Port | Loopback, item: T, nbytes: int) -> bool:
+    def _send_at_once(self, port: Port | Loopback, items: list[T], nbytes: int) -> bool:
         """As ``_send_batch``, in one place: most ticks send one item, and each call costs.
 
         Returns:
             Whether it left; what goes wrong is left to ``_send_batch``, which says why.
         """
         sending, receiving = self.sending, self.receiving
-        number = sending.last + 1
-        batch = Batch(VERSION, self.epoch, self._incarnation, number, receiving.last, [item])
+        first, last = sending.last + 1, receiving.last
+        batch = Batch(VERSION, self.epoch, self._incarnation, first, last, items)
         try:
             body = self._encode(batch)
         except Exception:  # noqa: BLE001  (user data decides what an encoder raises)
             return False
         size = len(body) + CHECKSUM
-        if size > self._limits.max_frame or port.closed:
+        if size > self._max_frame or port.closed:
             return False
         data = with_checksum(CODE, crc32(body)) + body
         try:
-            if self.route is not None:
-                port.send(self.route, MORE)
-            port.send(data, NOW)
+            if self._outlet is not None:
+                self._outlet(data)
+            else:
+                if self.route is not None:
+                    port.send(self.route, MORE)
+                port.send(data, NOW)
         except zmq.ZMQError:
             return False
-        sending.last = number
-        sending.sent_bytes += nbytes
-        sending.marks.append((number, sending.sent_bytes))
-        receiving.acked = receiving.last
+        if items:
+            sending.last += len(items)
+            sending.sent_bytes += nbytes
+            sending.marks.append((sending.last, sending.sent_bytes))
+        receiving.acked = last
         self._unacknowledged = 0
         self.batches_out += 1
         self.bytes_out += size
@@ -280,13 +298,14 @@ class Channel(Generic[T]):
         except Exception as error:  # noqa: BLE001  (user data decides what an encoder raises)
             self._split_or_drop(items, nbytes, f"cannot be encoded: {error}")
             return
-        if len(data) > self._limits.max_frame:
+        if len(data) > self._max_frame:
             self._split_or_drop(
-                items, nbytes, f"takes {len(data)} bytes, over max_frame = {self._limits.max_frame}"
+                items, nbytes, f"takes {len(data)} bytes, over max_frame = {self._max_frame}"
             )
             return
         if self._transmit(data):
-            sending.sent(len(items), nbytes)
+            if items:
+                sending.sent(len(items), nbytes)
             self.receiving.acked = self.receiving.last
             self._unacknowledged = 0
             self.batches_out += 1
@@ -309,9 +328,12 @@ class Channel(Generic[T]):
         if port is None or port.closed:
             return False
         try:
-            if self.route is not None:
-                port.send(self.route, MORE)
-            port.send(data, NOW)
+            if self._outlet is not None:
+                self._outlet(data)
+            else:
+                if self.route is not None:
+                    port.send(self.route, MORE)
+                port.send(data, NOW)
         except zmq.ZMQError as error:
             port.touched()  # a send that fails may swallow a signal, too
             self._break(f"the connection to {self.peer} is gone ({error.strerror})")
@@ -394,8 +416,13 @@ class Channel(Generic[T]):
         count = len(items)
         if count > MAX_BATCH:
             raise ProtocolError("too large", f"{self.peer} sent {count} messages in one batch")
-        if self._acknowledges and batch.ack > self.sending.acked:
-            self.acknowledge(batch.ack)
+        if (
+            self._acknowledges
+            and batch.ack > self.sending.acked
+            and self.sending.acknowledge(batch.ack)
+            and self._waiters.futures
+        ):
+            self._wake_for_room()
         self.batches_in += 1
         self.bytes_in += size
         receiving = self.receiving
@@ -426,19 +453,15 @@ class Channel(Generic[T]):
         self._acknowledge_now()
 
     def _acknowledge_now(self) -> None:
-        if self.receiving.acked < self.receiving.last:
+        receiving = self.receiving
+        if receiving.acked < receiving.last:
             self.flush()
-            if self.receiving.acked < self.receiving.last:
-                self._send_batch([], 0)
-
-    def acknowledge(self, upto: int) -> None:
-        """The peer has everything up to ``upto``; wake who waits for room.
-
-        Raises:
-            ProtocolError: reason "sequence".
-        """
-        if self.sending.acknowledge(upto) and self._waiters.futures:
-            self._wake_for_room()
+            port = self.port
+            if receiving.acked < receiving.last and self.state == "up" and port is not None:
+                if self._send_at_once(port, [], 0):
+                    port.touched()
+                else:
+                    self._send_batch([], 0)
 
     # Waiting
 
@@ -474,7 +497,7 @@ class Channel(Generic[T]):
 
     def greet(self, port: Port, hello: bytes) -> bool:
         """A new connection was dialled: say hello on it and wait for the welcome."""
-        self.port, self.route = port, None
+        self.port, self.route, self._outlet = port, None, None
         self.state = "greeting"
         return self._transmit(hello)
 
@@ -495,6 +518,7 @@ class Channel(Generic[T]):
         """
         self.receiving.resume(first)
         self.port, self.route, self.epoch = port, route, epoch
+        self._outlet = port.outlet(route)
         self.peer_window = max(window, 1)
         self._tick = -1  # that of another port
         self._unacknowledged = 0
@@ -509,7 +533,7 @@ class Channel(Generic[T]):
         if self.state != "closed":
             self.state = "down"
         self.soft = NEVER
-        self.port = self.route = None
+        self.port = self.route = self._outlet = None
         lost = self.sending.cut()
         self._wake_for_room()
         return lost

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from functools import partial
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
 import zmq
 
@@ -23,7 +23,7 @@ from transports.loopback import Loopback
 from transports.ownchannel import OwnChannel
 from transports.port import MORE, NOW, read_into
 from transports.rng import Rng
-from transports.sockets import Context, Frame, Socket, check_scheme
+from transports.sockets import Context, Socket, Watched, check_scheme
 from transports.statistics import Dropped, EndpointStatistics
 from transports.wire import (
     MAX_SENTENCE,
@@ -49,6 +49,10 @@ a millisecond."""
 _PROBES = (0.0, 0.02, 0.2)
 """Seconds after a listener saw a connection end at which it looks whose it was. The event comes
 from libzmq's thread and may be ahead of the socket's own knowledge."""
+
+
+Part = tuple[bytes, bool]
+"""What a part of a message holds, and whether a further one follows."""
 
 
 class Endpoint(Generic[I]):
@@ -89,6 +93,7 @@ class Endpoint(Generic[I]):
         self._limits = limits or Limits()
         self._checksums = checksums
         self._context: Context = context or zmq.Context.instance()
+        self._simulated = not isinstance(self._context, zmq.Context)
         self._codecs: dict[Lane, Codec[Any]] = {
             "control": Codec.control(item),
             "bulk": Codec.bulk(item),
@@ -294,13 +299,21 @@ class Endpoint(Generic[I]):
     # Frames
 
     def _receive_routed(self, lane: Lane, socket: Socket) -> int:
+        if self._simulated:
+            route, data, more = cast("Watched", socket).head()
+            link = self._routes[lane].get(route or b"")
+            return self._receive(lane, link, route, (data, more), socket)
         route = socket.recv(NOW)
         part = socket.recv(NOW, copy=False)  # a ROUTER puts the route before at least one part
-        return self._receive(lane, self._routes[lane].get(route), route, part, socket)
+        link = self._routes[lane].get(route)
+        return self._receive(lane, link, route, (part.bytes, part.more), socket)
 
     def _receive_dialled(self, lane: Lane, link: Link[I], socket: Socket) -> int:
+        if self._simulated:
+            _, data, more = cast("Watched", socket).head()
+            return self._receive(lane, link, None, (data, more), socket)
         part = socket.recv(NOW, copy=False)
-        return self._receive(lane, link, None, part, socket)
+        return self._receive(lane, link, None, (part.bytes, part.more), socket)
 
     def _receive_own(self, lane: Lane, link: Link[I], socket: Socket) -> int:
         # As _receive, for what can only be a batch of this node itself.
@@ -312,16 +325,16 @@ class Endpoint(Generic[I]):
         return 1
 
     def _receive(
-        self, lane: Lane, link: Link[I] | None, route: bytes | None, part: Frame, socket: Socket
+        self, lane: Lane, link: Link[I] | None, route: bytes | None, part: Part, socket: Socket
     ) -> int:
         cost = 1
-        data = part.bytes
+        data, more = part
         refused = False
         try:
             frame = self._codecs[lane].decode(data)
             kind = type(frame)
-            if part.more is not (kind is Chunk):  # the bytes of a piece are a part of their own
-                how = "with" if part.more else "without"
+            if more is not (kind is Chunk):  # the bytes of a piece are a part of their own
+                how = "with" if more else "without"
                 raise ProtocolError("malformed", f"a {kind.__name__} came {how} parts behind it")
             if kind is Batch and link is not None:
                 if lane == "control":
@@ -342,7 +355,7 @@ class Endpoint(Generic[I]):
             _logger.exception("a frame on the %s lane of %s failed", lane, self.node)
             self._refuse(lane, link, route, ProtocolError("malformed", f"a frame failed: {error}"))
         # Whatever the frame was, the parts that were not asked for go with it.
-        while part.more and not socket.closed and socket.getsockopt(zmq.RCVMORE):
+        while more and not socket.closed and socket.getsockopt(zmq.RCVMORE):
             socket.recv_into(bytearray())
             if not refused:
                 refused = True

@@ -121,6 +121,7 @@ class Link(Generic[I]):
         #: Why it is not up: what the last connection ended with, or the last attempt at one.
         self.trouble: str | None = None
         self._node = node
+        self._incarnation = node.incarnation
         self._handler = handler
         self._on_items = handler.on_items
         self._count_refused = count_refused
@@ -277,7 +278,12 @@ class Link(Generic[I]):
             ProtocolError: it is refused.
         """
         control = self._control
-        control.check(batch.epoch, batch.to, self._node)
+        if (
+            batch.epoch != control.epoch
+            or batch.to != self._incarnation
+            or control.state != "up"
+        ):  # fmt: skip
+            control.check(batch.epoch, batch.to, self._node)
         items = control.receive(batch, size)
         if items:
             self._deliver(items)

@@ -9,7 +9,7 @@ from typing import Any
 import zmq
 
 from transports.port import DRAIN_BUDGET, NOW
-from transports.sockets import Signals, Socket, plain_send, watch
+from transports.sockets import Signals, Socket, outlet, plain_send, readable, watch
 
 
 class Loopback:
@@ -46,6 +46,8 @@ class Loopback:
         # On a simulated network a message is there when the network says so.
         self.simulated = not isinstance(reads, zmq.Socket)
         self._signals: Signals | None = watch(reads, self._visit, None) if self.simulated else None
+        self._readable = readable(reads)
+        self._send_whole = outlet(sends, None)
 
     def send(self, data: Any, flags: int, copy: bool = True) -> None:
         """Send a part of a message."""
@@ -55,6 +57,18 @@ class Loopback:
             if not self._scheduled:
                 self._scheduled = True
                 self._call_soon(self._turn)
+
+    def outlet(self, _route: bytes | None) -> Callable[[bytes], None] | None:
+        """See ``transports.sockets.outlet``."""
+        return None if self._send_whole is None else self._send_simulated
+
+    def _send_simulated(self, data: bytes) -> None:
+        assert self._send_whole is not None
+        self._send_whole(data)
+        self.unread += 1
+        if not self._scheduled:
+            self._scheduled = True
+            self._call_soon(self._turn)
 
     def touched(self) -> None:
         """Nothing more to do: see ``Port.touched``."""
@@ -100,6 +114,8 @@ class Loopback:
         budget = DRAIN_BUDGET
         try:
             while budget > 0 and not self.closed:
+                if not self._readable():
+                    return
                 budget -= self._receive(self._reads)
         except zmq.Again:
             return

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Generic, NamedTuple, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from transports.address import Lane
-from transports.endpoint import Endpoint
+from transports.endpoint import Endpoint, Part
 from transports.errors import ProtocolError
 from transports.link import Link
-from transports.sockets import Frame, Socket
+from transports.sockets import Socket
 from transports.wire import (
     Batch,
     Cancel,
@@ -65,9 +65,9 @@ class NoisyEndpoint(Endpoint[I], Generic[I]):
         self._noise = noise
 
     def _receive(
-        self, lane: Lane, link: Link[I] | None, route: bytes | None, part: Frame, socket: Socket
+        self, lane: Lane, link: Link[I] | None, route: bytes | None, part: Part, socket: Socket
     ) -> int:
-        data = part.bytes
+        data, more = part
         try:
             frame = self._codecs[lane].decode(data)
         except ProtocolError:
@@ -81,7 +81,7 @@ class NoisyEndpoint(Endpoint[I], Generic[I]):
             if struck is not None:
                 damaged = bytearray(data)
                 _invert(damaged, *struck)
-                part = _Part(bytes(damaged), part.more)
+                part = bytes(damaged), more
             elif isinstance(frame, Chunk) and frame.checksum is not None:
                 socket = _NoisySocket(socket, lambda n: self._noise.strike(source, lane, n, items))
         return super()._receive(lane, link, route, part, socket)
@@ -100,13 +100,6 @@ def _items_of(frame: Any, link: Link[Any] | None) -> list[Any]:
         elif not isinstance(each, Credit | Done | Reject | Cancel):
             found.append(each)
     return found
-
-
-class _Part(NamedTuple):
-    """A part of a message; see ``transports.sockets.Frame``."""
-
-    bytes: bytes
-    more: bool
 
 
 class _NoisySocket:

@@ -10,7 +10,7 @@ from typing import Final
 
 import zmq
 
-from transports.sockets import Socket, plain_send, readable, watch
+from transports.sockets import Socket, outlet, plain_send, readable, watch
 
 _PROCESSORS: Final = os.cpu_count() or 1
 
@@ -95,7 +95,12 @@ class Port:
         self._awake = self._in_vain = self._left_out = 0
         self._reads = receive is not None
         self._receive = receive or _nothing_comes
-        self._signals = watch(socket, self._visit, on_ended) if self._reads else None
+        visit = self._visit_simulated if self.simulated else self._visit
+        self._signals = watch(socket, visit, on_ended) if self._reads else None
+
+    def outlet(self, route: bytes | None) -> Callable[[bytes], None] | None:
+        """See ``transports.sockets.outlet``."""
+        return outlet(self.socket, route)
 
     def touched(self) -> None:
         """Something was sent: look for a swallowed signal soon, or at the end of this visit."""
@@ -134,6 +139,11 @@ class Port:
             else:  # as there, without the call
                 self.tick += 1
                 self._begun = False
+        if self.simulated:
+            self._touched = False
+            if self._reads and not self.closed and self._readable():
+                self._visit_simulated()
+            return
         if self._sent and self._streams and self._postponed < _POSTPONED:
             # Who sent in this tick may send in the next one too.
             self._sent = False
@@ -143,7 +153,7 @@ class Port:
         # Who sends in every tick is awake anyway.
         stays_awake = self._stays_awake and self._postponed < _POSTPONED
         self._touched = self._sent = False
-        self._streams = self._reads and not self.simulated
+        self._streams = self._reads
         self._postponed = 0
         if not self.closed and self._reads:
             # Mostly there is nothing: asking costs half of a recv that ends in EAGAIN.
@@ -182,7 +192,7 @@ class Port:
 
     def _visit(self) -> None:
         receive, socket = self._receive, self.socket
-        lone, self._lone = self._lone and not self.simulated, False
+        lone, self._lone = self._lone, False
         again = self._streams = False
         if self._stays_awake:
             self._exchange = time.monotonic() - self._looked < _EXCHANGE
@@ -217,6 +227,38 @@ class Port:
             self.touched()  # others get their turn first
             self._postponed = _POSTPONED
         elif lone:
+            self.touched()
+        if self._begun:
+            self.touched()
+            self._end()
+
+    def _visit_simulated(self) -> None:
+        # Here a look costs less than a turn, and that it was the last message nothing but a look.
+        receive, socket, looks = self._receive, self.socket, self._readable
+        again = False
+        self._visiting = True
+        try:
+            cost = receive(socket)
+            if self._begun:
+                self._end()
+            if looks():
+                while cost < DRAIN_BUDGET:
+                    cost += receive(socket)
+                    if cost < DRAIN_BUDGET and not looks():
+                        break
+                else:
+                    again = True
+        except zmq.Again:
+            pass
+        except zmq.ZMQError:
+            if not self.closed:
+                raise
+            if self._begun:  # see _visit
+                self._end()
+            return
+        finally:
+            self._visiting = False
+        if again:
             self.touched()
         if self._begun:
             self.touched()

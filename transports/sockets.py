@@ -132,6 +132,23 @@ class Watched(Socket, Protocol):
         """Whether ``EVENTS`` says that there is something to read."""
         ...
 
+    def head(self) -> tuple[bytes | None, bytes, bool]:
+        """The connection of the next message (None of a DEALER), its first part, and whether more.
+
+        As two calls of ``recv``, of which each would cost as much.
+
+        Raises:
+            zmq.Again: there is none.
+        """
+        ...
+
+    def outlet(self, route: bytes | None) -> Callable[[bytes], None] | None:
+        """What sends messages of one part to a connection (None is that of a DEALER), if it is up.
+
+        It raises what ``send`` does.
+        """
+        ...
+
 
 class Context(Protocol):
     """Where sockets come from: ``zmq.Context``, or a node of a simulated network."""
@@ -202,6 +219,11 @@ def readable(socket: Socket) -> Callable[[], object]:
     if isinstance(socket, zmq.Socket):
         return partial(zmq.zmq_poll, [(socket, _READABLE)], 0)
     return cast("Watched", socket).readable
+
+
+def outlet(socket: Socket, route: bytes | None) -> Callable[[bytes], None] | None:
+    """What sends a message of one part faster than ``send`` does, where there is such a thing."""
+    return None if isinstance(socket, zmq.Socket) else cast("Watched", socket).outlet(route)
 
 
 def watch(

@@ -99,6 +99,16 @@ async def test_one_message_in_each_tick_leaves_at_once_in_each_of_them(world: Wo
     assert two.recorder.numbers == list(range(20))
 
 
+async def test_who_only_receives_holds_nothing_of_what_it_has_acknowledged(world: World) -> None:
+    _, two, there, back = await world.pair()
+    for number in range(20):
+        there.send(Note(number), 10)
+        await eventually(lambda: there.statistics().control.unacknowledged == 0)
+    assert two.recorder.numbers == list(range(20))
+    assert back.statistics().control.batches_out > 10
+    assert len(back.channel("control").sending.marks) == 0
+
+
 async def test_a_full_window_refuses_and_drain_waits_for_the_receiver(world: World) -> None:
     limits = Limits(control_window=1000, max_message=500, batch_bytes=100)
     _, two, there, _ = await world.pair(limits)

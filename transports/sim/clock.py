@@ -7,7 +7,8 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from transports.clock import Timer
-from transports.sim.loop import SECOND, SimLoop
+from transports.sim.loop import SimLoop
+from transports.sim.units import SECOND, USUAL, nanoseconds
 
 EPOCH: Final = 1_700_000_000.0
 """``wall()`` at virtual time 0, in seconds since 1970: the same for every simulation, so that
@@ -43,7 +44,25 @@ class SimClock:
 
     def call_later(self, delay: float, callback: Callable[..., object], *args: Any) -> Timer:
         """Call ``callback(*args)`` after ``delay`` virtual seconds."""
-        return self._loop.call_later(max(0.0, delay), callback, *args)
+        loop = self._loop
+        if 0.0 < delay < USUAL:
+            return loop.call_at_ns(loop.now_ns + (round(delay * SECOND) or 1), callback, *args)
+        return loop.call_later(max(0.0, delay), callback, *args)
+
+    def again(self, timer: Timer, delay: float) -> Timer:
+        """Call what a timer called that has just come due once more, ``delay`` seconds from now.
+
+        Args:
+            timer: made by ``call_later``, and not cancelled since.
+            delay: virtual seconds, above 0.
+
+        Returns:
+            The timer that can be cancelled, mostly the same: ten thousand of them that were made
+            anew each time would cost more to look after than to make.
+        """
+        loop = self._loop
+        ns = round(delay * SECOND) or 1 if delay < USUAL else nanoseconds(delay)
+        return loop.again_at_ns(timer, loop.now_ns + ns)
 
     async def sleep(self, seconds: float) -> None:
         """Suspend the calling task for ``seconds`` of virtual time."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal, Protocol
 
 from transports.sim.draws import Draws
@@ -21,8 +22,8 @@ class End(Protocol):
         """A dialler's connection is there."""
         ...
 
-    def arrived(self, connection: Connection, message: Message) -> None:
-        """A message arrived."""
+    def arrived(self, connection: Connection, message: Message, nbytes: int) -> None:
+        """A message arrived; of all parts it has so many bytes."""
         ...
 
     def gone(self, connection: Connection) -> None:
@@ -111,8 +112,8 @@ class Connection:
         self.listener = listener
         self._listener_open = True
         target = listener.host
-        self._there = self._flow(source, target, 0)
-        self._back = self._flow(target, source, 1)
+        self._there = self._flow(source, target, 0, listener)
+        self._back = self._flow(target, source, 1, self.dialler)
         self._medium.counts.connected += 1
         self._record("connect")
         listener.accepted(self)
@@ -121,7 +122,7 @@ class Connection:
         else:
             self._later(target.name, source.name, 1, self._established)
 
-    def _flow(self, source: Host, target: Host, direction: int) -> Flow:
+    def _flow(self, source: Host, target: Host, direction: int, end: End) -> Flow:
         return Flow(
             self._medium,
             source,
@@ -129,7 +130,7 @@ class Connection:
             lane=self._call.lane,
             net=Net() if self.local else self._call.net(source.name, target.name),
             draws=self._call.draws[direction],
-            deliver=self._back_arrived if direction else self._there_arrived,
+            deliver=partial(end.arrived, self),
             ended=self._back_ended if direction else self._there_ended,
         )
 
@@ -159,21 +160,21 @@ class Connection:
         """There and back, once a listener was found."""
         return tuple(flow for flow in (self._there, self._back) if flow is not None)
 
+    def way_from(self, end: End) -> Flow | None:
+        """What takes an end's messages, once the connection is up there."""
+        return None if self.state == "connecting" and end is self.dialler else self._from(end)
+
+    def _from(self, end: End) -> Flow | None:
+        return self._there if end is self.dialler else self._back
+
     def send(self, end: End, message: Message) -> None:
         """One end sends a message."""
         self._medium.counts.sent += 1
-        flow = self._there if end is self.dialler else self._back
+        flow = self._from(end)
         if self.state == "connecting" and end is self.dialler:
             self._pending.append(message)
         elif flow is not None:
             flow.send(message)
-
-    def _there_arrived(self, message: Message) -> None:
-        if self.listener is not None:
-            self.listener.arrived(self, message)
-
-    def _back_arrived(self, message: Message) -> None:
-        self.dialler.arrived(self, message)
 
     # The end
 

@@ -18,14 +18,15 @@ class Draws:
         seed: of the stream.
     """
 
-    __slots__ = ("_bits",)
+    __slots__ = ("bits",)
 
     def __init__(self, seed: int) -> None:
-        self._bits = random.Random(seed).getrandbits
+        #: So many random bits, as an integer.
+        self.bits = random.Random(seed).getrandbits
 
     def below(self, bound: int) -> int:
         """An integer in ``[0, bound)``, uniform up to one part in 2**32; ``bound`` >= 1."""
-        return self._bits(32 + bound.bit_length()) % bound
+        return self.bits(32 + bound.bit_length()) % bound
 
     def shuffle(self, items: list[T]) -> None:
         """Put the items into a uniformly drawn order (Fisher and Yates)."""

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from asyncio import TimerHandle
 from collections import deque
 from collections.abc import Callable
 from typing import Final
 
-import msgspec
-
 from transports.sim.draws import Draws
-from transports.sim.loop import SECOND
 from transports.sim.medium import Host, Medium
 from transports.sim.net import Net
+from transports.sim.trace import Way
+from transports.sim.units import SECOND
 from transports.wire import Batch, Bye, Chunk, Hello, Refused, Welcome
 
 Part = bytes | memoryview
@@ -26,13 +26,9 @@ _KIND_AT: Final = 6
 """Where a frame of the wire format tells its kind: after the checksum and the array's header."""
 
 
-class _Item(msgspec.Struct):  # made by C: there is one for each message
-    number: int
-    size: int
-    departure: int
-    arrival: int
-    message: Message | None
-    """None is the end of the stream."""
+_Item = tuple[int, int, int, int, Message | None]
+"""Arrival, number, size, departure, and the message, or None for the end of the stream; a plain
+tuple, since there is one for each message."""
 
 
 class Flow:
@@ -46,7 +42,7 @@ class Flow:
         net: what the way is like.
         draws: of the jitter; one number for each message, so that the n-th message of a
             connection takes the same time whatever happens elsewhere.
-        deliver: takes each message that arrived.
+        deliver: takes each message that arrived, and its bytes of all parts.
         ended: called when the sender's end arrived.
     """
 
@@ -59,16 +55,16 @@ class Flow:
         lane: str,
         net: Net,
         draws: Draws,
-        deliver: Callable[[Message], None],
+        deliver: Callable[[Message, int], None],
         ended: Callable[[], None],
     ) -> None:
         self.source = source
         self.target = target
         self.lane = lane
-        self.net = net
         self.closed = False
         self._medium = medium
-        self._draws = draws
+        self._loop = medium.loop
+        self._bits = draws.bits
         self._deliver = deliver
         self._ended = ended
         self._queue: deque[_Item] = deque()
@@ -76,43 +72,58 @@ class Flow:
         self._timer: TimerHandle | None = None
         self._number = 0
         self._free = 0
-        self._labels: dict[str, str] = {}
+        #: By the byte that tells a frame's kind.
+        self._ways: dict[int, Way] = {}
+        self.shape(net)
+
+    def shape(self, net: Net) -> None:
+        """From now on the way is like this; messages that are on it stay as they are."""
+        self._delay = round(net.delay * SECOND)
+        self._jitter = round(net.jitter * SECOND) + 1
+        self._jitter_bits = 32 + self._jitter.bit_length()  # as Draws.below
+        self._bandwidth = net.bandwidth
+        self._wide = math.isinf(net.bandwidth)
 
     def __len__(self) -> int:
         """Messages on the way."""
-        return len(self._held) + sum(item.message is not None for item in self._queue)
+        return len(self._held) + sum(item[4] is not None for item in self._queue)
 
-    def send(self, message: Message) -> None:
-        """Put a message on its way; while the sender is frozen it waits."""
-        counts = self._medium.counts
-        if self.closed:
-            counts.lost += 1
-        elif self.source.frozen:
-            counts.held += 1
-            self._held.append(message)
-        else:
-            self._put(message)
-
-    def _put(self, message: Message | None) -> None:
-        medium = self._medium
-        now = medium.loop.now_ns
+    def send(self, message: Message | None) -> None:
+        """Put a message, or the end of all, on its way; while the sender is frozen it waits."""
+        # In one place, without calls: each message comes here at least once.
         size = 0
         if message is not None:
+            if self.closed:
+                self._medium.counts.lost += 1
+                return
+            if self.source.frozen:
+                self._medium.counts.held += 1
+                self._held.append(message)
+                return
             self._number += 1
             for part in message:
                 size += len(part) if type(part) is bytes else size_of(part)
-        free = max(self._free, now)
-        self._free = free = free + round(size * SECOND / self.net.bandwidth)
-        arrival = free + travel(self.net, self._draws)
+        now = self._loop.now_ns
+        free = self._free
+        if free < now:  # noqa: PLR1730  (a call costs more)
+            free = now
+        if not self._wide:
+            free += round(size * SECOND / self._bandwidth)
+        self._free = free
+        arrival = free + self._delay + self._bits(self._jitter_bits) % self._jitter
         if arrival > now:
-            medium.counts.delayed += 1
-        self._queue.append(_Item(self._number, size, free, arrival, message))
+            self._medium.counts.delayed += 1
+        self._queue.append((arrival, self._number, size, free, message))
         if self._timer is None:
-            self._arm()
+            self._timer = self._loop.call_at_ns(
+                self._queue[0][0], self._arrive, context=self._medium.context
+            )
 
     def _arm(self) -> None:
         if self._timer is None and self._queue:
-            self._timer = self._medium.call_at_ns(self._queue[0].arrival, self._arrive)
+            self._timer = self._loop.call_at_ns(
+                self._queue[0][0], self._arrive, context=self._medium.context
+            )
 
     def _disarm(self) -> None:
         if self._timer is not None:
@@ -122,41 +133,51 @@ class Flow:
     def _arrive(self) -> None:
         self._timer = None
         medium, queue = self._medium, self._queue
-        now, counts, deliver = medium.loop.now_ns, medium.counts, self._deliver
+        now, counts, trace = self._loop.now_ns, medium.counts, medium.trace
         # Only the first is looked at, so none overtakes a slower one before it.
-        while queue and queue[0].arrival <= now:
+        while queue and queue[0][0] <= now:
             if self.target.frozen:
                 return  # until thaw
-            item = queue.popleft()
-            message = item.message
+            _, number, size, _, message = queue.popleft()
             if message is None:
-                self._record("end", item)
+                if trace is not None:
+                    trace.note(now, self._way("end"), number, size)
                 self._ended()
                 return
             counts.delivered += 1
-            counts.nbytes += item.size
+            counts.nbytes += size
             if medium.meter is not None:
-                medium.meter(self.source.name, self.target.name, item.size)
-            if medium.trace is not None:
-                self._record(_kind(message), item)
-            deliver(message)
+                medium.meter(self.source.name, self.target.name, size)
+            if trace is not None:
+                try:
+                    way = self._ways[message[0][_KIND_AT]]
+                except (KeyError, IndexError):
+                    way = self._way_of(message[0])
+                trace.note(now, way, number, size)
+            self._deliver(message, size)
         if queue:
             self._arm()
 
-    def _record(self, what: str, item: _Item) -> None:
-        if self._medium.trace is not None:
-            label = self._labels.get(what) or self._labels.setdefault(what, f"{self.lane} {what}")
-            self._medium.record(self.source, self.target.name, label, item.number, item.size)
+    def _way_of(self, frame: Part) -> Way:
+        """What a frame is recorded as."""
+        if len(frame) <= _KIND_AT:
+            return self._way("frame")
+        kind = frame[_KIND_AT]
+        way = self._ways[kind] = self._way(_KINDS.get(kind, "frame"))
+        return way
+
+    def _way(self, what: str) -> Way:
+        return Way(self.source.name, self.target.name, f"{self.lane} {what}")
 
     def thaw(self) -> None:
         """A frozen end goes on: what waited is sent, or arrives, now."""
         if self._timer is None:
-            now = self._medium.loop.now_ns
-            self._medium.counts.held += sum(item.arrival <= now for item in self._queue)
+            now = self._loop.now_ns
+            self._medium.counts.held += sum(item[0] <= now for item in self._queue)
             self._arm()
         held, self._held = self._held, []
         for message in held:
-            self._put(message)
+            self.send(message)
 
     def finish(self, linger: int = 0) -> None:
         """The sender closes: what has not left in ``linger`` ns is lost, then its end follows."""
@@ -165,7 +186,7 @@ class Flow:
         self.closed = True
         queue, counts = self._queue, self._medium.counts
         last = self._medium.loop.now_ns + linger
-        while queue and queue[-1].departure > last:
+        while queue and queue[-1][3] > last:
             queue.pop()
             counts.lost += 1
         self._free = min(self._free, last)
@@ -173,7 +194,7 @@ class Flow:
         self._held.clear()
         if not queue:
             self._disarm()
-        self._put(None)
+        self.send(None)
 
     def cut(self) -> None:
         """What is on the way is lost, and nothing follows."""
@@ -199,11 +220,3 @@ def travel(net: Net, draws: Draws) -> int:
 def size_of(part: Part) -> int:
     """Bytes of a part."""
     return part.nbytes if isinstance(part, memoryview) else len(part)
-
-
-def _kind(message: Message) -> str:
-    first = message[0]
-    try:
-        return _KINDS.get(first[_KIND_AT], "frame")
-    except IndexError:
-        return "frame"

@@ -1,62 +1,72 @@
-"""The handles of a simulated loop: asyncio's, made without the calls that cost most."""
+"""The handles of a simulated loop: asyncio's, made by C, since each message takes several."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from contextvars import Context, copy_context
+from contextvars import Context
 from typing import Any
 
+import msgspec
 
-class SimHandle(asyncio.Handle):
-    """As ``asyncio.Handle`` of a loop that is not in debug mode, whose making takes twice as long.
 
-    Args:
-        callback: what is to be called.
-        args: with what.
-        loop: of which.
-        context: in which; None is a copy of the current one.
+class SimHandle(msgspec.Struct, eq=False):
+    """What ``asyncio.Handle`` is to those who call a loop; see there.
+
+    Attributes are named as asyncio's, since a loop in debug mode makes those.
     """
 
-    __slots__ = ()
+    _context: Context
+    _callback: Callable[..., object] | None
+    _args: tuple[Any, ...] | None
+    _loop: asyncio.AbstractEventLoop
+    _cancelled: bool = False
+
+    def cancel(self) -> None:
+        """Never call it, if it was not called yet."""
+        self._cancelled = True
+        self._callback = self._args = None  # as asyncio does: who holds it holds nothing else
+
+    def cancelled(self) -> bool:
+        """Whether it was cancelled."""
+        return self._cancelled
+
+    def __repr__(self) -> str:
+        if self._callback is None:
+            return f"<{type(self).__name__} cancelled>"
+        return repr(asyncio.Handle(self._callback, self._args or (), self._loop, self._context))
+
+
+class SimTimerHandle(msgspec.Struct, eq=False):
+    """What ``asyncio.TimerHandle`` is to those who call a loop; see ``SimHandle``."""
 
     _context: Context
+    _callback: Callable[..., object] | None
+    _args: tuple[Any, ...] | None
+    _loop: Any
+    _ns: int
+    _cancelled: bool = False
+    _scheduled: bool = True
 
-    def __init__(
-        self,
-        callback: Callable[..., object],
-        args: tuple[Any, ...],
-        loop: asyncio.AbstractEventLoop,
-        context: Context | None,
-    ) -> None:
-        self._context = copy_context() if context is None else context
-        self._loop = loop
-        self._callback = callback
-        self._args = args
-        self._cancelled = False
-        self._repr = self._source_traceback = None
+    def cancel(self) -> None:
+        """Never call it, if it was not called yet."""
+        if not self._cancelled:
+            self._cancelled = True
+            self._callback = self._args = None
+            self._loop._timer_handle_cancelled(self)  # noqa: SLF001  (as asyncio does)
 
+    def cancelled(self) -> bool:
+        """Whether it was cancelled."""
+        return self._cancelled
 
-class SimTimerHandle(asyncio.TimerHandle):
-    """As ``asyncio.TimerHandle``, scheduled; see ``SimHandle``."""
+    def when(self) -> float:
+        """The time of its loop at which it is called, in seconds."""
+        return self._ns / 1_000_000_000
 
-    __slots__ = ()
-
-    _context: Context
-
-    def __init__(
-        self,
-        when: float,
-        callback: Callable[..., object],
-        args: tuple[Any, ...],
-        loop: asyncio.AbstractEventLoop,
-        context: Context | None,
-    ) -> None:
-        self._context = copy_context() if context is None else context
-        self._loop = loop
-        self._callback = callback
-        self._args = args
-        self._cancelled = False
-        self._repr = self._source_traceback = None
-        self._when = when
-        self._scheduled = True
+    def __repr__(self) -> str:
+        if self._callback is None:
+            return f"<{type(self).__name__} cancelled when={self.when():.9g}>"
+        made = asyncio.TimerHandle(
+            self.when(), self._callback, self._args or (), self._loop, self._context
+        )
+        return repr(made)

@@ -4,32 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import heapq
-import math
 import sys
 import threading
 import weakref
 from asyncio import events
-from collections import deque
 from collections.abc import Callable, Coroutine, Generator, Iterator
 from contextvars import Context
-from heapq import heappop
+from heapq import heappop, heappush
 from typing import Any, Final, TypeVar, TypeVarTuple
 
 from transports.rng import derive_seed
+from transports.sim.calling import CallingLoop
 from transports.sim.draws import Draws
-from transports.sim.errors import RealWorldError, SimulatedDeadlock, SimulationRunaway
-from transports.sim.handles import SimHandle, SimTimerHandle
+from transports.sim.errors import SimulatedDeadlock, SimulationRunaway
 from transports.sim.loopstatistics import LoopStatistics
-from transports.sim.owner import OWNER
-from transports.sim.quiet import QuietLoop
-from transports.sim.tasks import SimTask, describe, in_order
+from transports.sim.owner import OWNER, owner_of
+from transports.sim.tasks import SimTask, in_order, who_waits
+from transports.sim.turns import take_turns
+from transports.sim.units import SECOND, nanoseconds
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
-
-SECOND: Final = 1_000_000_000
-"""Nanoseconds of a second."""
 
 MAX_STEPS: Final = 100_000_000
 """Default budget: minutes of real time, so that a loop that spins ends a test run by itself."""
@@ -41,21 +36,11 @@ _TEARDOWN_STEPS: Final = 1_000_000
 _TEARDOWN_SECONDS: Final = 3600.0
 """What a runaway simulation gets on top, so that its tasks can be cancelled."""
 
-_CANCELLED: Final = 100
-"""Cancelled timers from which on the heap is made anew once they are most of it: a busy node sets
-and cancels a time-out for each request."""
-
-_USUAL: Final = 1e9
-"""Seconds below which a delay needs no second look: it is a number, and not infinite."""
-
 _LOOK_FOR: Final = 50
 """Timers per node that has ended, above which one more look at all of them is not worth it yet."""
 
-_NAMED: Final = 20
-"""Tasks that the sentence about a deadlock names at most; thousands would bury the first."""
 
-
-class SimLoop(QuietLoop):
+class SimLoop(CallingLoop):
     """An event loop whose time is virtual: it jumps to the next timer when nothing is ready.
 
     Time is an integer number of nanoseconds from 0. Timers run in the order of (time, order of
@@ -94,145 +79,20 @@ class SimLoop(QuietLoop):
         super().__init__()
         self._draws = Draws(derive_seed(seed, "turns of nodes")) if shuffle else None
         self._max_steps = max_steps
-        self._max_ns = _nanoseconds(max_seconds)
+        self._max_ns = nanoseconds(max_seconds)
         self._trace = trace
-        #: Virtual nanoseconds since the loop was made; read it only.
-        self.now_ns = 0
-        self._ready: deque[asyncio.Handle] = deque()
         self._held: dict[str, list[asyncio.Handle]] = {}
         self._discarded: dict[str, None] = {}
         self._owners: dict[str, int] = {}
         #: Of these, whose timers have not been looked for yet.
         self._undropped: set[str | None] = set()
-        self._timers: list[tuple[int, int, asyncio.TimerHandle]] = []
-        self._timer_count = 0
         self._task_count = 0
         #: Weakly, as asyncio holds them; by node, since each one that ends asks for its own.
         self._tasks: dict[str | None, weakref.WeakSet[SimTask[Any]]] = {}
-        self._cancelled = 0
         self._steps = 0
-        self._fired = 0
         self._jumps = 0
         self._stopping = False
-        self._closed = False
-        self._thread = threading.get_ident()
         self._running = False
-
-    # Time
-
-    def time(self) -> float:
-        """Virtual seconds since the loop was made."""
-        return self.now_ns / SECOND
-
-    # Callbacks and timers
-
-    def call_soon(
-        self, callback: Callable[[*Ts], object], *args: *Ts, context: Context | None = None
-    ) -> asyncio.Handle:
-        """Run ``callback(*args)`` in the next round.
-
-        Raises:
-            RuntimeError: the loop is closed.
-        """
-        if self._closed:
-            self._check_closed()
-        handle: asyncio.Handle
-        if self._debug:
-            self._check_thread("call_soon")
-            handle = asyncio.Handle(callback, args, self, context)
-        else:
-            handle = SimHandle(callback, args, self, context)
-        self._ready.append(handle)
-        return handle
-
-    def call_soon_threadsafe(
-        self, callback: Callable[[*Ts], object], *args: *Ts, context: Context | None = None
-    ) -> asyncio.Handle:
-        """``call_soon``, for the loop's own thread only.
-
-        Raises:
-            RealWorldError: called from another thread: when it comes is not the seed's to decide.
-            RuntimeError: the loop is closed.
-        """
-        self._check_thread("call_soon_threadsafe")
-        return self.call_soon(callback, *args, context=context)
-
-    def call_later(
-        self,
-        delay: float,
-        callback: Callable[[*Ts], object],
-        *args: *Ts,
-        context: Context | None = None,
-    ) -> asyncio.TimerHandle:
-        """Run ``callback(*args)`` after ``delay`` virtual seconds, rounded to nanoseconds.
-
-        A positive delay is at least 1 ns, so waiting for the rest of an interval always ends.
-
-        Raises:
-            ValueError: ``delay`` is not a number.
-            RuntimeError: the loop is closed.
-        """
-        if 0 < delay < _USUAL:
-            ns = round(delay * SECOND) or 1
-            return self.call_at_ns(self.now_ns + ns, callback, *args, context=context)
-        if math.isinf(delay) and delay > 0:
-            return self._never(callback, args, context)
-        ns = _nanoseconds(delay)
-        if ns <= 0:
-            ns = 1 if delay > 0 else 0
-        return self.call_at_ns(self.now_ns + ns, callback, *args, context=context)
-
-    def call_at(
-        self,
-        when: float,
-        callback: Callable[[*Ts], object],
-        *args: *Ts,
-        context: Context | None = None,
-    ) -> asyncio.TimerHandle:
-        """Run ``callback(*args)`` when ``time()`` is ``when``, rounded to nanoseconds.
-
-        Raises:
-            ValueError: ``when`` is not a number.
-            RuntimeError: the loop is closed.
-        """
-        if math.isinf(when) and when > 0:
-            return self._never(callback, args, context)
-        ns = max(_nanoseconds(when), self.now_ns)
-        if ns == self.now_ns and when > self.time():
-            ns += 1
-        return self.call_at_ns(ns, callback, *args, context=context)
-
-    def call_at_ns(
-        self, ns: int, callback: Callable[[*Ts], object], *args: *Ts, context: Context | None = None
-    ) -> asyncio.TimerHandle:
-        """Run ``callback(*args)`` when ``now_ns`` is ``ns``; a time that has passed means now.
-
-        Raises:
-            RuntimeError: the loop is closed.
-        """
-        if self._closed:
-            self._check_closed()
-        ns = max(ns, self.now_ns)
-        timer: asyncio.TimerHandle
-        if self._debug:
-            timer = asyncio.TimerHandle(ns / SECOND, callback, args, self, context)
-            timer._scheduled = True  # type: ignore[attr-defined]  # noqa: SLF001  # asyncio's own mark, without which it does not report a cancellation
-        else:
-            timer = SimTimerHandle(ns / SECOND, callback, args, self, context)
-        self._timer_count += 1
-        heapq.heappush(self._timers, (ns, self._timer_count, timer))
-        return timer
-
-    def _never(
-        self, callback: Callable[[*Ts], object], args: tuple[*Ts], context: Context | None
-    ) -> asyncio.TimerHandle:
-        self._check_closed()
-        return asyncio.TimerHandle(math.inf, callback, args, self, context)
-
-    def _timer_handle_cancelled(self, handle: asyncio.TimerHandle) -> None:
-        # asyncio calls this for each timer that is cancelled, before it says so itself.
-        if handle._scheduled:  # type: ignore[attr-defined]  # noqa: SLF001  # asyncio's own mark
-            self._cancelled += 1
 
     # Futures and tasks
 
@@ -368,7 +228,7 @@ class SimLoop(QuietLoop):
 
     def _drop_timers(self) -> None:
         for _, _, timer in self._timers:
-            if not timer.cancelled() and _owner(timer) in self._undropped:
+            if not timer.cancelled() and owner_of(timer) in self._undropped:
                 timer.cancel()
         self._undropped.clear()
 
@@ -398,10 +258,7 @@ class SimLoop(QuietLoop):
 
     def _run(self) -> None:
         with self._current():
-            while True:
-                self._run_round()
-                if self._stopping:
-                    return
+            self._run_rounds()
 
     @contextlib.contextmanager
     def _current(self) -> Iterator[None]:
@@ -422,55 +279,85 @@ class SimLoop(QuietLoop):
             self._running = False
             self._stopping = False
 
-    def _run_round(self) -> None:
-        if self._cancelled > _CANCELLED and self._cancelled * 2 > len(self._timers):
-            self._timers = [entry for entry in self._timers if not entry[2].cancelled()]
-            heapq.heapify(self._timers)
-            self._cancelled = 0
-        ready, timers = self._ready, self._timers
-        dropped = self._undropped
-        timer: Any  # what asyncio keeps in it is typed in part
-        while timers and (
-            (timer := timers[0][2])._cancelled  # noqa: SLF001  (see SimHandle)
-            or (dropped and self._is_off(timer))
-        ):
-            heappop(timers)
-            self._cancelled -= 1
-        if not ready and not self._stopping:
-            if not timers:
-                raise SimulatedDeadlock(self._deadlock())
-            if timers[0][0] > self.now_ns:
-                self._jump(timers[0][0])
-        now = self.now_ns
-        while timers and timers[0][0] <= now:
-            timer = timers[0][2]
-            # As cancelled(), without the call.
-            off = timer._cancelled or (dropped and self._is_off(timer))  # noqa: SLF001
-            heappop(timers)
-            timer._scheduled = False  # noqa: SLF001  (as asyncio does)
-            if off:
-                self._cancelled -= 1
+    def _run_rounds(self) -> None:
+        # In one place, without calls: most rounds have one callback, and each message several.
+        ready, timers, near = self._ready, self._timers, self._timers.near
+        draws, trace, dropped = self._draws, self._trace, self._undropped
+        held, discarded = self._held, self._discarded
+        steps, most_steps, now = self._steps, self._max_steps, self.now_ns
+        handle: Any  # what asyncio keeps in its handles is typed in part
+        while True:
+            if self._crowded:
+                self._forget_cancelled()
+            if ready:
+                count = len(ready)
+                if near and near[0][0] <= now:
+                    count += self._add_due(now)
+                if count > 1 and draws is not None:
+                    take_turns(ready, draws)
+                handle = ready.popleft()
+            elif self._stopping:
+                return
+            elif near or timers.refill():
+                ns, number, handle = heappop(near)
+                # As cancelled(), without the call.
+                if handle._cancelled or (dropped and self._is_off(handle)):  # noqa: SLF001
+                    self._cancelled -= 1
+                    self._forgotten += 1
+                    continue
+                if ns > now:
+                    if ns > self._max_ns:
+                        heappush(near, (ns, number, handle))
+                        self._run_away(f"{self._max_ns / SECOND:.9g} virtual seconds")
+                    self.now_ns = now = ns
+                    self._jumps += 1
+                handle._scheduled = False  # noqa: SLF001  (as asyncio does)
+                count = 1
+                if near and near[0][0] <= now:
+                    ready.append(handle)
+                    count += self._add_due(now)
+                    if count > 1 and draws is not None:
+                        take_turns(ready, draws)
+                    handle = ready.popleft()
             else:
-                self._fired += 1
-                ready.append(timer)
-        if self._draws is not None and len(ready) > 1:
-            self._take_turns(self._draws)
-        trace, held, discarded = self._trace, self._held, self._discarded
-        for _ in range(len(ready)):
-            handle: Any = ready.popleft()  # typed without its context before Python 3.12
-            off = handle._cancelled  # noqa: SLF001  (as cancelled(), without the call)
-            if off or ((held or discarded) and self._withheld(handle)):
-                continue
-            self._steps += 1
-            if self._steps > self._max_steps:
-                ready.appendleft(handle)
-                self._run_away(f"{self._steps - 1} steps")
-            if trace is not None:
-                trace(self.now_ns, handle)
-            try:  # as handle._run(), without the call
-                handle._context.run(handle._callback, *handle._args)  # noqa: SLF001  (as asyncio)
-            except BaseException as error:  # noqa: BLE001  (what ends the run is raised again)
-                self._failed(handle, error)
+                raise SimulatedDeadlock(self._deadlock())
+            while True:
+                # As cancelled(), without the call.
+                if not (handle._cancelled or ((held or discarded) and self._withheld(handle))):  # noqa: SLF001
+                    self._steps = steps = steps + 1
+                    if steps > most_steps:
+                        ready.appendleft(handle)
+                        self._run_away(f"{steps - 1} steps")
+                    if trace is not None:
+                        trace(now, handle)
+                    try:  # as handle._run(), without the call
+                        if args := handle._args:  # noqa: SLF001  (as asyncio)
+                            handle._context.run(handle._callback, *args)  # noqa: SLF001
+                        else:
+                            handle._context.run(handle._callback)  # noqa: SLF001
+                    except BaseException as error:  # noqa: BLE001  (what ends the run is raised again)
+                        self._failed(handle, error)
+                count -= 1
+                if not count:
+                    break
+                handle = ready.popleft()
+            if self._stopping:
+                return
+
+    def _add_due(self, now: int) -> int:
+        """Put the timers that are due behind what is ready; how many there are."""
+        near = self._timers.near
+        count = 0
+        while near and near[0][0] <= now:
+            timer: Any = heappop(near)[2]
+            if self._is_off(timer):
+                self._cancelled -= 1
+                self._forgotten += 1
+            else:
+                timer._scheduled = False  # noqa: SLF001  (as asyncio does)
+                self._ready.append(timer)
+                count += 1
+        return count
 
     def _failed(self, handle: asyncio.Handle, error: BaseException) -> None:
         """A callback raised."""
@@ -486,43 +373,24 @@ class SimLoop(QuietLoop):
 
     def _is_off(self, timer: asyncio.TimerHandle) -> bool:
         """Whether a timer was cancelled, by whoever set it or with its node."""
-        if not timer.cancelled() and self._undropped and _owner(timer) in self._undropped:
+        if not timer.cancelled() and self._undropped and owner_of(timer) in self._undropped:
             timer.cancel()
         return timer.cancelled()
 
     def _withheld(self, handle: asyncio.Handle) -> bool:
-        owner = _owner(handle) or ""
+        owner = owner_of(handle) or ""
         if owner in self._held:
             self._held[owner].append(handle)
             return True
         return owner in self._discarded
 
-    def _take_turns(self, draws: Draws) -> None:
-        """Merge the queues of the nodes into one, every merge equally likely."""
-        ready = self._ready
-        owners = [_owner(handle) for handle in ready]
-        if owners.count(owners[0]) == len(owners):
-            return
-        queues: dict[str | None, deque[asyncio.Handle]] = {}
-        for owner, handle in zip(owners, ready, strict=True):
-            queues.setdefault(owner, deque()).append(handle)
-        draws.shuffle(owners)
-        ready.clear()
-        ready.extend(queues[owner].popleft() for owner in owners)
-
-    def _jump(self, ns: int) -> None:
-        if ns > self._max_ns:
-            self._run_away(f"{self._max_ns / SECOND:.9g} virtual seconds")
-        self.now_ns = ns
-        self._jumps += 1
-
     def _run_away(self, limit: str) -> None:
         steps, now = self._steps, self.time()
         self._max_steps = steps + _TEARDOWN_STEPS
-        self._max_ns = self.now_ns + _nanoseconds(_TEARDOWN_SECONDS)
+        self._max_ns = self.now_ns + nanoseconds(_TEARDOWN_SECONDS)
         raise SimulationRunaway(
             f"the simulation used up its {limit} (step {steps} at {now:.9g} s): something repeats "
-            f"without end, or it needs more; waiting: {self._waiting()}"
+            f"without end, or it needs more; waiting: {who_waits(self)}"
         )
 
     def _deadlock(self) -> str:
@@ -531,19 +399,10 @@ class SimLoop(QuietLoop):
             self.thaw(owner)  # or nobody could cancel its tasks
         return (
             f"deadlock in simulated time: at {self.time():.9g} s nothing is ready and no timer is "
-            f"set, so nothing will ever wake: {self._waiting()}{frozen}"
+            f"set, so nothing will ever wake: {who_waits(self)}{frozen}"
         )
 
-    def _waiting(self) -> str:
-        tasks = in_order(asyncio.all_tasks(self))
-        more = f" and {len(tasks) - _NAMED} more" if len(tasks) > _NAMED else ""
-        return (", ".join(map(describe, tasks[:_NAMED])) + more) or "no task"
-
     # Checks
-
-    def _check_closed(self) -> None:
-        if self._closed:
-            raise RuntimeError(f"{self!r} is closed: make a new one")
 
     def _check_not_running(self) -> None:
         if self._running:
@@ -554,20 +413,13 @@ class SimLoop(QuietLoop):
             return
         raise RuntimeError(f"{other!r} runs in this thread: give a simulation a thread of its own")
 
-    def _check_thread(self, name: str) -> None:
-        if threading.get_ident() != self._thread:
-            raise RealWorldError(
-                f"loop.{name}() was called from another thread: in simulated time everything runs "
-                "on the loop's thread, so that the seed decides the order"
-            )
-
     def statistics(self) -> LoopStatistics:
         """What the loop did and holds."""
         return LoopStatistics(
             seconds=self.time(),
             steps=self._steps,
             timers=self._timer_count,
-            fired=self._fired,
+            fired=self._timer_count - len(self._timers) - self._forgotten,
             jumps=self._jumps,
             ready=len(self._ready),
             held=sum(map(len, self._held.values())),
@@ -580,16 +432,3 @@ class SimLoop(QuietLoop):
             f"<SimLoop {state} at {self.time():.9g} s steps={self._steps} "
             f"ready={len(self._ready)} timers={len(self._timers) - self._cancelled}>"
         )
-
-
-def _owner(handle: asyncio.Handle) -> str | None:
-    context: Context = handle._context  # type: ignore[attr-defined]  # noqa: SLF001  # public since 3.12
-    return context.get(OWNER)
-
-
-def _nanoseconds(seconds: float) -> int:
-    if math.isnan(seconds):
-        raise ValueError("a time of nan seconds never comes")
-    if math.isinf(seconds):
-        return sys.maxsize if seconds > 0 else -sys.maxsize
-    return round(seconds * SECOND)

@@ -63,11 +63,12 @@ class Medium:
         #: Told of each message that arrives: from, to (the same name within a node), bytes.
         self.meter: Callable[[str, str, int], object] | None = None
         # A message must not carry its sender's context variables to the receiver.
-        self._context = copy_context()
+        #: What is called at the end of a way is called in it: it is no node's.
+        self.context = copy_context()
 
     def call_at_ns(self, ns: int, callback: Callable[[], None]) -> TimerHandle:
         """Call back at a time, in no node's context."""
-        return self.loop.call_at_ns(ns, callback, context=self._context)
+        return self.loop.call_at_ns(ns, callback, context=self.context)
 
     def record(self, source: Host, target: str, label: str, number: int, size: int = 0) -> None:
         """Add an event to the trace, if there is one."""

@@ -253,7 +253,7 @@ class SimNetwork:
         for connection in self._sockets.connections:
             for flow in connection.flows:
                 if {flow.source.name, flow.target.name} == {a, b}:
-                    flow.net = net
+                    flow.shape(net)
 
     def cut(self, a: str, b: str) -> None:
         """End all connections between two nodes, and let none be made until ``uncut``.

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from asyncio import Handle
 from collections import deque
 from collections.abc import Callable
 from contextvars import Context, copy_context
+from functools import partial
 from typing import Any, Final, Literal, NamedTuple, Protocol, overload
 
 import zmq
 
 from transports.sim.connection import Connection
 from transports.sim.errors import RealWorldError
-from transports.sim.flow import Message, Part, size_of
+from transports.sim.flow import Flow, Message, Part, size_of
+from transports.sim.handles import SimHandle
 from transports.sim.medium import Host, Medium
 
 _MORE: Final = int(zmq.SNDMORE)
 _NOBLOCK: Final = int(zmq.NOBLOCK)
 _READABLE: Final = int(zmq.POLLIN)
 _WRITABLE: Final = int(zmq.POLLOUT)
+_ANY_SIZE: Final = 1 << 62
 
 
 class Registry(Protocol):
@@ -83,7 +85,8 @@ class SimSocket:
         self._routed = False
         self._watch: _Watch | None = None
         self._armed = True
-        self._most = -1
+        self._most = _ANY_SIZE
+        self._loop = medium.loop
 
     # Options and addresses
 
@@ -92,7 +95,7 @@ class SimSocket:
         self._check()
         self._options[int(option)] = optval
         if option == zmq.MAXMSGSIZE:
-            self._most = optval
+            self._most = optval if optval >= 0 else _ANY_SIZE
 
     def getsockopt(self, option: int, /) -> int:
         """``EVENTS``, ``RCVMORE``, or what was set.
@@ -112,8 +115,11 @@ class SimSocket:
 
     def readable(self) -> bool:
         """Whether ``EVENTS`` says that there is something to read."""
-        self._check()
-        self._swallow()
+        if self.closed:
+            self._check()
+        watch = self._watch
+        if watch is not None and watch.pending is not None:
+            watch.swallow()
         if self._reading or self._inbox:
             return True
         self._armed = True
@@ -173,7 +179,53 @@ class SimSocket:
         if self._to is not None:
             self._to.send(self, message)
 
+    def outlet(self, route: bytes | None) -> Callable[[bytes], None] | None:
+        """See ``transports.sockets.Watched.outlet``."""
+        connection = self._connection if route is None else self._routes.get(route)
+        if connection is None or (flow := connection.way_from(self)) is None:
+            return None
+        return partial(self._send_whole, connection, flow)
+
+    def _send_whole(self, connection: Connection, flow: Flow, data: bytes) -> None:
+        # As send, where all is as it should be.
+        watch = self._watch
+        if watch is not None and watch.pending is not None:
+            watch.swallow()
+        at = self._routes.get(connection.route) if self.router else self._connection
+        if at is not connection or self.closed:
+            if self.router:
+                self.send(connection.route, _MORE)
+            self.send(data)
+            return
+        self._medium.counts.sent += 1
+        flow.send((data,))
+
     # Receiving
+
+    def head(self) -> tuple[bytes | None, bytes, bool]:
+        """See ``transports.sockets.Watched.head``."""
+        if self.closed:
+            self._check()
+        watch = self._watch
+        if watch is not None and watch.pending is not None:
+            watch.swallow()
+        message: Any
+        if self._reading:  # left over
+            message = tuple(self._reading)
+            self._reading.clear()
+        elif self._inbox and not self.host.crashed:
+            message = self._inbox.popleft()
+        else:
+            self._armed = True
+            raise zmq.Again
+        route, first = (message[0], 1) if self.router else (None, 0)
+        data = message[first]
+        if type(data) is not bytes:
+            data = bytes(data)
+        if len(message) == first + 1:  # as nearly always
+            return route, data, False
+        self._reading.extend(message[first + 1 :])
+        return route, data, True
 
     @overload
     def recv(self, flags: int = 0, /) -> bytes: ...
@@ -221,15 +273,22 @@ class SimSocket:
         connection.route = b"\0" + self._route_count.to_bytes(4, "big")
         self._routes[connection.route] = connection
 
-    def arrived(self, connection: Connection, message: Message) -> None:
-        """A message arrived."""
+    def arrived(self, connection: Connection, message: Message, nbytes: int) -> None:
+        """A message arrived; of all parts it has so many bytes."""
         if self.closed or self.host.crashed:
             return
-        if self._most >= 0 and not connection.local and self._most < max(map(size_of, message)):
+        if nbytes > self._most and not connection.local and max(map(size_of, message)) > self._most:
             connection.cut()  # as libzmq does
             return
         self._inbox.append((connection.route, *message) if self.router else message)
-        self._signal()
+        if self._armed and (watch := self._watch) is not None:  # as _signal, without the calls
+            self._armed = False
+            handle = watch.handle
+            if handle is None:
+                watch.tell_readable()
+            else:
+                watch.pending = handle
+                self._loop.enqueue(handle)
 
     def gone(self, connection: Connection) -> None:
         """A connection ended, or could not be made."""
@@ -325,16 +384,20 @@ class _Watch:
         self._loop = medium.loop
         self._readable = readable
         self._ended = ended
-        self._context: Context = copy_context()
-        #: The call that tells it, until it is made.
-        self.pending: Handle | None = None
+        self.context: Context = copy_context()
+        #: The call that tells it, until one is swallowed, and the same where it is to be made.
+        self.handle: SimHandle | None = None
+        self.pending: SimHandle | None = None
         self._has_ended = False
         self._stopped = False
 
     def tell_readable(self) -> None:
-        self.pending = self._loop.call_soon(self._call_readable, context=self._context)
+        if self.handle is None:
+            self.handle = self._loop.handle(self.call_readable, self.context)
+        self.pending = self.handle
+        self._loop.enqueue(self.handle)
 
-    def _call_readable(self) -> None:
+    def call_readable(self) -> None:
         self.pending = None
         if not self._stopped:
             self._readable()
@@ -342,12 +405,12 @@ class _Watch:
     def swallow(self) -> None:
         if self.pending is not None:
             self.pending.cancel()
-            self.pending = None
+            self.pending = self.handle = None
 
     def tell_ended(self) -> None:
         if self._ended is not None:
             self._has_ended = True
-            self._loop.call_soon(self._call_ended, context=self._context)
+            self._loop.call_soon(self._call_ended, context=self.context)
 
     def _call_ended(self) -> None:
         if self._has_ended and not self._stopped and not self._socket.host.frozen:
@@ -357,7 +420,7 @@ class _Watch:
 
     def thaw(self) -> None:
         if self._has_ended:
-            self._loop.call_soon(self._call_ended, context=self._context)
+            self._loop.call_soon(self._call_ended, context=self.context)
 
     def stop(self) -> None:
         self._stopped = True

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine, Generator, Iterable
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 T = TypeVar("T")
+
+_NAMED: Final = 20
+"""Tasks that a sentence names at most; thousands would bury the first."""
 
 
 class SimTask(asyncio.Task[T]):
@@ -53,3 +56,10 @@ def describe(task: asyncio.Task[Any]) -> str:
     stack = task.get_stack(limit=1)
     where = f" at {stack[-1].f_code.co_filename}:{stack[-1].f_lineno}" if stack else ""
     return f"{task.get_name()} ({name}{where})"
+
+
+def who_waits(loop: asyncio.AbstractEventLoop) -> str:
+    """The tasks of a loop that are not done, for the sentence about why it ended."""
+    tasks = in_order(asyncio.all_tasks(loop))
+    more = f" and {len(tasks) - _NAMED} more" if len(tasks) > _NAMED else ""
+    return (", ".join(map(describe, tasks[:_NAMED])) + more) or "no task"

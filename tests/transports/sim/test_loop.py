@@ -6,17 +6,18 @@ import asyncio
 import math
 import threading
 from collections.abc import Callable, Coroutine
+from contextvars import copy_context
 from typing import Any, TypeVar
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from transports.clock import Clock
+from transports.clock import Clock, Timer
 from transports.sim.clock import EPOCH, SimClock
 from transports.sim.errors import RealWorldError, SimulatedDeadlock, SimulationRunaway
 from transports.sim.loop import SimLoop
-from transports.sim.owner import owned
+from transports.sim.owner import OWNER, owned
 
 T = TypeVar("T")
 
@@ -95,6 +96,71 @@ def test_many_cancelled_timers_are_forgotten_and_the_others_keep_their_order() -
 
     simulate(main(), loop)
     assert fired == sorted(times[::5])
+
+
+@pytest.mark.parametrize("debug", [False, True])
+def test_a_timer_that_has_come_due_can_be_set_anew_and_cancelled(debug: bool) -> None:
+    loop = SimLoop()
+    loop.set_debug(debug)
+    clock = SimClock(loop)
+    fired: list[float] = []
+
+    async def main() -> None:
+        timers: list[Timer] = []
+
+        def fire(name: str) -> None:
+            fired.append(clock.now())
+            assert name == "again"
+            timers.append(clock.again(timers.pop(), 0.5))
+            assert loop.statistics().waiting == 2
+
+        timers.append(clock.call_later(1.0, fire, "again"))
+        await asyncio.sleep(2.2)
+        timers.pop().cancel()
+        await asyncio.sleep(2.0)
+
+    simulate(main(), loop)
+    assert fired == [1.0, 1.5, 2.0]
+    assert loop.statistics().waiting == 0
+
+
+def test_a_prepared_call_runs_in_its_context_as_often_as_it_is_wanted() -> None:
+    loop = SimLoop()
+    ran: list[str | None] = []
+
+    async def main() -> None:
+        with owned("node"):
+            context = copy_context()
+        call = loop.prepared(lambda: ran.append(OWNER.get()), context)
+        for _ in range(3):
+            call()
+        loop.freeze("node")
+        await asyncio.sleep(0)
+        assert ran == []
+        loop.thaw("node")
+        await asyncio.sleep(0)
+
+    simulate(main(), loop)
+    assert ran == ["node"] * 3
+
+
+def test_the_handles_of_the_loop_tell_what_those_of_asyncio_tell() -> None:
+    loop = SimLoop()
+
+    async def main() -> None:
+        soon, later = loop.call_soon(print), loop.call_later(2.5, print)
+        assert "print" in repr(soon)
+        assert "print" in repr(later)
+        assert later.when() == 2.5
+        for handle in (soon, later):
+            assert not handle.cancelled()
+            handle.cancel()
+            handle.cancel()
+            assert handle.cancelled()
+            assert "cancelled" in repr(handle)
+        assert loop.statistics().waiting == 0
+
+    simulate(main(), loop)
 
 
 @settings(deadline=None)
