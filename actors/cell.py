@@ -158,10 +158,7 @@ class Cell(Parts):
             system = self.system
             self._since = system.now()
             if self.task is None and self._begun:
-                ready = system.ready
-                if ready is not None:
-                    ready.append(self)
-                elif self._take_turn is not None:
+                if self._take_turn is not None:
                     self._take_turn()
                 else:
                     self._turn_soon()
@@ -252,10 +249,6 @@ class Cell(Parts):
             self._live()
         else:
             self.system.idling.begin()
-
-    def turn(self) -> None:
-        """Handle messages now; not from code of its own."""
-        self._context.run(self._turn)
 
     def _turn(self) -> None:
         """Handle messages without a task, as long as no handler waits for anything."""

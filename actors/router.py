@@ -37,7 +37,6 @@ from transports import (
 )
 
 if TYPE_CHECKING:
-    from actors.cell import Cell
     from actors.system import ActorSystem
 
 _log = logging.getLogger("actors.router")
@@ -407,33 +406,8 @@ class Router:
             for item in items:
                 parcel = Parcel(item, (), self._path)
                 faults.deliver(link.peer.name, parcel, self._take, link, [item])
-        elif link.own is None or link.own.simulated:
-            self._take(link, items)
         else:
-            self._take_and_handle(link, items)
-
-    def _take_and_handle(self, link: Link[Item], items: list[Item]) -> None:
-        """Take a batch of this node itself and have its actors look at it in this very turn.
-
-        One more turn of the loop costs more than a message.
-        """
-        system = self._system
-        ready: list[Cell] = []
-        failed: Exception | None = None
-        system.ready = ready
-        try:
             self._take(link, items)
-        except Exception as error:  # noqa: BLE001  (it is raised below)
-            failed = error
-        finally:
-            system.ready = None
-        for cell in ready:
-            try:
-                cell.turn()
-            except Exception as error:  # noqa: BLE001  (a fault of ours costs one actor, not all)
-                failed = error
-        if failed is not None:
-            raise failed  # the link logs and counts it
 
     def _path(self, uid: int) -> str:
         cell = self._system.cells.get(uid)

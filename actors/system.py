@@ -135,8 +135,6 @@ class ActorSystem:
             },
         )
         self.sender = Sender(self)
-        #: Actors that have got a message and are about to handle it; None where the loop does that.
-        self.ready: list[Cell] | None = None
         self.debug = Debugger(self)
         #: Resolved with the reason when a top-level actor fails for good.
         self.failure: asyncio.Future[Failure] = asyncio.get_running_loop().create_future()

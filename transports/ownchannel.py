@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final, TypeVar
 
+import zmq
+
 from transports.channel import NEVER, Channel
 from transports.loopback import Loopback
 from transports.port import NOW
@@ -39,16 +41,14 @@ class OwnChannel(Channel[T]):
         self.joined = 0
         self._deliver = deliver
         self._in_tick = False
-        #: Whether messages arrive when a simulated network says so.
-        self.simulated = False
         self._loopback: Loopback | None = None
         self._decode = self.codec.decoder.decode
 
     def opened(self, loopback: Loopback) -> None:
         """The pair of sockets is there."""
         self.up(loopback, None, epoch=1, first=1, window=self.window)
-        self.simulated = loopback.simulated
-        if not self.simulated:
+        # On a simulated network messages arrive when the network says so.
+        if isinstance(loopback.socket, zmq.Socket):
             self._loopback = loopback
 
     def send_carefully(self, item: T, nbytes: int) -> None:
@@ -74,34 +74,22 @@ class OwnChannel(Channel[T]):
         super().flush()
 
     def _turn(self) -> None:
-        """Send and read what there is, and once more what was sent in answer."""
+        self._in_tick = False
         self.soft = NEVER
-        try:
-            left = self._pass(_AT_ONCE)
-            if self.queue and left > 0:
-                self._pass(left)
-        finally:
-            self._in_tick = False
-            self.soft = NEVER
-        loopback = self._loopback
-        if self.queue and loopback is not None and self.state == "up":
-            self._in_tick = True
-            loopback.defer(self._turn)
-
-    def _pass(self, left: int) -> int:
         loopback, sending, receiving = self._loopback, self.sending, self.receiving
         count = len(self.queue)
         if not count or loopback is None or self.state != "up":
-            return 0
+            return
         if loopback.unread:  # which goes first
             self.flush()
-            return 0
+            return
         self.leaving()
         nbytes = self.enqueued - sending.sent_bytes
         most = self._limits.batch_messages
         if count > 1 and nbytes > 2 * self._limits.batch_bytes:
             most = max(1, min(most, count * self._limits.batch_bytes // nbytes))
         # Not what the receivers send meanwhile: others get their turn first.
+        left = _AT_ONCE
         while count and left > 0 and self.state == "up":
             size, share = count, nbytes
             if count > most:
@@ -113,7 +101,7 @@ class OwnChannel(Channel[T]):
                 loopback.send_own(data, NOW)
             except Exception:  # noqa: BLE001  (what is sent carefully says which item it is, and why)
                 self.flush()
-                return 0
+                return
             del self.queue[:size]  # in place: what is growing is the last of this very list
             data = loopback.recv(NOW)
             items = self._decode(data).items
@@ -131,7 +119,9 @@ class OwnChannel(Channel[T]):
             count -= size
             nbytes -= share
             left -= len(data)
-        return left
+        if self.queue and not self._in_tick and self.state == "up":
+            self._in_tick = True
+            loopback.defer(self._turn)
 
 
 def _nothing() -> None:
