@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from actorfl.errors import MissingKey, WrongValue
+from actorfl.ranges import check_count
 from actorfl.topology import WORKERS_MAX, Peers, check_names, numbered
 
 _FEWEST: Final = 2
@@ -25,6 +26,7 @@ class RingGraph(Peers):
 
     Raises:
         MissingKey: neither is given.
+        WrongType: a count that is no whole number.
         WrongValue: a count out of range, or names that are not distinct names.
     """
 
@@ -37,9 +39,7 @@ class RingGraph(Peers):
                 raise MissingKey("nodes", "RingGraph", "(how many), or `named`, their names")
             # One spelling for one meaning: equal rings compare and hash equal.
             object.__setattr__(self, "nodes", len(self.named))
-        assert self.nodes is not None
-        if not _FEWEST <= self.nodes <= WORKERS_MAX:
-            raise WrongValue("nodes of RingGraph", f"from {_FEWEST} to {WORKERS_MAX}", self.nodes)
+        check_count(self, "nodes", _FEWEST, WORKERS_MAX)
         if not self.named:
             return
         if len(self.named) != self.nodes:

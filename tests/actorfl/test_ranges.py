@@ -17,6 +17,8 @@ from actorfl.errors import WrongType, WrongValue
 
 #: Of the fields that have no default.
 _NEEDED: dict[Any, Any] = {int: 2, float: 0.5, str: "accuracy"}
+#: Without which a field says nothing.
+_BESIDE: dict[tuple[type[Any], str], dict[str, Any]] = {(actorfl.Star, "shards"): {"workers": 4}}
 _NUMBERS = {int, float, int | None, float | None}
 
 
@@ -60,4 +62,4 @@ def test_a_number_of_another_type_is_refused_in_a_sentence(
         wrong.append(None)
     for value in wrong:
         with pytest.raises((WrongType, WrongValue), match=re.escape(name)):
-            cls(**{**needed, name: value})
+            cls(**{**needed, **_BESIDE.get((cls, name), {}), name: value})
