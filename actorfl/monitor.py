@@ -18,14 +18,14 @@ class Monitor(Actor):
     Args:
         on_row: awaited with round and text of each line told; also doubled and out of order.
         on_finished: awaited at the end, maybe more than once.
-        gone: returns the workers that nobody restarts any more, and why.
+        gone: returns the workers that nobody restarts any more, and why; by default none.
     """
 
     def __init__(
         self,
         on_row: Callable[[int, str], Awaitable[None]],
         on_finished: Callable[[Finished], Awaitable[None]],
-        gone: Callable[[], Mapping[str, str]],
+        gone: Callable[[], Mapping[str, str]] = dict,
     ) -> None:
         self._on_row = on_row
         self._on_finished = on_finished
