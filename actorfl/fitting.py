@@ -138,6 +138,8 @@ def _check_stays(run: Run) -> None:
                 f"{what}, and the aggregators of a Tree each count on their own workers to the "
                 "end; remove it, or use Star"
             )
+    if run.supervision.exhausted == "leave":
+        _check_going(run)
     if not run.stays:
         return
     if run.baselines:
@@ -153,6 +155,22 @@ def _check_stays(run: Run) -> None:
                 f"by `stays` no worker is of the run in clock {clock}; let one stay, or join "
                 "before the last one leaves"
             )
+
+
+def _check_going(run: Run) -> None:
+    """Who may go for good at any time leaves a number of workers behind that nobody knows."""
+    going = 'with `supervision.exhausted = "leave"` workers may be gone'
+    if any(stay.leave is not None for stay in run.stays):
+        raise Misfit(
+            f"{going} when `stays` let the last ones leave, before others join; remove one of "
+            "the two"
+        )
+    count = getattr(run.select, "count", None)
+    if count is not None:
+        raise Misfit(
+            f"{going}, so there may be fewer than the {count} that {type(run.select).__name__} "
+            "draws; give a fraction"
+        )
 
 
 def _numbers(run: Run) -> list[int]:

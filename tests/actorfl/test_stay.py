@@ -271,6 +271,14 @@ def test_a_stay_that_cannot_be_is_refused(
             "use Star",
         ),
         ({"stays": (Stay("w[1-7]", leave=2),), "algorithm": Krum(1)}, "Krum"),
+        (
+            {"stays": (Stay("w1", leave=2),), "supervision": Supervision(exhausted="leave")},
+            "may be gone when `stays` let the last ones leave",
+        ),
+        (
+            {"select": Sample(count=3), "supervision": Supervision(exhausted="leave")},
+            "there may be fewer than the 3 that Sample draws; give a fraction",
+        ),
     ],
 )
 def test_stays_that_do_not_fit_the_run_are_refused(changed: dict[str, Any], sentence: str) -> None:
