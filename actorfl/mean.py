@@ -8,6 +8,7 @@ integer addition, which is associative and commutative.
 from __future__ import annotations
 
 import math
+import operator
 from typing import Any
 
 import msgspec
@@ -45,6 +46,9 @@ class Mean(msgspec.Struct, frozen=True, array_like=True):
     invalid: int = 0
 
     def __post_init__(self) -> None:
+        for each in (self.high, self.low, self.count, self.invalid):
+            if type(each) is not int:
+                raise TypeError(f"a mean is made of whole numbers, not of {each!r}; use Mean.of")
         if not (0 <= self.low < _LIMB and -_LIMB <= self.high < _LIMB):
             raise ValueError("the two halves of a mean's total are out of range")
         if not (0 <= self.count <= MAX_COUNT and 0 <= self.invalid <= MAX_COUNT):
@@ -62,8 +66,12 @@ class Mean(msgspec.Struct, frozen=True, array_like=True):
 
         Raises:
             ValueError: the weight is negative.
-            TypeError: the values are no real numbers.
+            TypeError: the values are no real numbers, or the weight is no whole number.
         """
+        try:
+            weight = operator.index(weight)
+        except TypeError:
+            raise TypeError(f"a weight is a whole number, not {weight!r}") from None
         if weight < 0:
             raise ValueError(f"a weight is >= 0, not {weight}")
         array = _array(values)

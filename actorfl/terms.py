@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any, NamedTuple, TypeAlias
 
 import msgspec
+import numpy as np
 import numpy.typing as npt
 
 from actorfl.errors import ActorflError
@@ -50,11 +51,27 @@ class Sum:
     Attributes:
         array: one-dimensional float32 of the model's size; what is wrong with it is said when it is
             folded, by the name of its worker.
-        weight: a whole number, such as the examples behind the vector; 0 is refused when folded.
+        weight: a whole number, such as the examples behind the vector, 0 to 2^40; 0, and more than
+            the workers have examples, is refused when folded.
+
+    Raises:
+        TermsError: the weight is no whole number, or out of range.
     """
 
     array: Array
     weight: int = 1
+
+    def __post_init__(self) -> None:
+        # What the aggregator cannot read it cannot answer, so its maker is told.
+        weight: object = self.weight
+        if isinstance(weight, bool) or not isinstance(weight, int | np.integer):
+            raise TermsError(
+                f"the weight of a Sum is a whole number, not {weight!r}; multiply the vector by a "
+                "factor that is none"
+            )
+        if not 0 <= weight <= MAX_COUNT:
+            raise TermsError(f"the weight of a Sum is from 0 to {MAX_COUNT}, not {weight}")
+        object.__setattr__(self, "weight", int(weight))
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +125,8 @@ class Terms:
         grid: the grid of partial sums; None where vectors are float32.
 
     Raises:
-        TermsError: a term is of another type, its name is too long, or a count is out of range.
+        TermsError: a term is of another type, its name is empty or too long, or a count is out of
+            range.
     """
 
     __slots__ = (
@@ -136,8 +154,8 @@ class Terms:
         if len(named) > MAX_TERMS:
             raise TermsError(f"at most {MAX_TERMS} terms go up, not {len(named)}")
         for name, term in named.items():
-            if len(name.encode()) > _NAME_BYTES:
-                raise TermsError(f"a term's name has at most {_NAME_BYTES} bytes: {name[:40]!r}")
+            if not 1 <= len(name.encode()) <= _NAME_BYTES:
+                raise TermsError(f"a term's name has 1 to {_NAME_BYTES} bytes: {name[:40]!r}")
             if isinstance(term, (Sum, PartialSum)):
                 self.sums[name] = term
             elif isinstance(term, Mean):

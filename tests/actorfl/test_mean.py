@@ -108,6 +108,11 @@ def test_what_is_no_number_is_refused() -> None:
         Mean.of(["a"])
     with pytest.raises(ValueError, match=">= 0"):
         Mean.of(1.0, -1)
+    with pytest.raises(TypeError, match=r"a weight is a whole number, not 0\.5"):
+        Mean.of(1.0, 0.5)  # type: ignore[arg-type]  # the point
+    with pytest.raises(TypeError, match=r"made of whole numbers, not of 0\.5; use Mean\.of"):
+        Mean(0, 0.5, 1)  # type: ignore[arg-type]  # the point
+    assert Mean.of(1.0, np.int64(2)) == Mean.of(1.0, 2)  # type: ignore[arg-type]  # none of Python
 
 
 def test_a_forged_mean_is_refused_while_decoding() -> None:

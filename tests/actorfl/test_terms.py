@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from random import Random
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -203,7 +204,8 @@ def anonymous() -> Terms:
 
 def fractional_weight() -> Terms:
     terms = update("w9")
-    terms.sums["model"] = Sum(np.zeros(4, np.float32), 2.5)  # type: ignore[arg-type]  # the point
+    terms.sums["model"] = Sum(np.zeros(4, np.float32), 5)
+    object.__setattr__(terms.sums["model"], "weight", 2.5)  # as no Sum is made
     return terms
 
 
@@ -427,3 +429,16 @@ def test_a_header_that_contradicts_its_compressed_arrays_is_refused(
     header = TermsHeader((Contribution("w0", 3),), 5, NET.shapes, tuple(headers))
     with pytest.raises(TermsError, match="the header states"):
         Terms.from_wire(header, {name: np.ones(4, np.float32) for name in names})
+
+
+@pytest.mark.parametrize("weight", [0.5, 2.0, True, "1", None, -1, MAX_COUNT + 1, np.float32(1)])
+def test_a_sum_is_not_made_of_a_weight_that_does_not_travel(weight: Any) -> None:
+    with pytest.raises(TermsError, match="the weight of a Sum is "):
+        Sum(np.zeros(4, np.float32), weight)
+
+
+def test_a_whole_number_of_numpy_is_a_weight() -> None:
+    made = Sum(np.zeros(4, np.float32), np.int64(3))  # type: ignore[arg-type]  # it is none of Python
+    assert type(made.weight) is int
+    with pytest.raises(TermsError, match="a term's name has 1 to 255 bytes"):
+        Terms(**{"": made})

@@ -188,6 +188,8 @@ class Broken(FedAvg):
             return Terms(other=Sum(vector, ctx.examples)), mine
         elif self.how == "weight":
             return Terms(model=Sum(vector, ctx.examples + 1)), mine
+        elif self.how == "fraction":  # what no Sum takes
+            return Terms(model=Sum(vector, 0.5)), mine  # type: ignore[arg-type]  # the point
         return Terms(model=Sum(vector, ctx.examples)), mine
 
 

@@ -46,6 +46,15 @@ async def test_a_bad_update_is_refused_by_name_and_reason_and_the_round_goes_on(
     assert all("w1" in sentence and reason in sentence for sentence in said)
 
 
+async def test_an_update_that_no_aggregator_can_read_ends_the_run_in_a_sentence(
+    tmp_path: Path,
+) -> None:
+    few = Supervision(intensity=1, backoff=0.01)
+    run = small(algorithm=Broken(how="fraction"), until=Rounds(2), supervision=few)
+    with pytest.raises(RunFailed, match=r"w1 failed: TermsError: the weight of a Sum .* not 0\.5"):
+        await carry_out(run, tmp_path)
+
+
 async def test_a_worker_without_examples_is_refused_and_changes_nothing(tmp_path: Path) -> None:
     result = await carry_out(small(task=Empty(without=1), until=Rounds(2)), tmp_path)
     assert [row["refused"] for row in rows(result.directory)] == [{"w0": "no-examples"}] * 2
