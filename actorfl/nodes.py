@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import FrozenInstanceError, dataclass
 from typing import Any, Protocol
 
 import numpy as np
@@ -189,11 +189,22 @@ class Me:
         return f"<Me {self.name} neighbours={list(self.neighbours)}>"
 
 
+class _Frozen:
+    """What may not be changed once it is made, whatever a subclass is decorated with."""
+
+    def __setattr__(self, name: str, value: object) -> None:
+        raise FrozenInstanceError(f"cannot assign to {name!r} of a program; use `me.state`")
+
+    def __delattr__(self, name: str) -> None:
+        raise FrozenInstanceError(f"cannot delete {name!r} of a program")
+
+
 @dataclass(frozen=True)
-class NodeLoop(ABC):
+class NodeLoop(_Frozen, ABC):
     """Base of programs that run at each node of a topology without a centre.
 
-    A subclass defines `run`; fields that a configuration can set need ``@dataclass(frozen=True)``.
+    A subclass defines `run`; fields that a configuration can set need ``@dataclass(frozen=True)``,
+    which may stand above a subclass without fields, too.
     The program runs as a task beside the node's mailbox, under a supervisor. When its node fails or
     dies it is run again from the beginning, with ``me`` as it was last saved. For the bits of a run
     to be the same whatever fails, what it does must follow from what it saved, receives and draws
@@ -203,8 +214,12 @@ class NodeLoop(ABC):
     def __init_subclass__(cls, **options: Any) -> None:
         """A program without fields of its own is a frozen dataclass as it stands."""
         super().__init_subclass__(**options)
-        if "__annotations__" not in vars(cls):
-            dataclass(frozen=True)(cls)
+        own = vars(cls)
+        if "__annotations__" in own or "__dataclass_params__" in own:
+            return  # it says so itself, or is the copy that slots=True makes of one that did
+        dataclass(frozen=True)(cls)
+        # The decorator refuses a class that has these, and may stand above this one, too.
+        del cls.__setattr__, cls.__delattr__
 
     @abstractmethod
     async def run(self, me: Me) -> None:
