@@ -9,6 +9,8 @@ from actorfl.combining import misfit
 from actorfl.errors import Misfit, WrongType, WrongValue
 from actorfl.estimator import EstimatorTask
 from actorfl.local import SGD, Gradients
+from actorfl.naming import check_run_name
+from actorfl.nested import Nested
 from actorfl.packing import names_in
 from actorfl.stay import Stay, by_worker, changes, members
 from actorfl.sync import BSP
@@ -57,6 +59,7 @@ def check(run: Run, *, partitioned: bool) -> None:
         raise WrongValue("`durability` of Run", '"process" or "machine"', run.durability)
     if not 1 <= run.landing <= _LANDING_MAX:
         raise WrongValue("`landing` of Run", f"from 1 to {_LANDING_MAX}", run.landing)
+    check_run_name(run, _processes(run))
     for key in ("strict", "record", "baselines"):
         if not isinstance(getattr(run, key), bool):
             raise WrongType(f"`{key}` of Run", "bool", getattr(run, key))
@@ -88,6 +91,20 @@ def check(run: Run, *, partitioned: bool) -> None:
     _check_buffer(run)
     _check_shards(run)
     _check_local(run)
+
+
+def _processes(run: Run) -> set[str]:
+    """The names of the processes of a run, but for those of workers."""
+    if not isinstance(run.topology, Centred):
+        return {"gatherer"}
+    found = {"aggregator", "evaluator"}
+    if isinstance(run.topology, Star):
+        found.update(run.topology.shard_names)
+    if isinstance(run.topology, Levelled):
+        found.update(name for name, _ in run.topology.levels[1:-1])
+    if isinstance(run.topology, Nested):
+        found.update(run.topology.processes)
+    return found
 
 
 def _check_node(run: Run) -> None:

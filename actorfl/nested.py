@@ -8,8 +8,9 @@ from functools import cached_property
 from typing import Literal
 
 from actorfl.errors import MissingKey, WrongType, WrongValue
+from actorfl.naming import check_free
 from actorfl.topology import Node, check_names
-from actorfl.tree import TAKEN, Levelled
+from actorfl.tree import Levelled
 
 Labels = Mapping[str, str]
 
@@ -76,8 +77,8 @@ class Nested(Levelled):
     Raises:
         MissingKey: nobody is below a group, or the levels need names.
         WrongType: what is below is neither groups nor workers.
-        WrongValue: a group has both, workers are not equally deep, names are not distinct names, or
-            a bound is exceeded: 65,536 workers, 16 levels.
+        WrongValue: a group has both, workers are not equally deep, names are not distinct names,
+            another part of a run has one, or a bound is exceeded: 65,536 workers, 16 levels.
     """
 
     below: tuple[Group, ...] = ()
@@ -105,10 +106,8 @@ class Nested(Levelled):
         object.__setattr__(self, "called", called)  # one spelling for one meaning
         self._check_nodes()
         check_names((*_groups(self), *self.names), "Nested")
-        for name in _groups(self):
-            if TAKEN.fullmatch(name):
-                need = "another name than those of other processes and supervisors of a run"
-                raise WrongValue("a group of Nested", need, name)
+        check_free(_groups(self), "a group of Nested", process=True)
+        check_free(self.names, "a worker of Nested")
         self._check_distinct()
 
     @cached_property
@@ -120,6 +119,14 @@ class Nested(Levelled):
             found.append((level, len(nodes)))
             nodes = tuple(each for node in nodes for each in node.below)
         return tuple(found)
+
+    @property
+    def processes(self) -> tuple[str, ...]:
+        """The groups that have a process of their own."""
+        groups = list(self.below)
+        for group in groups:
+            groups += group.below
+        return tuple(group.name for group in groups if group.place == "own")
 
     @property
     def names(self) -> tuple[str, ...]:

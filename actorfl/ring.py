@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from actorfl.errors import MissingKey, WrongValue
+from actorfl.naming import PEERS, check_free
 from actorfl.ranges import check_count
 from actorfl.topology import WORKERS_MAX, Peers, check_names, numbered
 
@@ -27,7 +28,8 @@ class RingGraph(Peers):
     Raises:
         MissingKey: neither is given.
         WrongType: a count that is no whole number.
-        WrongValue: a count out of range, or names that are not distinct names.
+        WrongValue: a count out of range, names that are not distinct names, or one that another
+            part of a run has, such as ``gatherer``.
     """
 
     nodes: int | None = None
@@ -46,6 +48,7 @@ class RingGraph(Peers):
             need = f"as many names as there are nodes ({self.nodes}; leave that out)"
             raise WrongValue("named of RingGraph", need, len(self.named))
         check_names(self.named, "named of RingGraph")
+        check_free(self.named, "a name in named of RingGraph", taken=PEERS)
 
     @property
     def names(self) -> tuple[str, ...]:

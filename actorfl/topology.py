@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from actorfl.errors import MissingKey, WrongValue
+from actorfl.naming import check_free
 from actorfl.ranges import check_count
 
 # A mistyped count must be refused here, not fill the memory with actors first.
@@ -94,7 +95,7 @@ class Star(Centred):
         MissingKey: neither is given.
         WrongType: a count that is no whole number.
         WrongValue: a count out of range, names that are not distinct names, or one that a shard
-            has.
+            or another part of a run has, such as ``aggregator``.
     """
 
     workers: int | None = None
@@ -119,7 +120,8 @@ class Star(Centred):
             need = f"as many names as there are workers ({self.workers}; leave that out)"
             raise WrongValue("named of Star", need, len(self.named))
         check_names(self.named, "named of Star")
-        for name in self.shard_names:
+        check_free(self.named, "a name in named of Star")
+        for name in (*self.shard_names, *(["shards"] if self.shards else [])):
             if name in self.named:
                 raise WrongValue("named of Star", "other names than those of its shards", name)
 

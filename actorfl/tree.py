@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from abc import abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -10,12 +9,11 @@ from functools import cached_property
 from typing import cast
 
 from actorfl.errors import MissingKey, WrongType, WrongValue
+from actorfl.naming import check_free
 from actorfl.topology import WORKERS_MAX, Centred, Node, check_names, numbered
 
 # Each level costs a way there and back in every round; nobody has so many.
 _MOST_LEVELS = 16
-# What a level between them is called, its supervisor and process are called, too.
-TAKEN = re.compile(r"aggregators?|combiners|evaluator|monitor|root|workers|p[0-9]+")
 
 
 class Levelled(Centred):
@@ -32,10 +30,9 @@ class Levelled(Centred):
         if not 2 <= len(self.levels) <= _MOST_LEVELS:
             raise WrongValue(f"levels of {whose}", f"from 2 to {_MOST_LEVELS}", len(self.levels))
         check_names((name for name, _ in self.levels), f"levels of {whose}")
-        for name, _ in self.levels[1:-1]:
-            if TAKEN.fullmatch(name):
-                need = "another name than those of other processes and supervisors of a run"
-                raise WrongValue(f"a level between the root and the workers of {whose}", need, name)
+        # What a level between them is called, its supervisor and process are called, too.
+        between = f"a level between the root and the workers of {whose}"
+        check_free((name for name, _ in self.levels[1:-1]), between, process=True)
         above = 1
         for place, (name, count) in enumerate(self.levels):
             what = f"level `{name}` of {whose}"
@@ -78,7 +75,8 @@ class Tree(Levelled):
         MissingKey: there are no levels.
         WrongType: a number is none.
         WrongValue: the first level has not 1, a level has fewer than the one above it, a number is
-            above 65,536, names are not distinct, or there are more than 16 levels.
+            above 65,536, names are not distinct or another part of a run has one, such as
+            ``evaluator``, or there are more than 16 levels.
     """
 
     levels: tuple[tuple[str, int], ...] = ()
@@ -111,6 +109,7 @@ class Tree(Levelled):
                     len(self.named),
                 )
             check_names(self.named, "named of Tree")
+            check_free(self.named, "a name in named of Tree")
         self._check_distinct()
 
     @property

@@ -76,6 +76,7 @@ def test_workers_may_lie_below_the_root_and_levels_may_have_any_names() -> None:
         ({"workers": ("a", "a")}, WrongValue, "distinct"),
         ({"workers": ("a", "../b")}, WrongValue, "letters, digits"),
         ({"below": (Group("p1", workers=("x",)),)}, WrongValue, "another name than those"),
+        ({"workers": ("a", "monitor")}, WrongValue, "a worker of Nested must be another name"),
         ({"below": (Group("x", workers=("x",)),)}, WrongValue, "distinct"),
         ({"workers": ("a",), "called": ("top",)}, WrongValue, "as many names as there are levels"),
         (

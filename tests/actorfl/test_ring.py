@@ -30,6 +30,7 @@ def test_of_two_nodes_each_has_the_other() -> None:
     [
         ({}, MissingKey), ({"nodes": 1}, WrongValue), ({"nodes": 65_537}, WrongValue),
         ({"nodes": 3, "named": ("a", "b")}, WrongValue), ({"named": ("a", "a")}, WrongValue),
+        *(({"named": ("a", name)}, WrongValue) for name in ("gatherer", "monitor", "nodes", "root")),
     ],
 )  # fmt: skip
 def test_what_is_no_ring_is_refused(arguments: dict[str, object], error: type[ConfigError]) -> None:

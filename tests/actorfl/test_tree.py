@@ -90,6 +90,7 @@ def test_aggregators_are_named_by_their_level_and_workers_as_in_a_star() -> None
             "no two nodes have one name, got 'edge'",
         ),
         (None, {"root": 1, "worker": 2, "named": ("a",)}, WrongValue, "as there are workers"),
+        (None, {"root": 1, "worker": 1, "named": ("root",)}, WrongValue, "another name than those"),
         (None, {"root": 1, "worker": 2, "named": ("a", "a")}, WrongValue, "must be distinct"),
     ],
 )  # fmt: skip
