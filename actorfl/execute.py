@@ -18,6 +18,7 @@ import msgspec
 
 from actorfl.attaching import Attachable
 from actorfl.baselines import Baselines, compared
+from actorfl.chaos import plans
 from actorfl.compiling import graph_of
 from actorfl.engine import Engine, engine_of
 from actorfl.errors import (
@@ -239,6 +240,8 @@ async def running(
             f"nothing wakes a process that crash point {frozen.point!r} freezes (sigstop); set "
             "supervision.stuck_after, the seconds after which it is killed and replaced"
         )
+    if resume is None:  # else it may be past them
+        plans.check_ends(run, on)
     directory = RunDirectory.create(out, run.name) if resume is None else RunDirectory.open(resume)
     with directory:
         directory.begin(run)
