@@ -26,7 +26,7 @@ from typing import Annotated, Final, NoReturn
 import msgspec
 from msgspec import Meta
 
-from actors.errors import ActorError, UsageError
+from actors.errors import ActorError, FaultError, UsageError
 
 VARIABLE: Final = "ACTORS_CRASH_POINTS"
 """Environment variable that holds crash points as JSON."""
@@ -96,12 +96,12 @@ class CrashPoint(
 
     def __post_init__(self) -> None:
         if self.action not in _ACTIONS and _exit_code(self.action) is None:
-            raise ValueError(
+            raise FaultError(
                 f"the action {self.action!r} of crash point {self.point!r} is none of "
                 f"{', '.join(_ACTIONS)} (N from 0 to 255)"
             )
         if self.point not in _OF_MESSAGES and (self.actor, self.message) != ("*", "*"):
-            raise ValueError(
+            raise FaultError(
                 f"the crash point {self.point!r} tells neither actor nor message; only "
                 f"{' and '.join(_OF_MESSAGES)} do"
             )

@@ -5,7 +5,8 @@ ActorError
 │   ├── HandlerError          an actor class whose handlers do not fit its messages
 │   ├── GraphError            a graph that cannot be started as declared
 │   ├── CodeTravelError       a class or argument that cannot cross to another process
-│   └── CannotEncode          a message that cannot be encoded
+│   ├── CannotEncode          a message that cannot be encoded
+│   └── FaultError            a fault, or its moment, that cannot be
 ├── StashFull                 an actor puts more messages aside than fit
 ├── SpawnFailed               an actor's constructor or on_start raised
 ├── AskError                  the ways an ask ends without a reply
@@ -55,6 +56,10 @@ class CodeTravelError(UsageError):
 
 class CannotEncode(UsageError):  # noqa: N818  (the sentence is the name, as in the field's APIs)
     """A message or argument that cannot be encoded."""
+
+
+class FaultError(UsageError, ValueError):
+    """A fault, or the moment that it begins or ends with, that cannot be; also a ValueError."""
 
 
 class StashFull(ActorError):  # noqa: N818

@@ -10,6 +10,7 @@ import msgspec
 from msgspec import Meta
 
 from actors.crashpoints import CrashPoint
+from actors.errors import FaultError
 from actors.faults.moment import ALL, Moment, Moments, Pattern, Round
 
 Probability = Annotated[float, Meta(ge=0.0, le=1.0)]
@@ -25,9 +26,9 @@ def _finite(fault: msgspec.Struct, *names: str) -> None:
     for name in names:
         value = getattr(fault, name)
         if value is not None and not math.isfinite(value):
-            raise ValueError(f"{name} of {fault} must be finite: a run ends when faults end")
+            raise FaultError(f"{name} of {fault} must be finite: a run ends when faults end")
         if value is not None and abs(value) > MOST_SECONDS:
-            raise ValueError(f"{name} of {fault} is more than {MOST_SECONDS:g} s")
+            raise FaultError(f"{name} of {fault} is more than {MOST_SECONDS:g} s")
 
 
 class Timed(
@@ -56,7 +57,7 @@ class Timed(
     def __post_init__(self) -> None:
         _finite(self, "after", "before")
         if self.before is not None and self.before <= self.after:
-            raise ValueError(
+            raise FaultError(
                 f"{self} ends at {self.before:g} s, before it begins; give a later one"
             )
 
@@ -113,7 +114,7 @@ class OnMessages(Timed, frozen=True, kw_only=True):
 
 def _check_rounds(fault: Timed, rounds: tuple[int, int] | None) -> None:
     if rounds is not None and rounds[0] > rounds[1]:
-        raise ValueError(f"the rounds of {fault} are none; give the first before the last")
+        raise FaultError(f"the rounds of {fault} are none; give the first before the last")
 
 
 class Drop(OnMessages, frozen=True, tag="drop"):
@@ -388,7 +389,7 @@ class Churn(Timed, frozen=True, tag="churn"):
         if not isinstance(table, tuple):
             _finite(self, "session")
         elif len(table) < 2 or list(table) != sorted(table) or not 0 < table[-1] < math.inf:
-            raise ValueError(
+            raise FaultError(
                 f"the quantiles {table} are none: give at least two finite seconds, in rising order"
             )
 

@@ -10,6 +10,7 @@ import msgspec
 from msgspec import Meta
 
 from actors.crashpoints import MOST_COUNT, TAKEN
+from actors.errors import FaultError
 
 Round = Annotated[int, Meta(ge=0, le=MOST_COUNT)]
 Pattern = Annotated[str, Meta(min_length=1, max_length=256)]
@@ -44,7 +45,7 @@ class Moment(
 
     def __post_init__(self) -> None:
         if self.clock is None and (self.message, self.actor) == (ALL, ALL):
-            raise ValueError(
+            raise FaultError(
                 f"{self} says nothing about a message; give clock=3 for when clock 3 begins, or "
                 "message='Put'"
             )

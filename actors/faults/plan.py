@@ -52,6 +52,7 @@ MOST_BYTES: Final = 16 << 20
 """Of a file that holds a plan: ``MOST_FAULTS`` take a tenth."""
 
 _TABLE: Final = "fault"
+_MOMENTS: Final = ("since", "till")
 _KINDS: Final = {str(kind.__struct_config__.tag): kind for kind in Fault.__args__}
 
 
@@ -235,7 +236,7 @@ class FaultPlan:
     @property
     def moments(self) -> tuple[Moment, ...]:
         """Those that faults wait for, each once."""
-        each = (getattr(fault, name, None) for fault in self.faults for name in ("since", "till"))
+        each = (getattr(fault, name, None) for fault in self.faults for name in _MOMENTS)
         return tuple(dict.fromkeys(moment for moment in each if moment is not None))
 
     def missed(self, seconds: float, moments: Moments) -> Iterator[tuple[Fault, str]]:
@@ -309,6 +310,13 @@ def _checked(fault: object) -> Fault:
             f"{fault!r} is no fault; give Drop(0.1), Kill('p0', at=1.0) or another of "
             f"{', '.join(sorted(kind.__name__ for kind in Fault.__args__))}"
         )
+    for name in _MOMENTS:
+        moment = getattr(fault, name, None)
+        if moment is not None and not isinstance(moment, Moment):
+            raise UsageError(
+                f"{name}={shown(moment)} of a {type(fault).__name__} is no moment; give "
+                f"{name}=Moment(clock=3) for when clock 3 begins, or Moment(message='Put')"
+            )
     try:
         return msgspec.convert(msgspec.to_builtins(fault), type(fault))
     except msgspec.ValidationError as error:
@@ -332,16 +340,34 @@ def _read(table: Any, number: int) -> Fault:
             f"fault {number} of the plan is of no kind: {shown(kind)}; {meant(kind, kinds)}"
             f"there are {', '.join(kinds)}"
         )
+    fields = _KINDS[kind].__struct_fields__
+    for name in (each for each in _MOMENTS if each in table and each in fields):
+        _check_moment(table[name], f"`{name}` of fault {number} of the plan, {kind!r},")
     try:
         fault: Fault = msgspec.convert(table, Fault)
     except msgspec.ValidationError as error:
         # Where it is within a fault alone: "$" is the fault itself.
         sentence = str(error).removesuffix(" - at `$`").replace("`$.", "`")
         if "unknown field" in sentence:
-            keys = (each.name for each in msgspec.structs.fields(_KINDS[kind]))
-            sentence = f"{sentence}; it has {', '.join(keys)}"
+            sentence = f"{sentence}; it has {', '.join(fields)}"
         raise UsageError(f"fault {number} of the plan, {kind!r}, cannot be: {sentence}") from None
     return fault
+
+
+def _check_moment(value: object, what: str) -> None:
+    """Refuse what is no table of the fields of a moment; their values are looked at later."""
+    if not isinstance(value, dict):
+        raise UsageError(
+            f"{what} is no moment: {shown(value)}; write {{ clock = 3 }} for when clock 3 begins, "
+            'or { message = "Put" }'
+        )
+    known = Moment.__struct_fields__
+    unknown = sorted(set(value) - set(known))
+    if unknown:
+        raise UsageError(
+            f"{what} has no field {unknown[0]!r}; {meant(unknown[0], known)}a moment has "
+            f"{', '.join(known)}"
+        )
 
 
 def _written(fault: Fault) -> dict[str, Any]:

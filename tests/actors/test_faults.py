@@ -176,6 +176,18 @@ def test_lists_in_a_plan_made_by_hand_are_tuples_as_those_that_are_read() -> Non
             "says nothing about a message; give clock=3 for when clock 3 begins, .* at `since`",
         ),
         (
+            '[[fault]]\nkind = "drop"\nsince = 3',
+            "^`since` of fault 1 of the plan, 'drop', is no moment: 3; write { clock = 3 } for",
+        ),
+        (
+            '[[fault]]\nkind = "drop"\n[[fault]]\nkind = "slow"\nnode = "a"\ntill = "Put"',
+            "^`till` of fault 2 .* 'slow', is no moment: 'Put'; .* or { message = \"Put\" }$",
+        ),
+        (
+            '[[fault]]\nkind = "drop"\nsince = { clok = 1 }',
+            "has no field 'clok'; did you mean 'clock'\\? a moment has clock, message, nth, actor, ",
+        ),
+        (
             '[[fault]]\nkind = "cut"\nsource = "a"\ntarget = "b"\nafter = 60.0',
             "begins after 60 s, and the plan ends at until=60; let it begin earlier",
         ),
@@ -332,3 +344,14 @@ def test_a_crash_point_that_never_comes_up_is_told_of_at_the_end(
         ("cuonted", "sigkill", None),
         ("counted", "exit:3", "p0"),
     ]
+
+
+def test_a_moment_made_by_hand_is_refused_as_the_rest_of_a_plan_is() -> None:
+    with pytest.raises(UsageError, match=r"^Moment\(nth=2\) says nothing about a message; give"):
+        Moment(nth=2)
+    with pytest.raises(UsageError, match=r"^since=3 of a Drop is no moment; give since=Moment\("):
+        FaultPlan(Drop(since=3))  # type: ignore[arg-type]  # what is tested
+    with pytest.raises(UsageError, match="ends at 1 s, before it begins"):
+        Drop(after=2.0, before=1.0)
+    with pytest.raises(UsageError, match="is none of sigkill"):
+        CrashPoint("a", "spam")
