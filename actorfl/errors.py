@@ -18,6 +18,7 @@ ActorflError
 │   ├── DifferentConfiguration  the run there was started with another configuration
 │   ├── NotRunning              the run there has ended, or cannot be looked at
 │   └── NotRecorded             the run there did not keep what a step was computed from
+├── BeyondHelp                  in an actor of a run: no restart would help; the run fails with it
 ├── RunFailed                   the run started and gave up
 └── StepFailed                  a step that was replayed, or a task whose data is shown, raised
 
@@ -334,6 +335,15 @@ def refusal_of(kinds: Sequence[str], sentence: str) -> ConfigError | None:
     return None
 
 
+class BeyondHelp(ActorflError):  # noqa: N818
+    """No restart would help: raised in an actor of a run, which gives up at once, ``RunFailed``.
+
+    Its sentence becomes that of the ``RunFailed``.
+    """
+
+    exit_code = ExitCode.RUN_FAILED
+
+
 class RunFailed(ActorflError):  # noqa: N818
     """The run started and gave up.
 
@@ -365,6 +375,15 @@ class RunFailed(ActorflError):  # noqa: N818
         self.who = who
         self.restarts = restarts
         self.remote_traceback = remote_traceback
+
+    @classmethod
+    def saying(
+        cls, sentence: str, who: str, remote_traceback: str = "", log: Path | None = None
+    ) -> RunFailed:
+        """Make one of a sentence that somebody else built: no restart would have helped."""
+        error = cls(who, "", 0, remote_traceback)
+        error.args = (sentence if log is None else f"{sentence}; see {log}",)
+        return error
 
 
 class StepFailed(ActorflError):  # noqa: N818

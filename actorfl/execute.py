@@ -22,6 +22,7 @@ from actorfl.chaos import plans
 from actorfl.compiling import graph_of
 from actorfl.engine import Engine, engine_of
 from actorfl.errors import (
+    BeyondHelp,
     ConfigError,
     Misfit,
     MissingExtra,
@@ -64,6 +65,8 @@ if TYPE_CHECKING:
 _STOP_LIMIT = 2.5
 #: Seconds after Ctrl-C at which this process ends whatever hangs; its children end with it.
 _END_LIMIT = 4.5
+
+_BEYOND_HELP = f"{BeyondHelp.__module__}:{BeyondHelp.__name__}"
 
 # What is installed under another name than it is imported by.
 _PACKAGES = {"sklearn": "scikit-learn"}
@@ -189,7 +192,10 @@ async def _failed(
     reason = gave_up.error if gave_up else str(error)
     restarts = gave_up.restarts if gave_up else 0
     # What is refused here says it by itself: its class is in the exit code.
-    refusal = refusal_of(gave_up.kinds, reason.partition(": ")[2]) if gave_up else None
+    sentence = reason.partition(": ")[2]
+    if gave_up and _BEYOND_HELP in gave_up.kinds:
+        return RunFailed.saying(sentence, who, error.remote_traceback, directory.log)
+    refusal = refusal_of(gave_up.kinds, sentence) if gave_up else None
     return refusal or RunFailed(who, reason, restarts, error.remote_traceback, directory.log)
 
 

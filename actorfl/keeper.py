@@ -16,7 +16,7 @@ from actorfl import checkpoint, measures, modelfile
 from actorfl.algorithm import Advance, Closed, ServerState, advance
 from actorfl.checkpoint import FlowHeader, Header, PendingRow
 from actorfl.collecting import Collector, names_of_terms
-from actorfl.errors import Misfit
+from actorfl.errors import BeyondHelp
 from actorfl.flow import Flow
 from actorfl.grid import Grid
 from actorfl.layout import Layout, Vector
@@ -181,7 +181,7 @@ class Keeper(Collector):
         """Nobody restarts these workers any more: the run goes on without them.
 
         Raises:
-            Misfit: nobody is left.
+            BeyondHelp: nobody is left.
         """
         rounds = self._rounds
         if message.run != self._plan.identity or rounds.phase is Phase.FINISHED:
@@ -194,7 +194,7 @@ class Keeper(Collector):
             self._numerics.unpromised.setdefault(name, "it has left the run for good")
             self.publish("left", worker=name, clock=rounds.clock_of(name), sentence=sentence)
         if not rounds.members:
-            raise Misfit(f"{sentence}; nobody is left, so the run cannot go on")
+            raise BeyondHelp(f"{sentence}; nobody is left, so the run cannot go on")
         if rounds.phase is not Phase.GATHERING:  # else nothing is durable yet, and it asks again
             await self._save(finished=False)
             await self._look()

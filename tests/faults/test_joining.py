@@ -27,7 +27,7 @@ from actorfl import (
 )
 from actorfl.chaos.scenario import scenario_of, shortened
 from actorfl.chaos.settings import Chaos
-from actorfl.errors import Misfit
+from actorfl.exitcodes import ExitCode
 from actors import Deployment, FaultPlan, Inline, Kill, Processes, Simulated
 from actors.testing.chaos.worker import Player
 from tests.faults.runs import carry_out, events, fits, rows, small
@@ -152,8 +152,10 @@ def test_a_worker_that_fails_too_often_ends_the_run_where_nobody_may_leave(tmp_p
 
 def test_a_run_that_everybody_has_left_ends_with_a_sentence(tmp_path: Path) -> None:
     run = small(algorithm=Refusing(), supervision=LEAVING)
-    with pytest.raises(Misfit, match="nobody is left, so the run cannot go on"):
+    with pytest.raises(RunFailed, match=r"nobody is left, .* cannot go on; see .*log") as no:
         simulate(run, Simulated(2), tmp_path)
+    assert no.value.exit_code is ExitCode.RUN_FAILED
+    assert no.value.who == "aggregator"
 
 
 @dataclasses.dataclass(frozen=True)
