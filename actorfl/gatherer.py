@@ -118,11 +118,11 @@ class Gatherer(Actor):
         for told in message.told:
             if told.round >= self._header.rounds:
                 self._told.setdefault(told.round, {})[message.name] = told
-        complete = not message.told or message.told[-1].round == message.rounds - 1
-        if complete:  # else the next report tells of the others
-            self._rounds[message.name] = max(self._rounds.get(message.name, 0), message.rounds)
-            if message.final is not None:
-                self._finals[message.name] = message.final
+        # One report tells of the oldest rounds only; of the others when these lines are written.
+        reached = message.told[-1].round + 1 if message.told else message.rounds
+        self._rounds[message.name] = max(self._rounds.get(message.name, 0), reached)
+        if message.final is not None and reached >= message.rounds:
+            self._finals[message.name] = message.final
         await self._write()
         self._tell(message.me, Reported(self._identity, self._header.rounds))
         if self._over and self._totals is None and self._finished is None:

@@ -31,7 +31,8 @@ class Saved:
         saves: how many there were, with this one.
         kept: what it sent and keeps.
         known: what it knows of its neighbours' letters.
-        told: rounds whose lines may not be written.
+        told: rounds whose lines may not be written: as many as the node is ahead of the slowest,
+            each of some 30 bytes and its metrics.
         final: metrics of the final model; None while its program runs.
     """
 

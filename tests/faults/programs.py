@@ -5,6 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from actorfl import Me, Model, NodeLoop, average
+from actorfl.letters import MOST_TOLD
+
+MUCH = 2 * MOST_TOLD + 8
 
 
 @dataclass(frozen=True)
@@ -78,3 +81,16 @@ class Waiting(NodeLoop):
 
     async def run(self, me: Me) -> None:
         await me.receive(tag="never", timeout=2)
+
+
+class Leading(NodeLoop):
+    """The first does more rounds than two reports tell of before the second does its only one."""
+
+    async def run(self, me: Me) -> None:
+        if me.index == 0:
+            for _ in me.rounds(MUCH):
+                await me.save()
+            await me.send(me.neighbours[0], me.weights, tag="last")
+        else:
+            for _ in me.rounds(1):
+                await me.receive(tag="last", timeout=600)

@@ -46,7 +46,7 @@ from actors import (
     Torn,
 )
 from actors.sim import SimulationStatistics
-from tests.faults.programs import Handing, Hurrying, Pairing, Waiting
+from tests.faults.programs import MUCH, Handing, Hurrying, Leading, Pairing, Waiting
 from tests.faults.runs import carry_out, rows
 from tests.faults.tasks import Blobs, Counting
 
@@ -77,7 +77,7 @@ def left(result: Result) -> dict[str, bytes]:
 def simulate(run: Run, on: Simulated, out: Path) -> tuple[Result, SimulationStatistics]:
     async def main() -> tuple[Result, SimulationStatistics]:
         async with running(run, on, out=out) as under_way:
-            result = await under_way.result()
+            result = await asyncio.wait_for(under_way.result(), 3000)
             assert under_way.simulation is not None
             return result, under_way.simulation.statistics()
 
@@ -136,6 +136,17 @@ def test_a_ring_gives_the_same_bits_wherever_it_runs(on: Deployment, tmp_path: P
 def test_a_node_waits_while_much_is_kept_for_a_slow_neighbour(tmp_path: Path) -> None:
     result, _ = simulate(ring(Hurrying(), 2), schedule(1), tmp_path)
     assert result.rounds == 100
+
+
+@pytest.mark.parametrize("kills", [(), (Kill("gatherer", 3.0),)], ids=["calm", "killed"])
+def test_a_node_that_is_far_ahead_of_the_lines_does_not_hold_up_the_end(
+    kills: tuple[Kill, ...], tmp_path: Path
+) -> None:
+    on = Simulated(2, faults=FaultPlan(*kills))
+    result, statistics = simulate(ring(Leading(), 2), on, tmp_path)
+    assert result.rounds == MUCH
+    assert [row["nodes"] for row in rows(result.directory)] == [2, *[1] * (MUCH - 1)]
+    assert statistics.started == len(NODES) + len(kills)
 
 
 def test_what_nobody_sends_ends_the_run_with_a_sentence(tmp_path: Path) -> None:
