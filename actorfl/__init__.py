@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     from actorfl.mean import Mean
     from actorfl.merging import Merged
     from actorfl.nested import Group, Member, Nested
-    from actorfl.nodes import Me, NodeLoop, NothingReceived, Received
+    from actorfl.nodes import Me, NodeLoop, NothingReceived, NotTaken, Received
     from actorfl.ownfit import FitCtx, FitOptimizer
     from actorfl.partition import Iid, Partitioner, Sampled
     from actorfl.partitions.contiguous import Contiguous
@@ -164,6 +164,7 @@ _HOMES = {
     "Nested": "actorfl.nested",
     "NodeLoop": "actorfl.nodes",
     "NormClipping": "actorfl.algorithms.normclipping",
+    "NotTaken": "actorfl.nodes",
     "NothingReceived": "actorfl.nodes",
     "OneBit": "actorfl.compressions.onebit",
     "ParameterServer": "actorfl.algorithms.parameterserver",
@@ -278,6 +279,7 @@ __all__ = [
     "Nested",
     "NodeLoop",
     "NormClipping",
+    "NotTaken",
     "NothingReceived",
     "OneBit",
     "ParameterServer",

@@ -23,6 +23,10 @@ class NothingReceived(ActorflError, TimeoutError):  # noqa: N818  (it is what ha
     """Nothing came in time under the tag that was waited for."""
 
 
+class NotTaken(ActorflError, TimeoutError):  # noqa: N818  (it is what happened)
+    """A neighbour did not save in time what was sent to it, and no more can be kept for it."""
+
+
 @dataclass(frozen=True)
 class Received:
     """What a neighbour sent.
@@ -54,7 +58,7 @@ class Host(Protocol):
         """See ``Me.fit``."""
         ...
 
-    async def send(self, to: str, weights: Model, tag: Tag) -> None:
+    async def send(self, to: str, weights: Model, tag: Tag, timeout: float) -> None:
         """See ``Me.send``."""
         ...
 
@@ -138,7 +142,7 @@ class Me:
         """
         return await self._host.fit(self.weights if weights is None else weights, local)
 
-    async def send(self, to: str, weights: Model, *, tag: Tag) -> None:
+    async def send(self, to: str, weights: Model, *, tag: Tag, timeout: float = 300.0) -> None:
         """Send a model to a neighbour, which receives it once, whoever is restarted meanwhile.
 
         It is kept here until the neighbour has saved after receiving it. While 64 are kept for one
@@ -150,12 +154,17 @@ class Me:
             weights: of the node's layout; copied.
             tag: by which it is received; what is sent to one neighbour has different ones. A whole
                 number of 64 bits, or at most 128 characters.
+            timeout: seconds that it waits where 64 are kept, above 0: more than the neighbour takes
+                from one save to the next.
 
         Raises:
-            WrongValue: it is no neighbour, the tag is kept for it already, or is none.
+            NotTaken: 64 are kept still. A program that lets it pass is restarted, and goes on after
+                its last save.
+            WrongValue: it is no neighbour, the tag is kept for it already or is none, or so is the
+                timeout.
             LayoutError: the model has another layout.
         """
-        await self._host.send(to, weights, tag)
+        await self._host.send(to, weights, tag, timeout)
 
     async def receive(self, *, tag: Tag, timeout: float, sender: str | None = None) -> Received:
         """Wait for what a neighbour sent under a tag; each is received once.

@@ -22,7 +22,7 @@ from actorfl.layout import LayoutError
 from actorfl.letters import Letter, Offer, Report, Reported, Show, Shown, Standing, Told
 from actorfl.local import SGD
 from actorfl.mean import Mean
-from actorfl.nodes import Me, NothingReceived, Received
+from actorfl.nodes import Me, NothingReceived, NotTaken, Received
 from actorfl.peerstate import Saved
 from actorfl.protocol import pack, unpack
 from actorfl.runtext import RunText
@@ -179,14 +179,24 @@ class Peer(Actor):
         )  # fmt: skip
         return Model(start.layout, result.vector, result.buffers), result.loss
 
-    async def send(self, to: str, weights: Model, tag: Tag) -> None:
+    async def send(self, to: str, weights: Model, tag: Tag, timeout: float) -> None:
         """See ``Me.send``."""
+        _check_timeout("send", timeout)
         self._check(weights)
         self._neighbour(to)
         if (wrong := letters.check_tag(tag)) is not None:
             raise WrongValue("a tag of a node's send", wrong, tag)
-        while len(self._outbox.for_(to)) >= letters.MOST_KEPT:
-            await self._change()
+        try:
+            async with asyncio.timeout(timeout):
+                while len(self._outbox.for_(to)) >= letters.MOST_KEPT:
+                    await self._change()
+        except TimeoutError:
+            msg = (
+                f"{self._name} waited {timeout:g} s to send {to} more, which has saved none of the "
+                f"{letters.MOST_KEPT} letters kept for it; let {to} receive and save more often, "
+                "or give send a longer timeout"
+            )
+            raise NotTaken(msg) from None
         kept = self._outbox.put(to, tag, pack(weights.vector, weights.buffers))
         if kept is None:
             need = f"one that nothing is kept under for {to}; each send has its own"
@@ -195,10 +205,7 @@ class Peer(Actor):
 
     async def receive(self, tag: Tag, sender: str | None, timeout: float) -> Received:
         """See ``Me.receive``."""
-        if not (isinstance(timeout, int | float) and math.isfinite(timeout) and timeout > 0):
-            raise WrongValue(
-                "`timeout` of a node's receive", "seconds, finite and above 0", timeout
-            )
+        _check_timeout("receive", timeout)
         if sender is not None:
             self._neighbour(sender)
         try:
@@ -401,6 +408,11 @@ class Peer(Actor):
     def _say(to: ActorRef, message: Message[Any]) -> None:
         with contextlib.suppress(LinkFull):  # it is said again
             to.tell(message)
+
+
+def _check_timeout(of: str, timeout: float) -> None:
+    if not (isinstance(timeout, int | float) and math.isfinite(timeout) and timeout > 0):
+        raise WrongValue(f"`timeout` of a node's {of}", "seconds, finite and above 0", timeout)
 
 
 def _frozen(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:

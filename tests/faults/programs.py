@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from actorfl import Me, Model, NodeLoop, average
-from actorfl.letters import MOST_TOLD
+from actorfl.letters import MOST_KEPT, MOST_TOLD
 
 MUCH = 2 * MOST_TOLD + 8
 
@@ -94,3 +94,11 @@ class Leading(NodeLoop):
         else:
             for _ in me.rounds(1):
                 await me.receive(tag="last", timeout=600)
+
+
+class Bursting(NodeLoop):
+    """Each sends the next more than is kept before it receives anything."""
+
+    async def run(self, me: Me) -> None:
+        for number in range(MOST_KEPT + 1):
+            await me.send(me.neighbours[0], me.weights, tag=number, timeout=5)

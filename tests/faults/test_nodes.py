@@ -46,7 +46,7 @@ from actors import (
     Torn,
 )
 from actors.sim import SimulationStatistics
-from tests.faults.programs import MUCH, Handing, Hurrying, Leading, Pairing, Waiting
+from tests.faults.programs import MUCH, Bursting, Handing, Hurrying, Leading, Pairing, Waiting
 from tests.faults.runs import carry_out, rows
 from tests.faults.tasks import Blobs, Counting
 
@@ -147,6 +147,16 @@ def test_a_node_that_is_far_ahead_of_the_lines_does_not_hold_up_the_end(
     assert result.rounds == MUCH
     assert [row["nodes"] for row in rows(result.directory)] == [2, *[1] * (MUCH - 1)]
     assert statistics.started == len(NODES) + len(kills)
+
+
+def test_more_than_is_kept_for_a_neighbour_that_does_not_save_ends_the_run_with_a_sentence(
+    tmp_path: Path,
+) -> None:
+    run = ring(Bursting(), 2, supervision=Supervision(intensity=1))
+    with pytest.raises(
+        RunFailed, match=r"w\d waited 5 s to send w\d more, which has saved none of"
+    ):
+        simulate(run, Simulated(2), tmp_path)
 
 
 def test_what_nobody_sends_ends_the_run_with_a_sentence(tmp_path: Path) -> None:
