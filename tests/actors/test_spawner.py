@@ -237,7 +237,7 @@ async def test_wait_does_not_hang_on_a_helper_in_a_session_of_its_own(
     body = """
 import subprocess
 helper = subprocess.Popen(["yes", "noise" * 200], start_new_session=True)
-print("\\npid", helper.pid)
+print(f"\\npid {helper.pid}\\n", end="")  # in one write: the other one writes, too
 """
     child = await spawner.spawn(spec(body, on_line=lines.append))
     try:
