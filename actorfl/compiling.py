@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from actorfl.combining import COMBINERS, combined, process_of
-from actorfl.errors import BeyondHelp, ConfigError, Misfit
+from actorfl.errors import BeyondHelp, ConfigError, Misfit, NothingToResume
 from actorfl.evaluator import Evaluator
 from actorfl.gatherer import Gatherer
 from actorfl.monitor import Monitor
@@ -245,5 +245,5 @@ def strategy_of(supervision: Supervision) -> Strategy:
         per=supervision.per,
         outside=supervision.outside,
         backoff=Backoff(initial=supervision.backoff, maximum=supervision.backoff_max),
-        decide={ConfigError: "escalate", BeyondHelp: "escalate"},
+        decide={ConfigError: "escalate", BeyondHelp: "escalate", NothingToResume: "escalate"},
     )

@@ -13,7 +13,7 @@ import numpy as np
 from actorfl import letters, memo, peerstate, step
 from actorfl.delivery import Inbox, Kept, Outbox, Tag
 from actorfl.engine import engine_of
-from actorfl.errors import WrongValue
+from actorfl.errors import NothingToResume, WrongValue
 from actorfl.fingerprint import Fingerprint
 from actorfl.flatmodel import Model
 from actorfl.kept import folder_of
@@ -88,6 +88,7 @@ class Peer(Actor):
         self._fits = 0
         self._loss = Mean()
         self._told: tuple[Told, ...] = ()
+        self._heard = False  # of the gatherer
         self._final: Mapping[str, Mean] | None = None
         self._measured: tuple[Model, Mapping[str, Mean]] | None = None
 
@@ -366,9 +367,22 @@ class Peer(Actor):
     # -- the gatherer ------------------------------------------------------------------------------
 
     def reported(self, message: Reported) -> None:
-        """The lines of these rounds are written."""
-        if message.run == self._identity:
-            self._told = tuple(one for one in self._told if one.round >= message.rounds)
+        """The lines of these rounds are written.
+
+        Raises:
+            NothingToResume: this node had saved more than it goes on from. Its neighbours no longer
+                keep what it received since, so it would wait for that in vain.
+        """
+        if message.run != self._identity:
+            return
+        self._heard = True
+        if message.rounds > self._rounds and self._final is None:
+            reason = (
+                f"the lines of {message.rounds} rounds are written, and {self._name} has the saves "
+                f"of {self._rounds}; put the others back, or start a new run"
+            )
+            raise NothingToResume(folder_of(self._name), reason)
+        self._told = tuple(one for one in self._told if one.round >= message.rounds)
 
     def show(self, message: Show) -> None:
         """The gatherer wants the final model."""
@@ -391,7 +405,7 @@ class Peer(Actor):
                 floor = self._outbox.floor(name)
                 tags = peerstate.tags_of(kept)
                 self._say(ref, Offer(self._identity, self._name, tags, floor, self.ref))
-        if self._told or self._final is not None:
+        if self._told or self._final is not None or not self._heard:
             self._tell()
 
     def _tell(self) -> None:

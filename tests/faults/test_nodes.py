@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -189,6 +190,17 @@ def test_a_run_that_was_stopped_is_resumed_by_each_node_after_its_last_save(
     assert left(result) == expected
     assert again[-1] == 4
     assert 1 not in again
+
+
+@pytest.mark.parametrize("on", [Inline(), Simulated(2)], ids=["inline", "simulated"])
+def test_a_run_one_of_whose_nodes_has_lost_its_saves_is_not_resumed(
+    on: Deployment, tmp_path: Path
+) -> None:
+    directory = ring().start(on=on, out=tmp_path).directory
+    shutil.rmtree(directory / "snapshots" / "worker-w1")
+    sentence = "the lines of 4 rounds are written, and w1 has the saves of 0; put the others back"
+    with pytest.raises(RunFailed, match=sentence):
+        actors.run(carry_out(ring(), tmp_path, on, resume=directory), on=on)
 
 
 @pytest.mark.parametrize(
