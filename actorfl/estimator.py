@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from actorfl.defined import check_defined
 from actorfl.errors import ConfigError
 from actorfl.mean import Mean
 from actorfl.task import Task
@@ -103,6 +104,7 @@ class EstimatorTask(Task):
 
     def check(self) -> None:
         """Verify that the class defines what a task needs, see ``Task.check``."""
+        check_defined(self, EstimatorTask, "estimator", "features")
         self.check_data()
 
 

@@ -5,14 +5,20 @@ from __future__ import annotations
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Final
 
+from actorfl.algorithm import Algorithm
 from actorfl.combining import misfit
+from actorfl.compression import Compression
+from actorfl.defined import check_defined, check_signatures
 from actorfl.errors import Misfit, WrongType, WrongValue
 from actorfl.estimator import EstimatorTask
 from actorfl.local import SGD, Gradients
 from actorfl.naming import check_run_name
 from actorfl.nested import Nested
+from actorfl.nodes import NodeLoop
 from actorfl.packing import names_in
+from actorfl.sampling import Selection
 from actorfl.stay import Stay, by_worker, changes, members
+from actorfl.switch import Switch
 from actorfl.sync import BSP
 from actorfl.task import Task
 from actorfl.topology import Centred, Peers, Star
@@ -38,6 +44,7 @@ def check(run: Run, *, partitioned: bool) -> None:
     Raises:
         ConfigError: with a sentence that says what to change.
     """
+    _check_own_code(run)
     if partitioned and not run.task.pooled:
         raise Misfit(
             f"task {type(run.task).__name__} has its own data per worker, by train(who), so "
@@ -105,6 +112,26 @@ def _processes(run: Run) -> set[str]:
     if isinstance(run.topology, Nested):
         found.update(run.topology.processes)
     return found
+
+
+def _check_own_code(run: Run) -> None:
+    """Code of the user's own that would fail at once, however often it were restarted."""
+    for algorithm in (run.algorithm, *(each for _, each in run.algorithm_of)):
+        check_signatures(algorithm, Algorithm)
+        if run.node is None and algorithm.reduce != "pair":
+            check_defined(algorithm, Algorithm, "up", "close")
+    if run.compress is not None:
+        check_signatures(run.compress, Compression)
+        check_defined(run.compress, Compression, "encode", "decode")
+    check_signatures(run.task, Task)
+    if isinstance(run.task, EstimatorTask):
+        check_signatures(run.task, EstimatorTask)
+    if run.select is not None:
+        check_signatures(run.select, Selection)
+    if isinstance(run.sync, Switch):
+        check_signatures(run.sync, Switch)
+    if run.node is not None:
+        check_signatures(run.node, NodeLoop)
 
 
 def _check_node(run: Run) -> None:

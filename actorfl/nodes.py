@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import FrozenInstanceError, dataclass
 from typing import Any, Protocol
@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from actorfl.algorithm import Scalar
+from actorfl.defined import Abstract
 from actorfl.delivery import Tag
 from actorfl.errors import ActorflError
 from actorfl.flatmodel import Model
@@ -209,7 +210,7 @@ class _Frozen:
 
 
 @dataclass(frozen=True)
-class NodeLoop(_Frozen, ABC):
+class NodeLoop(_Frozen, Abstract):
     """Base of programs that run at each node of a topology without a centre.
 
     A subclass defines `run`; fields that a configuration can set need ``@dataclass(frozen=True)``,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from actorfl import arrays
+from actorfl.defined import Abstract
 from actorfl.engine import engine_of
 from actorfl.errors import ConfigError, Misfit, WrongValue
 from actorfl.ranges import check_count
@@ -23,7 +24,7 @@ Indices = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
-class Partitioner(ABC):
+class Partitioner(Abstract):
     """Base of every partitioner: deals out the indices of a pool.
 
     Attributes:

@@ -10,11 +10,12 @@ import bisect
 import hashlib
 import itertools
 import math
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from actorfl.defined import Abstract
 from actorfl.errors import Misfit, WrongValue
 from actorfl.ranges import check_count, check_number
 from actorfl.seeds import seed_for
@@ -23,7 +24,7 @@ from actorfl.topology import WORKERS_MAX
 _BITS = 128
 
 
-class Selection(ABC):
+class Selection(Abstract):
     """Base of all selections: frozen dataclasses of pure functions.
 
     Who is not selected for a clock is told to wait, and counts neither as late nor as silent.

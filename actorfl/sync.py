@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import math
 import statistics
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Collection, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Final
 
+from actorfl.defined import Abstract
 from actorfl.errors import WrongValue
 from actorfl.ranges import check_count, check_number
 from actorfl.until import Progress
@@ -46,7 +47,7 @@ def within(clock: int, clocks: Mapping[str, int], bound: float) -> bool:
     return clock - min(clocks.values()) <= bound
 
 
-class Sync(ABC):
+class Sync(Abstract):
     """Base of all policies: frozen dataclasses of pure functions; time comes in as an argument."""
 
     @property

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import functools
 import re
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from actorfl.defined import Abstract
 from actorfl.errors import MissingKey, WrongValue
 from actorfl.naming import check_free
 from actorfl.ranges import check_count
@@ -20,7 +21,7 @@ SHARDS_MAX = 64
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
-class Topology(ABC):
+class Topology(Abstract):
     """Base of all topologies: frozen dataclasses whose fields can be written in TOML."""
 
     @property

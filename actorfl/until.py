@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Final
 
+from actorfl.defined import Abstract
 from actorfl.errors import Misfit, WrongType, WrongValue
 from actorfl.ranges import check_count, check_number
 from actorfl.records import Record
@@ -38,7 +39,7 @@ class Progress:
     records: Mapping[str, Record] = field(default_factory=dict)
 
 
-class Until(ABC):
+class Until(Abstract):
     """Base of all ends: frozen dataclasses of pure functions of the progress.
 
     ``first | second`` is the end that comes first, an ``AnyOf``.

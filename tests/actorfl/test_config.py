@@ -366,7 +366,7 @@ def test_an_algorithm_that_merges_pairs_does_not_fit_a_star() -> None:
 
 def test_a_class_that_no_other_process_could_import_is_refused_when_it_is_written() -> None:
     @dataclass(frozen=True)
-    class Local(Algorithm):
+    class Local(FedAvg):
         pass
 
     with pytest.raises(ConfigError, match="move it to the top level"):

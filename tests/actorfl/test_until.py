@@ -32,7 +32,7 @@ kinds = st.sampled_from(KINDS)
 
 
 def of(kind: type[Until], number: int) -> Until:
-    return kind(number)  # type: ignore[call-arg]
+    return kind(number)
 
 
 @given(kinds, counts, st.integers(0, 2 * 10**9))
@@ -65,7 +65,7 @@ def test_a_number_out_of_range_is_refused(kind: type[Until], number: int) -> Non
 @pytest.mark.parametrize("kind", KINDS)
 def test_half_a_clock_is_refused(kind: type[Until]) -> None:
     with pytest.raises(WrongType):
-        kind(1.5)  # type: ignore[call-arg]
+        kind(1.5)
 
 
 def test_only_clocks_bound_what_one_worker_computes() -> None:
