@@ -15,12 +15,13 @@ from typing import Any, ClassVar, Literal, NamedTuple, TypeAlias
 import msgspec
 import numpy as np
 
-from actorfl.errors import ActorflError
+from actorfl.errors import ActorflError, BeyondHelp
 from actorfl.layout import Layout, Vector
 from actorfl.local import SGD, Phase
 from actorfl.merging import Merged
 from actorfl.parts import TensorInfo
 from actorfl.terms import Array, Terms
+from actors.suggest import shown
 
 Reduce: TypeAlias = Literal["sum", "all", "pair"]
 Scalar: TypeAlias = int | float | str | bool
@@ -347,6 +348,41 @@ class Algorithm:
         raise NotImplementedError(f"{type(self).__name__} does not merge pairs: it is no gossip")
 
 
+def begun(algorithm: Algorithm, weights: Vector) -> ServerState:
+    """The state before the first clock, see ``Algorithm.begin``.
+
+    Raises:
+        BeyondHelp: what came back is none.
+    """
+    return _state(algorithm, "begin", algorithm.begin(weights))
+
+
+def sent_up(algorithm: Algorithm, ctx: Ctx, mine: Mine) -> tuple[Terms, Mine]:
+    """What a worker sends, and its own next state, see ``Algorithm.up``.
+
+    Raises:
+        BeyondHelp: what came back is no such pair.
+    """
+    made: object = algorithm.up(ctx, mine)
+    if isinstance(made, tuple) and len(made) == 2:
+        terms, after = made
+        if isinstance(terms, Terms) and isinstance(after, Mapping):
+            return terms, after
+    raise BeyondHelp(
+        f"{type(algorithm).__name__}.up returned {shown(made)}; return Terms(...) and what the "
+        "worker keeps, {} where that is nothing"
+    )
+
+
+def _state(algorithm: Algorithm, method: str, made: object) -> ServerState:
+    if isinstance(made, ServerState):
+        return made
+    raise BeyondHelp(
+        f"{type(algorithm).__name__}.{method} returned {shown(made)}; return a ServerState, such "
+        "as s.moved(delta) or s.replaced(weights)"
+    )
+
+
 def advance(algorithm: Algorithm, state: ServerState, terms: Merged, closed: Closed) -> Advance:
     """Close a clock: the algorithm's ``close``, integer buffers, and the case of nobody.
 
@@ -358,6 +394,7 @@ def advance(algorithm: Algorithm, state: ServerState, terms: Merged, closed: Clo
 
     Raises:
         StateError: the algorithm returned weights that are not finite or not of the model's size.
+        BeyondHelp: it returned no state.
     """
     if not terms:
         return Advance(
@@ -366,7 +403,7 @@ def advance(algorithm: Algorithm, state: ServerState, terms: Merged, closed: Clo
             f"round {closed.clock + 1} closed without any update ({len(closed.expected)} workers "
             "were asked): the old model stays",
         )
-    new = algorithm.close(state, terms, closed)
+    new = _state(algorithm, "close", algorithm.close(state, terms, closed))
     name = type(algorithm).__name__
     if new.weights.dtype != np.float32 or new.weights.shape != state.weights.shape:
         raise StateError(

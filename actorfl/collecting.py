@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from actorfl.algorithm import Ctx, ServerState
+from actorfl.algorithm import Ctx, ServerState, sent_up
 from actorfl.compression import PayloadError
 from actorfl.errors import Misfit
 from actorfl.flow import Flow
@@ -486,7 +486,7 @@ def names_of_terms(
     )  # fmt: skip
     try:
         with np.errstate(all="ignore"):
-            terms, _ = plan.algorithm.up(ctx, {})
+            terms, _ = sent_up(plan.algorithm, ctx, {})
     except Exception as error:  # noqa: BLE001  (user code, run without what it may count on)
         _log.debug("%s does not tell its terms: %r", type(plan.algorithm).__name__, error)
         return None

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from actorfl import checkpoint
-from actorfl.algorithm import Closed, Ctx, ServerState, advance
+from actorfl.algorithm import Closed, Ctx, ServerState, advance, begun, sent_up
 from actorfl.collecting import Collector, names_of_terms
 from actorfl.errors import Misfit
 from actorfl.grid import Grid
@@ -143,8 +143,8 @@ class Edge(Collector):
         self._round = 0
         self._moved = False
         if self._sends_updates:
-            begun = self._plan.algorithm.begin(model)
-            self._state = replace(begun, buffers=integers)
+            first = begun(self._plan.algorithm, model)
+            self._state = replace(first, buffers=integers)
             self._down = checkpoint.down_of(self._plan.algorithm, self._state)
             self._begin_round()
         else:
@@ -291,7 +291,7 @@ class Edge(Collector):
             self._layout, self._name, self._clock, start, self._state.weights,
             {"model": start, **self._extras}, {}, self._rounds.total, self._inner, self._plan.lr,
         )  # fmt: skip
-        terms, mine = above.up(ctx, {})
+        terms, mine = sent_up(above, ctx, {})
         if mine:
             raise Misfit(
                 f"{type(above).__name__} keeps a state at whoever sends updates, and an aggregator "

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from actorfl.arrays import needed, size_of
 from actorfl.engine import Engine
-from actorfl.errors import ConfigError, Misfit, WrongValue
+from actorfl.errors import ConfigError, Misfit, WrongType, WrongValue
 from actorfl.estimator import EstimatorTask, features_and_target
 from actorfl.fingerprint import Fingerprint, settings
 from actorfl.fitresult import FitResult, GradientHook
@@ -26,6 +26,7 @@ from actorfl.mean import Mean
 from actorfl.parts import TensorInfo
 from actorfl.seeds import seed_for
 from actorfl.task import Dataset, Task
+from actors.suggest import shown
 
 _RATES = ("eta0", "learning_rate_init")
 _LIBRARIES = ("scikit-learn", "scipy")
@@ -162,8 +163,14 @@ def _refuse(algorithm: str, task: Task) -> NoReturn:
 
 def _made(task: Task, seed: int) -> Any:
     """An estimator that knows its shape: it has learned one example of zeros of each class."""
-    own = _task(task)
+    own, name = _task(task), type(task).__name__
+    features, classes = _shape(own)
     made: Any = own.estimator()
+    if not callable(getattr(made, "partial_fit", None)):
+        raise ConfigError(
+            f"estimator() of {name} returned {shown(made)}, which has no partial_fit; return one "
+            "that learns batch by batch, such as SGDClassifier()"
+        )
     params = made.get_params()
     if "random_state" in params:
         made.set_params(random_state=seed % _STATES)
@@ -177,13 +184,35 @@ def _made(task: Task, seed: int) -> Any:
             f"{type(made).__name__} of {type(task).__name__} has learning_rate='optimal', which "
             "heeds no `lr` and would begin anew in each round; give it learning_rate='constant'"
         )
-    classes = np.asarray(own.classes())
-    examples = np.zeros((max(1, len(classes)), own.features()))
+    examples = np.zeros((max(1, len(classes)), features))
     if len(classes):
         made.partial_fit(examples, classes, classes=classes)
     else:
         made.partial_fit(examples, np.zeros(1))
     return made
+
+
+def _shape(task: EstimatorTask) -> tuple[int, NDArray[Any]]:
+    """How many features an example has, and the classes; none for a regressor."""
+    name = type(task).__name__
+    features: object = task.features()
+    if isinstance(features, bool) or not isinstance(features, int | np.integer):
+        raise WrongType(f"features() of {name}", "a whole number", features)
+    if features < 1:
+        raise WrongValue(f"features() of {name}", "at least 1", features)
+    returned: object = task.classes()
+    try:
+        classes = np.asarray(returned)
+    except ValueError:
+        classes = np.empty((0, 0))
+    if classes.ndim != 1 or (len(classes) and classes.dtype.kind not in "iu"):
+        raise WrongType(f"classes() of {name}", "whole numbers, such as range(10)", returned)
+    if len(classes) == 1 or (np.diff(classes) <= 0).any():
+        raise WrongValue(
+            f"classes() of {name}", "at least two, in rising order, or none for a regressor",
+            list(classes.tolist()),
+        )  # fmt: skip
+    return int(features), classes
 
 
 def _loaded(task: Task, seed: int, vector: Vector) -> Any:

@@ -13,7 +13,7 @@ import msgspec
 import numpy as np
 
 from actorfl import checkpoint, measures, modelfile
-from actorfl.algorithm import Advance, Closed, ServerState, advance
+from actorfl.algorithm import Advance, Closed, ServerState, advance, begun
 from actorfl.checkpoint import FlowHeader, Header, PendingRow
 from actorfl.collecting import Collector, names_of_terms
 from actorfl.errors import BeyondHelp
@@ -221,12 +221,12 @@ class Keeper(Collector):
                 return
             vector, integers, _ = unpack(message.weights)
             message.layout.check(vector)
-            begun = self._plan.algorithm.begin(np.array(vector))
+            first = begun(self._plan.algorithm, np.array(vector))
             buffers = {name: np.array(array) for name, array in integers.items()}
         finally:
             message.weights.release()
         self._layout = message.layout
-        self._state = ServerState(begun.weights, buffers, begun.vectors, begun.scalars)
+        self._state = ServerState(first.weights, buffers, first.vectors, first.scalars)
         if self._rounds.gathered:
             await self._begin()
 

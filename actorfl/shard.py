@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from actorfl import shardfile
-from actorfl.algorithm import ServerState, StateHeader, advance
+from actorfl.algorithm import ServerState, StateHeader, advance, begun
 from actorfl.checkpoint import down_of
 from actorfl.grid import MAX_EXPONENT, Grid, tops_of
 from actorfl.layout import Layout, Shape
@@ -147,9 +147,9 @@ class Shard(Actor):
     async def _begin(self, version: int, layout: Layout, weights: Weights) -> None:
         vector, integers, _ = unpack(weights)
         layout.check(vector)
-        begun = self._plan.algorithm.begin(np.array(vector))
+        first = begun(self._plan.algorithm, np.array(vector))
         buffers = {name: np.array(array) for name, array in integers.items()}
-        state = ServerState(begun.weights, buffers, begun.vectors, begun.scalars)
+        state = ServerState(first.weights, buffers, first.vectors, first.scalars)
         self._lay(layout)
         await self._save(_Version(version, state))
         self._newest, self._before, self._used = _Version(version, state), None, {}

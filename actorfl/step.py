@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from actorfl import arrays, memo, packing, personal
-from actorfl.algorithm import Ctx, Mine
+from actorfl.algorithm import Ctx, Mine, sent_up
 from actorfl.engine import engine_of
 from actorfl.grid import check_total
 from actorfl.hashing import hash_of
@@ -170,7 +170,7 @@ def step(run: Run, task: Task, worker: str, data: Data, given: Given) -> Made:
     ended = replace(context, weights=result.vector, steps=result.steps)
     if result.gradient is not None:
         ended = replace(ended, gradient=result.gradient)
-    terms, after = algorithm.up(ended, mine)
+    terms, after = sent_up(algorithm, ended, mine)
     if given.additive:
         terms = differences(terms, algorithm.models, start, split.shared)
     if run.compress is not None:

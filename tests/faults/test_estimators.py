@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -178,3 +178,57 @@ def test_the_learning_rate_of_the_run_is_that_of_the_estimator(how: str) -> None
         assert after.steps == 1
         moved.append(np.linalg.norm(after.vector - start.vector))
     assert moved[1] > 1.5 * moved[0] > 0
+
+
+@dataclass(frozen=True)
+class Wrong(Halves):
+    """An estimator, features and classes that are given."""
+
+    made: object = None
+    wide: Any = 3
+    which: Any = (0, 1)
+
+    def estimator(self) -> Any:
+        return self.made or super().estimator()
+
+    def features(self) -> int:
+        return self.wide  # type: ignore[no-any-return]  # what is tested
+
+    def classes(self) -> tuple[int, ...]:
+        return self.which  # type: ignore[no-any-return]  # what is tested
+
+
+@pytest.mark.parametrize(
+    ("task", "sentence"),
+    [
+        (
+            Wrong(made="forest"),
+            r"^estimator\(\) of Wrong returned 'forest', .* no partial_fit; ret",
+        ),
+        (Wrong(wide="3"), r"^features\(\) of Wrong: expected a whole number, got str '3'$"),
+        (Wrong(wide=0), r"^features\(\) of Wrong must be at least 1, got 0$"),
+        (Wrong(which=(7,)), r"^classes\(\) of Wrong must be at least two, .*, got \[7\]$"),
+        (
+            Wrong(which=(1, 0)),
+            r"^classes\(\) of Wrong must be .* in rising order, .* got \[1, 0\]$",
+        ),
+        (
+            Wrong(which=2),
+            r"^classes\(\) of Wrong: expected whole numbers, such as range\(10\), got",
+        ),
+        (Wrong(which=("a", "b")), r"^classes\(\) of Wrong: expected whole numbers"),
+        (Wrong(which=((0, 1), (2,))), r"^classes\(\) of Wrong: expected whole numbers"),
+    ],
+    ids=str,
+)
+def test_what_an_estimator_cannot_be_made_of_is_refused_by_its_method(
+    task: Wrong, sentence: str
+) -> None:
+    with pytest.raises(ConfigError, match=sentence):
+        engine_of(task).shape(task)
+
+
+def test_classes_may_be_a_range_and_numbers_those_of_numpy() -> None:
+    task = Wrong(wide=np.int64(3), which=range(2))
+    layout, _ = engine_of(task).shape(task)
+    assert layout.names
