@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
@@ -26,12 +26,13 @@ class Presence:
         share: of the clocks of the window in which each of them is there, 0 to 1, drawn for each
             worker and clock from the seed of the run.
         period: clocks after which the window comes again, 1 to 10^9; None: all clocks are in it.
-        begin: the first clock of a window, from 0.
+        begin: the first clock of a window, from 0; 0 where there is none.
         length: clocks of the window, 1 to ``period``; to be given with it.
 
     Raises:
         WrongType: a value has another type.
-        WrongValue: a value is out of range, or only one of ``period`` and ``length`` is given.
+        WrongValue: a value is out of range, only one of ``period`` and ``length`` is given, or
+            ``begin`` without them.
     """
 
     workers: str
@@ -48,9 +49,17 @@ class Presence:
         if (self.period is None) != (self.length is None):
             both = f"period={self.period} and length={self.length}"
             raise WrongValue("the window of Presence", "given as period and length", both)
+        if self.begin and self.period is None:
+            need = "0 where there is no window; give period and length, too"
+            raise WrongValue("`begin` of Presence", need, self.begin)
         if self.period is not None:
             check_count(self, "period", 1, MOST)
             check_count(self, "length", 1, self.period)
+
+    @property
+    def always(self) -> bool:
+        """Whether those that it speaks of are always there, as whoever no rule fits."""
+        return self.share == 1.0 and (self.period is None or self.length == self.period)
 
     def holds(self, worker: str, clock: int, seed: int) -> bool:
         """Whether a worker that it speaks of is there.
@@ -85,7 +94,7 @@ class Available(Sample):
         count: workers, as in ``Sample``.
         by: as in ``Sample``.
         when: rules, 1 to 256; the first whose pattern fits a worker decides, and whoever fits none
-            is always there.
+            is always there. Each must decide about some worker.
 
     Raises:
         WrongType: a value has another type.
@@ -96,6 +105,10 @@ class Available(Sample):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        given: object = self.when
+        if isinstance(given, str) or not isinstance(given, Iterable):
+            raise WrongType("`when` of Available", "a list of Presence", given)
+        object.__setattr__(self, "when", tuple(self.when))
         for rule in self.when:
             if not isinstance(rule, Presence):
                 raise WrongType("a rule in `when` of Available", "a Presence", rule)

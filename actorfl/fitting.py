@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Final
 
 from actorfl.algorithm import Algorithm
+from actorfl.availability import Available
 from actorfl.combining import misfit
 from actorfl.compression import Compression
 from actorfl.defined import check_defined, check_signatures
@@ -23,13 +25,15 @@ from actorfl.sync import BSP
 from actorfl.task import Task
 from actorfl.topology import Centred, Peers, Star
 from actorfl.tree import Levelled
-from actorfl.until import Clocks, Rounds, Updates, ends_of
+from actorfl.until import MOST, Clocks, Rounds, Updates, ends_of
 
 if TYPE_CHECKING:
     from actorfl.run import Run
 
 # A seed travels as a signed 64-bit integer, the widest that TOML promises.
 SEED_MAX: Final = 2**63 - 1
+# Workers named in a sentence.
+_NAMED: Final = 3
 # Each buffer holds a whole model; more than this many only hides that workers wait for each other.
 _LANDING_MAX: Final = 64
 
@@ -167,11 +171,7 @@ def _check_stays(run: Run) -> None:
     for stay in run.stays:
         if not isinstance(stay, Stay):
             raise WrongType("one of `stays` of Run", "a Stay", stay)
-        if not any(fnmatchcase(name, stay.workers) for name in run.topology.names):
-            raise Misfit(
-                f"`stays` speak of the workers {stay.workers!r}, and none has such a name; there "
-                f"are {', '.join(run.topology.names[:3])}, ..."
-            )
+    _check_rules("`stays` speak", [stay.workers for stay in run.stays], run.topology.names)
     between = isinstance(run.topology, Levelled) and len(run.topology.levels) > 2
     for is_asked, what in (
         (bool(run.stays), "`stays` say who joins and leaves"),
@@ -186,6 +186,7 @@ def _check_stays(run: Run) -> None:
         _check_going(run)
     if not run.stays:
         return
+    _check_join(run)
     if run.baselines:
         raise Misfit(
             "`baselines` let each worker train in every round, and by `stays` some join late or "
@@ -217,6 +218,68 @@ def _check_going(run: Run) -> None:
         )
 
 
+def _check_rules(who: str, patterns: Sequence[str], names: Sequence[str]) -> None:
+    """Refuse a rule that decides about no worker: of those that fit one the first decides."""
+    left = list(names)
+    for place, pattern in enumerate(patterns):
+        rest = [name for name in left if not fnmatchcase(name, pattern)]
+        if len(rest) < len(left):
+            left = rest
+            continue
+        fitting = [name for name in names if fnmatchcase(name, pattern)]
+        if not fitting:
+            more = ", ..." if len(names) > _NAMED else ""
+            raise Misfit(
+                f"{who} of the workers {pattern!r}, and none has such a name; there are "
+                f"{', '.join(names[:_NAMED])}{more}"
+            )
+        first = next(one for one in patterns[:place] if fnmatchcase(fitting[0], one))
+        raise Misfit(
+            f"{who} of the workers {pattern!r}, and about {fitting[0]} an earlier rule decides, "
+            f"that of {first!r}, as about all others; remove one of them"
+        )
+
+
+def _check_join(run: Run) -> None:
+    """Refuse who joins when all is over: it would wait to the end for nothing."""
+    ends = [
+        end.number
+        for end in ends_of(run.until)
+        if isinstance(end, Clocks) or (isinstance(end, Rounds) and run.sync.barrier)
+    ]
+    last = min(ends, default=MOST + 1) - 1
+    for stay in run.stays:
+        if stay.join > last:
+            raise Misfit(
+                f"by `stays` the workers {stay.workers!r} join in clock {stay.join}, and by "
+                f"`until` the last clock is {last}, counted from 0; let them join earlier, or end "
+                "the run later"
+            )
+
+
+def _check_when(run: Run) -> None:
+    """Refuse rules about who is there that decide nothing."""
+    if not isinstance(run.select, Available):
+        return
+    names, rules = run.topology.names, run.select.when
+    _check_rules("`when` of `select` speaks", [rule.workers for rule in rules], names)
+    for place, rule in enumerate(rules):
+        if not rule.always:
+            continue
+        later = [one.workers for one in rules[place + 1 :]]
+        spared = any(
+            fnmatchcase(name, rule.workers) and fnmatchcase(name, pattern)
+            for pattern in later
+            for name in names
+        )
+        if not spared:
+            raise Misfit(
+                f"`when` of `select` says of the workers {rule.workers!r} that they are always "
+                "there, as those are that no rule fits; give a share below 1, or a window, or "
+                "remove it"
+            )
+
+
 def _numbers(run: Run) -> list[int]:
     """How many workers are of the run at once: all numbers that occur."""
     names = run.topology.names
@@ -227,6 +290,7 @@ def _numbers(run: Run) -> list[int]:
 def _check_select(run: Run) -> None:
     if run.select is None:
         return
+    _check_when(run)
     for number in _numbers(run):
         run.select.size(number)
     if not run.sync.barrier:

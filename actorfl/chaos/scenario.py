@@ -24,12 +24,12 @@ from actorfl.memo import Memo, memoised
 from actorfl.roles import USUAL, Roles
 from actorfl.run import Run
 from actorfl.sampling import selected
-from actorfl.stay import by_worker, members
+from actorfl.stay import Stay, by_worker, members
 from actorfl.switch import Switch
 from actorfl.sync import SSP
 from actorfl.task import who_of
 from actorfl.topology import Centred, Node, Star
-from actorfl.until import Rounds
+from actorfl.until import MOST, Rounds
 from actorfl.witness import Act, witnessed_by
 from actors import CrashPoint, FaultPlan, Simulated
 from actors.crashpoints import HANDLED, TAKEN
@@ -80,7 +80,18 @@ def shortened(run: Run, chaos: Chaos) -> Run:
     if isinstance(run.until, Rounds):
         rounds = min(rounds, run.until.rounds)
     supervision = dataclasses.replace(run.supervision, intensity=_BUDGET, outside=_BUDGET)
-    return dataclasses.replace(run, until=Rounds(rounds), supervision=supervision, baselines=False)
+    stays = tuple(_in_time(one, rounds - 1) for one in run.stays)
+    return dataclasses.replace(
+        run, until=Rounds(rounds), supervision=supervision, baselines=False, stays=stays
+    )
+
+
+def _in_time(stay: Stay, last: int) -> Stay:
+    """Who would join after the last clock joins in it."""
+    if stay.join <= last:
+        return stay
+    leave = MOST if last == 0 and stay.leave is None else stay.leave
+    return dataclasses.replace(stay, join=last, leave=leave)
 
 
 def scenario(file: str, *settings: str) -> Scenario[Seen]:

@@ -90,6 +90,7 @@ def test_by_examples_those_with_more_are_drawn_more_often_among_those_that_are_t
         ({"share": 1.5}, WrongValue, "`share` of Presence must be from 0 to 1"),
         ({"period": 24}, WrongValue, "given as period and length"),
         ({"period": 24, "length": 25}, WrongValue, "`length` of Presence must be from 1 to 24"),
+        ({"begin": 3}, WrongValue, "`begin` of Presence must be 0 where there is no window"),
         ({"begin": -1}, WrongValue, "`begin` of Presence"),
         ({"workers": 3}, WrongType, "a name or a pattern"),
     ],
@@ -106,6 +107,30 @@ def test_rules_that_cannot_be_are_refused() -> None:
         Available(0.1)
     with pytest.raises(WrongType, match="a rule in `when` of Available"):
         Available(0.1, when=("w*",))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("when", "sentence"),
+    [
+        (
+            (Presence("x*", share=0.5),),
+            "'x\\*', and none has such a name; there are w0, w1, w2, ...",
+        ),
+        ((Presence("", share=0.5),), "the workers '', and none has such a name"),
+        ((NIGHT, Presence("w12", share=0.5)), "about w12 an earlier rule decides, that of 'w1"),
+        ((Presence("w1"),), "says of the workers 'w1' that they are always there"),
+        ((NIGHT, Presence("w2", period=4, begin=1, length=4)), "'w2' that they are always there"),
+    ],
+)
+def test_rules_that_decide_about_nobody_or_nothing_are_refused(
+    when: tuple[Presence, ...], sentence: str
+) -> None:
+    with pytest.raises(Misfit, match=sentence):
+        run_of(topology=Star(20), select=Available(0.5, when=when))
+
+
+def test_a_rule_may_spare_a_worker_a_later_one() -> None:
+    assert run_of(select=Available(0.5, when=(Presence("w3"), Presence("*", share=0.1)))).select
 
 
 def test_a_run_has_it_in_toml_and_a_rule_that_needs_many_workers_is_refused() -> None:

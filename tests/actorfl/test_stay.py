@@ -16,8 +16,11 @@ from actorfl import (
     ASP,
     BSP,
     SSP,
+    Clocks,
     Krum,
+    Minutes,
     Quorum,
+    Rounds,
     Run,
     Sample,
     Stay,
@@ -26,6 +29,8 @@ from actorfl import (
     Tree,
 )
 from actorfl.chaos import laws
+from actorfl.chaos.scenario import shortened
+from actorfl.chaos.settings import Chaos
 from actorfl.errors import ConfigError, Misfit, WrongType, WrongValue
 from actorfl.flow import Flow
 from actorfl.roster import Answer, Phase, Verdict
@@ -259,6 +264,18 @@ def test_a_stay_that_cannot_be_is_refused(
     ("changed", "sentence"),
     [
         ({"stays": (Stay("x*", join=1),)}, "the workers 'x\\*', and none has such a name"),
+        ({"stays": (Stay("", join=1),)}, "the workers '', and none has such a name"),
+        (
+            {"stays": (Stay("w3", leave=2), Stay("w3", join=4))},
+            "about w3 an earlier rule decides, that of 'w3'",
+        ),
+        ({"stays": (Stay("w*", leave=2), Stay("w[12]", join=4))}, "about w1 an earlier rule"),
+        ({"stays": (Stay("w3", join=20),)}, "'w3' join in clock 20, and .* the last clock is 19"),
+        (
+            {"stays": (Stay("w3", join=4),), "until": Clocks(4), "sync": ASP()},
+            "join in clock 4, and by `until` the last clock is 3",
+        ),
+        ({"stays": (Stay("w3", join=4),), "until": Minutes(4) | Rounds(3)}, "last clock is 2"),
         ({"stays": (Stay("*", join=1),)}, "no worker is of the run in clock 0"),
         ({"stays": (Stay("*", leave=4),)}, "no worker is of the run in clock 4"),
         ({"stays": (Stay("w7", join=1),), "baselines": True}, "same budget"),
@@ -284,6 +301,14 @@ def test_a_stay_that_cannot_be_is_refused(
 def test_stays_that_do_not_fit_the_run_are_refused(changed: dict[str, Any], sentence: str) -> None:
     with pytest.raises(Misfit, match=sentence):
         run_of(**{"validate": 0.2, **changed})
+
+
+def test_who_joins_in_the_last_clock_or_without_a_barrier_after_some_rounds_is_taken() -> None:
+    run = run_of(stays=(Stay("w3", join=19),))
+    assert shortened(run, Chaos(rounds=4)).stays == (Stay("w3", join=3),)
+    at_once = run_of(stays=(Stay("w3", join=1),), until=Rounds(2))
+    assert shortened(at_once, Chaos(rounds=1)).stays[0].join == 0
+    assert run_of(stays=(Stay("w3", join=30),), sync=ASP()).stays
 
 
 def test_a_sample_of_more_workers_than_there_are_at_some_time_is_refused() -> None:
