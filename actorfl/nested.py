@@ -105,7 +105,7 @@ class Nested(Levelled):
             raise WrongValue("called of Nested", need, len(called))
         object.__setattr__(self, "called", called)  # one spelling for one meaning
         self._check_nodes()
-        check_names((*_groups(self), *self.names), "Nested")
+        check_names((*_groups(self), *self.names), "Nested", "the names of Nested")
         check_free(_groups(self), "a group of Nested", process=True)
         check_free(self.names, "a worker of Nested")
         self._check_distinct()

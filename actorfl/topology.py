@@ -143,12 +143,13 @@ class Star(Centred):
         return Node("aggregator", "root", tuple(Node(name, "worker") for name in self.names))
 
 
-def check_names(names: Iterable[str], where: str) -> None:
+def check_names(names: Iterable[str], where: str, what: str = "") -> None:
     """Refuse names that cannot stand in paths and files, or stand twice.
 
     Args:
         names: of workers or levels.
         where: for people: ``"named of Star"``.
+        what: the same where it tells who must be distinct; as `where` unless given.
 
     Raises:
         WrongValue: with the first one that is wrong.
@@ -159,7 +160,7 @@ def check_names(names: Iterable[str], where: str) -> None:
             need = "letters, digits, `.`, `_` and `-`, 64 at most, a letter or digit first"
             raise WrongValue(f"a name in {where}", need, name)
         if name in seen:
-            raise WrongValue(where, "distinct", name)
+            raise WrongValue(what or where, "distinct", name)
         seen.add(name)
 
 

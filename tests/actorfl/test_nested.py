@@ -73,7 +73,7 @@ def test_workers_may_lie_below_the_root_and_levels_may_have_any_names() -> None:
         ({"below": ("a",)}, WrongType, "what is in below of Nested: expected a Group"),
         ({"workers": "abc"}, WrongType, "workers of Nested: expected a list"),
         ({"workers": (3,)}, WrongType, "expected a name or a Member, got int 3"),
-        ({"workers": ("a", "a")}, WrongValue, "distinct"),
+        ({"workers": ("a", "a")}, WrongValue, "the names of Nested must be distinct, got 'a'"),
         ({"workers": ("a", "../b")}, WrongValue, "letters, digits"),
         ({"below": (Group("p1", workers=("x",)),)}, WrongValue, "another name than those"),
         ({"workers": ("a", "monitor")}, WrongValue, "a worker of Nested must be another name"),
