@@ -156,7 +156,11 @@ def build(slot: Slot, value: object, place: Place, base: Path) -> Any:
         ConfigError: the value is refused.
     """
     if slot.listed and isinstance(value, list):
+        if not value:
+            raise WrongValue(str(place), f"one {slot.word} at least", value)
         values = [_single(slot, each, place.at(n), base) for n, each in enumerate(value)]
+        if len(values) == 1:
+            return values[0]
         try:
             return registry.join(slot, values)
         except ConfigError as error:
@@ -174,7 +178,7 @@ def _single(slot: Slot, value: object, place: Place, base: Path) -> Any:
         value = {"kind": value}
     if not isinstance(value, dict):
         raise WrongType(
-            str(place), f"a table with `kind`, or the name of {slot.a} {slot.name}", value
+            str(place), f"a table with `kind`, or the name of {slot.a} {slot.word}", value
         )
     fields = dict(value)
     kind = fields.pop("kind", None)
@@ -184,7 +188,7 @@ def _single(slot: Slot, value: object, place: Place, base: Path) -> Any:
         if len(fields) == 1:
             (key,) = fields
             raise UnknownKey("key", key, place.inside(key), [*slot.kinds, "kind"])
-        raise MissingKey("kind", f"{slot.a} {slot.name}", f"in {place}")
+        raise MissingKey("kind", f"{slot.a} {slot.word}", f"in {place}")
     if not isinstance(kind, str):
         raise WrongType(str(place.of("kind")), "a string", kind)
     return build_fields(registry.resolve(slot, kind, str(place.of("kind")), base), fields, place)

@@ -52,8 +52,19 @@ class Slot:
     @property
     def a(self) -> str:
         """The article before its name."""
-        return "an" if self.name[0] in "aeiou" else "a"
+        return "an" if self.word[0] in "aeiou" else "a"
 
+    @property
+    def word(self) -> str:
+        """What fills it is called so in a sentence; most are called as their key."""
+        return _WORDS.get(self.name, self.name)
+
+
+# Keys that are no nouns.
+_WORDS = {
+    "until": "end", "sync": "policy", "select": "selection", "compress": "compression",
+    "local": "local loop",
+}  # fmt: skip
 
 SLOTS: Mapping[str, Slot] = {
     slot.name: slot
@@ -182,6 +193,7 @@ _INSTEAD = {
     set: "tuple[..., ...]",
     dict: "Mapping[str, ...] of collections.abc",
 }
+_JOINED = "Rounds(20) | Minutes(5)"
 # Optional dependencies and the extra that brings them.
 _EXTRAS = {"torch": "torch", "safetensors": "torch", "sklearn": "torch", "matplotlib": "plot"}
 
@@ -244,6 +256,9 @@ def check_instance(slot: Slot, value: object) -> None:
     Raises:
         WrongType: it is not an instance of a frozen dataclass derived from the slot's base.
     """
+    if slot.listed and isinstance(value, list | tuple):
+        many = f"an instance of {slot.base}; of several the first, as {_JOINED}"
+        raise WrongType(f"`{slot.name}` of Run", many, value)
     if isinstance(value, type) or not _fits(slot, type(value)):
         need = f"an instance of {slot.base}, or the name of one"
         raise WrongType(f"`{slot.name}` of Run", need, value)

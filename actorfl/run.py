@@ -18,7 +18,7 @@ from actorfl.algorithm import Algorithm
 from actorfl.chaos.settings import Chaos
 from actorfl.compression import Compression
 from actorfl.config import Place, Table
-from actorfl.errors import ConfigError, Misfit, MissingKey, UnknownKey
+from actorfl.errors import ConfigError, Misfit, MissingKey, UnknownKey, WrongType
 from actorfl.every import Every
 from actorfl.fitting import check
 from actorfl.levels import are_levels, levels_of
@@ -212,6 +212,9 @@ class Run:
             object.__setattr__(self, key, value)
         if parts is None:
             parts = ALL_SHARED
+        listed: object = stays
+        if isinstance(listed, str) or not isinstance(listed, Iterable):
+            raise WrongType("`stays` of Run", "a list of Stay", listed)
         plain: dict[str, object] = {
             "stays": tuple(stays),
             "parts": parts if isinstance(parts, Parts) else Parts(parts),

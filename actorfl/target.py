@@ -47,6 +47,8 @@ class Target(Until):
             raise WrongType(
                 "`metric` of Target", 'the name of a metric, such as "accuracy"', self.metric
             )
+        if not self.metric:
+            raise WrongValue("`metric` of Target", "the name of one, such as accuracy", self.metric)
         if self.value is None and self.patience is None:
             raise WrongValue(
                 "the end of Target", "given as value, as patience or as both", "neither"

@@ -68,9 +68,11 @@ class Until(Abstract):
 
     def __or__(self, other: Until) -> AnyOf:
         """Whichever comes first."""
-        if not isinstance(other, Until):
-            return NotImplemented
-        return AnyOf((*ends_of(self), *ends_of(other)))
+        return AnyOf((*ends_of(self), *ends_of(_end(other))))
+
+    def __ror__(self, other: object) -> AnyOf:
+        """As above: who asks is no end."""
+        return _end(other) | self
 
 
 @dataclass(frozen=True)
@@ -345,6 +347,13 @@ def ends_no_earlier(until: Until, earlier: Until) -> bool:
     It can when each of the ends that `until` is made of extends one of those of `earlier`.
     """
     return all(any(one.extends(other) for other in ends_of(earlier)) for one in ends_of(until))
+
+
+def _end(value: object) -> Until:
+    """What stands beside a ``|``."""
+    if not isinstance(value, Until):
+        raise WrongType("what `|` joins", "two ends such as Rounds(20) | Minutes(5)", value)
+    return value
 
 
 def ends_of(until: Until) -> tuple[Until, ...]:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from actorfl.availability import Available, Presence
 from actorfl.errors import Misfit, WrongType, WrongValue
 from actorfl.records import Record, with_evaluation
+from actorfl.stay import Stay
 from actorfl.target import Target
 from actorfl.until import (
     AnyOf,
@@ -25,7 +28,11 @@ from actorfl.until import (
     check_measured,
     ends_no_earlier,
 )
+from tests.actorfl.configs import run_of
 
+#: What a person writes whom no type checker helps.
+A_ROUND: Any = Rounds(2)
+AVAILABLE: Any = Available
 KINDS = (Rounds, Clocks, Versions, Updates)
 counts = st.integers(1, 10**9)
 kinds = st.sampled_from(KINDS)
@@ -196,8 +203,6 @@ def test_what_is_no_end_and_too_few_of_them_are_refused() -> None:
         AnyOf((Rounds(1),))
     with pytest.raises(WrongType, match="an Until such as Rounds"):
         AnyOf((Rounds(1), 3))  # type: ignore[arg-type]
-    with pytest.raises(TypeError):
-        Rounds(1) | 3  # type: ignore[operator]
 
 
 @pytest.mark.parametrize(
@@ -220,3 +225,23 @@ def test_a_metric_that_nobody_measures_is_refused_with_those_that_are() -> None:
         check_measured(until, {"loss": 1.0, "accuracy": 0.5}, {})
     check_measured(until, {}, {})
     check_measured(until, {"loss": 1.0}, {"acuracy": Record()})
+
+
+@pytest.mark.parametrize(
+    ("make", "sentence"),
+    [
+        (lambda: A_ROUND | 5, r"what `\|` joins: expected two ends such as .*, got int 5"),
+        (lambda: 5 | A_ROUND, r"what `\|` joins: expected two ends such as .*, got int 5"),
+        (lambda: run_of(until=[Rounds(2)]), r"`until` of Run: expected .* as Rounds\(20\) \|"),
+        (lambda: run_of(until=()), r"`until` of Run: expected .* as Rounds\(20\) \|"),
+        (lambda: run_of(stays=Stay("w3", join=1)), "`stays` of Run: expected a list of Stay, got"),
+        (lambda: run_of(stays="w3"), "`stays` of Run: expected a list of Stay, got str 'w3'"),
+        (lambda: AVAILABLE(0.1, when=Presence("w3", 0.5)), "`when` of Available: expected a list"),
+        (lambda: AVAILABLE(0.1, when=None), "`when` of Available: expected a list of Presence"),
+    ],
+)
+def test_one_value_where_several_are_meant_or_the_reverse_is_refused_in_a_sentence(
+    make: Any, sentence: str
+) -> None:
+    with pytest.raises(WrongType, match=sentence):
+        make()

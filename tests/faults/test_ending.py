@@ -158,13 +158,19 @@ def test_several_ends_are_a_list_in_toml_and_have_one_hash() -> None:
         {"rounds": 100},
         {"kind": "target", "metric": "accuracy", "value": 0.9, "patience": 3},
     ]
-    assert small(until=Rounds(100)).hash != run.hash
+    alone = small(until=Rounds(100))
+    assert alone.hash != run.hash
+    one = Run.from_table({**alone.table(), "until": [{"rounds": 100}]}, run.base)
+    assert (one, one.hash) == (alone, alone.hash)
 
 
 @pytest.mark.parametrize(
     ("until", "sentence"),
     [
-        ([{"rounds": 3}], "the number of ends of AnyOf must be from 2 to 16, got 1"),
+        ([], r"`until` of .* must be one end at least, got \[\]"),
+        (3, "`until` of .*: expected a table with `kind`, or the name of an end, got int 3"),
+        ([{"rounds": 3}] * 17, "the number of ends of AnyOf must be from 2 to 16, got 17"),
+        ({"kind": "target", "metric": "", "value": 1}, "`metric` of Target must be the name of"),
         ([{"rounds": 3}, {"round": 4}], r"`until\[1\]`"),
         ([{"rounds": 3}, {"seconds": -1}], r"`until\[1\]`.*above 0"),
         ([{"rounds": 3}, [{"hours": 1}, {"minutes": 1}]], r"`until\[1\]`"),
