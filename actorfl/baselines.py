@@ -12,8 +12,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from actorfl.compiling import evaluated_at
 from actorfl.engine import engine_of
+from actorfl.fitting import evaluated_at
 from actorfl.lane import Lane
 from actorfl.local import SGD
 from actorfl.mean import Mean

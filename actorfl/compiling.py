@@ -9,16 +9,16 @@ from typing import Any
 from actorfl.combining import COMBINERS, combined, process_of
 from actorfl.errors import BeyondHelp, ConfigError, Misfit, NothingToResume
 from actorfl.evaluator import Evaluator
+from actorfl.fitting import evaluated_at
 from actorfl.gatherer import Gatherer
 from actorfl.monitor import Monitor
 from actorfl.peer import Peer
-from actorfl.plan import At, plan_of
+from actorfl.plan import plan_of
 from actorfl.protocol import Finished
 from actorfl.roles import USUAL, WORKERS, Roles
 from actorfl.run import Run
 from actorfl.runtext import RunText
 from actorfl.supervision import Supervision
-from actorfl.task import Task
 from actorfl.topology import Centred, Node, Peers, Star
 from actors import (
     ActorGraph,
@@ -40,45 +40,6 @@ _STOP = 1.0
 #: update, each of them once more if it was not answered soon.
 _MAILBOX = 10_000
 _SAID_AT_ONCE = 4
-
-
-def evaluated_at(run: Run) -> At:
-    """Where the versions of a run are evaluated.
-
-    Raises:
-        Misfit: the place asked for has no data.
-    """
-    has_test = type(run.task).test is not Task.test
-    at = run.evaluate.at
-    if at == "central" and not has_test:
-        msg = (
-            f"evaluate is central, but task {type(run.task).__name__} has no test(); add it, "
-            "or evaluate at the workers"
-        )
-        raise Misfit(msg)
-    if at == "central" and run.has_local_parts:
-        msg = (
-            "evaluate is central, but parts of the model are local, so only the workers have all "
-            'of it; set `validate` and evaluate at the workers: evaluate = { at = "workers" }'
-        )
-        raise Misfit(msg)
-    if at == "workers" and run.validate == 0.0:
-        msg = (
-            "evaluate is at the workers, but validate is 0, so they hold nothing back; set "
-            "it, to 0.2 say"
-        )
-        raise Misfit(msg)
-    if at is not None:
-        return at
-    if has_test and not run.has_local_parts:
-        return "central"
-    if run.baselines and not run.validate:
-        msg = (
-            "baselines are compared by what is measured, but there is nothing to measure on; set "
-            f"validate, to 0.2 say, or give task {type(run.task).__name__} a test()"
-        )
-        raise Misfit(msg)
-    return "workers" if run.validate else "nowhere"
 
 
 def graph_of(

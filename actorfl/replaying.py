@@ -16,7 +16,6 @@ import msgspec
 
 from actorfl import checkpoint, fingerprint, shardfile, step
 from actorfl.checkpoint import Checkpoint
-from actorfl.compiling import evaluated_at
 from actorfl.debugging import Left, debugged
 from actorfl.engine import engine_of
 from actorfl.errors import (
@@ -28,6 +27,7 @@ from actorfl.errors import (
     nearest,
 )
 from actorfl.eventfile import Damage, records
+from actorfl.fitting import evaluated_at
 from actorfl.kept import Kept, folder_of
 from actorfl.lane import in_place
 from actorfl.mean import Mean

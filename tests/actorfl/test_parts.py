@@ -11,9 +11,9 @@ import pytest
 from torch import nn
 
 from actorfl import Ditto, FedAvg, FedBN, FedRep, Median, Parts, Run
-from actorfl.compiling import evaluated_at
 from actorfl.errors import ConfigError, Misfit, UnknownKey, WrongType, WrongValue
 from actorfl.every import Every
+from actorfl.fitting import evaluated_at
 from actorfl.model import described, extract
 from actorfl.parts import TensorInfo
 from actorfl.split import Split, split_of

@@ -16,6 +16,7 @@ import actors
 from actorfl import (
     BSP,
     SGD,
+    Every,
     NodeLoop,
     Result,
     RingGraph,
@@ -211,6 +212,7 @@ def test_a_run_one_of_whose_nodes_has_lost_its_saves_is_not_resumed(
         ({"algorithm": "fedavg"}, "say what is computed and when it ends; remove `algorithm`"),
         ({"until": "rounds"}, "say what is computed and when it ends; remove `until`"),
         ({"local": "gradients"}, "the nodes of Handing train by themselves; use local=SGD"),
+        ({"evaluate": Every(1, at="workers")}, "evaluate is at the workers, but validate is 0"),
         ({"record": True}, "`record` is for runs with a centre, and RingGraph has none"),
         ({"baselines": True}, "`baselines` is for runs with a centre, and RingGraph has none"),
         ({"parts": {"*": "local"}}, "Handing says itself what a node sends of its model"),
