@@ -37,13 +37,21 @@ async def disturbed(run: Run, on: Processes, out: Path, kills: dict[int, str]) -
     return result
 
 
+def positive(text: str) -> int:
+    """Read a number of at least 1."""
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"it must be at least 1, got {number}")
+    return number
+
+
 def main() -> int:
     """Both runs; 0 only if their models are equal and each kill was followed by one restart."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("--rounds", type=int, default=20, help="at least 3; default 20")
-    parser.add_argument("--processes", type=int, default=4, help="worker processes; default 4")
+    parser.add_argument("--processes", type=positive, default=4, help="worker processes; default 4")
     parser.add_argument("--out", type=Path, default=Path("runs"), help="where the runs are left")
     arguments = parser.parse_args()
     if arguments.rounds < 3:

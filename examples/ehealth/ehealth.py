@@ -98,11 +98,19 @@ def line(what: str, found: Sequence[Outcome]) -> str:
     return f"{what:<10}accuracy {every:.3f}, at the worst hospital {worst:.3f}"
 
 
+def positive(text: str) -> int:
+    """Read a number of at least 1."""
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"it must be at least 1, got {number}")
+    return number
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Train under each seed, together and alone, and print a line for each."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=20, help="of each run; default 20")
-    parser.add_argument("--seeds", type=int, default=5, help="default 5")
+    parser.add_argument("--rounds", type=positive, default=20, help="of each run; default 20")
+    parser.add_argument("--seeds", type=positive, default=5, help="default 5")
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="where the runs are left")
     given = parser.parse_args(arguments)
     evaluate = Every(given.rounds, at="workers")

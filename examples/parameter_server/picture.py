@@ -82,13 +82,23 @@ def svg(curves: Mapping[str, Curve]) -> str:
     return f'{head} font-family="sans-serif" font-size="12">\n{body}\n</svg>\n'
 
 
+def positive(text: str) -> int:
+    """Read a number of at least 1."""
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"it must be at least 1, got {number}")
+    return number
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Carry the three runs out and write the picture."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("--clocks", type=int, default=40, help="of each worker; default 40")
+    parser.add_argument("--clocks", type=positive, default=40, help="of each worker; default 40")
     parser.add_argument("--out", type=Path, default=HERE / "accuracy.svg", help="the file")
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="where the runs are left")
     given = parser.parse_args(arguments)
+    if not given.out.parent.is_dir():
+        parser.error(f"--out {given.out} lies in no folder; make it first")
     run = Run.from_toml(HERE / "run.toml", [f"until.clocks={given.clocks}"])
     policies = {"BSP": BSP(), "SSP(3)": SSP(3), "ASP": ASP()}
     curves = {name: curve(run, sync, given.runs) for name, sync in policies.items()}

@@ -137,14 +137,24 @@ def save(figure: Figure, file: Path) -> None:
         figure.savefig(file, metadata={"Date": None})
 
 
+def positive(text: str) -> int:
+    """Read a number of at least 1."""
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"it must be at least 1, got {number}")
+    return number
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Carry the runs out, draw both figures, print a line for each policy."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--clocks", type=int, default=30, help="of each worker")
-    parser.add_argument("--seeds", type=int, default=3, help="of each policy; default 3")
+    parser.add_argument("--clocks", type=positive, default=30, help="of each worker")
+    parser.add_argument("--seeds", type=positive, default=3, help="of each policy; default 3")
     parser.add_argument("--out", type=Path, default=HERE, help="folder of the figures")
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="where the runs are left")
     given = parser.parse_args(arguments)
+    if not given.out.is_dir():
+        parser.error(f"--out {given.out} is no folder; make it first")
     curves = {
         name: [
             curve(replace(RUN, sync=sync, until=Clocks(given.clocks), seed=seed), given.runs)
