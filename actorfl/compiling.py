@@ -207,4 +207,6 @@ def strategy_of(supervision: Supervision) -> Strategy:
         outside=supervision.outside,
         backoff=Backoff(initial=supervision.backoff, maximum=supervision.backoff_max),
         decide={ConfigError: "escalate", BeyondHelp: "escalate", NothingToResume: "escalate"},
+        # A clock may take hours, and what fails at its end each time never ends otherwise.
+        until_progress=True,
     )

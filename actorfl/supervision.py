@@ -14,9 +14,12 @@ class Supervision:
     """The restart budgets of each child, as in Erlang/OTP (intensity, period), and the back-off.
 
     A completed clock resets both budgets: a run that gets on is not given up for old failures.
+    Exceptions count until then, however long ago, for a fit of an hour that fails at its end each
+    time must end the run, too; deaths from outside count for a period.
 
     Args:
-        intensity: restarts after exceptions that are allowed within the period; 0 gives up at once.
+        intensity: restarts after exceptions that are allowed between two clocks completed; 0 gives
+            up at once.
         per: the period, in seconds.
         outside: restarts within the period after deaths from outside (a signal, no memory left).
         backoff: seconds before the first restart, doubled with each further one.

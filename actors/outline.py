@@ -137,7 +137,8 @@ def outline(graph: ActorGraph, on: Deployment | None) -> Outline:
 
 def strategy_text(strategy: Strategy) -> str:
     """A strategy in a few words."""
-    return f"{strategy.kind}, {strategy.intensity} in {strategy.per:g} s"
+    period = "until progress" if strategy.until_progress else f"in {strategy.per:g} s"
+    return f"{strategy.kind}, {strategy.intensity} {period}"
 
 
 def _likeness(child: SupervisorNode | ActorNode) -> Any:

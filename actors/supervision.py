@@ -88,6 +88,9 @@ class Strategy:
             its end is passed on, lest budgets multiply.
         exhausted: what to do about a child that fails once more than is tolerated: "escalate", the
             supervisor gives up, or "stop" the child for good, and the others go on.
+        until_progress: exceptions of a child count until it is told that it got something done
+            (``Live.progressed``), however long ago they are: for work that takes longer than
+            ``per`` before it fails. Deaths from outside count for ``per`` seconds in any case.
     """
 
     kind: StrategyKind = "one_for_one"
@@ -97,6 +100,7 @@ class Strategy:
     backoff: Backoff = field(default_factory=Backoff)
     decide: Decider = field(default_factory=dict)
     exhausted: Exhausted = "escalate"
+    until_progress: bool = False
 
     def __post_init__(self) -> None:
         if self.kind not in get_args(StrategyKind):
@@ -161,9 +165,12 @@ def one_for_one(
     backoff: Backoff = _BACKOFF,
     decide: Decider = _RESTART_ALL,
     exhausted: Exhausted = "escalate",
+    until_progress: bool = False,
 ) -> Strategy:
     """Only the child that failed is restarted; arguments as in ``Strategy``."""
-    return Strategy("one_for_one", intensity, per, outside, backoff, decide, exhausted)
+    return Strategy(
+        "one_for_one", intensity, per, outside, backoff, decide, exhausted, until_progress
+    )  # fmt: skip
 
 
 def one_for_all(
@@ -174,9 +181,12 @@ def one_for_all(
     backoff: Backoff = _BACKOFF,
     decide: Decider = _RESTART_ALL,
     exhausted: Exhausted = "escalate",
+    until_progress: bool = False,
 ) -> Strategy:
     """All children are restarted with the one that failed; arguments as in ``Strategy``."""
-    return Strategy("one_for_all", intensity, per, outside, backoff, decide, exhausted)
+    return Strategy(
+        "one_for_all", intensity, per, outside, backoff, decide, exhausted, until_progress
+    )  # fmt: skip
 
 
 def rest_for_one(
@@ -187,9 +197,12 @@ def rest_for_one(
     backoff: Backoff = _BACKOFF,
     decide: Decider = _RESTART_ALL,
     exhausted: Exhausted = "escalate",
+    until_progress: bool = False,
 ) -> Strategy:
     """The child that failed and those declared after it are restarted; see ``Strategy``."""
-    return Strategy("rest_for_one", intensity, per, outside, backoff, decide, exhausted)
+    return Strategy(
+        "rest_for_one", intensity, per, outside, backoff, decide, exhausted, until_progress
+    )  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -226,7 +239,8 @@ class Budget:
         """A child failed at ``now`` (seconds); ``draw`` in [0, 1] is for the jitter."""
         strategy = self._strategy
         history = (self._outside if outside else self._inside).setdefault(child, deque())
-        while history and history[0] <= now - strategy.per:
+        lasting = strategy.until_progress and not outside
+        while history and not lasting and history[0] <= now - strategy.per:
             history.popleft()
         allowed = strategy.outside if outside else strategy.intensity
         if len(history) >= allowed:

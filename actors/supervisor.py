@@ -471,6 +471,8 @@ def said_of(restarts: int, strategy: Strategy, *, outside: bool) -> str:
     if not restarts:
         return f"failed and may not be restarted ({limit})"
     times = "1 restart" if restarts == 1 else f"{restarts} restarts"
+    if strategy.until_progress and not outside:
+        return f"failed again after {times}, and got nothing done between them ({limit})"
     return f"failed again after {times} within {strategy.per:g} s ({limit})"
 
 

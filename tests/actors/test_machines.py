@@ -46,6 +46,16 @@ def test_deaths_from_outside_have_a_budget_of_their_own_and_progress_resets_both
     assert isinstance(budget.failed(2, 0, 0, outside=True), RestartAfter)
 
 
+def test_exceptions_may_count_until_progress_however_long_ago_they_are() -> None:
+    budget = Budget(one_for_one(2, per=60, outside=1, until_progress=True))
+    for start in (0, 1e6):
+        for now in (start, start + 1e5):
+            assert isinstance(budget.failed(1, now, 0, outside=False), RestartAfter)
+            assert isinstance(budget.failed(1, now, 0, outside=True), RestartAfter)
+        assert isinstance(budget.failed(1, start + 2e5, 0, outside=False), GiveUp)
+        budget.progressed(1)
+
+
 @given(st.integers(0, 5000), st.floats(0, 1))
 def test_a_back_off_grows_to_its_maximum_and_jitter_only_shortens_it(
     attempt: int, draw: float

@@ -76,11 +76,14 @@ class Hurrying(NodeLoop):
                     await me.save()
 
 
+@dataclass(frozen=True)
 class Waiting(NodeLoop):
     """Nobody sends what it waits for."""
 
+    timeout: int = 2
+
     async def run(self, me: Me) -> None:
-        await me.receive(tag="never", timeout=2)
+        await me.receive(tag="never", timeout=self.timeout)
 
 
 class Leading(NodeLoop):

@@ -161,9 +161,11 @@ def test_more_than_is_kept_for_a_neighbour_that_does_not_save_ends_the_run_with_
         simulate(run, Simulated(2), tmp_path)
 
 
-def test_what_nobody_sends_ends_the_run_with_a_sentence(tmp_path: Path) -> None:
-    run = ring(Waiting(), 2, supervision=Supervision(intensity=1))
-    with pytest.raises(RunFailed, match=r"w\d waited 2 s for tag 'never' of any neighbour"):
+@pytest.mark.parametrize("timeout", [2, 100])
+def test_what_nobody_sends_ends_the_run_with_a_sentence(timeout: int, tmp_path: Path) -> None:
+    run = ring(Waiting(timeout), 2, supervision=Supervision(intensity=1, per=60))
+    sentence = rf"w\d waited {timeout} s for tag 'never' of any neighbour"
+    with pytest.raises(RunFailed, match=sentence):
         simulate(run, Simulated(2), tmp_path)
 
 
