@@ -257,7 +257,7 @@ def check_instance(slot: Slot, value: object) -> None:
         WrongType: it is not an instance of a frozen dataclass derived from the slot's base.
     """
     if slot.listed and isinstance(value, list | tuple):
-        many = f"an instance of {slot.base}; of several the first, as {_JOINED}"
+        many = f"an instance of {slot.base}, or several joined by `|`, as {_JOINED}"
         raise WrongType(f"`{slot.name}` of Run", many, value)
     if isinstance(value, type) or not _fits(slot, type(value)):
         need = f"an instance of {slot.base}, or the name of one"
