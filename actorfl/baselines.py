@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from actorfl.engine import engine_of
-from actorfl.fitting import evaluated_at
+from actorfl.every import evaluated_at
 from actorfl.lane import Lane
 from actorfl.local import SGD
 from actorfl.mean import Mean

@@ -9,7 +9,7 @@ from typing import Any
 from actorfl.combining import COMBINERS, combined, process_of
 from actorfl.errors import BeyondHelp, ConfigError, Misfit, NothingToResume
 from actorfl.evaluator import Evaluator
-from actorfl.fitting import evaluated_at
+from actorfl.every import evaluated_at
 from actorfl.gatherer import Gatherer
 from actorfl.monitor import Monitor
 from actorfl.peer import Peer

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from actorfl.errors import WrongValue
+from actorfl.errors import Misfit, WrongValue
 from actorfl.ranges import check_count
+from actorfl.task import Task
+
+if TYPE_CHECKING:
+    from actorfl.plan import At
+    from actorfl.run import Run
 
 
 @dataclass(frozen=True)
@@ -32,3 +37,42 @@ class Every:
         check_count(self, "every", 1)
         if self.at not in ("central", "workers", None):
             raise WrongValue("at of Every", '"central" or "workers"', self.at)
+
+
+def evaluated_at(run: Run) -> At:
+    """Where the versions of a run are evaluated.
+
+    Raises:
+        Misfit: the place asked for has no data.
+    """
+    has_test = type(run.task).test is not Task.test
+    at = run.evaluate.at
+    if at == "central" and not has_test:
+        msg = (
+            f"evaluate is central, but task {type(run.task).__name__} has no test(); add it, "
+            "or evaluate at the workers"
+        )
+        raise Misfit(msg)
+    if at == "central" and run.has_local_parts:
+        msg = (
+            "evaluate is central, but parts of the model are local, so only the workers have all "
+            'of it; set `validate` and evaluate at the workers: evaluate = { at = "workers" }'
+        )
+        raise Misfit(msg)
+    if at == "workers" and run.validate == 0.0:
+        msg = (
+            "evaluate is at the workers, but validate is 0, so they hold nothing back; set "
+            "it, to 0.2 say"
+        )
+        raise Misfit(msg)
+    if at is not None:
+        return at
+    if has_test and not run.has_local_parts:
+        return "central"
+    if run.baselines and not run.validate:
+        msg = (
+            "baselines are compared by what is measured, but there is nothing to measure on; set "
+            f"validate, to 0.2 say, or give task {type(run.task).__name__} a test()"
+        )
+        raise Misfit(msg)
+    return "workers" if run.validate else "nowhere"

@@ -13,6 +13,7 @@ from actorfl.compression import Compression
 from actorfl.defined import check_defined, check_signatures
 from actorfl.errors import Misfit, WrongType, WrongValue
 from actorfl.estimator import EstimatorTask
+from actorfl.every import evaluated_at
 from actorfl.local import SGD, Gradients
 from actorfl.naming import check_run_name
 from actorfl.nested import Nested
@@ -28,7 +29,6 @@ from actorfl.tree import Levelled
 from actorfl.until import MOST, Clocks, Rounds, Updates, ends_of
 
 if TYPE_CHECKING:
-    from actorfl.plan import At
     from actorfl.run import Run
 
 # A seed travels as a signed 64-bit integer, the widest that TOML promises.
@@ -105,45 +105,6 @@ def check(run: Run, *, partitioned: bool) -> None:
     _check_shards(run)
     _check_local(run)
     evaluated_at(run)
-
-
-def evaluated_at(run: Run) -> At:
-    """Where the versions of a run are evaluated.
-
-    Raises:
-        Misfit: the place asked for has no data.
-    """
-    has_test = type(run.task).test is not Task.test
-    at = run.evaluate.at
-    if at == "central" and not has_test:
-        msg = (
-            f"evaluate is central, but task {type(run.task).__name__} has no test(); add it, "
-            "or evaluate at the workers"
-        )
-        raise Misfit(msg)
-    if at == "central" and run.has_local_parts:
-        msg = (
-            "evaluate is central, but parts of the model are local, so only the workers have all "
-            'of it; set `validate` and evaluate at the workers: evaluate = { at = "workers" }'
-        )
-        raise Misfit(msg)
-    if at == "workers" and run.validate == 0.0:
-        msg = (
-            "evaluate is at the workers, but validate is 0, so they hold nothing back; set "
-            "it, to 0.2 say"
-        )
-        raise Misfit(msg)
-    if at is not None:
-        return at
-    if has_test and not run.has_local_parts:
-        return "central"
-    if run.baselines and not run.validate:
-        msg = (
-            "baselines are compared by what is measured, but there is nothing to measure on; set "
-            f"validate, to 0.2 say, or give task {type(run.task).__name__} a test()"
-        )
-        raise Misfit(msg)
-    return "workers" if run.validate else "nowhere"
 
 
 def _processes(run: Run) -> set[str]:

@@ -27,7 +27,7 @@ from actorfl.errors import (
     nearest,
 )
 from actorfl.eventfile import Damage, records
-from actorfl.fitting import evaluated_at
+from actorfl.every import evaluated_at
 from actorfl.kept import Kept, folder_of
 from actorfl.lane import in_place
 from actorfl.mean import Mean

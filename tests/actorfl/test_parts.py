@@ -12,8 +12,7 @@ from torch import nn
 
 from actorfl import Ditto, FedAvg, FedBN, FedRep, Median, Parts, Run
 from actorfl.errors import ConfigError, Misfit, UnknownKey, WrongType, WrongValue
-from actorfl.every import Every
-from actorfl.fitting import evaluated_at
+from actorfl.every import Every, evaluated_at
 from actorfl.model import described, extract
 from actorfl.parts import TensorInfo
 from actorfl.split import Split, split_of
