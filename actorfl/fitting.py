@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Final
 
@@ -19,6 +18,7 @@ from actorfl.naming import check_run_name
 from actorfl.nested import Nested
 from actorfl.nodes import NodeLoop
 from actorfl.packing import names_in
+from actorfl.rules import check_rules
 from actorfl.sampling import Selection
 from actorfl.stay import Stay, by_worker, changes, members
 from actorfl.switch import Switch
@@ -33,8 +33,6 @@ if TYPE_CHECKING:
 
 # A seed travels as a signed 64-bit integer, the widest that TOML promises.
 SEED_MAX: Final = 2**63 - 1
-# Workers named in a sentence.
-_NAMED: Final = 3
 # Each buffer holds a whole model; more than this many only hides that workers wait for each other.
 _LANDING_MAX: Final = 64
 
@@ -174,7 +172,7 @@ def _check_stays(run: Run) -> None:
     for stay in run.stays:
         if not isinstance(stay, Stay):
             raise WrongType("one of `stays` of Run", "a Stay", stay)
-    _check_rules("`stays` speak", [stay.workers for stay in run.stays], run.topology.names)
+    check_rules("`stays` speak", [stay.workers for stay in run.stays], run.topology.names)
     between = isinstance(run.topology, Levelled) and len(run.topology.levels) > 2
     for is_asked, what in (
         (bool(run.stays), "`stays` say who joins and leaves"),
@@ -221,28 +219,6 @@ def _check_going(run: Run) -> None:
         )
 
 
-def _check_rules(who: str, patterns: Sequence[str], names: Sequence[str]) -> None:
-    """Refuse a rule that decides about no worker: of those that fit one the first decides."""
-    left = list(names)
-    for place, pattern in enumerate(patterns):
-        rest = [name for name in left if not fnmatchcase(name, pattern)]
-        if len(rest) < len(left):
-            left = rest
-            continue
-        fitting = [name for name in names if fnmatchcase(name, pattern)]
-        if not fitting:
-            more = ", ..." if len(names) > _NAMED else ""
-            raise Misfit(
-                f"{who} of the workers {pattern!r}, and none has such a name; there are "
-                f"{', '.join(names[:_NAMED])}{more}"
-            )
-        first = next(one for one in patterns[:place] if fnmatchcase(fitting[0], one))
-        raise Misfit(
-            f"{who} of the workers {pattern!r}, and about {fitting[0]} an earlier rule decides, "
-            f"that of {first!r}, as about all others; remove one of them"
-        )
-
-
 def _check_join(run: Run) -> None:
     """Refuse who joins when all is over: it would wait to the end for nothing."""
     ends = [
@@ -265,7 +241,7 @@ def _check_when(run: Run) -> None:
     if not isinstance(run.select, Available):
         return
     names, rules = run.topology.names, run.select.when
-    _check_rules("`when` of `select` speaks", [rule.workers for rule in rules], names)
+    check_rules("`when` of `select` speaks", [rule.workers for rule in rules], names)
     for place, rule in enumerate(rules):
         if not rule.always:
             continue
