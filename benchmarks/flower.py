@@ -129,13 +129,7 @@ def main() -> int:
         )
         return 0
     peers.adopt_orphans()
-    found = []
-    report.head()
-    for each in compared(arguments):
-        found.append(each)
-        report.line(each)
-    report.write(found, arguments.json)
-    return report.status(found)
+    return report.tell(compared(arguments), arguments.json)
 
 
 if __name__ == "__main__":

@@ -102,6 +102,17 @@ def _digits(ratio: float) -> int:
     return 2 if ratio >= 0.1 else 4
 
 
+def tell(rows: Iterable[Row], file: Path | None) -> int:
+    """Print each row as soon as it is there, write all of them; the exit code."""
+    head()
+    found: list[Row] = []
+    for row in rows:
+        found.append(row)
+        line(row)
+    write(found, file)
+    return status(found)
+
+
 def status(rows: Iterable[Row]) -> int:
     """The exit code: 1 where a floor was missed, else 0."""
     return int(any(row.met is False for row in rows))

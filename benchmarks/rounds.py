@@ -190,13 +190,7 @@ def main() -> int:
         case: Case = msgspec.json.decode(arguments.case, type=Case)
         print(json.dumps(trial(arguments.trial, case)))
         return 0
-    found = []
-    report.head()
-    for each in rows(arguments):
-        found.append(each)
-        report.line(each)
-    report.write(found, arguments.json)
-    return report.status(found)
+    return report.tell(rows(arguments), arguments.json)
 
 
 if __name__ == "__main__":
