@@ -2,8 +2,9 @@
 
     python -m benchmarks.rounds [--clients 10 100] [--size 10000] [--seconds 3] [--json FILE]
 
-What is measured is a run as people write it: a task, a star, FedAvg, over three processes: the
-aggregator, the evaluator and the clients; in row 22 each of two clients has its own. The yardstick
+What is measured is a run as people write it, a task, a star, FedAvg, but that clients put the model
+that came down, as those of the yardstick do. It has three processes: the aggregator, the evaluator
+and the clients; in row 22 each of two clients has its own. The yardstick
 sends the same models over raw pyzmq, see ``benchmarks.star``. Trials of both alternate, each in a
 process of its own.
 
@@ -31,9 +32,11 @@ from torch import Tensor, nn
 import actors
 from actorfl import SGD, FedAvg, Rounds, Run, Star, Task, Who
 from actorfl.execute import running
+from actorfl.roles import Roles
 from actorfl.task import Batch, Dataset
 from actors import Processes
 from benchmarks import report, star
+from benchmarks.idler import Idler
 from benchmarks.processes import busy
 from benchmarks.report import Row, Trials
 
@@ -55,7 +58,7 @@ class Flat(nn.Module):
 
 @dataclass(frozen=True)
 class Nothing(Task):
-    """A model that its loss does not reach, so a step leaves it as it is."""
+    """So many parameters, a loss that nobody asks for, and a single example."""
 
     size: int = 10_000
 
@@ -107,7 +110,9 @@ async def ours(case: Case) -> dict[str, float]:
             enough.set()
 
     with tempfile.TemporaryDirectory() as out:
-        async with running(run, Processes(case.processes), out=Path(out), on_row=on_row) as live:
+        async with running(
+            run, Processes(case.processes), out=Path(out), on_row=on_row, roles=Roles(worker=Idler)
+        ) as live:
             ending = asyncio.ensure_future(live.result())  # it only ends if it fails
             waiting = asyncio.ensure_future(enough.wait())
             await asyncio.wait({ending, waiting}, return_when=asyncio.FIRST_COMPLETED)

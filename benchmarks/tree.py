@@ -31,16 +31,14 @@ import actors
 from actorfl import SGD, FedAvg, Rounds, Run, Task, Tree, Who
 from actorfl.execute import running
 from actorfl.grid import Grid
-from actorfl.layout import Layout, Vector
-from actorfl.mean import Mean
+from actorfl.layout import Layout
 from actorfl.merging import Merger
-from actorfl.protocol import Go, Put, unpack
 from actorfl.roles import Roles
 from actorfl.task import Batch, Dataset
-from actorfl.terms import Sum, Terms, TermsHeader
-from actorfl.worker import Worker
+from actorfl.terms import Terms, TermsHeader
 from actors import Inline, Processes
 from benchmarks import report
+from benchmarks.idler import Idler, part
 from benchmarks.processes import kibibytes
 from benchmarks.report import Row, Trials
 from transports import Weights
@@ -68,24 +66,6 @@ class Nothing(Task):
 
     def train(self, who: Who) -> Dataset:
         return torch.zeros(1, 64), torch.zeros(1, dtype=torch.int64)
-
-
-class Idler(Worker):
-    """Puts the model that came down."""
-
-    async def _compute(self, go: Go) -> Put:
-        model, _, _ = unpack(go.weights)
-        header, arrays = part(model, self._name, go.stamp.clock).to_wire()
-        return Put(
-            go.stamp, self._name, self._incarnation, {}, Mean(), header, Weights.of(arrays),
-            self.ref,
-        )  # fmt: skip
-
-
-def part(model: Vector, worker: str, clock: int) -> Terms:
-    """A worker's part of a clock in which it learned nothing."""
-    terms = Terms(model=Sum(model, 1))
-    return terms.stated(worker=worker, clock=clock, examples=1, layout=LAYOUT)
 
 
 async def ours(on: Inline | Processes, arguments: argparse.Namespace) -> dict[str, float]:
@@ -147,7 +127,7 @@ def yardstick(arguments: argparse.Namespace) -> dict[str, float]:
             merger = Merger(LAYOUT, grid, clock)
             for worker in range(edge, arguments.workers, arguments.aggregators):
                 name = f"w{worker}"
-                put(merger, name, clock, part(Weights.of({"m": model})["m"], name, clock))
+                put(merger, name, clock, part(Weights.of({"m": model})["m"], name, clock, LAYOUT))
             put(root, f"edge{edge}", clock, merger.partial())
         root.merged()
         took.append(time.perf_counter() - began)
