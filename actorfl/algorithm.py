@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from types import MappingProxyType
-from typing import Any, ClassVar, Literal, NamedTuple, TypeAlias
+from typing import ClassVar, Literal, NamedTuple, TypeAlias
 
 import msgspec
 import numpy as np
@@ -196,7 +196,7 @@ class Algorithm:
 
     Attributes:
         reduce: ``"sum"`` merges exact sums, ``"all"`` holds all models of a clock and gives them to
-            ``close`` as ``terms.models``, ``"pair"`` merges two models (gossip).
+            ``close`` as ``terms.models``, ``"pair"`` is for neighbours, see ``actorfl.pairing``.
         floor: the magnitude every part of an upward vector may reach whatever the model's values
             are; the grid of exact sums is made from max(|part|, floor), see ``actorfl.grid``.
         personal: whether each worker also trains a whole model of its own, from the same initial
@@ -338,14 +338,6 @@ class Algorithm:
             NotImplementedError: an algorithm that merges sums or models must say how.
         """
         raise NotImplementedError(f"{type(self).__name__} does not define close(s, terms, closed)")
-
-    def merge(self, mine: Any, theirs: Any) -> Any:
-        """The merge of two models, for gossip (``reduce = "pair"``).
-
-        Raises:
-            NotImplementedError: the algorithm is not one for gossip.
-        """
-        raise NotImplementedError(f"{type(self).__name__} does not merge pairs: it is no gossip")
 
 
 def begun(algorithm: Algorithm, weights: Vector) -> ServerState:

@@ -69,17 +69,47 @@ class Centred(Topology):
 
 
 class Peers(Topology):
-    """A topology without a centre: each worker is a node that talks to its neighbours."""
+    """A topology without a centre: each worker is a node that talks to its neighbours.
+
+    A subclass says ``names`` and ``neighbours``. What it says of no other thing, it has links that
+    go both ways and are the same in every round. A directed one says ``senders``, too, one whose
+    rounds differ ``targets`` and ``sources``; then ``symmetric`` or ``fixed`` is False.
+    """
 
     @abstractmethod
     def neighbours(self, name: str) -> tuple[str, ...]:
-        """Whom a node talks to, in an order that means something in the topology.
-
-        It goes both ways: a node's neighbour has that node as a neighbour.
+        """Everyone whom a node may ever send to, in an order that means something in the topology.
 
         Args:
             name: of a node of the topology.
         """
+
+    def senders(self, name: str) -> tuple[str, ...]:
+        """Everyone whom a node may ever hear from: its neighbours, unless links are directed."""
+        return self.neighbours(name)
+
+    def targets(self, name: str, round: int) -> tuple[str, ...]:  # noqa: A002  (the field's word)
+        """Whom a node sends to in a round: its neighbours, unless rounds differ.
+
+        Args:
+            name: of a node of the topology.
+            round: from 0.
+        """
+        return self.neighbours(name)
+
+    def sources(self, name: str, round: int) -> tuple[str, ...]:  # noqa: A002  (as above)
+        """Whom a node hears from in a round, from 0: its senders, unless rounds differ."""
+        return self.senders(name)
+
+    @property
+    def symmetric(self) -> bool:
+        """Whether each link goes both ways, in each round."""
+        return True
+
+    @property
+    def fixed(self) -> bool:
+        """Whether the links are the same in every round."""
+        return True
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,298 @@
+"""What a node computes without a centre: an algorithm between neighbours, as pure functions.
+
+A node has a model, which is one flat float32 vector, and what its algorithm keeps beside it. It
+sends arrays and scalars by name to some neighbours, and makes its next state of what came from
+others. Nothing in this file knows torch, actors or messages, so one algorithm file serves rounds
+and cycles, and every deployment.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import ClassVar, Literal, TypeAlias
+
+import numpy as np
+
+from actorfl.algorithm import Algorithm, Mine, Reduce, Scalar
+from actorfl.errors import BeyondHelp
+from actorfl.layout import Layout, Vector
+from actorfl.terms import Array
+from actorfl.topology import Peers
+from actors.suggest import shown
+
+Content: TypeAlias = "Mapping[str, Array | Scalar]"
+"""What one node sends another: arrays and scalars by name. Names beginning with ``buffer/`` are
+taken: by them the integer buffers of the model travel along."""
+
+Order: TypeAlias = Literal["before", "after", "beside"]
+"""When a node trains: before it sends, after it merged, or beside that, from the model that it
+sent."""
+
+Late: TypeAlias = Literal["again", "once"]
+"""What is given to ``incoming`` of a neighbour that sent nothing since: what it sent last, once
+more, or nothing."""
+
+Draw: TypeAlias = "Callable[[str], np.random.Generator]"
+"""A source of random numbers for a purpose; the same one when a round is done again."""
+
+_BUFFER = "buffer/"
+
+
+@dataclass(frozen=True)
+class PairState:
+    """All that a node has between rounds, and makes durable; arrays in it are never written to.
+
+    Attributes:
+        weights: its model, float32, one-dimensional: what is trained, evaluated and shown.
+        buffers: integer buffers of the model by name.
+        mine: what else its algorithm keeps, arrays and scalars by name.
+    """
+
+    weights: Vector
+    buffers: Mapping[str, Array] = field(default_factory=dict)
+    mine: Mine = field(default_factory=dict)
+
+    def replaced(self, weights: Array) -> PairState:
+        """This state with other weights, rounded to float32."""
+        return replace(self, weights=np.asarray(weights, dtype=np.float32))
+
+    def keeping(self, values: Mine) -> PairState:
+        """This state with these of its own values changed; those of other names stay."""
+        return replace(self, mine={**self.mine, **values})
+
+    def array(self, name: str) -> Array:
+        """An array that the algorithm keeps.
+
+        Raises:
+            BeyondHelp: it keeps none of this name.
+        """
+        found = self.mine.get(name)
+        if not isinstance(found, np.ndarray):
+            raise BeyondHelp(f"a node keeps no array named {name!r}, but {shown(found)}")
+        return found
+
+
+@dataclass(frozen=True)
+class PairCtx:
+    """What a node's algorithm knows of the round.
+
+    Attributes:
+        layout: names the parts of the vectors.
+        name: of the node.
+        round: from 0; of a cycle, how many the node has had.
+        targets: whom it sends to now, in the order of the topology.
+        sources: whom it hears from now, in the order of the topology.
+        mixing: the weight of each source and of the node itself in what it mixes; they add up
+            to 1. Empty where the algorithm mixes otherwise.
+        examples: how many training examples it has.
+        lr: the learning rate of the local loop.
+        draw: gives random numbers by purpose; for other rounds and nodes they are others.
+    """
+
+    layout: Layout
+    name: str
+    round: int
+    targets: tuple[str, ...]
+    sources: tuple[str, ...]
+    mixing: Mapping[str, float]
+    examples: int
+    lr: float
+    draw: Draw
+
+
+@dataclass(frozen=True)
+class PairAlgorithm(Algorithm):
+    """Base of all algorithms between neighbours (``reduce = "pair"``).
+
+    In a round a node trains (``order`` says when), sends, and makes its next state of what came.
+    All functions are pure: they write to none of their arguments, and draw by ``ctx.draw`` alone.
+
+    Attributes:
+        policies: names of the sync policies that its equations hold under.
+        periods: whether its equations also hold where each node has a clock of its own and what is
+            sent may be lost, as under ``Period``; ``incoming`` then gets one sender at a time.
+        late: what ``incoming`` gets of a neighbour that has sent nothing since, where nodes may be
+            ahead of each other (SSP).
+    """
+
+    reduce: ClassVar[Reduce] = "pair"
+    policies: ClassVar[tuple[str, ...]] = ("BSP", "SSP")
+    periods: ClassVar[bool] = False
+    late: ClassVar[Late] = "again"
+
+    @property
+    def order(self) -> Order:
+        """When a node trains."""
+        return "before"
+
+    def check_peers(self, topology: Peers, policy: str) -> None:
+        """Refuse a topology or policy that the algorithm's equations do not hold for; none here.
+
+        Args:
+            topology: of the run.
+            policy: the name of its sync policy, one of ``policies``, or ``Period``.
+
+        Raises:
+            Misfit: a sentence that says what to change.
+        """
+
+    def targets(self, topology: Peers, name: str, number: int, seed: int) -> tuple[str, ...]:
+        """Whom a node sends to in a round; as the topology says, unless the algorithm draws.
+
+        Args:
+            topology: of the run.
+            name: of the node.
+            number: of the round, from 0.
+            seed: of the run.
+        """
+        del seed
+        return topology.targets(name, number)
+
+    def sources(self, topology: Peers, name: str, number: int, seed: int) -> tuple[str, ...]:
+        """Whom a node hears from in a round: each one that has it among its targets."""
+        del seed
+        return topology.sources(name, number)
+
+    def mix(self, topology: Peers, name: str, number: int) -> Mapping[str, float]:
+        """The weights of a node's sources and of itself in a round, for ``ctx.mixing``."""
+        return {}
+
+    def trains(self, number: int) -> bool:
+        """Whether a node trains in a round."""
+        return True
+
+    # Other arguments than at an aggregator: a node knows its place, and begins with what it keeps.
+    def begin(self, ctx: PairCtx, state: PairState) -> PairState:  # type: ignore[override]
+        """The state before the first round; the one given has the initial model alone."""
+        return state
+
+    def outgoing(self, ctx: PairCtx, state: PairState) -> tuple[Mapping[str, Content], PairState]:
+        """What a node sends, by target, and its state then.
+
+        Nothing of it leaves the node before that state is durable. A target that is left out gets a
+        letter without content.
+
+        Raises:
+            NotImplementedError: an algorithm between neighbours must say what they send.
+        """
+        msg = f"{type(self).__name__} does not define outgoing(ctx, state)"
+        raise NotImplementedError(msg)
+
+    def incoming(
+        self, ctx: PairCtx, state: PairState, received: Mapping[str, Content]
+    ) -> PairState:
+        """The state after what came is merged.
+
+        Args:
+            ctx: of the round.
+            state: of the node.
+            received: what came, by sender, in the order of the topology: in a round with a barrier
+                of each source, else the newest of each (see ``late``), under ``Period`` of one.
+
+        Raises:
+            NotImplementedError: an algorithm between neighbours must say how they merge.
+        """
+        msg = f"{type(self).__name__} does not define incoming(ctx, state, received)"
+        raise NotImplementedError(msg)
+
+    def trained(self, ctx: PairCtx, state: PairState, before: Vector, after: Vector) -> PairState:
+        """The state after training.
+
+        Args:
+            ctx: of the round.
+            state: of the node; in the order "beside" it has merged meanwhile.
+            before: the model that training started from, float32.
+            after: the model that it ended with, float32.
+
+        Returns:
+            Where training stood beside merging, the merged model moved as far as training moved;
+            else the trained model.
+        """
+        if self.order == "beside":
+            moved = np.subtract(after, before, dtype=np.float32)
+            return replace(state, weights=np.add(state.weights, moved, dtype=np.float32))
+        return replace(state, weights=after)
+
+
+def sent(
+    algorithm: PairAlgorithm, ctx: PairCtx, state: PairState
+) -> tuple[dict[str, dict[str, Array | Scalar]], PairState]:
+    """What a node sends to each of its targets, integer buffers with it; see ``outgoing``.
+
+    Raises:
+        BeyondHelp: what came back is no such pair, or is for somebody who is no target.
+    """
+    made: object = algorithm.outgoing(ctx, state)
+    name = type(algorithm).__name__
+    if not (isinstance(made, tuple) and len(made) == 2 and isinstance(made[0], Mapping)):
+        raise BeyondHelp(
+            f"{name}.outgoing returned {shown(made)}; return what goes to each target, "
+            "{target: {name: array}}, and the node's state"
+        )
+    contents, after = made
+    beside = {f"{_BUFFER}{key}": array for key, array in state.buffers.items()}
+    letters: dict[str, dict[str, Array | Scalar]] = {to: dict(beside) for to in ctx.targets}
+    for to, content in contents.items():
+        if to not in letters:
+            raise BeyondHelp(
+                f"{name}.outgoing sends to {shown(to)}, and in round {ctx.round} the targets of "
+                f"{ctx.name} are {', '.join(ctx.targets) or 'nobody'}; send to ctx.targets"
+            )
+        letters[to] = {**content, **beside}
+    return letters, _state(algorithm, "outgoing", ctx, after)
+
+
+def begun(algorithm: PairAlgorithm, ctx: PairCtx, state: PairState) -> PairState:
+    """The state before the first round, see ``PairAlgorithm.begin``.
+
+    Raises:
+        BeyondHelp: what came back is none.
+    """
+    return _state(algorithm, "begin", ctx, algorithm.begin(ctx, state))
+
+
+def learned(
+    algorithm: PairAlgorithm, ctx: PairCtx, state: PairState, before: Vector, after: Vector
+) -> PairState:
+    """The state after training, see ``PairAlgorithm.trained``.
+
+    Raises:
+        BeyondHelp: what came back is none.
+    """
+    return _state(algorithm, "trained", ctx, algorithm.trained(ctx, state, before, after))
+
+
+def merged(
+    algorithm: PairAlgorithm, ctx: PairCtx, state: PairState, received: Mapping[str, Content]
+) -> PairState:
+    """The state after what came is merged, integer buffers by maximum; see ``incoming``.
+
+    Raises:
+        BeyondHelp: what came back is no state.
+    """
+    buffers = dict(state.buffers)
+    contents = {}
+    for sender, content in received.items():
+        contents[sender] = {n: v for n, v in content.items() if not n.startswith(_BUFFER)}
+        for name, mine in buffers.items():
+            theirs = content.get(_BUFFER + name)
+            if isinstance(theirs, np.ndarray):
+                buffers[name] = np.maximum(mine, theirs)
+    after = _state(algorithm, "incoming", ctx, algorithm.incoming(ctx, state, contents))
+    return replace(after, buffers=buffers)
+
+
+def _state(algorithm: PairAlgorithm, method: str, ctx: PairCtx, made: object) -> PairState:
+    name = f"{type(algorithm).__name__}.{method}"
+    if not isinstance(made, PairState):
+        raise BeyondHelp(
+            f"{name} returned {shown(made)}; return a PairState, such as state.replaced(weights)"
+        )
+    weights = made.weights
+    if weights.dtype != np.float32 or weights.shape != (ctx.layout.size,):
+        raise BeyondHelp(
+            f"{name} returned weights of {weights.dtype} and shape {weights.shape}; return float32 "
+            f"of shape {(ctx.layout.size,)}, as state.replaced(weights) makes it"
+        )
+    return made
