@@ -44,6 +44,8 @@ if TYPE_CHECKING:
     from actorfl.execute import Result, Running, running
     from actorfl.exitcodes import ExitCode
     from actorfl.flatmodel import Model, average
+    from actorfl.graphs.complete import CompleteGraph
+    from actorfl.graphs.ring import RingGraph
     from actorfl.layout import Layout
     from actorfl.local import SGD, Gradients, Local
     from actorfl.mean import Mean
@@ -58,7 +60,6 @@ if TYPE_CHECKING:
     from actorfl.partitions.skew import Dirichlet, Quantity
     from actorfl.parts import Parts
     from actorfl.personal import personal_model
-    from actorfl.ring import RingGraph
     from actorfl.run import Run
     from actorfl.sampling import Sample, Selection
     from actorfl.stay import Stay
@@ -117,6 +118,7 @@ _HOMES = {
     "ByLabel": "actorfl.partitions.labels",
     "Clocks": "actorfl.until",
     "Closed": "actorfl.algorithm",
+    "CompleteGraph": "actorfl.graphs.complete",
     "Compression": "actorfl.compression",
     "ConfigError": "actorfl.errors",
     "Contiguous": "actorfl.partitions.contiguous",
@@ -178,7 +180,7 @@ _HOMES = {
     "RandomK": "actorfl.compressions.randomk",
     "Received": "actorfl.nodes",
     "Result": "actorfl.execute",
-    "RingGraph": "actorfl.ring",
+    "RingGraph": "actorfl.graphs.ring",
     "Rounds": "actorfl.until",
     "Run": "actorfl.run",
     "RunDirectoryError": "actorfl.errors",
@@ -232,6 +234,7 @@ __all__ = [
     "ByLabel",
     "Clocks",
     "Closed",
+    "CompleteGraph",
     "Compression",
     "ConfigError",
     "Contiguous",

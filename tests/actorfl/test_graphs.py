@@ -1,11 +1,11 @@
-"""The ring: who is whose neighbour, and what cannot be one."""
+"""Graphs of nodes: who is whose neighbour, and what cannot be one."""
 
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from actorfl import Model, RingGraph, Run, average
+from actorfl import CompleteGraph, Model, RingGraph, Run, average
 from actorfl.errors import ConfigError, MissingKey, WrongValue
 from actorfl.layout import Layout, LayoutError
 from tests.faults.programs import Handing
@@ -23,6 +23,24 @@ def test_of_two_nodes_each_has_the_other() -> None:
     ring = RingGraph(named=("north", "south"))
     assert ring == RingGraph(2, ("north", "south"))
     assert [ring.neighbours(name) for name in ring.names] == [("south",), ("north",)]
+
+
+def test_in_a_complete_graph_each_node_has_all_others() -> None:
+    graph = CompleteGraph(named=("a", "b", "c"))
+    assert [graph.neighbours(name) for name in graph.names] == [("b", "c"), ("a", "c"), ("a", "b")]
+
+
+def test_a_graph_of_too_many_links_is_refused_by_their_number() -> None:
+    assert len(CompleteGraph(1024).neighbours("w7")) == 1023
+    with pytest.raises(WrongValue, match="the 1025 nodes of CompleteGraph would be wired by"):
+        CompleteGraph(1025)
+
+
+def test_a_graph_that_says_its_neighbours_alone_is_fixed_and_goes_both_ways() -> None:
+    ring = RingGraph(4)
+    assert ring.symmetric
+    assert ring.fixed
+    assert ring.senders("w0") == ring.targets("w0", 7) == ring.sources("w0", 7) == ("w1", "w3")
 
 
 @pytest.mark.parametrize(

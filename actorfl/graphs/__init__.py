@@ -1,0 +1,1 @@
+"""Graphs of nodes without a centre: who is whose neighbour."""
