@@ -39,6 +39,9 @@ class Endless(IterableDataset[Any]):
     def __iter__(self) -> Iterator[Tensor]:
         return iter(XS)
 
+    def __repr__(self) -> str:
+        return "Endless()"  # names a test, which has the same name in every process
+
 
 FORMS: dict[str, Dataset] = {
     "tensors": (XS, YS),
