@@ -20,6 +20,7 @@ from actorfl.nodes import NodeLoop
 from actorfl.packing import names_in
 from actorfl.rules import check_rules
 from actorfl.sampling import Selection
+from actorfl.seeds import SEED_MAX
 from actorfl.stay import Stay, by_worker, changes, members
 from actorfl.switch import Switch
 from actorfl.sync import BSP
@@ -31,8 +32,6 @@ from actorfl.until import MOST, Clocks, Rounds, Updates, ends_of
 if TYPE_CHECKING:
     from actorfl.run import Run
 
-# A seed travels as a signed 64-bit integer, the widest that TOML promises.
-SEED_MAX: Final = 2**63 - 1
 # Each buffer holds a whole model; more than this many only hides that workers wait for each other.
 _LANDING_MAX: Final = 64
 

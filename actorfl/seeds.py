@@ -9,8 +9,12 @@ from __future__ import annotations
 import hashlib
 import json
 import random
+from typing import Final
 
 import numpy as np
+
+#: The greatest seed: it travels as a signed 64-bit integer, the widest that TOML promises.
+SEED_MAX: Final = 2**63 - 1
 
 
 def seed_for(run_seed: int, worker: str, clock: int, purpose: str) -> int:

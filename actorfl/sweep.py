@@ -10,8 +10,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from actorfl.errors import WrongType, WrongValue
-from actorfl.fitting import SEED_MAX
 from actorfl.run import Run
+from actorfl.seeds import SEED_MAX
 
 if TYPE_CHECKING:
     from actorfl.execute import Result

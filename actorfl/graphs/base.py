@@ -74,6 +74,14 @@ class Graph(Peers):
         """Everyone whom a node may ever send to, in an order that means something in the graph."""
         return self.called(self.beside(self.place_of(name)))
 
+    def others(self, place: int) -> tuple[int, ...]:
+        """The places of all but one."""
+        return (*range(place), *range(place + 1, self.count))
+
+    def has(self, name: str) -> bool:
+        """Whether a node is called so."""
+        return name in self._places
+
     def place_of(self, name: str) -> int:
         """The place of a node in the order of `names`, from 0."""
         return self._places[name]

@@ -1,8 +1,8 @@
-"""The complete graph: everyone is everyone's neighbour."""
+"""Everyone beside everyone, and everyone beside one."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from actorfl.graphs.base import Graph, check_links
@@ -30,6 +30,23 @@ class CompleteGraph(Graph):
         super().__post_init__()
         check_links(self, self.count * (self.count - 1))
 
-    def beside(self, place: int) -> Iterator[int]:
+    def beside(self, place: int) -> Iterable[int]:
         """All other nodes, in order."""
-        return (other for other in range(self.count) if other != place)
+        return self.others(place)
+
+
+@dataclass(frozen=True)
+class StarGraph(Graph):
+    """The first node has all others as neighbours, and they have it alone.
+
+    No node is an aggregator here: the one in the middle trains as the others do, and mixes what it
+    hears as they do. Where one node is to merge what all send, use `Star`.
+
+    Args:
+        nodes: how many, 2 to 65,536; without it as many as `named` has names.
+        named: their names; see `CompleteGraph`, also for what is refused.
+    """
+
+    def beside(self, place: int) -> Iterable[int]:
+        """All others, or the first."""
+        return range(1, self.count) if place == 0 else (0,)

@@ -1,4 +1,4 @@
-"""The ring: each node has one next and one previous neighbour."""
+"""Nodes in a circle, and nodes in a line."""
 
 from __future__ import annotations
 
@@ -29,3 +29,19 @@ class RingGraph(Graph):
         """The next and the previous node; of two nodes the other one."""
         count = self.count
         return tuple(dict.fromkeys(((place + 1) % count, (place - 1) % count)))
+
+
+@dataclass(frozen=True)
+class PathGraph(Graph):
+    """Nodes in a line: a ring that is cut before the first. No graph mixes more slowly.
+
+    The neighbours of a node are its next and its previous one; the first and the last have one.
+
+    Args:
+        nodes: how many, 2 to 65,536; without it as many as `named` has names.
+        named: their names; see `RingGraph`, also for what is refused.
+    """
+
+    def beside(self, place: int) -> tuple[int, ...]:
+        """The next and the previous node, where there are such."""
+        return tuple(each for each in (place + 1, place - 1) if 0 <= each < self.count)
