@@ -6,7 +6,7 @@ import functools
 import importlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Sequence
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,10 +28,13 @@ class Engine(ABC):
     Attributes:
         needs: modules without which a run is refused, each with the extra that brings it.
         loads: modules that a worker loads before it computes.
+        light: whether its jobs take microseconds, draw from no generator of the process and need no
+            thread of their own, so that a node may compute them where it is.
     """
 
     needs: ClassVar[Sequence[tuple[str, str]]]
     loads: ClassVar[tuple[str, ...]]
+    light: ClassVar[bool] = False
 
     @abstractmethod
     def prepare(self, threads: int, seed: int) -> None:
@@ -102,11 +105,55 @@ class Engine(ABC):
     ) -> FitResult:
         """Compute the gradient of a clock, see ``fit.gradient``."""
 
+    def update(self, task: Task, data: Dataset, local: SGD, part_of: NDArray[np.intp]) -> Update:
+        """How a node trains under gossip; by default one local loop, whatever the model's age.
+
+        Args:
+            task: what is learned.
+            data: of the node.
+            local: the settings of the local loop.
+            part_of: for each coordinate of the model the place of its age.
+        """
+        return _Loop(self, task, data, local, part_of)
+
     @abstractmethod
     def evaluate(
         self, task: Task, vector: Vector, buffers: Buffers, data: Dataset
     ) -> dict[str, Mean]:
         """Measure a model, ``loss`` first."""
+
+
+Update: TypeAlias = Callable[
+    ["Vector", NDArray[np.float64], np.random.Generator], tuple["Vector", NDArray[np.float64]]
+]
+"""A node's training under gossip: (model, ages of its parts and last its own, draws) -> (model and
+ages after). An age is a number of examples; what goes in is left alone."""
+
+
+class _Loop:
+    """The local loop of an engine, which makes all parts older by the examples gone through."""
+
+    def __init__(
+        self, engine: Engine, task: Task, data: Dataset, local: SGD, part_of: NDArray[np.intp]
+    ) -> None:
+        del part_of
+        self._engine = engine
+        self._task = task
+        self._data = data
+        self._local = local
+        self._buffers: Buffers | None = None
+
+    def __call__(
+        self, weights: Vector, ages: NDArray[np.float64], draw: np.random.Generator
+    ) -> tuple[Vector, NDArray[np.float64]]:
+        if self._buffers is None:
+            self._buffers = self._engine.initial(self._task, 0).buffers
+        result = self._engine.fit(
+            self._task, self._data, weights, self._buffers, local=self._local,
+            seed=int(draw.integers(2**63)),
+        )  # fmt: skip
+        self._buffers = result.buffers
+        return result.vector, ages + self._local.examples_of(result.examples)
 
 
 def engine_of(task: Task) -> Engine:

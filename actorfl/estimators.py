@@ -66,7 +66,7 @@ class Estimators(Engine):
             capability=os.environ.get("OPENBLAS_CORETYPE", "as numpy finds it"),
             threads=max(pools, default=1),
             settings=settings(),
-            probe=_probe(),
+            probe=probe_of_numpy(),
         )
 
     def subset(self, data: Dataset, indices: NDArray[np.int64]) -> Dataset:
@@ -125,7 +125,7 @@ class Estimators(Engine):
         rate = {name: local.lr for name in _RATES if name in made.get_params()}
         made.set_params(**rate)
         loss, steps = Mean(), 0
-        for batch in _orders(len(features), local, seed):
+        for batch in orders(len(features), local, seed):
             given, wanted = features[batch], target[batch]
             loss += Mean.of(_task(task).loss_of(made, given, wanted))
             made.partial_fit(given, wanted)
@@ -241,7 +241,7 @@ def _layout(arrays: dict[str, NDArray[np.floating[Any]]]) -> Layout:
     )
 
 
-def _orders(examples: int, local: SGD, seed: int) -> Iterator[NDArray[np.int64]]:
+def orders(examples: int, local: SGD, seed: int) -> Iterator[NDArray[np.int64]]:
     """The examples of each step: epochs in fresh orders, cut into batches."""
     if examples == 0:
         return
@@ -254,7 +254,7 @@ def _orders(examples: int, local: SGD, seed: int) -> Iterator[NDArray[np.int64]]
             left -= 1
 
 
-def _probe() -> str:
+def probe_of_numpy() -> str:
     """The hash of what numpy's kernels and BLAS make of fixed numbers."""
     draw = np.random.Generator(np.random.PCG64(20170217))
     tall, wide = draw.normal(size=(129, 257)), draw.normal(size=(257, 67))

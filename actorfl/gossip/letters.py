@@ -1,0 +1,128 @@
+"""What nodes of gossip learning tell each other, and the gatherer that looks on.
+
+All are tells, and at most once: what is lost is not said again, but by `Progress`, whose line is
+not written before it came or its time is over.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, TypeAlias
+
+import msgspec
+
+from actorfl.fingerprint import Fingerprint
+from actorfl.gossip.learner import Parcel
+from actorfl.mean import Mean
+from actorfl.terms import MAX_TERMS
+from actors import ActorRef, Message
+from transports import Weights
+
+# What comes from other nodes is bounded where it is decoded.
+_Name: TypeAlias = Annotated[str, msgspec.Meta(max_length=64)]
+_Count: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=1 << 62)]
+_Time: TypeAlias = Annotated[float, msgspec.Meta(ge=0.0, le=1e12)]
+_Metrics: TypeAlias = Annotated[dict[str, Mean], msgspec.Meta(max_length=MAX_TERMS)]
+
+
+class Push(Message[None]):
+    """Node to peer: a part of my model.
+
+    Attributes:
+        run: identity of the run; another run's messages are dropped.
+        sender: its name.
+        parcel: the part.
+        time: seconds since the run began, as far as the sender knows.
+        answer: whether it was asked for, so that nothing is to come back.
+    """
+
+    run: str
+    sender: _Name
+    parcel: Parcel
+    time: _Time
+    answer: bool = False
+
+
+class LargePush(Message[None]):
+    """The same of a model that does not fit into a small message.
+
+    Attributes:
+        run, sender, parcel, time, answer: as those of ``Push``; the parcel has no values.
+        values: its values, as bytes under the name "values".
+    """
+
+    run: str
+    sender: _Name
+    parcel: Parcel
+    time: _Time
+    values: Weights
+    answer: bool = False
+
+
+class Pull(Message[None]):
+    """Node to peer: send me a part of yours."""
+
+    run: str
+    sender: _Name
+    time: _Time
+
+
+class Here(Message[None]):
+    """Node to neighbours: I am there, from now on or still.
+
+    Attributes:
+        run: identity of the run.
+        sender: its name.
+        time: seconds since the run began, as far as the sender knows.
+        answer: whether it answers another's word, so that none is to come back.
+    """
+
+    run: str
+    sender: _Name
+    time: _Time
+    answer: bool = False
+
+
+class Progress(Message[None]):
+    """Node to gatherer: where I am.
+
+    Attributes:
+        run: identity of the run.
+        name: of the node.
+        round: evaluations whose time has come; the metrics are of the last one.
+        time: seconds since the run began, as far as the node knows.
+        metrics: of its model then; empty where it was not evaluated.
+        age: examples that its model has seen.
+        sent: messages that it has sent in all.
+        content: bytes of what is learned in them.
+        refused: messages that it could make nothing of.
+        final: whether the run is over for it.
+        fingerprint: what decides the bits of its fits.
+        me: where to answer.
+    """
+
+    run: str
+    name: _Name
+    round: _Count
+    time: _Time
+    metrics: _Metrics
+    age: _Time
+    sent: _Count
+    content: _Count
+    refused: _Count
+    final: bool
+    fingerprint: Fingerprint
+    me: ActorRef
+
+
+class Noted(Message[None]):
+    """Gatherer to node: that came.
+
+    Attributes:
+        run: identity of the run.
+        round: of the progress that came.
+        time: seconds since the run began, as far as the gatherer knows.
+    """
+
+    run: str
+    round: _Count
+    time: _Time
