@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from actorfl.algorithm import Algorithm, Closed, Ctx, Mine, ServerState
+    from actorfl.algorithms.averagedreadout import AveragedReadout
     from actorfl.algorithms.ditto import Ditto
     from actorfl.algorithms.fedadagrad import FedAdagrad
     from actorfl.algorithms.fedadam import FedAdam
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from actorfl.algorithms.multikrum import MultiKrum
     from actorfl.algorithms.normclipping import NormClipping
     from actorfl.algorithms.parameterserver import ParameterServer
+    from actorfl.algorithms.ridgereadout import RidgeReadout
     from actorfl.algorithms.scaffold import Scaffold
     from actorfl.algorithms.trimmedmean import TrimmedMean
     from actorfl.availability import Available, Presence
@@ -39,6 +41,10 @@ if TYPE_CHECKING:
     from actorfl.compressions.randomk import RandomK
     from actorfl.compressions.topk import TopK
     from actorfl.errors import ActorflError, ConfigError, RunDirectoryError, RunFailed
+    from actorfl.esn.consensus import ReadoutConsensus
+    from actorfl.esn.forecast import ForecastTask
+    from actorfl.esn.reservoir import Reservoir
+    from actorfl.esn.task import EchoStateTask, series
     from actorfl.estimator import EstimatorTask
     from actorfl.every import Every
     from actorfl.execute import Result, Running, running
@@ -111,6 +117,7 @@ _HOMES = {
     "Algorithm": "actorfl.algorithm",
     "AnyOf": "actorfl.until",
     "Available": "actorfl.availability",
+    "AveragedReadout": "actorfl.algorithms.averagedreadout",
     "BSP": "actorfl.sync",
     "Batch": "actorfl.task",
     "Buffered": "actorfl.sync",
@@ -126,6 +133,7 @@ _HOMES = {
     "Dataset": "actorfl.task",
     "Dirichlet": "actorfl.partitions.skew",
     "Ditto": "actorfl.algorithms.ditto",
+    "EchoStateTask": "actorfl.esn.task",
     "EightBit": "actorfl.compressions.eightbit",
     "EstimatorTask": "actorfl.estimator",
     "Every": "actorfl.every",
@@ -144,6 +152,7 @@ _HOMES = {
     "FedYogi": "actorfl.algorithms.fedyogi",
     "FitCtx": "actorfl.ownfit",
     "FitOptimizer": "actorfl.ownfit",
+    "ForecastTask": "actorfl.esn.forecast",
     "GeometricMedian": "actorfl.algorithms.geometricmedian",
     "Gradients": "actorfl.local",
     "Group": "actorfl.nested",
@@ -178,8 +187,11 @@ _HOMES = {
     "Quantity": "actorfl.partitions.skew",
     "Quorum": "actorfl.sync",
     "RandomK": "actorfl.compressions.randomk",
+    "ReadoutConsensus": "actorfl.esn.consensus",
     "Received": "actorfl.nodes",
+    "Reservoir": "actorfl.esn.reservoir",
     "Result": "actorfl.execute",
+    "RidgeReadout": "actorfl.algorithms.ridgereadout",
     "RingGraph": "actorfl.graphs.ring",
     "Rounds": "actorfl.until",
     "Run": "actorfl.run",
@@ -217,6 +229,7 @@ _HOMES = {
     "average": "actorfl.flatmodel",
     "personal_model": "actorfl.personal",
     "running": "actorfl.execute",
+    "series": "actorfl.esn.task",
 }
 
 __all__ = [
@@ -228,6 +241,7 @@ __all__ = [
     "Algorithm",
     "AnyOf",
     "Available",
+    "AveragedReadout",
     "Batch",
     "Buffered",
     "ByGroup",
@@ -242,6 +256,7 @@ __all__ = [
     "Dataset",
     "Dirichlet",
     "Ditto",
+    "EchoStateTask",
     "EightBit",
     "EstimatorTask",
     "Every",
@@ -260,6 +275,7 @@ __all__ = [
     "FedYogi",
     "FitCtx",
     "FitOptimizer",
+    "ForecastTask",
     "GeometricMedian",
     "Gradients",
     "Group",
@@ -294,8 +310,11 @@ __all__ = [
     "Quantity",
     "Quorum",
     "RandomK",
+    "ReadoutConsensus",
     "Received",
+    "Reservoir",
     "Result",
+    "RidgeReadout",
     "RingGraph",
     "Rounds",
     "Run",
@@ -331,6 +350,7 @@ __all__ = [
     "average",
     "personal_model",
     "running",
+    "series",
 ]
 
 

@@ -217,6 +217,8 @@ class Algorithm:
         elementwise: whether ``begin`` and ``close`` make each element of each vector of what is at
             its place alone, so that a piece of the model by itself moves as it does in the whole.
             Only then may the model lie in shards.
+        takes_steps: whether workers take steps, so that `local` plays a part. Without it they take
+            sums over their data, as those of an ``EchoStateTask`` do.
     """
 
     reduce: ClassVar[Reduce] = "sum"
@@ -230,6 +232,7 @@ class Algorithm:
     counts_steps: ClassVar[bool] = False
     policies: ClassVar[tuple[str, ...]] = ("BSP", "Quorum", "SSP", "ASP", "Buffered")
     elementwise: ClassVar[bool] = False
+    takes_steps: ClassVar[bool] = True
 
     @property
     def corrects_gradients(self) -> bool:

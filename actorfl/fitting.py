@@ -11,6 +11,8 @@ from actorfl.combining import misfit
 from actorfl.compression import Compression
 from actorfl.defined import check_defined, check_signatures
 from actorfl.errors import Misfit, WrongType, WrongValue
+from actorfl.esn.fitting import check_readout
+from actorfl.esn.task import EchoStateTask
 from actorfl.estimator import EstimatorTask
 from actorfl.every import evaluated_at
 from actorfl.local import SGD, Gradients
@@ -78,6 +80,7 @@ def check(run: Run, *, partitioned: bool) -> None:
         raise Misfit(f"`combine` adds up the workers of a process, but {why}; remove one of them")
     if isinstance(run.task, EstimatorTask):
         _check_estimator(run)
+    check_readout(run)
     if isinstance(run.topology, Peers) or run.node is not None:
         _check_node(run)
         evaluated_at(run)
@@ -128,8 +131,9 @@ def _check_own_code(run: Run) -> None:
         check_signatures(run.compress, Compression)
         check_defined(run.compress, Compression, "encode", "decode")
     check_signatures(run.task, Task)
-    if isinstance(run.task, EstimatorTask):
-        check_signatures(run.task, EstimatorTask)
+    for base in (EstimatorTask, EchoStateTask):
+        if isinstance(run.task, base):
+            check_signatures(run.task, base)
     if run.select is not None:
         check_signatures(run.select, Selection)
     if isinstance(run.sync, Switch):

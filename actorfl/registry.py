@@ -76,6 +76,8 @@ SLOTS: Mapping[str, Slot] = {
                 "digits": "actorfl.data.digits:Digits",
                 "fashion": "actorfl.data.fashion:FashionMNIST",
                 "spambase": "actorfl.data.spambase:Spambase",
+                "mackey-glass": "actorfl.data.mackeyglass:MackeyGlass",
+                "ecg": "actorfl.data.ecg:ECG",
             },
         ),
         Slot(
@@ -116,6 +118,8 @@ SLOTS: Mapping[str, Slot] = {
                 "krum": "actorfl.algorithms.krum:Krum",
                 "multi-krum": "actorfl.algorithms.multikrum:MultiKrum",
                 "geometric-median": "actorfl.algorithms.geometricmedian:GeometricMedian",
+                "ridge-readout": "actorfl.algorithms.ridgereadout:RidgeReadout",
+                "averaged-readout": "actorfl.algorithms.averagedreadout:AveragedReadout",
             },
         ),
         Slot(
@@ -152,7 +156,11 @@ SLOTS: Mapping[str, Slot] = {
                 "1-bit": "actorfl.compressions.onebit:OneBit",
             },
         ),
-        Slot("node", "actorfl.nodes:NodeLoop", {}),
+        Slot(
+            "node",
+            "actorfl.nodes:NodeLoop",
+            {"readout-consensus": "actorfl.esn.consensus:ReadoutConsensus"},
+        ),
         Slot(
             "until",
             "actorfl.until:Until",

@@ -74,7 +74,8 @@ class Run:
         algorithm: what is computed and merged; with a tree also one for each level of aggregators,
             by name. This attribute is that of the innermost level, which the workers compute.
         local: what a worker does in a clock: steps, ``SGD``, or one gradient, ``Gradients``. With
-            `node` it may be left out: ``SGD(lr=0.1, batch=10)``.
+            `node`, and where nothing is trained by steps, it may be left out: ``SGD(lr=0.1,
+            batch=10)``.
         until: when the run is over.
         node: the program of each node, in a topology without a centre, such as ``RingGraph``; it
             takes the place of `algorithm`, `until`, `sync` and `select`, which are left out.
@@ -180,6 +181,12 @@ class Run:
         if node is not None:
             algorithm, until = _own(algorithm, "algorithm"), _own(until, "until")
             local = _OWN_LOCAL if local is None else local
+        elif local is None:
+            if isinstance(algorithm, str):
+                algorithm = config.build(
+                    SLOTS["algorithm"], algorithm, Place("Run", ("algorithm",)), where
+                )
+            local = None if _takes_steps(algorithm) else _OWN_LOCAL
         for key, needed in (("algorithm", algorithm), ("local", local), ("until", until)):
             if needed is None:
                 raise MissingKey(key, "a run", "of Run(...); or give the nodes a program, `node`")
@@ -274,8 +281,8 @@ class Run:
         for key in table:
             if key not in _KEYS and key not in _BESIDE:
                 raise UnknownKey("key", key, top.inside(key), _meant(key, table, base))
-        owned = {"algorithm", "local", "until"} if "node" in table else frozenset()
-        for key in ("task", "topology", "algorithm", "local", "until"):
+        owned = {"algorithm", "until"} if "node" in table else frozenset()
+        for key in ("task", "topology", "algorithm", "until"):
             if key not in table and key not in owned:
                 raise MissingKey(key, "a run", f"in {source}")
         values: dict[str, Any] = {}
@@ -293,6 +300,8 @@ class Run:
                 config.convert(value, _BESIDE[key], place)  # refused here if it cannot be
             elif key != "base":
                 values[key] = config.convert(value, _PLAIN[key], place)
+        if "local" not in table and "node" not in table and _takes_steps(values["algorithm"]):
+            raise MissingKey("local", "a run", f"in {source}")
         return cls(**values, base=where)
 
     def table(self) -> Table:
@@ -479,6 +488,12 @@ class Run:
     def has_local_parts(self) -> bool:
         """Whether parts of the model never leave their worker, so that no node has all of it."""
         return self.parts.has("local") or self.algorithm.keeps_tensors
+
+
+def _takes_steps(algorithm: object) -> bool:
+    """Whether workers take steps under an algorithm, or under that of any level."""
+    each = algorithm.values() if isinstance(algorithm, Mapping) else (algorithm,)
+    return any(getattr(one, "takes_steps", True) for one in each)
 
 
 def _own(value: Any, key: str) -> Any:

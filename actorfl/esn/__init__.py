@@ -1,0 +1,1 @@
+"""Deep echo-state networks: a reservoir that all share, and readouts that are solved for."""
