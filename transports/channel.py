@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from typing import Any, Generic, Literal, TypeVar
+from typing import Any, Final, Generic, Literal, TypeVar
 from zlib import crc32
 
 import zmq
@@ -41,6 +41,13 @@ _logger = logging.getLogger("transports")
 NEVER = -1
 """A bound below any count of bytes: every send takes the careful path."""
 
+_ACK_BYTES: Final = 256 * 1024
+"""Bytes received that are acknowledged without waiting for an answer to take it along: a sender in
+a hurry has its window back at once, and what a cut leaves in doubt stays small."""
+
+_ACK_EARLY: Final = 1e-4
+"""Seconds that an acknowledgement may be early, rather than have its timer come once more."""
+
 
 class Channel(Generic[T]):
     """One lane of a link, both directions.
@@ -66,12 +73,12 @@ class Channel(Generic[T]):
 
     # More than an object of Python 3.11 keeps at hand without them.
     __slots__ = (
-        "_ack_delay", "_ack_timer", "_acknowledges", "_batch_bytes", "_broken", "_clock",
-        "_closed_because", "_encode", "_ends", "_incarnation", "_limits", "_loop", "_max_frame",
-        "_max_message", "_outlet", "_tick", "_unacknowledged", "_undeliverable", "_waiters",
-        "batches_in", "batches_out", "bytes_in", "bytes_out", "codec", "dropped", "enqueued",
-        "epoch", "lane", "peer", "peer_window", "port", "queue", "receiving", "route", "sending",
-        "soft", "state", "window",
+        "_ack_bytes", "_ack_delay", "_ack_timer", "_acknowledges", "_batch_bytes", "_broken",
+        "_clock", "_closed_because", "_encode", "_ends", "_incarnation", "_limits", "_loop",
+        "_max_frame", "_max_message", "_outlet", "_since", "_tick", "_unacknowledged",
+        "_undeliverable", "_waiters", "batches_in", "batches_out", "bytes_in", "bytes_out",
+        "codec", "dropped", "enqueued", "epoch", "lane", "peer", "peer_window", "port", "queue",
+        "receiving", "route", "sending", "soft", "state", "window",
     )  # fmt: skip
 
     def __init__(
@@ -124,11 +131,14 @@ class Channel(Generic[T]):
         self._undeliverable = undeliverable
         self._acknowledges = acknowledges
         self.peer_window = window
+        self._ack_bytes = min(_ACK_BYTES, window // 4)
         self._loop = asyncio.get_running_loop()
         # The tick of the port in which an item left alone, and whether the end of this one flushes.
         self._tick = -1
         self._ends = False
+        # Bytes received and not acknowledged, and since when.
         self._unacknowledged = 0
+        self._since = 0.0
         self._ack_timer: Timer | None = None
         self._waiters = Waiters()
         self._closed_because = ""
@@ -366,8 +376,18 @@ class Channel(Generic[T]):
         return True
 
     def probe(self) -> None:
-        """Send an empty batch: it fails at once when the connection is gone."""
+        """Send an empty batch: it fails at once when the connection is gone.
+
+        Where it is not, the peer acknowledges what it has.
+        """
         if self.state == "up":
+            self._send_batch([], 0)
+
+    def hurry(self) -> None:
+        """Ask the peer to acknowledge what it has at once: somebody waits for that."""
+        if self.state == "up":
+            self.flush()
+            self._acknowledge_now()  # for what acknowledges asks for nothing
             self._send_batch([], 0)
 
     @property
@@ -416,13 +436,12 @@ class Channel(Generic[T]):
         count = len(items)
         if count > MAX_BATCH:
             raise ProtocolError("too large", f"{self.peer} sent {count} messages in one batch")
-        if (
-            self._acknowledges
-            and batch.ack > self.sending.acked
-            and self.sending.acknowledge(batch.ack)
-            and self._waiters.futures
-        ):
-            self._wake_for_room()
+        if self._acknowledges:
+            if batch.ack > self.sending.acked:
+                if self.sending.acknowledge(batch.ack) and self._waiters.futures:
+                    self._wake_for_room()
+            elif not count:
+                self._acknowledge_now()  # it tells nothing: it asks
         self.batches_in += 1
         self.bytes_in += size
         receiving = self.receiving
@@ -442,15 +461,24 @@ class Channel(Generic[T]):
             return
         if self.receiving.acked == self.receiving.last:
             return  # an answer took the acknowledgement along
+        if not self._unacknowledged:
+            self._since = self._clock.now()
         self._unacknowledged += size
-        if self._unacknowledged * 4 >= self.peer_window:
+        if self._unacknowledged >= self._ack_bytes:
             self._acknowledge_now()
         elif self._ack_timer is None:
             self._ack_timer = self._clock.call_later(self._ack_delay, self._ack_due)
 
     def _ack_due(self) -> None:
         self._ack_timer = None
-        self._acknowledge_now()
+        if self.receiving.acked == self.receiving.last:
+            return
+        # What the timer was set for may have gone along with an answer since, and more have come.
+        left = self._since + self._ack_delay - self._clock.now()
+        if left > _ACK_EARLY:
+            self._ack_timer = self._clock.call_later(left, self._ack_due)
+        else:
+            self._acknowledge_now()
 
     def _acknowledge_now(self) -> None:
         receiving = self.receiving
@@ -520,6 +548,7 @@ class Channel(Generic[T]):
         self.port, self.route, self.epoch = port, route, epoch
         self._outlet = port.outlet(route)
         self.peer_window = max(window, 1)
+        self._ack_bytes = min(_ACK_BYTES, window // 4)
         self._tick = -1  # that of another port
         self._unacknowledged = 0
         self.state = "up"

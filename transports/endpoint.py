@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from functools import partial
-from typing import Any, Generic, TypeVar, cast
+from typing import Any, Final, Generic, TypeVar, cast
 
 import zmq
 
@@ -50,6 +50,8 @@ _PROBES = (0.0, 0.02, 0.2)
 """Seconds after a listener saw a connection end at which it looks whose it was. The event comes
 from libzmq's thread and may be ahead of the socket's own knowledge."""
 
+_CLOSING: Final = 0.002
+"""Seconds between looks at whether all that was sent has been acknowledged, on closing."""
 
 Part = tuple[bytes, bool]
 """What a part of a message holds, and whether a further one follows."""
@@ -551,7 +553,7 @@ class Endpoint(Generic[I]):
         self._state = "closing"
         deadline = self._clock.now() + linger
         while not self._idle() and self._clock.now() < deadline:
-            await self._clock.sleep(min(self._limits.ack_delay, linger))
+            await self._clock.sleep(min(_CLOSING, linger))
         self._state = "closed"
         left = max(0.0, deadline - self._clock.now())
         dropped = [
@@ -573,7 +575,10 @@ class Endpoint(Generic[I]):
 
     def _idle(self) -> bool:
         links = [*self._links.values(), *([self._local] if self._local else [])]
-        return all(link.idle for link in links)
+        busy = [link for link in links if not link.idle]
+        for link in busy:
+            link.hurry()
+        return not busy
 
     def _check_open(self) -> None:
         if self._state != "open":

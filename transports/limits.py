@@ -26,7 +26,10 @@ class Limits:
         max_frame: bytes of one frame that libzmq accepts from a peer; it cuts the connection of
             one that sends more. Stops a peer from making us allocate without end. Equal on all
             nodes, and at least four times ``max_message``, ``chunk`` and ``inline``.
-        ack_delay: seconds after which a receipt is acknowledged when nothing travels back.
+        ack_delay: seconds after which a receipt is acknowledged when nothing travels back; 256 KiB,
+            or a quarter of the window, are acknowledged at once. Long enough that on most links an
+            answer takes it along; what was received in that time and not acknowledged is in doubt
+            when the connection ends.
         inline: bytes of a transfer's arrays up to which they travel inside its header.
         chunk: bytes of one piece of a larger transfer. 1 MiB reuses warm memory in libzmq; one
             large frame page-faults throughout (measured 2.5 times slower at 100 MB).
@@ -58,7 +61,7 @@ class Limits:
     batch_bytes: int = 64 * KIB
     batch_messages: int = 1024
     max_frame: int = 16 * MIB
-    ack_delay: float = 0.002
+    ack_delay: float = 0.25
     inline: int = 64 * KIB
     chunk: int = MIB
     chunk_window: int = 4

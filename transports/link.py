@@ -262,6 +262,11 @@ class Link(Generic[I]):
         bulk = self._bulk
         return self._control.idle and not bulk.outgoing and not bulk.channel.queue
 
+    def hurry(self) -> None:
+        """See that what was sent is acknowledged at once, where the peer is there."""
+        if not self._control.idle:
+            self._control.hurry()
+
     def share_memory(self) -> None:
         """The peer is in this process: arrays are handed over instead of sent."""
         self._bulk.same_process = True

@@ -438,7 +438,7 @@ async def test_a_loop_that_stays_awake_for_an_answer_sleeps_when_none_comes(worl
 
 
 async def test_who_sends_in_every_turn_waits_for_no_answer(ipc_world: World) -> None:
-    _, two, there, _ = await ipc_world.pair()
+    _, two, there, _ = await ipc_world.pair(Limits(ack_delay=0.002))
     port = there.channel("control").port
     assert isinstance(port, Port)
     awake = 0
@@ -453,7 +453,8 @@ async def test_who_sends_in_every_turn_waits_for_no_answer(ipc_world: World) -> 
 async def test_a_loop_whose_waits_for_an_answer_are_in_vain_waits_less_and_less(
     world: World,
 ) -> None:
-    _, two, there, _ = await world.pair()
+    # What it sends are acknowledgements, to each of which an answer might come.
+    _, two, there, _ = await world.pair(Limits(ack_delay=0.002))
     port = two.endpoint._listeners["control"]
     waits = 0
     for number in range(1, 201):
@@ -607,3 +608,14 @@ async def test_representations_and_statistics_tell_the_state(world: World) -> No
     await one.endpoint.close()
     assert "closed links=0/0" in repr(one.endpoint)
     assert one.endpoint.statistics().ended == 1
+
+
+async def test_who_closes_waits_for_no_delay_of_acknowledgements(world: World) -> None:
+    one, two, there, back = await world.pair(Limits(ack_delay=3600.0))
+    there.send(Note(1), 10)
+    back.send(Note(2), 10)
+    there.send(Note(3), 10)
+    await two.recorder.until(lambda: len(two.recorder.items) == 2)
+    async with asyncio.timeout(LIMIT):
+        dropped = await one.endpoint.close(linger=3600.0)
+    assert dropped.unacknowledged == 0

@@ -263,6 +263,20 @@ async def test_receipts_are_acknowledged_when_a_quarter_of_the_senders_window_is
     assert (acknowledgement.items, acknowledgement.ack) == ([], 3)
 
 
+async def test_an_empty_batch_that_acknowledges_nothing_asks_for_what_is_not_acknowledged(
+    world: World,
+) -> None:
+    listener = await world.node("b", Limits(ack_delay=3600.0))
+    await listener.endpoint.listen(world.address("b"))
+    control, _ = strangers(world)
+    await control.greet(listener.id)
+    control.send(Batch(VERSION, 1, listener.id.incarnation, 1, 0, [Note(1)]))
+    control.send(Batch(VERSION, 1, listener.id.incarnation, 2, 0, []))
+    acknowledgement = await control.receive()
+    assert isinstance(acknowledgement, Batch)
+    assert (acknowledgement.items, acknowledgement.ack) == ([], 1)
+
+
 async def test_who_is_told_that_dials_crossed_waits_for_the_other_side(world: World) -> None:
     node = await world.node("b")
     await node.endpoint.listen(world.address("b"))
