@@ -20,7 +20,7 @@ from actorfl.esn.limbs import BeyondLimbs
 from actorfl.esn.moments import Moments
 from actorfl.esn.reservoir import washed
 from actorfl.esn.task import EchoStateTask, columns_of
-from actorfl.estimators import probe
+from actorfl.estimators import probe_of_numpy
 from actorfl.fingerprint import Fingerprint, settings
 from actorfl.fitresult import FitResult, GradientHook
 from actorfl.flatmodel import Buffers, Model
@@ -60,7 +60,7 @@ class Reservoirs(Engine):
             capability=os.environ.get("OPENBLAS_CORETYPE", "as numpy finds it"),
             threads=1,
             settings=settings(),
-            probe=probe(),
+            probe=probe_of_numpy(),
         )
 
     def subset(self, data: Dataset, indices: NDArray[np.int64]) -> Dataset:
