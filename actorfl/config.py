@@ -175,6 +175,9 @@ def _single(slot: Slot, value: object, place: Place, base: Path) -> Any:
         table = {"kind": slot.filed, **read(file)}
         return _single(slot, table, Place(str(file)), base)
     if isinstance(value, str):
+        described = registry.table_of(slot, base / value)
+        if described is not None:
+            return _single(slot, described, Place(str(base / value)), base)
         value = {"kind": value}
     if not isinstance(value, dict):
         raise WrongType(

@@ -41,6 +41,8 @@ class Slot:
             "": a list is refused.
         filed: the kind that a TOML file of its own describes, by its fields alone; "": no file is
             read.
+        read: endings of other files that describe one, and the function, as ``module:function``,
+            that returns the table.
     """
 
     name: str
@@ -48,6 +50,7 @@ class Slot:
     kinds: Mapping[str, str]
     listed: str = ""
     filed: str = ""
+    read: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     @property
     def a(self) -> str:
@@ -88,9 +91,21 @@ SLOTS: Mapping[str, Slot] = {
                 "tree": "actorfl.tree:Tree",
                 "nested": "actorfl.nested:Nested",
                 "ring": "actorfl.graphs.ring:RingGraph",
+                "path": "actorfl.graphs.ring:PathGraph",
+                "grid": "actorfl.graphs.lattice:GridGraph",
+                "torus": "actorfl.graphs.lattice:TorusGraph",
                 "complete": "actorfl.graphs.complete:CompleteGraph",
+                "star-graph": "actorfl.graphs.complete:StarGraph",
+                "hypercube": "actorfl.graphs.exponential:HypercubeGraph",
+                "regular": "actorfl.graphs.regular:RegularGraph",
+                "erdos-renyi": "actorfl.graphs.chance:ErdosRenyiGraph",
+                "small-world": "actorfl.graphs.chance:SmallWorldGraph",
+                "scale-free": "actorfl.graphs.chance:ScaleFreeGraph",
+                "block-model": "actorfl.graphs.chance:BlockModelGraph",
+                "edges": "actorfl.graphs.edges:EdgeListGraph",
             },
             filed="nested",
+            read=dict.fromkeys((".graphml", ".edges", ".edgelist"), "actorfl.graphs.files:table"),
         ),
         Slot(
             "algorithm",
@@ -248,6 +263,19 @@ def join(slot: Slot, values: Sequence[object]) -> Any:
         ConfigError: there are too few or too many of them.
     """
     return _ours(slot.listed, slot.name)(tuple(values))
+
+
+def table_of(slot: Slot, file: Path) -> dict[str, Any] | None:
+    """Return the table that a file of another kind than TOML describes; None where it is no such.
+
+    Raises:
+        ConfigError: it cannot be read, or describes what is refused.
+    """
+    if file.suffix not in slot.read:
+        return None
+    module, _, name = slot.read[file.suffix].partition(":")
+    found: dict[str, Any] = getattr(importlib.import_module(module), name)(file)
+    return found
 
 
 def parts_of(slot: Slot, value: object) -> tuple[object, ...] | None:

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
+from actorfl import config
 from actorfl.errors import MissingFile, WrongValue
 from actorfl.graphs.edges import EdgeListGraph
 
 #: Bytes. A run keeps the edges in its configuration, so a larger file could not become one anyway.
 FILE_MAX: Final = 2**20
 _GRAPHML: Final = ".graphml"
-#: What a configuration may name instead of a topology.
-ENDINGS: Final = (_GRAPHML, ".edges", ".edgelist")
 
 
 def read(path: Path, *, connected: bool = True) -> EdgeListGraph:
@@ -37,10 +35,8 @@ def read(path: Path, *, connected: bool = True) -> EdgeListGraph:
         raise
 
 
-def table(path: Path) -> Mapping[str, object]:
+def table(path: Path) -> dict[str, object]:
     """The graph of a file as a configuration would write it."""
-    from actorfl import config
-
     return {"kind": "edges", **config.describe(read(path))}
 
 

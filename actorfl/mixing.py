@@ -1,0 +1,168 @@
+"""How much of each neighbour's model a node takes: the rows of the mixing matrix W."""
+
+from __future__ import annotations
+
+import functools
+from abc import abstractmethod
+from dataclasses import dataclass
+from typing import Final
+
+from actorfl.defined import Abstract
+from actorfl.errors import Misfit
+from actorfl.topology import Peers
+
+#: How far the sum of a column of W may be from 1: what rounding leaves of sums of a thousand.
+_ROUNDING: Final = 1e-9
+#: Rounds that are looked at of a graph that changes without end.
+_LOOKED_AT: Final = 32
+#: Significant digits of what is computed from eigenvalues: all nodes are to have the same number,
+#: and the last digits depend on the machine.
+_DIGITS: Final = 12
+
+
+class Mixing(Abstract):
+    """Base of mixings: frozen dataclasses. With x <- W x models become alike.
+
+    The rows of W add up to 1, so that equal models stay as they are, and so do its columns, so that
+    the mean of all models stays where it is. Where only the rows do, models drift towards those
+    whom many hear: such a mixing is refused on such a graph.
+    """
+
+    @abstractmethod
+    def weights(self, topology: Peers, name: str, round: int) -> dict[str, float]:  # noqa: A002
+        """A row of W: the weight of the node itself, first, and of each that it hears.
+
+        Args:
+            topology: of the run.
+            name: of the node.
+            round: from 0.
+
+        Returns:
+            By name, in the order of the topology. They add up to 1, with rounding.
+        """
+
+    @abstractmethod
+    def check(self, topology: Peers) -> None:
+        """Refuse a graph on which the columns of W do not add up to 1.
+
+        Raises:
+            Misfit: with what to use instead.
+        """
+
+
+@dataclass(frozen=True)
+class Metropolis(Mixing):
+    """W_ij = 1 / (1 + max(d_i, d_j)) for neighbours, and the rest for the node itself.
+
+    Metropolis-Hastings weights (Xiao and Boyd, 2004, Fast linear iterations for distributed
+    averaging, section 4.2). A node needs the degrees of its neighbours and nothing else. W is
+    symmetric, so the graph may be any whose links go both ways, and may differ by round.
+    """
+
+    def weights(self, topology: Peers, name: str, round: int) -> dict[str, float]:  # noqa: A002
+        """See `Mixing.weights`."""
+        sources = topology.sources(name, round)
+        degree = len(sources)
+        found = {
+            each: 1.0 / (1 + max(degree, len(topology.sources(each, round)))) for each in sources
+        }
+        return {name: 1.0 - sum(found.values()), **found}
+
+    def check(self, topology: Peers) -> None:
+        """Refuse links that go one way only.
+
+        Raises:
+            Misfit: the graph is directed.
+        """
+        if not topology.symmetric:
+            raise Misfit(
+                f"Metropolis needs links that go both ways, and those of {_name(topology)} do "
+                "not; use Uniform, where each hears from as many as it sends to, or an algorithm "
+                "with push-sum"
+            )
+
+
+@dataclass(frozen=True)
+class Uniform(Mixing):
+    """The same weight for the node itself and each that it hears: 1 / (d + 1).
+
+    For graphs, also directed ones, in which all nodes have the same degree: rings, tori, regular,
+    exponential and complete graphs. On others columns of W do not add up to 1, and it is refused.
+    """
+
+    def weights(self, topology: Peers, name: str, round: int) -> dict[str, float]:  # noqa: A002
+        """See `Mixing.weights`."""
+        sources = topology.sources(name, round)
+        return dict.fromkeys((name, *sources), 1.0 / (len(sources) + 1))
+
+    def check(self, topology: Peers) -> None:
+        """Refuse a graph with unequal degrees; of one that changes 32 rounds are looked at.
+
+        Raises:
+            Misfit: with the first node whose column does not add up to 1.
+        """
+        for number in range(1 if topology.fixed else _LOOKED_AT):
+            share = {
+                name: 1.0 / (len(topology.sources(name, number)) + 1) for name in topology.names
+            }
+            for name in topology.names:
+                column = share[name] + sum(share[to] for to in topology.targets(name, number))
+                if abs(column - 1) > _ROUNDING:
+                    when = "" if topology.fixed else f" in round {number}"
+                    instead = "Metropolis, or " if topology.symmetric else ""
+                    raise Misfit(
+                        f"on {_name(topology)} the Uniform weights of {name} add up to "
+                        f"{column:.3g}{when}, and not to 1, so the mean of all would drift; use "
+                        f"{instead}an algorithm with push-sum"
+                    )
+
+
+@dataclass(frozen=True)
+class BestConstant(Mixing):
+    """The same weight for all links, the one with which models become alike soonest.
+
+    W = I - a L, a = 2 / (l_1 + l_(n-1)), of the greatest and the smallest eigenvalue but 0 of the
+    Laplacian L (Xiao and Boyd, 2004, section 4.1). It is computed from the whole graph, which must
+    be known to all, be fixed, connected, and have 2,048 nodes at most. A node with more than 1 / a
+    neighbours has a negative weight of its own.
+    """
+
+    def weights(self, topology: Peers, name: str, round: int) -> dict[str, float]:  # noqa: A002
+        """See `Mixing.weights`."""
+        weight = _constant(topology)
+        sources = topology.sources(name, round)
+        return {name: 1.0 - weight * len(sources), **dict.fromkeys(sources, weight)}
+
+    def check(self, topology: Peers) -> None:
+        """Refuse what has no such weight.
+
+        Raises:
+            Misfit: the graph is directed, changes, is in parts, or too large.
+        """
+        _constant(topology)
+
+
+@functools.lru_cache(maxsize=4)  # each node of a process asks in each round
+def _constant(topology: Peers) -> float:
+    import numpy as np
+
+    from actorfl import spectrum
+
+    name = _name(topology)
+    if not (topology.symmetric and topology.fixed):
+        how = "change by round" if topology.symmetric else "go one way only"
+        raise Misfit(f"BestConstant needs one undirected graph, and the links of {name} {how}")
+    count = len(topology.names)
+    if count > spectrum.DENSE_MAX:
+        raise Misfit(
+            f"BestConstant takes eigenvalues of the whole graph, of {spectrum.DENSE_MAX} nodes at "
+            f"most, and {name} has {count}; use Metropolis"
+        )
+    found = np.linalg.eigvalsh(spectrum.laplacian(topology))
+    if found[1] < _ROUNDING * found[-1]:
+        raise Misfit(f"BestConstant needs a connected graph, and {name} is in parts")
+    return float(f"{2.0 / (found[1] + found[-1]):.{_DIGITS}g}")
+
+
+def _name(topology: Peers) -> str:
+    return type(topology).__name__

@@ -1,0 +1,254 @@
+"""Mixing: what is kept, how fast models become alike, and on which graphs it is refused."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from actorfl import (
+    BestConstant,
+    CompleteGraph,
+    ErdosRenyiGraph,
+    ExponentialGraph,
+    FreshRegularGraph,
+    Metropolis,
+    Mixing,
+    OnePeerExponentialGraph,
+    PathGraph,
+    Peers,
+    RegularGraph,
+    RingGraph,
+    ScaleFreeGraph,
+    ScheduleGraph,
+    SmallWorldGraph,
+    StarGraph,
+    TorusGraph,
+    Uniform,
+    Vehicles,
+    spectrum,
+)
+from actorfl.errors import ConfigError, Misfit
+from actorfl.spectrum import MixingMatrix, Slem, measured, slem
+
+KINDS: dict[str, Callable[[int], Peers]] = {
+    "ring": RingGraph,
+    "path": PathGraph,
+    "star": StarGraph,
+    "torus": TorusGraph,
+    "regular": lambda n: RegularGraph(n, degree=4, seed=42),
+    "small world": lambda n: SmallWorldGraph(n, degree=4, rewired=0.1, seed=42),
+    "scale free": lambda n: ScaleFreeGraph(n, links=2, seed=42),
+    "exponential": ExponentialGraph,
+}
+#: ALGORITHMS: the second largest eigenvalue modulus, and rounds until errors are smaller by 1e6.
+TABLE = {
+    8: ((0.804738, 64), (0.949253, 266), (0.875, 104), (0.5, 20), (0.482843, 19), (0.717455, 42),
+        (0.760259, 51), (0.5, 20)),
+    16: ((0.949253, 266), (0.987190, 1072), (0.9375, 215), (0.6, 28), (0.738416, 46),
+         (0.819961, 70), (0.896296, 127), (0.6, 28)),
+    32: ((0.987190, 1072), (0.996790, 4297), (0.96875, 436), (0.882843, 111), (0.817779, 69),
+         (0.924976, 178), (0.939776, 223), (0.666667, 35)),
+    100: ((0.998684, 10496), (0.999671, 41991), (0.99, 1375), (0.923607, 174), (0.864375, 95),
+          (0.977758, 615), (0.958789, 329), (0.75, 49)),
+}  # fmt: skip
+MIXED: list[tuple[Peers, Mixing]] = [
+    (RingGraph(8), Metropolis()), (StarGraph(9), Metropolis()), (PathGraph(2), Metropolis()),
+    (ErdosRenyiGraph(20, p=0.3, seed=1), Metropolis()), (ScaleFreeGraph(20), Metropolis()),
+    (Vehicles(20), Metropolis()), (FreshRegularGraph(10, degree=3), Metropolis()),
+    (ScheduleGraph(edges=((("a", "b"),), (("b", "c"), ("a", "c")))), Metropolis()),
+    (RingGraph(8), Uniform()), (CompleteGraph(8), Uniform()), (ExponentialGraph(12), Uniform()),
+    (OnePeerExponentialGraph(12), Uniform()), (FreshRegularGraph(10, degree=3), Uniform()),
+    (RingGraph(8), BestConstant()), (StarGraph(9), BestConstant()),
+    (ErdosRenyiGraph(20, p=0.3, seed=1), BestConstant()),
+]  # fmt: skip
+
+
+def both(value: object) -> str:
+    return type(value).__name__
+
+
+def slow(topology: Peers, mixing: Mixing) -> float:
+    return slem(topology, mixing).value
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("nodes", TABLE)
+def test_the_eigenvalues_are_those_of_the_table_to_their_digits(kind: str, nodes: int) -> None:
+    expected, rounds = TABLE[nodes][list(KINDS).index(kind)]
+    graph = KINDS[kind](nodes)
+    found = slem(graph, Metropolis() if graph.symmetric else Uniform())
+    assert round(found.value, 6) == expected
+    assert found.exact
+    assert found.rounds(1e6) == rounds
+
+
+@pytest.mark.parametrize("nodes", [3, 4, 5, 8, 31])
+def test_a_ring_mixes_as_its_closed_form_says(nodes: int) -> None:
+    closed = max(abs(1 / 3 + 2 / 3 * math.cos(2 * math.pi * k / nodes)) for k in range(1, nodes))
+    for mixing in (Metropolis(), Uniform()):
+        assert slow(RingGraph(nodes), mixing) == pytest.approx(closed, abs=1e-14)
+    assert closed == pytest.approx(
+        1 / 3 + 2 / 3 * math.cos(2 * math.pi / nodes) if nodes > 4 else closed
+    )
+
+
+@pytest.mark.parametrize(("graph", "mixing"), MIXED, ids=both)
+def test_rows_and_columns_add_up_to_one_and_the_mean_stays(graph: Peers, mixing: Mixing) -> None:
+    mixing.check(graph)
+    values = np.random.default_rng(1).standard_normal(len(graph.names))
+    mean = values.mean()
+    for number in range(50):
+        matrix = MixingMatrix(graph, mixing, number)
+        whole = matrix.dense()
+        assert whole.sum(axis=1) == pytest.approx(1, abs=1e-13)
+        assert whole.sum(axis=0) == pytest.approx(1, abs=1e-9)
+        if graph.symmetric:
+            assert (whole == whole.T).all()
+        assert matrix @ values == pytest.approx(whole @ values, abs=1e-14)
+        assert matrix.transposed(values) == pytest.approx(whole.T @ values, abs=1e-14)
+        values = matrix @ values
+    assert values.mean() == pytest.approx(
+        mean, abs=1e-14 if type(mixing) is not BestConstant else 1e-9
+    )
+
+
+@pytest.mark.parametrize(("graph", "mixing"), MIXED, ids=both)
+def test_a_node_has_a_weight_for_itself_and_each_that_it_hears(
+    graph: Peers, mixing: Mixing
+) -> None:
+    for name in graph.names:
+        for number in (0, 3):
+            sources = graph.sources(name, number)
+            assert list(mixing.weights(graph, name, number)) == [name, *sources]
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    nodes=st.integers(4, 24), p=st.floats(0.3, 1), seed=st.integers(0, 99),
+    mixing=st.sampled_from([Metropolis(), BestConstant()]),
+)  # fmt: skip
+def test_deviations_shrink_by_the_eigenvalue_in_each_round_at_least(
+    nodes: int, p: float, seed: int, mixing: Mixing
+) -> None:
+    graph = ErdosRenyiGraph(nodes, p=p, seed=seed)
+    matrix, rate = MixingMatrix(graph, mixing), slow(graph, mixing)
+    assert 0 <= rate < 1
+    values = np.random.default_rng(seed).standard_normal(nodes)
+    mean = values.mean()
+    first = np.linalg.norm(values - mean)
+    for number in range(1, 40):
+        values = matrix @ values
+        assert np.linalg.norm(values - mean) <= rate**number * first + 1e-9
+
+
+@pytest.mark.parametrize("nodes", [2, 4, 16, 64])
+def test_one_peer_a_round_gives_the_exact_mean_after_the_logarithm_of_n(nodes: int) -> None:
+    graph = OnePeerExponentialGraph(nodes)
+    values = np.random.default_rng(0).standard_normal(nodes)
+    mean, power = values.mean(), nodes.bit_length() - 1
+    for number in range(power):
+        assert np.abs(values - mean).max() > 1e-3
+        values = MixingMatrix(graph, Uniform(), number) @ values
+    assert np.abs(values - mean).max() < 1e-15
+    assert measured(graph, Uniform(), most=50) == power
+
+
+def test_a_node_weighs_by_degrees_of_its_neighbours_alone() -> None:
+    class Looking(RingGraph):
+        def sources(self, name: str, round: int) -> tuple[str, ...]:  # noqa: A002
+            asked.add(name)
+            return super().sources(name, round)
+
+    asked: set[str] = set()
+    Metropolis().weights(Looking(9), "w4", 0)
+    assert asked == {"w3", "w4", "w5"}
+
+
+@pytest.mark.parametrize("graph", [StarGraph(9), ScaleFreeGraph(30), PathGraph(12), TorusGraph(12)])
+def test_no_other_constant_weight_is_better_than_the_best(graph: Peers) -> None:
+    best = slow(graph, BestConstant())
+    weight = BestConstant().weights(graph, graph.names[1], 0)[graph.neighbours(graph.names[1])[0]]
+    for other in (0.9 * weight, 1.1 * weight):
+        rest = np.eye(len(graph.names)) - other * spectrum.laplacian(graph) - 1 / len(graph.names)
+        assert np.abs(np.linalg.eigvalsh(rest)).max() > best
+
+
+@pytest.mark.parametrize(
+    ("graph", "mixing"),
+    [
+        (RegularGraph(3000, degree=6), Metropolis()),
+        (ScaleFreeGraph(2500, links=4), Metropolis()),
+        (ExponentialGraph(4096), Uniform()),
+    ],
+    ids=both,
+)
+def test_of_large_graphs_the_same_eigenvalue_is_found_step_by_step(
+    graph: Peers, mixing: Mixing
+) -> None:
+    found = slem(graph, mixing)
+    assert found.exact
+    if isinstance(graph, ExponentialGraph):
+        assert found.value == pytest.approx(1 - 2 / 13, abs=1e-9)
+        return
+    # A vector mixed for long shrinks by the eigenvalue, ever more nearly.
+    matrix = MixingMatrix(graph, mixing)
+    values = np.random.default_rng(5).standard_normal(len(graph.names))
+    rates = []
+    for _ in range(300):
+        values = values - values.mean()
+        before = np.linalg.norm(values)
+        values = matrix @ values
+        rates.append(float(np.linalg.norm(values) / before))
+        values /= np.linalg.norm(values)
+    assert max(rates) <= found.value + 1e-4
+    assert rates[-1] == pytest.approx(found.value, abs=5e-3)
+
+
+def test_a_bound_is_no_exact_value(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(spectrum, "_STEPS", 40)
+    found = slem(RingGraph(4000), Metropolis())
+    assert not found.exact
+    assert 0.9 < found.value < 1
+
+
+def test_graphs_that_change_are_measured() -> None:
+    fresh = measured(FreshRegularGraph(32, degree=4), Uniform(), most=200)
+    assert fresh is not None
+    assert 10 < fresh < 40
+    never = ScheduleGraph(edges=((("a", "b"), ("c", "d")),))
+    assert measured(never, Metropolis(), most=50) is None
+    assert Slem(1.0).rounds() is None
+    assert Slem(0.0).rounds() == 1
+
+
+@pytest.mark.parametrize(
+    ("mixing", "graph", "sentence"),
+    [
+        (Metropolis(), ExponentialGraph(8), "Metropolis needs links that go both ways, and those of Exp"),
+        (Metropolis(), OnePeerExponentialGraph(8), "use Uniform, where each hears from as many as it"),
+        (Uniform(), StarGraph(5), "on StarGraph the Uniform weights of w0 add up to 2.2, and not"),
+        (Uniform(), Vehicles(20), r"add up to .* in round 0, and not to 1.*use Metropolis, or an"),
+        (BestConstant(), ExponentialGraph(8), "the links of ExponentialGraph go one way only"),
+        (BestConstant(), FreshRegularGraph(8, degree=2), "links of FreshRegularGraph change by round"),
+        (BestConstant(), RingGraph(2049), "of 2048 nodes at most, and RingGraph has 2049; use Metro"),
+        (
+            BestConstant(), ErdosRenyiGraph(20, p=0.02, connected=False),
+            "BestConstant needs a connected graph, and ErdosRenyiGraph is in parts",
+        ),
+    ],
+)  # fmt: skip
+def test_a_graph_on_which_the_mean_would_drift_is_refused(
+    mixing: Mixing, graph: Peers, sentence: str
+) -> None:
+    with pytest.raises(Misfit, match=sentence):
+        mixing.check(graph)
+
+
+def test_a_matrix_that_would_fill_the_memory_is_not_written_down() -> None:
+    with pytest.raises(ConfigError, match="a whole mixing matrix must be of 2048 nodes at most"):
+        MixingMatrix(RingGraph(2049), Metropolis()).dense()
