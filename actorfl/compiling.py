@@ -12,6 +12,7 @@ from actorfl.evaluator import Evaluator
 from actorfl.every import evaluated_at
 from actorfl.gatherer import Gatherer
 from actorfl.monitor import Monitor
+from actorfl.pairrounds import rounds_of
 from actorfl.peer import Peer
 from actorfl.plan import plan_of
 from actorfl.protocol import Finished
@@ -163,7 +164,7 @@ def graph_of_peers(
         gatherer = graph.actor(
             "gatherer", Gatherer, place=Process("gatherer"), stop_timeout=_STOP,
             identity=identity, nodes=names, strict=run.strict, monitor=monitor,
-            mailbox=max(_MAILBOX, _SAID_AT_ONCE * len(names)),
+            rounds=rounds_of(run), mailbox=max(_MAILBOX, _SAID_AT_ONCE * len(names)),
         )  # fmt: skip
         with graph.supervisor("nodes", strategy, place=Process()):
             for index, name in enumerate(names):
@@ -172,10 +173,15 @@ def graph_of_peers(
                     gatherer=gatherer, at=at,
                     neighbours={
                         each: graph.link(each, Peer, mutual=True)
-                        for each in run.topology.neighbours(name)
+                        for each in _wired(run.topology, name)
                     },
                 )  # fmt: skip
     return graph
+
+
+def _wired(topology: Peers, name: str) -> tuple[str, ...]:
+    """Whom a node sends to, and whom it hears from: these it answers."""
+    return tuple(dict.fromkeys((*topology.neighbours(name), *topology.senders(name))))
 
 
 def levels_between(root: Node) -> list[tuple[Node, ...]]:

@@ -53,12 +53,20 @@ class Outbox(Generic[T]):
         self._kept: OrderedDict[tuple[str, Tag], Kept[T]] = OrderedDict(
             ((one.to, one.tag), one) for one in kept
         )
+        self._held: OrderedDict[tuple[str, Tag], Kept[T]] = OrderedDict()
 
     def put(self, to: str, tag: Tag, content: T) -> Kept[T] | None:
         """Keep what is sent now; None where something is kept under this receiver and tag."""
-        if (to, tag) in self._kept:
+        if (to, tag) in self._kept or (to, tag) in self._held:
             return None
         one = self._kept[to, tag] = Kept(to, tag, self.epoch, content)
+        return one
+
+    def hold(self, to: str, tag: Tag, content: T) -> Kept[T] | None:
+        """Keep what is sent once a save with it is durable; None as for ``put``."""
+        if (to, tag) in self._kept or (to, tag) in self._held:
+            return None
+        one = self._held[to, tag] = Kept(to, tag, self.epoch, content)
         return one
 
     def get(self, to: str, tag: Tag) -> Kept[T] | None:
@@ -78,14 +86,32 @@ class Outbox(Generic[T]):
         for tag in tags:
             self._kept.pop((to, tag), None)
 
-    def saved(self) -> None:
-        """A save of the sender is durable."""
+    def saved(self, to_save: Iterable[Kept[T]] = ()) -> list[Kept[T]]:
+        """A save of the sender is durable.
+
+        Args:
+            to_save: what ``to_save`` gave for it.
+
+        Returns:
+            What was held and may be sent now.
+        """
         self.epoch += 1
+        free = [one for one in to_save if self._held.pop((one.to, one.tag), None) is not None]
+        self._kept.update(((one.to, one.tag), one) for one in free)
+        return free
 
     @property
     def kept(self) -> tuple[Kept[T], ...]:
-        """All that is kept, in the order of sending."""
+        """All that was sent and is kept, in the order of sending."""
         return tuple(self._kept.values())
+
+    def to_save(self) -> tuple[Kept[T], ...]:
+        """What a save made now has to keep: what was sent, and what is held for it."""
+        return (*self._kept.values(), *self._held.values())
+
+    def waiting(self, to: str) -> int:
+        """How much is kept or held for a receiver."""
+        return sum(one.to == to for one in self.to_save())
 
     def __repr__(self) -> str:
         return f"<Outbox epoch={self.epoch} kept={len(self._kept)}>"

@@ -41,6 +41,7 @@ from actorfl.rundir import RunDirectory
 from actorfl.runlog import RunLog
 from actorfl.stopping import handlers_kept
 from actorfl.threads import deployed
+from actorfl.topology import Peers
 from actors import (
     ActorSystem,
     Deployment,
@@ -159,7 +160,7 @@ class Running:
             self.directory.path,
             finished.metrics,
             # The lines of all starts tell whether any round merged an update.
-            self._run.node is not None or any(row.get("updates") for row in written),
+            isinstance(self._run.topology, Peers) or any(row.get("updates") for row in written),
             finished.unpromised,
             await self.live.faults(),
             await self._baselines(finished.rounds),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Final
 
+from actorfl import pairfit
 from actorfl.algorithm import Algorithm
 from actorfl.availability import Available
 from actorfl.combining import misfit
@@ -20,6 +21,7 @@ from actorfl.naming import check_run_name
 from actorfl.nested import Nested
 from actorfl.nodes import NodeLoop
 from actorfl.packing import names_in
+from actorfl.pairing import PairAlgorithm
 from actorfl.rules import check_rules
 from actorfl.sampling import Selection
 from actorfl.seeds import SEED_MAX
@@ -81,15 +83,14 @@ def check(run: Run, *, partitioned: bool) -> None:
     if isinstance(run.task, EstimatorTask):
         _check_estimator(run)
     check_readout(run)
+    if run.node is None and run.algorithm.reduce == "pair":
+        pairfit.check(run)
+        evaluated_at(run)
+        return
     if isinstance(run.topology, Peers) or run.node is not None:
         _check_node(run)
         evaluated_at(run)
         return
-    if run.algorithm.reduce == "pair":
-        raise Misfit(
-            f"{type(run.algorithm).__name__} merges pairs of models, which needs a gossip "
-            f"topology; {type(run.topology).__name__} has an aggregator"
-        )
     _check_parts(run)
     _check_stays(run)
     _check_levels(run)
@@ -124,8 +125,13 @@ def _processes(run: Run) -> set[str]:
 def _check_own_code(run: Run) -> None:
     """Code of the user's own that would fail at once, however often it were restarted."""
     for algorithm in (run.algorithm, *(each for _, each in run.algorithm_of)):
-        check_signatures(algorithm, Algorithm)
-        if run.node is None and algorithm.reduce != "pair":
+        pair = isinstance(algorithm, PairAlgorithm)
+        check_signatures(algorithm, PairAlgorithm if pair else Algorithm)
+        if run.node is not None:
+            continue
+        if pair:
+            check_defined(algorithm, PairAlgorithm, "outgoing", "incoming")
+        elif algorithm.reduce != "pair":
             check_defined(algorithm, Algorithm, "up", "close")
     if run.compress is not None:
         check_signatures(run.compress, Compression)
@@ -146,7 +152,8 @@ def _check_node(run: Run) -> None:
     topology = type(run.topology).__name__
     if run.node is None:
         raise Misfit(
-            f"{topology} has no centre, so its nodes need a program; give one, node="
+            f"{topology} has no centre, and {type(run.algorithm).__name__} needs one; give the "
+            "nodes an algorithm between neighbours, such as DPSGD, or a program, node="
             '"file.py:Class", or use Star or Tree'
         )
     name = type(run.node).__name__

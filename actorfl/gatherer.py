@@ -73,16 +73,25 @@ class Gatherer(Actor):
         nodes: their names, in the order of the topology.
         strict: whether nodes that do not compute alike end the run.
         monitor: is told of each line of the metrics and of the end.
+        rounds: that each node has; 0 where only they know. A run that had ended after fewer goes
+            on.
 
     The storage of its node is the run's directory.
     """
 
     def __init__(
-        self, *, identity: str, nodes: tuple[str, ...], strict: bool, monitor: ActorRef
+        self,
+        *,
+        identity: str,
+        nodes: tuple[str, ...],
+        strict: bool,
+        monitor: ActorRef,
+        rounds: int = 0,
     ) -> None:
         self._identity = identity
         self._nodes = nodes
         self._strict = strict
+        self._until = rounds
         self._monitor = monitor
         self._snapshots = self.snapshots(FOLDER)
         self._header = Header(identity)
@@ -103,7 +112,8 @@ class Gatherer(Actor):
             if found.identity != self._identity:
                 msg = f"the snapshots here belong to another run ({found.identity})"
                 raise ValueError(msg)
-            self._header = found
+            goes_on = found.rounds < self._until
+            self._header = msgspec.structs.replace(found, finished=found.finished and not goes_on)
             self._numerics = Numerics(self._nodes[0], found.numerics, dict(found.unpromised))
             if found.last is not None:
                 self._tell(self._monitor, Row(found.rounds, found.last))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping
-from dataclasses import FrozenInstanceError, dataclass
+from dataclasses import FrozenInstanceError, dataclass, field
+from types import MappingProxyType
 from typing import Any, Protocol
 
 import numpy as np
@@ -35,12 +36,14 @@ class Received:
     Attributes:
         sender: its name.
         tag: under which it was sent.
-        weights: a model; its arrays are read-only.
+        weights: a model; that of the node itself where none was sent. Its arrays are read-only.
+        content: arrays and scalars by name that were sent beside it, arrays read-only.
     """
 
     sender: str
     tag: Tag
     weights: Model
+    content: Mapping[str, Array | Scalar] = field(default_factory=dict)
 
 
 class Host(Protocol):
@@ -59,7 +62,14 @@ class Host(Protocol):
         """See ``Me.fit``."""
         ...
 
-    async def send(self, to: str, weights: Model, tag: Tag, timeout: float) -> None:
+    async def send(
+        self,
+        to: str,
+        weights: Model | None,
+        tag: Tag,
+        timeout: float,
+        content: Mapping[str, Array | Scalar],
+    ) -> None:
         """See ``Me.send``."""
         ...
 
@@ -143,7 +153,15 @@ class Me:
         """
         return await self._host.fit(self.weights if weights is None else weights, local)
 
-    async def send(self, to: str, weights: Model, *, tag: Tag, timeout: float = 300.0) -> None:
+    async def send(
+        self,
+        to: str,
+        weights: Model | None = None,
+        *,
+        tag: Tag,
+        timeout: float = 300.0,
+        content: Mapping[str, Array | Scalar] = MappingProxyType({}),
+    ) -> None:
         """Send a model to a neighbour, which receives it once, whoever is restarted meanwhile.
 
         It is kept here until the neighbour has saved after receiving it. While 64 are kept for one
@@ -152,20 +170,22 @@ class Me:
 
         Args:
             to: name of the neighbour.
-            weights: of the node's layout; copied.
+            weights: of the node's layout; copied. None: `content` alone is sent.
             tag: by which it is received; what is sent to one neighbour has different ones. A whole
                 number of 64 bits, or at most 128 characters.
             timeout: seconds that it waits where 64 are kept, above 0: more than the neighbour takes
                 from one save to the next.
+            content: arrays and scalars by name that are sent, too; copied.
 
         Raises:
             NotTaken: 64 are kept still. A program that lets it pass is restarted, and goes on after
                 its last save.
             WrongValue: it is no neighbour, the tag is kept for it already or is none, or so is the
                 timeout.
-            LayoutError: the model has another layout.
+            LayoutError: the model has another layout, or an array does not travel.
+            ValueError: there is too much in `content`.
         """
-        await self._host.send(to, weights, tag, timeout)
+        await self._host.send(to, weights, tag, timeout, content)
 
     async def receive(self, *, tag: Tag, timeout: float, sender: str | None = None) -> Received:
         """Wait for what a neighbour sent under a tag; each is received once.

@@ -10,11 +10,13 @@ from typing import Any, Final
 
 import numpy as np
 
-from actorfl import letters, memo, peerstate, step
+from actorfl import letters, memo, pairrounds, parcel, peerstate, step
+from actorfl.algorithm import Algorithm, Ctx, Scalar
 from actorfl.delivery import Inbox, Kept, Outbox, Tag
 from actorfl.engine import engine_of
 from actorfl.errors import NothingToResume, WrongValue
 from actorfl.fingerprint import Fingerprint
+from actorfl.fitresult import gradient_hook
 from actorfl.flatmodel import Model
 from actorfl.kept import folder_of
 from actorfl.lane import lane_of
@@ -22,13 +24,17 @@ from actorfl.layout import LayoutError
 from actorfl.letters import Letter, Offer, Report, Reported, Show, Shown, Standing, Told
 from actorfl.local import SGD
 from actorfl.mean import Mean
+from actorfl.pairrounds import Correction
 from actorfl.nodes import Me, NothingReceived, NotTaken, Received
+from actorfl.parcel import Parcel
 from actorfl.peerstate import Saved
-from actorfl.protocol import pack, unpack
+from actorfl.protocol import pack
 from actorfl.runtext import RunText
 from actorfl.seeds import seed_for
 from actorfl.step import Data
 from actorfl.task import Dataset, who_of
+from actorfl.terms import Array
+from actorfl.topology import Peers
 from actors import Actor, ActorRef, Message
 from actors.crashpoints import crash_point
 from transports import LinkFull, Transfer, Weights
@@ -54,7 +60,7 @@ class Peer(Actor):
         index: its place in the topology.
         run: what is to be done, and under which identity.
         gatherer: is told of rounds and of the end.
-        neighbours: by name, in the order of the topology.
+        neighbours: all whom it sends to or hears from, by name, in the order of the topology.
         at: where models are evaluated.
     """
 
@@ -79,7 +85,7 @@ class Peer(Actor):
         self._lane = lane_of(self.system.world, self._task)
         self._snapshots = self.snapshots(folder_of(name))
         self._outbox: Outbox[Weights] = Outbox()
-        self._inbox: Inbox[Model] = Inbox()
+        self._inbox: Inbox[Parcel] = Inbox()
         self._transfers: dict[tuple[str, Tag], Transfer] = {}
         self._showing: Transfer | None = None
         self._changed = asyncio.Event()  # a letter came, or one that was kept is safe
@@ -88,6 +94,7 @@ class Peer(Actor):
         self._fits = 0
         self._loss = Mean()
         self._told: tuple[Told, ...] = ()
+        self._fresh: tuple[Told, ...] = ()  # of rounds that no save tells of yet
         self._heard = False  # of the gatherer
         self._final: Mapping[str, Mean] | None = None
         self._measured: tuple[Model, Mapping[str, Mean]] | None = None
@@ -113,9 +120,14 @@ class Peer(Actor):
         self._inbox = Inbox(saved.known)
         self._rounds = self._round = saved.rounds
         self._told = saved.told
-        self._final = saved.final
+        self._loss = saved.loss
+        more = pairrounds.rounds_of(self._run) > saved.rounds  # a run that is resumed to go on
+        self._final = None if more else saved.final
+        topology = self._run.topology
+        assert isinstance(topology, Peers)
         self._me = Me(
-            self, name=self._name, index=self._who.index, neighbours=tuple(self._neighbours),
+            self, name=self._name, index=self._who.index,
+            neighbours=topology.neighbours(self._name),
             examples=self._data.examples, seed=self._run.seed, weights=saved.weights,
             state=saved.state,
         )  # fmt: skip
@@ -128,9 +140,11 @@ class Peer(Actor):
         return engine_of(self._task).initial(self._task, self._run.seed)
 
     async def _program(self) -> None:
-        """The person's program, and the save that makes its end durable."""
-        assert self._run.node is not None
-        await self._run.node.run(self._me)
+        """The person's program or ours, and the save that makes its end durable."""
+        if self._run.node is not None:
+            await self._run.node.run(self._me)
+        else:
+            await pairrounds.program_of(self._run, self._layout).go(self)
         await self._save(final=True)
 
     def returned(self, message: _Returned) -> None:
@@ -151,8 +165,10 @@ class Peer(Actor):
         """The round that is under way, from 0."""
         return max(0, self._round - 1)
 
-    async def fit(self, start: Model, local: SGD | None) -> Model:
-        """See ``Me.fit``."""
+    async def fit(
+        self, start: Model, local: SGD | None, correct: Correction | None = None
+    ) -> Model:
+        """See ``Me.fit``, and ``pairrounds.Host.fit``."""
         settings = self._run.local if local is None else local
         assert isinstance(settings, SGD), "refused by Run"
         self._check(start)
@@ -162,35 +178,54 @@ class Peer(Actor):
         self.publish("fit", worker=self._name, clock=clock, version=self._outbox.epoch)
         seed = seed_for(self._run.seed, self._name, clock, purpose)
         trained, loss = await self._lane.run(
-            self._trained, start, settings, seed, clock,
+            self._trained, start, settings, seed, clock, correct,
             seed=step.step_seed(self._run, self._name, clock),
             examples=float(settings.examples_of(self._data.examples)),
         )  # fmt: skip
         self._loss += loss
         return trained
 
-    def _trained(self, start: Model, local: SGD, seed: int, clock: int) -> tuple[Model, Mean]:
+    def _trained(
+        self, start: Model, local: SGD, seed: int, clock: int, correct: Correction | None
+    ) -> tuple[Model, Mean]:
         crash_point("worker.fit", clock)
+        algorithm, mine = correct or (Algorithm(), {})
+        corrects = algorithm.corrects_gradients
+        ctx = Ctx(
+            start.layout, self._name, clock, start.vector, start.vector, mine=mine,
+            examples=self._data.examples, lr=local.lr, momentum=local.momentum,
+        )  # fmt: skip
+        kept = (dict(mine),) if corrects else ()
         result = memo.recalled(
             "fit",
             lambda: engine_of(self._task).fit(
-                self._task, self._data.train, start.vector, start.buffers, local=local, seed=seed
+                self._task, self._data.train, start.vector, start.buffers, local=local, seed=seed,
+                hook=gradient_hook(algorithm, ctx),
+                needed_by=type(algorithm).__name__ if corrects else "",
             ),
-            self._name, seed, repr(local), start.vector, dict(start.buffers),
+            self._name, seed, repr(local), start.vector, dict(start.buffers), *kept,
         )  # fmt: skip
         return Model(start.layout, result.vector, result.buffers), result.loss
 
-    async def send(self, to: str, weights: Model, tag: Tag, timeout: float) -> None:
+    async def send(
+        self,
+        to: str,
+        weights: Model | None,
+        tag: Tag,
+        timeout: float,
+        content: Mapping[str, Array | Scalar],
+    ) -> None:
         """See ``Me.send``."""
         _check_timeout("send", timeout)
-        self._check(weights)
+        if weights is not None:
+            self._check(weights)
         self._neighbour(to)
         if (wrong := letters.check_tag(tag)) is not None:
             raise WrongValue("a tag of a node's send", wrong, tag)
         try:
             async with asyncio.timeout(timeout):
-                while len(self._outbox.for_(to)) >= letters.MOST_KEPT:
-                    await self._change()
+                while self._outbox.waiting(to) >= letters.MOST_KEPT:
+                    await self.changed()
         except TimeoutError:
             msg = (
                 f"{self._name} waited {timeout:g} s to send {to} more, which has saved none of the "
@@ -198,7 +233,7 @@ class Peer(Actor):
                 "or give send a longer timeout"
             )
             raise NotTaken(msg) from None
-        kept = self._outbox.put(to, tag, pack(weights.vector, weights.buffers))
+        kept = self._outbox.put(to, tag, parcel.packed(weights, content))
         if kept is None:
             need = f"one that nothing is kept under for {to}; each send has its own"
             raise WrongValue("a tag of a node's send", need, tag)
@@ -212,7 +247,7 @@ class Peer(Actor):
         try:
             async with asyncio.timeout(timeout):
                 while (found := self._inbox.receive(tag, sender)) is None:
-                    await self._change()
+                    await self.changed()
         except TimeoutError:
             whom = "any neighbour" if sender is None else sender
             msg = (
@@ -220,7 +255,8 @@ class Peer(Actor):
                 "give receive a longer timeout, or see why nobody sends it"
             )
             raise NothingReceived(msg) from None
-        return Received(found[0], tag, found[1])
+        of, came = found
+        return Received(of, tag, self._me.weights if came.model is None else came.model, came.content)
 
     async def save(self) -> None:
         """See ``Me.save``."""
@@ -240,33 +276,75 @@ class Peer(Actor):
             raise WrongValue(f"a neighbour of {self._name}", need, name)
         return found
 
-    async def _change(self) -> None:
+    # -- what our own program of rounds calls, see ``pairrounds.Host`` -----------------------------
+
+    @property
+    def me(self) -> Me:
+        """See ``pairrounds.Host``."""
+        return self._me
+
+    async def hold(self, to: str, content: Weights, tag: Tag) -> None:
+        """See ``pairrounds.Host``."""
+        while self._outbox.waiting(to) >= letters.MOST_KEPT:
+            await self.changed()
+        if self._outbox.hold(to, tag, content) is None:
+            raise ValueError(f"something is kept for {to} under {tag!r} already")
+
+    def poll(self, tag: Tag, sender: str) -> Parcel | None:
+        """See ``pairrounds.Host``."""
+        found = self._inbox.receive(tag, sender)
+        return None if found is None else found[1]
+
+    async def changed(self) -> None:
         """Wait until a letter came, or one that was kept is safe."""
         self._changed.clear()
         await self._changed.wait()
 
-    async def _save(self, *, final: bool) -> None:
-        me, rounds = self._me, self._round
+    async def ended(self, number: int) -> None:
+        """See ``pairrounds.Host``."""
+        self._fresh = (*self._fresh, await self._told_of(self._me.weights, number))
+        self._loss = Mean()
+
+    async def keep(self, rounds: int) -> None:
+        """See ``pairrounds.Host``."""
+        await self._save(rounds=rounds)
+
+    # -- saving ------------------------------------------------------------------------------------
+
+    async def _told_of(self, weights: Model, number: int) -> Told:
+        due = self._at != "nowhere" and (number + 1) % self._run.evaluate.every == 0
+        metrics = await self._metrics(weights, number) if due else {}
+        return Told(number, self._loss, dict(metrics))
+
+    async def _save(self, *, final: bool = False, rounds: int | None = None) -> None:
+        """Make all durable.
+
+        Args:
+            final: whether the program has ended.
+            rounds: that are done; without it also the one that is under way.
+        """
+        me, amid = self._me, rounds is not None
+        rounds = self._round if rounds is None else rounds
         weights, state = me.weights, dict(me.state)
         self._check(weights)
-        told = self._told
-        if rounds > self._rounds:
-            last = rounds - 1
-            due = self._at != "nowhere" and rounds % self._run.evaluate.every == 0
-            metrics = await self._metrics(weights, last) if due else {}
-            told = (*told, Told(last, self._loss, dict(metrics)))
+        fresh = self._fresh
+        if not (fresh or amid) and rounds > self._rounds:
+            fresh = (await self._told_of(weights, rounds - 1),)
+        told = (*self._told, *fresh)
         found = await self._metrics(weights, max(0, rounds - 1)) if final else None
         known = self._inbox.to_save()
-        kept = self._outbox.kept
+        kept = self._outbox.to_save()
+        loss = self._loss if amid else Mean()
         await peerstate.save(
             self._snapshots, self._identity,
-            Saved(rounds, weights, state, self._outbox.epoch + 1, kept, known, told, found),
+            Saved(rounds, weights, state, self._outbox.epoch + 1, kept, known, told, found, loss),
         )  # fmt: skip
         crash_point("worker.saved", max(0, rounds - 1))
-        if rounds > self._rounds:
+        if fresh and not amid:
             self._loss = Mean()
-        self._rounds, self._told, self._final = rounds, told, found
-        self._outbox.saved()
+        self._rounds, self._told, self._fresh, self._final = rounds, told, (), found
+        for one in self._outbox.saved(kept):
+            self._post(one)
         for sender, tags in self._inbox.saved(known).items():
             self._answer(self._neighbours[sender], taken=tuple(tags))
         self._tell()
@@ -303,11 +381,8 @@ class Peer(Actor):
                 self._answer(me, taken=(message.tag,))
             # A sender keeps no more, so more are none of ours; they come again once there is room.
             elif state == "missing" and self._inbox.waiting(message.sender) < letters.MOST_KEPT:
-                vector, integers, _ = unpack(message.weights)
-                self._layout.check(vector)
-                buffers = {name: _frozen(array) for name, array in integers.items()}
-                model = Model(self._layout, _frozen(vector), buffers)
-                self._inbox.arrived(message.sender, message.tag, message.epoch, model)
+                came = parcel.unpacked(message.weights, self._layout)
+                self._inbox.arrived(message.sender, message.tag, message.epoch, came)
                 self._changed.set()
         finally:
             message.weights.release()
@@ -427,13 +502,6 @@ class Peer(Actor):
 def _check_timeout(of: str, timeout: float) -> None:
     if not (isinstance(timeout, int | float) and math.isfinite(timeout) and timeout > 0):
         raise WrongValue(f"`timeout` of a node's {of}", "seconds, finite and above 0", timeout)
-
-
-def _frozen(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """A copy that nobody writes to."""
-    copy = np.array(array)
-    copy.flags.writeable = False
-    return copy
 
 
 def _same(one: Model, other: Model) -> bool:

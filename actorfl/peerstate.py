@@ -34,6 +34,7 @@ class Saved:
         told: rounds whose lines may not be written: as many as the node is ahead of the slowest,
             each of some 30 bytes and its metrics.
         final: metrics of the final model; None while its program runs.
+        loss: mean training loss of the round that is under way.
     """
 
     rounds: int
@@ -44,10 +45,15 @@ class Saved:
     known: Mapping[str, Known] = field(default_factory=dict)
     told: tuple[Told, ...] = ()
     final: Mapping[str, Mean] | None = None
+    loss: Mean = Mean()
 
 
 class _Header(msgspec.Struct, frozen=True, array_like=True):
-    """All of it but the arrays: ``model/...``, ``state/<name>`` and ``kept/<place>/...``."""
+    """All of it but the arrays: ``model/...``, ``state/<name>`` and ``kept/<place>/...``.
+
+    What goes to several neighbours is kept once; ``places`` says where that of each letter lies,
+    without it each lies at its own place.
+    """
 
     identity: str
     rounds: int
@@ -59,6 +65,8 @@ class _Header(msgspec.Struct, frozen=True, array_like=True):
     known: tuple[tuple[str, int, tuple[tuple[Tag, int], ...]], ...]
     told: tuple[Told, ...]
     final: dict[str, Mean] | None
+    loss: Mean = Mean()
+    places: tuple[int, ...] | None = None
 
 
 async def save(snapshots: Snapshots, identity: str, saved: Saved) -> None:
@@ -75,8 +83,11 @@ async def save(snapshots: Snapshots, identity: str, saved: Saved) -> None:
             arrays[f"state/{name}"] = value
         else:
             scalars[name] = value
-    for place, one in enumerate(saved.kept):
-        arrays.update(_named(f"kept/{place}", one.content))
+    contents: dict[int, int] = {}  # where each lies, by its id: none is freed meanwhile
+    for one in saved.kept:
+        if id(one.content) not in contents:
+            contents[id(one.content)] = place = len(contents)
+            arrays.update(_named(f"kept/{place}", one.content))
     packed = Weights.of(arrays)
     header = _Header(
         identity,
@@ -89,6 +100,8 @@ async def save(snapshots: Snapshots, identity: str, saved: Saved) -> None:
         tuple((name, one.floor, tuple(one.received.items())) for name, one in saved.known.items()),
         saved.told,
         None if saved.final is None else dict(saved.final),
+        saved.loss,
+        tuple(contents[id(one.content)] for one in saved.kept),
     )
     await snapshots.save(saved.saves, msgspec.msgpack.encode(header), [packed.buffer])
 
@@ -109,18 +122,21 @@ async def load(snapshots: Snapshots, identity: str) -> Saved | None:
     # Copied: the arrays of a snapshot are views of its file's bytes.
     arrays = {name: np.array(packed[name]) for name in packed.names()}
     vector, integers, _ = unpack(_taken("model", arrays))
+    places = range(len(header.kept)) if header.places is None else header.places
+    contents = {place: _taken(f"kept/{place}", arrays) for place in sorted(set(places))}
     return Saved(
         header.rounds,
         Model(header.layout, vector, integers),
         {**_below("state", arrays), **header.scalars},
         header.saves,
         tuple(
-            Kept(to, tag, epoch, _taken(f"kept/{place}", arrays))
-            for place, (to, tag, epoch) in enumerate(header.kept)
+            Kept(to, tag, epoch, contents[place])
+            for place, (to, tag, epoch) in zip(places, header.kept, strict=True)
         ),
         {name: Known(floor, dict(received)) for name, floor, received in header.known},
         header.told,
         header.final,
+        header.loss,
     )
 
 

@@ -8,7 +8,9 @@ import msgspec
 
 from actorfl import checkpoint, gatherer
 from actorfl.errors import NothingToResume
+from actorfl.pairrounds import rounds_of
 from actorfl.rundir import RunDirectory, shown
+from actorfl.topology import Peers
 from actorfl.until import Rounds
 from actors import Snapshots, Storage
 
@@ -45,8 +47,8 @@ async def checked(directory: RunDirectory, storage: Storage, identity: str, run:
             or the metrics that it counts on are gone.
         StorageError: the disk refused.
     """
-    if run.node is not None:
-        return await _checked_nodes(directory, storage, identity)
+    if isinstance(run.topology, Peers):
+        return await _checked_nodes(run, directory, storage, identity)
     until = run.until
     # Only read, so the incarnation does not matter.
     snapshots = Snapshots(storage, checkpoint.FOLDER, 0)
@@ -81,7 +83,9 @@ async def checked(directory: RunDirectory, storage: Storage, identity: str, run:
     )
 
 
-async def _checked_nodes(directory: RunDirectory, storage: Storage, identity: str) -> Resumed:
+async def _checked_nodes(
+    run: Run, directory: RunDirectory, storage: Storage, identity: str
+) -> Resumed:
     """The same for a run without a centre, whose nodes each go on from their own newest save."""
     path = directory.path
     try:
@@ -99,6 +103,6 @@ async def _checked_nodes(directory: RunDirectory, storage: Storage, identity: st
             f"of round {found.rounds} counts on; put it back"
         )
         raise NothingToResume(path, reason)
-    if found.finished:
+    if found.finished and found.rounds >= rounds_of(run):
         return Resumed(f"{shown(path)} was complete", found.rounds)
     return Resumed(f"resuming {shown(path)} after round {found.rounds}", found.rounds)

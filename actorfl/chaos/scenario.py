@@ -28,7 +28,7 @@ from actorfl.stay import Stay, by_worker, members
 from actorfl.switch import Switch
 from actorfl.sync import SSP
 from actorfl.task import who_of
-from actorfl.topology import Centred, Node, Star
+from actorfl.topology import Centred, Node, Peers, Star
 from actorfl.until import MOST, Rounds
 from actorfl.witness import Act, witnessed_by
 from actors import CrashPoint, FaultPlan, Simulated
@@ -69,11 +69,12 @@ def shortened(run: Run, chaos: Chaos) -> Run:
     """The same run with a near end, and a budget of restarts that no schedule exhausts.
 
     Raises:
-        Misfit: its nodes have programs, of whose laws nothing is known here.
+        Misfit: it has no centre, of whose laws nothing is known here.
     """
-    if run.node is not None:
+    if isinstance(run.topology, Peers):
+        what = run.algorithm if run.node is None else run.node
         raise Misfit(
-            f"`actorfl chaos` judges what an aggregator does, and {type(run.node).__name__} has "
+            f"`actorfl chaos` judges what an aggregator does, and {type(what).__name__} has "
             "none; give a deployment faults, on=Simulated(2, faults=FaultPlan(...)), and compare"
         )
     rounds = chaos.rounds

@@ -1,0 +1,100 @@
+"""What of a run without a centre fits together, where an algorithm says what its nodes compute."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from actorfl.errors import Misfit
+from actorfl.letters import MOST_KEPT
+from actorfl.local import SGD
+from actorfl.pairing import PairAlgorithm
+from actorfl.sync import SSP
+from actorfl.topology import Peers
+from actorfl.until import Clocks, Rounds
+
+if TYPE_CHECKING:
+    from actorfl.run import Run
+
+# A node that is ahead keeps a letter for each round that its neighbour is behind, and some more.
+_MOST_STALE = MOST_KEPT - 4
+
+
+def check(run: Run) -> None:
+    """Refuse a run of an algorithm between neighbours whose parts do not fit together.
+
+    Raises:
+        Misfit: with a sentence that says what to change.
+    """
+    algorithm, topology = run.algorithm, run.topology
+    name = type(algorithm).__name__
+    if not isinstance(algorithm, PairAlgorithm):
+        raise Misfit(
+            f"{name} merges by {algorithm.reduce!r} but is no PairAlgorithm, so nobody knows what "
+            "neighbours send each other; derive it from actorfl.PairAlgorithm"
+        )
+    if not isinstance(topology, Peers):
+        raise Misfit(
+            f"{name} is computed between neighbours, and {type(topology).__name__} has an "
+            "aggregator; use a topology without a centre, such as RingGraph, or FedAvg"
+        )
+    policy = _policy(run, algorithm)
+    if not isinstance(run.local, SGD):
+        raise Misfit(f"the nodes of {name} train by themselves; use local=SGD(...)")
+    if policy != "Period" and not isinstance(run.until, Rounds | Clocks):
+        raise Misfit(
+            f"no node of {type(topology).__name__} sees what all have done, so {name} ends after a "
+            "number of rounds of each; use until=Rounds(...)"
+        )
+    if isinstance(run.sync, SSP) and run.sync.staleness:
+        if run.sync.staleness > _MOST_STALE:
+            raise Misfit(
+                f"SSP({run.sync.staleness}) lets a node be further ahead than its neighbours' "
+                f"letters are kept; use a staleness of at most {_MOST_STALE}"
+            )
+        if not topology.fixed and algorithm.late == "again":
+            raise Misfit(
+                f"{name} counts on what each neighbour sent last, and those of "
+                f"{type(topology).__name__} are others in each round; use BSP"
+            )
+    _check_whole(run, name)
+    algorithm.check_peers(topology, policy)
+
+
+def _policy(run: Run, algorithm: PairAlgorithm) -> str:
+    """The name of the run's policy, which the algorithm goes with."""
+    name, policy = type(algorithm).__name__, type(run.sync).__name__
+    if run.sync_of:
+        raise Misfit(f"{name} has no levels; give one `sync`")
+    family = run.sync.family if policy in {"BSP", "SSP"} else policy
+    known = (*algorithm.policies, *(("Period",) if algorithm.periods else ()))
+    if family not in known:
+        raise Misfit(f"{name} does not go with {policy}; between neighbours it runs under "
+                     f"{' or '.join(known)}")
+    if run.sync.inner > 1:
+        raise Misfit(
+            f"BSP with rounds={run.sync.inner} is for aggregators below a root; how many rounds "
+            "nodes have is said by `until`"
+        )
+    return family
+
+
+def _check_whole(run: Run, name: str) -> None:
+    """What is for runs with a centre."""
+    if run.select is not None:
+        raise Misfit(f"the nodes of {name} wait for their neighbours; remove `select`")
+    if run.has_local_parts or run.parts.has("mean"):
+        raise Misfit(f"{name} says itself what a node sends of its model; remove `parts`")
+    if run.compress is not None:
+        raise Misfit(
+            f"what {name} sends is mixed as it is, and {type(run.compress).__name__} would spoil "
+            "it; remove `compress`, or use ChocoSGD, whose nodes send compressed differences"
+        )
+    if run.stays or run.supervision.exhausted == "leave":
+        what = "`stays`" if run.stays else "`supervision.exhausted`"
+        raise Misfit(f"the nodes of {name} wait for their neighbours to the end; remove {what}")
+    for key in ("record", "baselines", "combine"):
+        if getattr(run, key):
+            raise Misfit(
+                f"`{key}` is for runs with a centre, and {type(run.topology).__name__} has none; "
+                "remove it"
+            )
