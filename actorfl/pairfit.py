@@ -68,8 +68,10 @@ def _policy(run: Run, algorithm: PairAlgorithm) -> str:
     family = run.sync.family if policy in {"BSP", "SSP"} else policy
     known = (*algorithm.policies, *(("Period",) if algorithm.periods else ()))
     if family not in known:
-        raise Misfit(f"{name} does not go with {policy}; between neighbours it runs under "
-                     f"{' or '.join(known)}")
+        raise Misfit(
+            f"{name} does not go with {policy}; between neighbours it runs under "
+            f"{' or '.join(known)}"
+        )
     if run.sync.inner > 1:
         raise Misfit(
             f"BSP with rounds={run.sync.inner} is for aggregators below a root; how many rounds "

@@ -278,7 +278,7 @@ def merged(
         for name, mine in buffers.items():
             theirs = content.get(_BUFFER + name)
             if isinstance(theirs, np.ndarray):
-                buffers[name] = np.maximum(mine, theirs)
+                buffers[name] = np.asarray(np.maximum(mine, theirs))  # a scalar of no dimension
     after = _state(algorithm, "incoming", ctx, algorithm.incoming(ctx, state, contents))
     return replace(after, buffers=buffers)
 

@@ -6,9 +6,9 @@ So no neighbour ever has something from a node that the node does not know of. I
 takes what came, merges it, and trains, if that comes after. A node that is restarted in it takes
 the same letters again: their senders keep them until its next save.
 
-How far a node may be ahead is said by what it has heard: the letter of round k from a neighbour says
-that this one has completed k + 1 rounds. Under BSP it waits for all letters of its own round, under
-SSP(s) for those of s rounds before (Ho et al., NeurIPS 2013, between neighbours).
+How far a node may be ahead is said by what it has heard: the letter of round k from a neighbour
+says that this one has completed k + 1 rounds. Under BSP it waits for all letters of its own round,
+under SSP(s) for those of s rounds before (Ho et al., NeurIPS 2013, between neighbours).
 """
 
 from __future__ import annotations
@@ -84,12 +84,15 @@ class Host(Protocol):
         """Wait until a letter came."""
         ...
 
-    async def ended(self, number: int) -> None:
-        """A round is over: measure ``me.weights``; the next save tells of it."""
+    async def ended(self, number: int, weights: Model) -> None:
+        """A round is over, with this model: measure it; the next save tells of that."""
         ...
 
-    async def keep(self, rounds: int) -> None:
-        """Make ``me`` durable, with so many rounds done, and let go what is held."""
+    async def keep(self, rounds: int, state: Mapping[str, Array | Scalar]) -> None:
+        """Make ``me.weights`` durable, and this state, with so many rounds done.
+
+        Then what is held leaves.
+        """
         ...
 
 
@@ -99,9 +102,7 @@ def rounds_of(run: Run) -> int:
     return ends.number if run.node is None and isinstance(ends, Rounds | Clocks) else 0
 
 
-def context(
-    run: Run, layout: Layout, me: Me, number: int
-) -> PairCtx:
+def context(run: Run, layout: Layout, me: Me, number: int) -> PairCtx:
     """What a node's algorithm knows of a round."""
     topology, algorithm = run.topology, run.algorithm
     assert isinstance(topology, Peers)
@@ -148,8 +149,8 @@ class PairRounds:
                 state = await self._trained("before", host, ctx, state)
                 contents, state = sent(self._algorithm, ctx, state)
                 await self._hold(host, number, contents)
-                self._put(host.me, state, number)
-                await host.keep(number)
+                host.me.weights = Model(self.layout, state.weights, state.buffers)
+                await host.keep(number, self._kept(state, number))
             # A fit beside merging goes first: what comes meanwhile is taken by the mailbox.
             start = state.weights
             moved = await self._fit("beside", host, ctx, state)
@@ -158,8 +159,9 @@ class PairRounds:
             if moved is not None:
                 state = learned(self._algorithm, ctx, state, start, moved)
             state = await self._trained("after", host, ctx, state)
-            self._put(host.me, state, number)
-            await host.ended(number)
+            host.me.weights = Model(self.layout, state.weights, state.buffers)
+            host.me.state = self._kept(state, number)
+            await host.ended(number, host.me.weights)
 
     async def _trained(self, order: str, host: Host, ctx: PairCtx, state: PairState) -> PairState:
         """The state after training, if it is the time for it."""
@@ -167,17 +169,13 @@ class PairRounds:
         after = await self._fit(order, host, ctx, state)
         return state if after is None else learned(self._algorithm, ctx, state, start, after)
 
-    async def _fit(
-        self, order: str, host: Host, ctx: PairCtx, state: PairState
-    ) -> Vector | None:
+    async def _fit(self, order: str, host: Host, ctx: PairCtx, state: PairState) -> Vector | None:
         if self._algorithm.order != order or not self._algorithm.trains(ctx.round):
             return None
         start = Model(self.layout, state.weights, state.buffers)
         return (await host.fit(start, None, (self._algorithm, state.mine))).vector
 
-    async def _hold(
-        self, host: Host, number: int, contents: Mapping[str, Content]
-    ) -> None:
+    async def _hold(self, host: Host, number: int, contents: Mapping[str, Content]) -> None:
         """Pack what goes out: once for all who get the same."""
         packs: dict[tuple[tuple[str, object], ...], Weights] = {}
         for to, content in contents.items():
@@ -190,9 +188,7 @@ class PairRounds:
                 packs[key] = packed(None, content)
             await host.hold(to, packs[key], number)
 
-    async def _received(
-        self, host: Host, number: int, *, last: bool
-    ) -> dict[str, Content]:
+    async def _received(self, host: Host, number: int, *, last: bool) -> dict[str, Content]:
         """What is merged in a round, by sender: of it all is here that must be."""
         must = number if last else number - self._staleness
         most = number + self._staleness
@@ -234,15 +230,13 @@ class PairRounds:
 
     # -- the state as a node saves it --------------------------------------------------------------
 
-    def _put(self, me: Me, state: PairState, number: int) -> None:
-        me.weights = Model(self.layout, state.weights, state.buffers)
-        me.state = {f"{_MINE}{name}": value for name, value in state.mine.items()}
-        me.state[_SENT] = number
-        for sender, reached in self._next.items():
-            me.state[f"{_NEXT}{sender}"] = reached
+    def _kept(self, state: PairState, number: int) -> dict[str, Array | Scalar]:
+        kept = {f"{_MINE}{name}": value for name, value in state.mine.items()}
+        kept[_SENT] = number
+        kept |= {f"{_NEXT}{sender}": reached for sender, reached in self._next.items()}
         for sender, content in self._last.items():
-            for name, value in content.items():
-                me.state[f"{_LAST}{sender}/{name}"] = value
+            kept |= {f"{_LAST}{sender}/{name}": value for name, value in content.items()}
+        return kept
 
     def _restored(self, me: Me) -> PairState:
         mine: dict[str, Array | Scalar] = {}

@@ -36,13 +36,17 @@ class Parcel:
 
 
 def packed(model: Model | None, content: Mapping[str, Array | Scalar]) -> Weights:
-    """A parcel as it travels; everything is copied. A model alone lies as ``protocol.pack`` puts it.
+    """A parcel as it travels, everything copied; a model alone lies as ``protocol.pack`` puts it.
 
     Raises:
         ValueError: something in the content does not travel, such as an array of objects.
     """
     arrays = {name: value for name, value in content.items() if isinstance(value, np.ndarray)}
-    scalars = {name: value for name, value in content.items() if name not in arrays}
+    scalars = {
+        name: value.item() if isinstance(value, np.generic) else value
+        for name, value in content.items()
+        if name not in arrays
+    }
     if len(content) > MAX_TERMS + _MOST:
         raise ValueError(f"a letter carries at most {MAX_TERMS + _MOST} named values")
     if model is not None and not scalars:

@@ -24,8 +24,8 @@ from actorfl.layout import LayoutError
 from actorfl.letters import Letter, Offer, Report, Reported, Show, Shown, Standing, Told
 from actorfl.local import SGD
 from actorfl.mean import Mean
-from actorfl.pairrounds import Correction
 from actorfl.nodes import Me, NothingReceived, NotTaken, Received
+from actorfl.pairrounds import Correction
 from actorfl.parcel import Parcel
 from actorfl.peerstate import Saved
 from actorfl.protocol import pack
@@ -256,7 +256,9 @@ class Peer(Actor):
             )
             raise NothingReceived(msg) from None
         of, came = found
-        return Received(of, tag, self._me.weights if came.model is None else came.model, came.content)
+        return Received(
+            of, tag, self._me.weights if came.model is None else came.model, came.content
+        )
 
     async def save(self) -> None:
         """See ``Me.save``."""
@@ -300,13 +302,14 @@ class Peer(Actor):
         self._changed.clear()
         await self._changed.wait()
 
-    async def ended(self, number: int) -> None:
+    async def ended(self, number: int, weights: Model) -> None:
         """See ``pairrounds.Host``."""
-        self._fresh = (*self._fresh, await self._told_of(self._me.weights, number))
+        self._fresh = (*self._fresh, await self._told_of(weights, number))
         self._loss = Mean()
 
-    async def keep(self, rounds: int) -> None:
+    async def keep(self, rounds: int, state: Mapping[str, Array | Scalar]) -> None:
         """See ``pairrounds.Host``."""
+        self._me.state = dict(state)
         await self._save(rounds=rounds)
 
     # -- saving ------------------------------------------------------------------------------------

@@ -45,7 +45,7 @@ class Saved:
     known: Mapping[str, Known] = field(default_factory=dict)
     told: tuple[Told, ...] = ()
     final: Mapping[str, Mean] | None = None
-    loss: Mean = Mean()
+    loss: Mean = field(default_factory=Mean)
 
 
 class _Header(msgspec.Struct, frozen=True, array_like=True):

@@ -1,4 +1,4 @@
-"""What algorithms share whose nodes take weighted means of their own model and their neighbours'."""
+"""Nodes that take weighted means of their own model and their neighbours'."""
 
 from __future__ import annotations
 
@@ -31,9 +31,7 @@ class Mixed(PairAlgorithm):
         """The Metropolis-Hastings weights of the round's graph."""
         return Metropolis().weights(topology, name, number)
 
-    def outgoing(
-        self, ctx: PairCtx, state: PairState
-    ) -> tuple[Mapping[str, Content], PairState]:
+    def outgoing(self, ctx: PairCtx, state: PairState) -> tuple[Mapping[str, Content], PairState]:
         """The model, to each target."""
         content: Content = {MODEL: state.weights}
         return dict.fromkeys(ctx.targets, content), state

@@ -1,0 +1,129 @@
+"""Algorithms between neighbours, in rounds: whoever dies on the way, the bits stay."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import actors
+from actorfl import SGD, SSP, Every, RingGraph, Rounds, Run, Topology
+from actorfl.algorithms.dpsgd import DPSGD
+from actorfl.execute import running
+from actorfl.memo import Memo, memoised
+from actorfl.pairing import PairAlgorithm
+from actors import Deployment, FaultPlan, Inline, Processes, Simulated
+from tests.faults.runs import carry_out, events
+from tests.faults.tasks import Blobs, Counting
+from tests.faults.test_nodes import PATIENT, left, schedule, simulate
+
+pytestmark = pytest.mark.timeout(300)
+
+
+def graph(algorithm: PairAlgorithm, topology: Topology | None = None, **changed: Any) -> Run:
+    values: dict[str, Any] = {
+        "local": SGD(lr=0.1, batch=8, steps=2),
+        "until": Rounds(6),
+        "seed": 3,
+        "name": "graph",
+        "supervision": PATIENT,
+        **changed,
+    }
+    return Run(values.pop("task", Blobs()), topology or RingGraph(4), algorithm, **values)
+
+
+@pytest.fixture(scope="module")
+def memo() -> Iterator[Memo]:
+    with memoised(Memo()) as one:
+        yield one
+
+
+@pytest.mark.parametrize("seeds", [3, pytest.param(100, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("algorithm", [DPSGD("beside"), DPSGD("before")], ids=repr)
+def test_no_schedule_of_faults_changes_a_bit_of_any_node(
+    algorithm: PairAlgorithm, seeds: int, memo: Memo, tmp_path: Path
+) -> None:
+    run = graph(algorithm, task=Counting())
+    undisturbed = left(actors.run(carry_out(run, tmp_path, Inline())))
+    assert len(undisturbed) == 4 + 3
+    started = 0
+    for seed in range(seeds):
+        result, statistics = simulate(run, schedule(seed), tmp_path / str(seed))
+        assert left(result) == undisturbed, f"seed {seed}"
+        started += statistics.started - 3
+    assert started > seeds  # a fault that never took effect would prove nothing
+
+
+@pytest.mark.parametrize("on", [Simulated(2), Processes(2)], ids=["simulated", "processes"])
+def test_a_graph_gives_the_same_bits_wherever_it_runs(on: Deployment, tmp_path: Path) -> None:
+    run = graph(DPSGD(), until=Rounds(2))
+    expected = left(run.start(on=Inline(), out=tmp_path))
+    assert left(run.start(on=on, out=tmp_path)) == expected
+
+
+def test_ssp_without_staleness_is_bsp(tmp_path: Path) -> None:
+    expected = left(actors.run(carry_out(graph(DPSGD()), tmp_path, Inline())))
+    run = graph(DPSGD(), sync=SSP(0))
+    assert left(actors.run(carry_out(run, tmp_path, Inline()))) == expected
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("staleness", [1, 3])
+def test_under_ssp_a_node_is_ahead_of_its_neighbours_by_no_more_than_the_staleness(
+    staleness: int, seed: int, tmp_path: Path
+) -> None:
+    run = graph(DPSGD(), RingGraph(6), sync=SSP(staleness), until=Rounds(12))
+
+    def slow(node: str, examples: float | None) -> float:
+        return 0.0 if examples is None else examples * (0.05 if node == f"p{seed}" else 0.01)
+
+    plan = schedule(seed).faults if seed else FaultPlan()
+    on = Simulated(6, seed=seed, compute=slow, faults=plan)
+    result, _ = simulate(run, on, tmp_path)
+    assert result.rounds == 12
+    done: dict[str, int] = defaultdict(int)  # rounds whose fit had begun
+    most = 0
+    for event in events(result.directory):
+        if event["event"] != "custom" or event["kind"] != "fit":
+            continue
+        name, clock = event["fields"]["worker"], event["fields"]["clock"]
+        for other in run.topology.neighbours(name):  # type: ignore[attr-defined]
+            # Its letter of the round came, so that it had trained in it.
+            assert clock - done[other] <= staleness
+            most = max(most, clock - done[other])
+        done[name] = max(done[name], clock + 1)
+    assert most == staleness
+
+
+def test_a_run_that_has_ended_goes_on_to_a_later_end(tmp_path: Path) -> None:
+    run = graph(DPSGD(), evaluate=Every(2))
+    whole = left(actors.run(carry_out(run, tmp_path / "whole", Inline())))
+    half = actors.run(carry_out(replace(run, until=Rounds(3)), tmp_path, Inline()))
+    assert half.rounds == 3
+    result = actors.run(carry_out(run, tmp_path, Inline(), resume=half.directory))
+    assert left(result) == whole
+
+
+def test_a_start_that_was_stopped_is_resumed_to_the_same_bits(tmp_path: Path) -> None:
+    run = graph(DPSGD())
+    expected = left(actors.run(carry_out(run, tmp_path, Inline())))
+
+    second = asyncio.Event()
+
+    def hear(row: Mapping[str, Any]) -> None:
+        if row.get("round") == 2:
+            second.set()
+
+    async def stopped() -> Path:
+        async with running(run, Inline(), out=tmp_path / "cut", on_row=hear) as under_way:
+            await second.wait()
+            return under_way.directory.path
+
+    directory = actors.run(stopped())
+    result = actors.run(carry_out(run, tmp_path, Inline(), resume=directory))
+    assert left(result) == expected
