@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from actorfl.algorithms.fedsgd import FedSGD
     from actorfl.algorithms.fedyogi import FedYogi
     from actorfl.algorithms.geometricmedian import GeometricMedian
+    from actorfl.algorithms.gossip import Gossip
     from actorfl.algorithms.hierfavg import HierFAVG
     from actorfl.algorithms.krum import Krum
     from actorfl.algorithms.median import Median
@@ -50,6 +51,9 @@ if TYPE_CHECKING:
     from actorfl.execute import Result, Running, running
     from actorfl.exitcodes import ExitCode
     from actorfl.flatmodel import Model, average
+    from actorfl.gossip.merges import ByAge, Overwrite
+    from actorfl.gossip.sends import Partitioned, SubSampled, Whole
+    from actorfl.gossip.tokens import Generalised, Proactive, Randomised, Simple
     from actorfl.graphs.chance import (
         BlockModelGraph,
         ErdosRenyiGraph,
@@ -66,6 +70,7 @@ if TYPE_CHECKING:
     from actorfl.graphs.vehicles import RoadGrid, Vehicles
     from actorfl.layout import Layout
     from actorfl.local import SGD, Gradients, Local
+    from actorfl.logistic import LogisticTask
     from actorfl.mean import Mean
     from actorfl.merging import Merged
     from actorfl.mixing import BestConstant, Metropolis, Mixing, Uniform
@@ -76,8 +81,10 @@ if TYPE_CHECKING:
     from actorfl.partitions.contiguous import Contiguous
     from actorfl.partitions.groups import ByGroup
     from actorfl.partitions.labels import ByLabel, Shards
+    from actorfl.partitions.singleclass import SingleClass
     from actorfl.partitions.skew import Dirichlet, Quantity
     from actorfl.parts import Parts
+    from actorfl.perexample import PerExample
     from actorfl.personal import personal_model
     from actorfl.run import Run
     from actorfl.sampling import Sample, Selection
@@ -85,7 +92,7 @@ if TYPE_CHECKING:
     from actorfl.supervision import Supervision
     from actorfl.sweep import Sweep, Swept
     from actorfl.switch import Switch
-    from actorfl.sync import ASP, BSP, SSP, Buffered, Quorum, Sync
+    from actorfl.sync import ASP, BSP, SSP, Buffered, Period, Quorum, Sync
     from actorfl.target import Target
     from actorfl.task import Batch, Dataset, Task, Who
     from actorfl.terms import Sum, Terms
@@ -136,6 +143,7 @@ _HOMES = {
     "BestConstant": "actorfl.mixing",
     "BlockModelGraph": "actorfl.graphs.chance",
     "Buffered": "actorfl.sync",
+    "ByAge": "actorfl.gossip.merges",
     "ByGroup": "actorfl.partitions.groups",
     "ByLabel": "actorfl.partitions.labels",
     "Clocks": "actorfl.until",
@@ -172,7 +180,9 @@ _HOMES = {
     "FitOptimizer": "actorfl.ownfit",
     "ForecastTask": "actorfl.esn.forecast",
     "FreshRegularGraph": "actorfl.graphs.regular",
+    "Generalised": "actorfl.gossip.tokens",
     "GeometricMedian": "actorfl.algorithms.geometricmedian",
+    "Gossip": "actorfl.algorithms.gossip",
     "Gradients": "actorfl.local",
     "GridGraph": "actorfl.graphs.lattice",
     "Group": "actorfl.nested",
@@ -184,6 +194,7 @@ _HOMES = {
     "Krum": "actorfl.algorithms.krum",
     "Layout": "actorfl.layout",
     "Local": "actorfl.local",
+    "LogisticTask": "actorfl.logistic",
     "Me": "actorfl.nodes",
     "Mean": "actorfl.mean",
     "Median": "actorfl.algorithms.median",
@@ -202,16 +213,22 @@ _HOMES = {
     "NothingReceived": "actorfl.nodes",
     "OneBit": "actorfl.compressions.onebit",
     "OnePeerExponentialGraph": "actorfl.graphs.exponential",
+    "Overwrite": "actorfl.gossip.merges",
     "ParameterServer": "actorfl.algorithms.parameterserver",
+    "Partitioned": "actorfl.gossip.sends",
     "Partitioner": "actorfl.partition",
     "Parts": "actorfl.parts",
     "PathGraph": "actorfl.graphs.ring",
     "Peers": "actorfl.topology",
+    "PerExample": "actorfl.perexample",
+    "Period": "actorfl.sync",
     "Presence": "actorfl.availability",
+    "Proactive": "actorfl.gossip.tokens",
     "Processes": "actors.deploy",
     "Quantity": "actorfl.partitions.skew",
     "Quorum": "actorfl.sync",
     "RandomK": "actorfl.compressions.randomk",
+    "Randomised": "actorfl.gossip.tokens",
     "ReadoutConsensus": "actorfl.esn.consensus",
     "Received": "actorfl.nodes",
     "RegularGraph": "actorfl.graphs.regular",
@@ -236,10 +253,13 @@ _HOMES = {
     "Selection": "actorfl.sampling",
     "ServerState": "actorfl.algorithm",
     "Shards": "actorfl.partitions.labels",
+    "Simple": "actorfl.gossip.tokens",
+    "SingleClass": "actorfl.partitions.singleclass",
     "SmallWorldGraph": "actorfl.graphs.chance",
     "Star": "actorfl.topology",
     "StarGraph": "actorfl.graphs.complete",
     "Stay": "actorfl.stay",
+    "SubSampled": "actorfl.gossip.sends",
     "Sum": "actorfl.terms",
     "Supervision": "actorfl.supervision",
     "Sweep": "actorfl.sweep",
@@ -260,6 +280,7 @@ _HOMES = {
     "Vehicles": "actorfl.graphs.vehicles",
     "Versions": "actorfl.until",
     "Who": "actorfl.task",
+    "Whole": "actorfl.gossip.sends",
     "average": "actorfl.flatmodel",
     "personal_model": "actorfl.personal",
     "running": "actorfl.execute",
@@ -280,6 +301,7 @@ __all__ = [
     "BestConstant",
     "BlockModelGraph",
     "Buffered",
+    "ByAge",
     "ByGroup",
     "ByLabel",
     "Clocks",
@@ -316,7 +338,9 @@ __all__ = [
     "FitOptimizer",
     "ForecastTask",
     "FreshRegularGraph",
+    "Generalised",
     "GeometricMedian",
+    "Gossip",
     "Gradients",
     "GridGraph",
     "Group",
@@ -328,6 +352,7 @@ __all__ = [
     "Krum",
     "Layout",
     "Local",
+    "LogisticTask",
     "Me",
     "Mean",
     "Median",
@@ -346,16 +371,22 @@ __all__ = [
     "NothingReceived",
     "OneBit",
     "OnePeerExponentialGraph",
+    "Overwrite",
     "ParameterServer",
+    "Partitioned",
     "Partitioner",
     "Parts",
     "PathGraph",
     "Peers",
+    "PerExample",
+    "Period",
     "Presence",
+    "Proactive",
     "Processes",
     "Quantity",
     "Quorum",
     "RandomK",
+    "Randomised",
     "ReadoutConsensus",
     "Received",
     "RegularGraph",
@@ -378,10 +409,13 @@ __all__ = [
     "Selection",
     "ServerState",
     "Shards",
+    "Simple",
+    "SingleClass",
     "SmallWorldGraph",
     "Star",
     "StarGraph",
     "Stay",
+    "SubSampled",
     "Sum",
     "Supervision",
     "Sweep",
@@ -402,6 +436,7 @@ __all__ = [
     "Vehicles",
     "Versions",
     "Who",
+    "Whole",
     "average",
     "personal_model",
     "running",

@@ -11,6 +11,7 @@ from actorfl.errors import BeyondHelp, ConfigError, Misfit, NothingToResume
 from actorfl.evaluator import Evaluator
 from actorfl.every import evaluated_at
 from actorfl.gatherer import Gatherer
+from actorfl.gossipgraph import graph_of_gossip
 from actorfl.monitor import Monitor
 from actorfl.pairrounds import rounds_of
 from actorfl.peer import Peer
@@ -20,6 +21,7 @@ from actorfl.roles import USUAL, WORKERS, Roles
 from actorfl.run import Run
 from actorfl.runtext import RunText
 from actorfl.supervision import Supervision
+from actorfl.sync import Period
 from actorfl.topology import Centred, Node, Peers, Star
 from actors import (
     ActorGraph,
@@ -71,6 +73,10 @@ def graph_of(
             are combined.
         gone: called in the launcher for the workers that nobody restarts any more, and why.
     """
+    if isinstance(run.sync, Period):
+        return graph_of_gossip(
+            run, identity, on_row, on_finished, strategy=strategy_of(run.supervision), stop=_STOP
+        )
     if isinstance(run.topology, Peers):
         return graph_of_peers(run, identity, on_row, on_finished)
     if not isinstance(run.topology, Centred):

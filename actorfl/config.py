@@ -242,6 +242,9 @@ def convert(value: object, hint: Any, place: Place) -> Any:
     if typing.get_origin(hint) in {Union, UnionType}:
         # A table or a list among the choices is gone into, so that a refusal names what is inside.
         inner = [one for one in typing.get_args(hint) if one is not type(None)]
+        kinds = _kinds(hint)
+        if kinds and (isinstance(value, dict) or value in kinds):
+            return _of_kind(kinds, value, place)
         fitting = inner if len(inner) == 1 else [one for one in inner if _is_inside(value, one)]
         if len(fitting) == 1:
             return convert(value, fitting[0], place)
@@ -268,6 +271,32 @@ def convert(value: object, hint: Any, place: Place) -> Any:
         if hint is Path:
             raise WrongType(str(place), "a path, written as a string", value) from None
         raise _without_form(hint, place) from error
+
+
+def _kinds(hint: Any) -> dict[str, type[Any]]:
+    """The dataclasses that a union chooses among, by the names that a table calls them by."""
+    if typing.get_origin(hint) not in {Union, UnionType}:
+        return {}
+    found = [one for one in typing.get_args(hint) if dataclasses.is_dataclass(one)]
+    return {_hyphened(one): one for one in found} if len(found) > 1 else {}
+
+
+def _hyphened(cls: Any) -> str:
+    """The kind of a class in a union: ``ByAge`` is ``by-age``."""
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "-", cls.__name__).lower()
+
+
+def _of_kind(kinds: Mapping[str, type[Any]], value: object, place: Place) -> Any:
+    """Return what a table with ``kind``, or a kind alone, stands for in a union of dataclasses."""
+    fields = dict(value) if isinstance(value, dict) else {"kind": value}
+    kind = fields.pop("kind", None)
+    if kind is None:
+        raise MissingKey("kind", " or ".join(f'"{one}"' for one in kinds), f"in {place}")
+    if not isinstance(kind, str):
+        raise WrongType(str(place.of("kind")), "a string", kind)
+    if kind not in kinds:
+        raise UnknownKey("kind", kind, f"in {place}", list(kinds))
+    return build_fields(kinds[kind], fields, place)
 
 
 def _is_inside(value: object, hint: Any) -> bool:
@@ -346,11 +375,22 @@ def describe(value: object) -> Table:
     for field in dataclasses.fields(value):
         if field.init:
             try:
-                table[field.name] = _plain(getattr(value, field.name))
+                held = getattr(value, field.name)
+                table[field.name] = _plain(held)
+                if dataclasses.is_dataclass(held) and _is_chosen(type(value), field.name):
+                    table[field.name] = {"kind": _hyphened(type(held)), **table[field.name]}
             except TypeError as error:
                 name = f"{type(value).__qualname__}.{field.name}"
                 raise ConfigError(f"`{name}` cannot be written in TOML: {error}") from error
     return table
+
+
+def _is_chosen(cls: type[Any], name: str) -> bool:
+    """Whether a field takes dataclasses of several kinds."""
+    try:
+        return bool(_kinds(_type_hints(cls)[name]))
+    except (NameError, TypeError):
+        return False  # refused where a value is to be read by it
 
 
 def describe_slot(slot: Slot, value: object, base: Path) -> Any:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from actorfl import pairfit
 from actorfl.algorithm import Algorithm
+from actorfl.algorithms.gossip import Gossip
 from actorfl.availability import Available
 from actorfl.combining import misfit
 from actorfl.compression import Compression
@@ -22,12 +23,13 @@ from actorfl.nested import Nested
 from actorfl.nodes import NodeLoop
 from actorfl.packing import names_in
 from actorfl.pairing import PairAlgorithm
+from actorfl.periods import check_periods
 from actorfl.rules import check_rules
 from actorfl.sampling import Selection
 from actorfl.seeds import SEED_MAX
 from actorfl.stay import Stay, by_worker, changes, members
 from actorfl.switch import Switch
-from actorfl.sync import BSP
+from actorfl.sync import BSP, Period
 from actorfl.task import Task
 from actorfl.topology import Centred, Peers, Star
 from actorfl.tree import Levelled
@@ -83,6 +85,10 @@ def check(run: Run, *, partitioned: bool) -> None:
     if isinstance(run.task, EstimatorTask):
         _check_estimator(run)
     check_readout(run)
+    if run.node is None and (isinstance(run.sync, Period) or isinstance(run.algorithm, Gossip)):
+        check_periods(run)
+        evaluated_at(run)
+        return
     if run.node is None and run.algorithm.reduce == "pair":
         pairfit.check(run)
         evaluated_at(run)

@@ -11,6 +11,9 @@ from actorfl.mean import Mean
 #: What stands behind a metric's name for its mean over the worst tenth of the workers.
 WORST: Final = "_worst_decile"
 
+#: What stands behind it for the worker that fares worst.
+WORST_ONE: Final = "_worst"
+
 
 def added(of_workers: Mapping[str, Mapping[str, Mean]]) -> dict[str, Mean]:
     """Metrics of all workers together, each weighted by its number of values."""
@@ -47,6 +50,29 @@ def worst_deciles(of_workers: Mapping[str, Mapping[str, Mean]]) -> dict[str, flo
     return {
         name + WORST: _worst(found, high=lower_is_better(name)) for name, found in values.items()
     }
+
+
+def worst(of_workers: Mapping[str, Mapping[str, Mean]]) -> dict[str, float]:
+    """Each metric of the worker that fares worst in it, see `worst_deciles`.
+
+    Args:
+        of_workers: metrics by worker.
+
+    Returns:
+        By ``<metric>_worst``; NaN where a worker's value is not finite.
+    """
+    found: dict[str, float] = {}
+    for metrics in of_workers.values():
+        for metric, mean in metrics.items():
+            if mean.count or mean.invalid:
+                value, name = mean.value, metric + WORST_ONE
+                lower = lower_is_better(metric)
+                known = found.get(name, -math.inf if lower else math.inf)
+                if math.isnan(known) or not math.isfinite(value):
+                    found[name] = math.nan
+                else:
+                    found[name] = max(known, value) if lower else min(known, value)
+    return found
 
 
 def _worst(values: list[float], *, high: bool) -> float:

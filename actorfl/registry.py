@@ -132,6 +132,7 @@ SLOTS: Mapping[str, Slot] = {
                 "norm-clipping": "actorfl.algorithms.normclipping:NormClipping",
                 "krum": "actorfl.algorithms.krum:Krum",
                 "multi-krum": "actorfl.algorithms.multikrum:MultiKrum",
+                "gossip": "actorfl.algorithms.gossip:Gossip",
                 "geometric-median": "actorfl.algorithms.geometricmedian:GeometricMedian",
                 "ridge-readout": "actorfl.algorithms.ridgereadout:RidgeReadout",
                 "averaged-readout": "actorfl.algorithms.averagedreadout:AveragedReadout",
@@ -151,6 +152,7 @@ SLOTS: Mapping[str, Slot] = {
                 "asp": "actorfl.sync:ASP",
                 "quorum": "actorfl.sync:Quorum",
                 "buffered": "actorfl.sync:Buffered",
+                "period": "actorfl.sync:Period",
             },
         ),
         Slot(
@@ -203,6 +205,7 @@ SLOTS: Mapping[str, Slot] = {
                 "group": "actorfl.partitions.groups:ByGroup",
                 "dirichlet": "actorfl.partitions.skew:Dirichlet",
                 "quantity": "actorfl.partitions.skew:Quantity",
+                "single-class": "actorfl.partitions.singleclass:SingleClass",
             },
         ),
     )

@@ -17,7 +17,7 @@ from typing import Final
 from actorfl.defined import Abstract
 from actorfl.errors import WrongValue
 from actorfl.ranges import check_count, check_number
-from actorfl.until import Progress
+from actorfl.until import MOST, Progress
 
 # Of a bound that is mistyped; nothing that runs comes near it.
 _MOST_CLOCKS = 1_000_000_000
@@ -385,3 +385,56 @@ class Quorum(Sync):
         median = statistics.median(last)
         deviation = statistics.median(abs(each - median) for each in last)
         return min(max(median + self.k * _TO_SD * deviation, self.floor), self.deadline)
+
+
+@dataclass(frozen=True)
+class Period(Sync):
+    """No rounds: each node of a graph acts once in a period of its own clock, at a random phase.
+
+    For `Gossip`. What is sent arrives at most once; nobody waits for anybody. A round in the
+    metrics and in ``until=Rounds(...)`` is a period since the run began.
+
+    Args:
+        seconds: of the deployment's clock, above 0, at most 10^9.
+        transfer: seconds, >= 0, that a message takes to leave its node; if sender or receiver is
+            gone by then, it is lost. It comes on top of what the network takes. With 0 it leaves at
+            once.
+        save: periods between two saves of a node, 1 to 10^6: what a crash costs it at most.
+
+    Raises:
+        WrongType: a value is no number.
+        WrongValue: a value is out of range.
+    """
+
+    seconds: float
+    transfer: float = 0.0
+    save: int = 10
+
+    def __post_init__(self) -> None:
+        check_number(self, "seconds", "above 0 and at most 10^9", lambda x: 0 < x <= MOST)
+        check_number(self, "transfer", "from 0 to 10^9 seconds", lambda x: 0 <= x <= MOST)
+        check_count(self, "save", 1, _MOST_INNER)
+
+    @property
+    def barrier(self) -> bool:
+        """There is none."""
+        return False
+
+    @property
+    def family(self) -> str:
+        """Its own."""
+        return "Period"
+
+    def admits(self, clock: int, clocks: Mapping[str, int]) -> bool:
+        """Nobody asks."""
+        return True
+
+    def closes(
+        self,
+        arrived: Collection[str],
+        expected: AbstractSet[str],
+        now: float,
+        durations: Sequence[float] = (),
+    ) -> bool:
+        """Nothing is gathered."""
+        return True

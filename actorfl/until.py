@@ -341,6 +341,11 @@ def check_measured(
             )
 
 
+def seconds_of(end: Until) -> float | None:
+    """How many seconds a run lasts that ends after a time; None of other ends."""
+    return end.length if isinstance(end, _Time) else None
+
+
 def ends_no_earlier(until: Until, earlier: Until) -> bool:
     """Whether a run that was to end at `earlier` can be resumed to end at `until`.
 

@@ -113,6 +113,11 @@ class ActorRef(Generic[A_co]):
         self._system._stop(self)  # noqa: SLF001
 
     @property
+    def node_is_up(self) -> bool:
+        """Whether its node is there, as far as is known here; a death shows with a delay."""
+        return self._system.router.is_up(self.node)
+
+    @property
     def parts(self) -> RefParts:
         """(node, path, uid), which is what travels."""
         return (self.node, self.path, self.uid)

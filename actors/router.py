@@ -114,6 +114,10 @@ class Router:
         self._links[node] = link
         return link
 
+    def is_up(self, node: str) -> bool:
+        """Whether a node of that name is known and not known to be dead."""
+        return node == self.node.name or node in self.directory
+
     def put(
         self, link: Link[Item], item: Item, arrays: Sequence[Weights], *, bulk: bool
     ) -> Transfer | None:

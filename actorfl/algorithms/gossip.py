@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from actorfl.pairing import PairAlgorithm
 from actorfl.errors import Misfit, WrongValue
 from actorfl.gossip.merges import ByAge, Merge
 from actorfl.gossip.sends import Send, Whole
 from actorfl.gossip.tokens import Account, Proactive
+from actorfl.pairing import PairAlgorithm
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,7 @@ class Gossip(PairAlgorithm):
     """
 
     policies: ClassVar[tuple[str, ...]] = ("Period",)
+    periods: ClassVar[bool] = True
 
     merge: Merge = ByAge()  # type: ignore[assignment]  # how, not the function of other algorithms
     send: Send = Whole()

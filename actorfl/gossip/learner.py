@@ -192,6 +192,14 @@ class Learner:
         ages[-1] = how.age(own_total, total)
         return useful
 
+    def check(self, parcel: Parcel) -> None:
+        """Refuse what cannot be merged here.
+
+        Raises:
+            BadParcel: it is none of such a model.
+        """
+        self._values_of(parcel, self._places_of(parcel))
+
     def _places_of(self, parcel: Parcel) -> Indices | None:
         """Which coordinates came, without the biases; None where all did."""
         if parcel.part >= self._parts:
@@ -215,9 +223,7 @@ class Learner:
 
     def _values_of(self, parcel: Parcel, indices: Indices | None) -> Vector:
         coordinates = self._coordinates
-        wanted = (
-            coordinates.size if indices is None else len(indices) + len(coordinates.biases)
-        )
+        wanted = coordinates.size if indices is None else len(indices) + len(coordinates.biases)
         if len(parcel.values) != wanted * _FLOATS.itemsize:
             raise BadParcel(f"{len(parcel.values)} bytes where {wanted} numbers are expected")
         values = np.frombuffer(parcel.values, _FLOATS).astype(np.float32, copy=False)

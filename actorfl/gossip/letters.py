@@ -119,10 +119,11 @@ class Noted(Message[None]):
 
     Attributes:
         run: identity of the run.
-        round: of the progress that came.
+        round, final: of the progress that came.
         time: seconds since the run began, as far as the gatherer knows.
     """
 
     run: str
     round: _Count
     time: _Time
+    final: bool

@@ -121,7 +121,7 @@ class Randomised:
         return min(1.0, max(0.0, part))
 
     def reactive(self, balance: int, useful: bool) -> float:
-        """a / A, and nothing where it is of no use."""
+        """A / A, and nothing where it is of no use."""
         return balance / self.reactivity if useful else 0.0
 
 

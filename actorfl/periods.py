@@ -1,0 +1,76 @@
+"""Runs whose nodes act once a period: how long they go on, and what of a run fits them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from actorfl.algorithms.gossip import Gossip
+from actorfl.errors import Misfit
+from actorfl.local import SGD
+from actorfl.sync import Period
+from actorfl.topology import Peers
+from actorfl.until import Rounds, Until, ends_of, seconds_of
+
+if TYPE_CHECKING:
+    from actorfl.run import Run
+
+
+def length_of(until: Until, seconds: float) -> float:
+    """Seconds after which a run is over.
+
+    Args:
+        until: a number of periods (``Rounds``), a time, or the first of several.
+        seconds: of a period.
+
+    Raises:
+        Misfit: it is an end of another kind.
+    """
+    found = []
+    for end in ends_of(until):
+        time = end.rounds * seconds if isinstance(end, Rounds) else seconds_of(end)
+        if time is None:
+            raise Misfit(
+                f"{type(end).__name__} is no end of a run whose nodes have no round in common; use "
+                "Rounds (periods), Seconds, Minutes or Hours"
+            )
+        found.append(time)
+    return min(found)
+
+
+def _what(run: Run) -> str:
+    return "Period" if isinstance(run.sync, Period) else type(run.algorithm).__name__
+
+
+def check_periods(run: Run) -> None:
+    """Refuse a run under ``Period`` whose parts do not fit together.
+
+    Raises:
+        Misfit: with a sentence that says what to change.
+    """
+    name, topology = type(run.algorithm).__name__, type(run.topology).__name__
+    if not isinstance(run.topology, Peers):
+        raise Misfit(
+            f"{_what(run)} is for nodes that talk to each other, and {topology} has a centre; use a "
+            "graph such as RingGraph, or an algorithm with a centre such as FedAvg"
+        )
+    if not isinstance(run.sync, Period):
+        raise Misfit(
+            f"the nodes of Gossip each have a clock of their own, and {type(run.sync).__name__} "
+            "has them wait for each other; use sync=Period(seconds)"
+        )
+    if not isinstance(run.algorithm, Gossip):
+        raise Misfit(f"{name} does not run under Period; use Gossip, or BSP instead of Period")
+    length_of(run.until, 1.0)
+    if not isinstance(run.local, SGD):
+        raise Misfit("the nodes of Gossip train by themselves; use local=SGD(...)")
+    if run.has_local_parts or run.parts.has("mean"):
+        raise Misfit("Gossip says itself what a node sends of its model; remove `parts`")
+    if run.select is not None or run.compress is not None:
+        what = "`compress`" if run.select is None else "`select`"
+        raise Misfit(f"Gossip says itself who sends what; remove {what}")
+    if run.stays or run.supervision.exhausted == "leave":
+        what = "`stays`" if run.stays else "`supervision.exhausted`"
+        raise Misfit(f"{what} is for runs with a centre, and {topology} has none; remove it")
+    for key in ("record", "baselines", "combine"):
+        if getattr(run, key):
+            raise Misfit(f"`{key}` is for runs with a centre, and {topology} has none; remove it")

@@ -1,0 +1,281 @@
+"""The gatherer of a run whose nodes act once a period: it looks on, and nobody waits for it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+from typing import Any, Final
+
+import msgspec
+import numpy as np
+
+from actorfl import checkpoint, gatherer, measures, modelfile
+from actorfl.errors import Misfit
+from actorfl.flatmodel import Model, Totals
+from actorfl.gatherer import Header
+from actorfl.gossip.letters import Noted, Progress
+from actorfl.keeper import number
+from actorfl.letters import Show, Shown
+from actorfl.mean import Mean
+from actorfl.numerics import Numerics
+from actorfl.protocol import Finished, Row, unpack
+from actors import Actor, ActorRef, Message
+from transports import LinkFull
+
+_log = logging.getLogger("actorfl.watcher")
+
+#: Seconds until a model that did not come is asked for again, and the end is told again.
+RETRY: Final = 1.0
+
+#: Seconds at the end in which a node that is away may come back; it counts from the first end.
+_LAST: Final = 30.0
+
+#: Share of the time between two evaluations in which the slower ones may tell of theirs.
+_PATIENCE: Final = 0.5
+
+#: Times that a node is asked for its model, which may be gone by then.
+_TRIES: Final = 5
+
+#: Nodes up to which the model of each becomes a file; thousands of files help nobody.
+FILES_MAX: Final = 1024
+
+
+class _Line(Message[None]):
+    pass
+
+
+class _End(Message[None]):
+    pass
+
+
+class _Retry(Message[None]):
+    pass
+
+
+class Watcher(Actor):
+    """Writes a line when an evaluation was due, of the nodes that told of theirs; then the models.
+
+    Args:
+        identity: of the run.
+        nodes: their names, in the order of the topology.
+        every: periods between two evaluations.
+        seconds: of a period.
+        strict: whether nodes that do not compute alike end the run.
+        monitor: is told of each line of the metrics and of the end.
+
+    The storage of its node is the run's directory.
+    """
+
+    def __init__(
+        self,
+        *,
+        identity: str,
+        nodes: tuple[str, ...],
+        every: int,
+        seconds: float,
+        strict: bool,
+        monitor: ActorRef,
+    ) -> None:
+        self._identity = identity
+        self._nodes = frozenset(nodes)
+        self._names = nodes
+        self._every = every
+        self._seconds = seconds * every
+        self._strict = strict
+        self._monitor = monitor
+        self._snapshots = self.snapshots(gatherer.FOLDER)
+        self._header = Header(identity)
+        self._numerics = Numerics(nodes[0])
+        self._began: float | None = None
+        self._told: dict[int, dict[str, Progress]] = {}
+        self._latest: dict[str, Progress] = {}
+        self._sent: dict[str, tuple[int, int]] = {}
+        self._counted = (0, 0)
+        self._finals: dict[str, Progress] = {}
+        self._totals: Totals | None = None
+        self._asked: list[str] = []
+        self._tries = 0
+        self._finished: Finished | None = None
+
+    async def on_start(self) -> None:
+        """Take up the newest snapshot."""
+        await self.storage.claim(checkpoint.METRICS)
+        found = await gatherer.load(self._snapshots)
+        if found is not None:
+            if found.identity != self._identity:
+                raise ValueError(f"the snapshots here belong to another run ({found.identity})")
+            self._header = found
+            self._numerics = Numerics(self._names[0], found.numerics, dict(found.unpromised))
+            if found.last is not None:
+                self._tell(self._monitor, Row(found.rounds, found.last))
+
+    async def progress(self, message: Progress) -> None:
+        """A node tells where it is."""
+        if message.run != self._identity or message.name not in self._nodes:
+            return
+        self._compare(message)
+        now = self.clock.now()
+        if self._began is None or message.time > now - self._began:
+            self._began = now - message.time
+        known = self._latest.get(message.name)
+        if known is None or (message.round, message.final) >= (known.round, known.final):
+            self._latest[message.name] = message
+        sent, content = self._sent.get(message.name, (0, 0))
+        self._sent[message.name] = max(sent, message.sent), max(content, message.content)
+        self._tell(
+            message.me, Noted(self._identity, message.round, now - self._began, message.final)
+        )
+        if message.metrics and message.round * self._every > self._header.rounds:
+            self._told.setdefault(message.round, {})[message.name] = message
+            await self._look()
+        if message.final and self._finished is None and self._totals is None:
+            if not self._finals:
+                self.timers.start("end", _End(), after=max(_LAST, self._seconds * _PATIENCE))
+            self._finals[message.name] = message
+            if len(self._finals) == len(self._nodes):
+                await self._over()
+
+    async def line(self, message: _Line) -> None:
+        """Who has not told of the oldest evaluation by now is not in its line."""
+        if self._told:
+            await self._write(min(self._told))
+            await self._look()
+
+    async def end(self, message: _End) -> None:
+        """Who has not come to the end by now is away."""
+        if self._totals is None and self._finished is None:
+            await self._over()
+
+    async def shown(self, message: Shown) -> None:
+        """A node shows its final model."""
+        try:
+            wanted = self._asked[0] if self._asked else ""
+            if message.run != self._identity or message.name != wanted or self._totals is None:
+                return
+            vector, integers, _ = unpack(message.weights)
+            message.layout.check(vector)
+            if len(self._nodes) <= FILES_MAX:
+                await modelfile.write(
+                    self.storage, message.layout, vector, integers,
+                    modelfile.of_node(message.name),
+                )  # fmt: skip
+            self._totals.add(Model(message.layout, vector, integers))
+        finally:
+            message.weights.release()
+        await self._next()
+
+    async def retry(self, message: _Retry) -> None:
+        """Say again what was not answered."""
+        if self._finished is not None:
+            # The one message that nobody asks for: the run would never end without it.
+            self._tell(self._monitor, self._finished)
+        elif self._totals is not None:
+            self._tries += 1
+            if self._tries >= _TRIES:
+                await self._next()
+            else:
+                self._ask()
+
+    def _compare(self, message: Progress) -> None:
+        for sentence in self._numerics.heard(message.name, message.fingerprint):
+            if self._strict:
+                raise Misfit(f"the run is strict, but {sentence}")
+            self.publish("warning", sentence=f"the same bits are not promised: {sentence}")
+
+    async def _look(self) -> None:
+        """Write the lines of which all nodes have told, and wait for those that have not."""
+        while self._told:
+            oldest = min(self._told)
+            if not all(
+                known is not None and (known.round >= oldest or known.final)
+                for known in map(self._latest.get, self._names)
+            ):
+                break
+            await self._write(oldest)
+        if not self._told:
+            self.timers.cancel("line")
+        elif not self.timers.is_active("line"):
+            self.timers.start("line", _Line(), after=self._seconds * _PATIENCE)
+
+    async def _write(self, at: int) -> None:
+        """Append the line of an evaluation."""
+        self.timers.cancel("line")
+        told = self._told.pop(at)
+        of_nodes = {name: told[name].metrics for name in self._names if name in told}
+        sent = sum(each for each, _ in self._sent.values())
+        content = sum(each for _, each in self._sent.values())
+        row: dict[str, Any] = {
+            "round": at * self._every,
+            **_measured(of_nodes),
+            "nodes": len(told),
+            "age": float(np.mean([each.age for each in told.values()])),
+            "messages": sent - self._counted[0],
+            "bytes": content - self._counted[1],
+            "seconds": at * self._seconds,
+        }
+        self._counted = sent, content
+        text = json.dumps(row, allow_nan=False)
+        line = text.encode() + b"\n"
+        await self.storage.append(checkpoint.METRICS, line, self._header.offset)
+        offset = self._header.offset + len(line)
+        await self._save(rounds=at * self._every, offset=offset, last=text)
+        self._tell(self._monitor, Row(at * self._every, text))
+
+    async def _over(self) -> None:
+        """All are at the end; ask for one final model after the other, so that one is held here."""
+        self.timers.cancel("end")
+        while self._told:
+            await self._write(min(self._told))
+        self._totals = Totals()
+        self._asked = [name for name in self._names if name in self._finals]
+        self.timers.start("retry", _Retry(), after=RETRY, every=RETRY)
+        self._ask()
+
+    def _ask(self) -> None:
+        self._tell(self._finals[self._asked[0]].me, Show(self._identity, self.ref))
+
+    async def _next(self) -> None:
+        """Ask the next one, or end."""
+        self._tries = 0
+        del self._asked[0]
+        self.timers.start("retry", _Retry(), after=RETRY, every=RETRY)
+        if self._asked:
+            self._ask()
+        else:
+            await self._finish()
+
+    async def _finish(self) -> None:
+        assert self._totals is not None
+        mean = self._totals.mean()
+        sha256 = await modelfile.write(self.storage, mean.layout, mean.vector, mean.buffers)
+        await self._save(finished=True)
+        metrics = _measured({name: self._finals[name].metrics for name in self._finals})
+        self._finished = Finished(
+            self._header.rounds, sha256, metrics.get("accuracy"), metrics,
+            self._numerics.unpromised,
+        )  # fmt: skip
+        _log.info("%d of %d nodes have come to the end", len(self._finals), len(self._nodes))
+        self._tell(self._monitor, self._finished)
+
+    async def _save(self, **changed: Any) -> None:
+        header = msgspec.structs.replace(
+            self._header, numerics=self._numerics.reference,
+            unpromised=self._numerics.unpromised, **changed,
+        )  # fmt: skip
+        counter = 2 * header.rounds + int(header.finished)
+        await self._snapshots.save(counter, msgspec.msgpack.encode(header), [])
+        self._header = header
+
+    @staticmethod
+    def _tell(to: ActorRef, message: Message[Any]) -> None:
+        with contextlib.suppress(LinkFull):  # it is told again
+            to.tell(message)
+
+
+def _measured(of_nodes: dict[str, dict[str, Mean]]) -> dict[str, float | None]:
+    """The mean of each metric over the nodes, the worst tenth of them, and the worst node."""
+    found = {name: mean.value for name, mean in measures.added(of_nodes).items()}
+    found |= measures.worst_deciles(of_nodes)
+    found |= measures.worst(of_nodes)
+    return {name: number(value) for name, value in sorted(found.items())}
