@@ -340,7 +340,7 @@ class Collector(Actor):
         """Refuse terms that are not of whoever sent them, or more than it announced."""
         worker, clock = message.worker, message.stamp.clock
         own = Contribution(worker, clock)
-        below = self._plan.below.get(worker) if self._plan.sums else None
+        below = self._plan.parts.get(worker) if self._plan.sums else None
         if below is None:
             mine = terms.contributions == {own}
         else:
@@ -365,15 +365,18 @@ class Collector(Actor):
                 raise Refusal("payload", [own], str(error)) from None
         if terms.packed:
             raise Refusal("payload", [own], "it is compressed, and nobody is to compress here")
-        if self._names is not None and terms.sums.keys() != self._names:
+        names = terms.sums.keys() | terms.whole.keys()
+        if self._names is not None and names != self._names:
             raise Refusal(
-                "keys", [own], f"its terms are {sorted(terms.sums)}, not {sorted(self._names)}"
+                "keys", [own], f"its terms are {sorted(names)}, not {sorted(self._names)}"
             )
         announced = self._rounds.examples[worker]
-        weights = [term.weight for term in terms.sums.values()]
+        weights = [term.weight for term in (*terms.sums.values(), *terms.whole.values())]
         if terms.examples > announced or max(weights, default=0) > max(1, announced):
             most = max(terms.examples, *weights, 0)
             raise Refusal("weight", [own], f"it weighs {most}, but announced {announced} examples")
+        if below is None and terms.whole:
+            raise Refusal("dtype", [own], "a worker's own update is one vector, not several")
         if below is None and not all(isinstance(term, Sum) for term in terms.sums.values()):
             raise Refusal("dtype", [own], "a worker's own update is float32, not a sum on a grid")
 

@@ -15,14 +15,16 @@ from actorfl.algorithm import Closed, Ctx, ServerState, advance, begun, sent_up
 from actorfl.collecting import Collector, names_of_terms
 from actorfl.errors import Misfit
 from actorfl.grid import Grid
+from actorfl.layout import Layout
 from actorfl.mean import Mean
+from actorfl.merging import Merger
 from actorfl.merging import Refused as Refusal
 from actorfl.plan import PlanText
 from actorfl.protocol import Ack, Done, Go, Put, Ready, Refused, Stamp, Wait, Widen, unpack
 from actorfl.relative import differences
 from actorfl.roster import Phase
 from actorfl.rounds import Rounds
-from actorfl.stepping import Stepping
+from actorfl.stepping import KEPT, Stepping
 from actorfl.terms import Terms
 from actorfl.witness import Kind
 from actorfl.worker import RETRY
@@ -41,7 +43,8 @@ class Edge(Collector):
     """Hands each clock of the aggregator above on, adds up the parts, puts the sum.
 
     It keeps nothing: one that was restarted opens the clock that it is told of, and those below put
-    again. So sums that are made of other sums are the root's own, bit for bit.
+    again. So sums that are made of other sums are the root's own, bit for bit. Where the algorithm
+    looks at each model by itself, it forwards them whole.
 
     Where its level has several rounds in one clock of the level above, or another algorithm, or
     the root does not wait for all, it begins with the model from above, takes these rounds by
@@ -150,6 +153,11 @@ class Edge(Collector):
         else:
             self._down, self._grid = down, message.grid
             self._open(stamp.clock, anew=anew)
+
+    def _begin_merging(self, layout: Layout, grid: Grid, clock: int) -> Merger:
+        """With what is kept of its clocks, where these are the models of all below it."""
+        kept = 0 if self._sends_updates else KEPT + 1
+        return self._plan.merger(layout, grid, clock, kept)
 
     @property
     def _sends_updates(self) -> bool:
@@ -261,7 +269,7 @@ class Edge(Collector):
         return self._of_workers(rounds.absent())
 
     def _sums(self) -> Terms | None:
-        """The sums of the parts from below; None: there are none."""
+        """The sums of the parts from below, or these parts whole; None: there are none."""
         assert self._merger is not None
         return self._merger.partial() if self._merger.contributions else None
 

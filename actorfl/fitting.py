@@ -11,6 +11,7 @@ from actorfl.algorithms.gossip import Gossip
 from actorfl.availability import Available
 from actorfl.combining import misfit
 from actorfl.compression import Compression
+from actorfl.contributors import contributors
 from actorfl.defined import check_defined, check_signatures
 from actorfl.errors import Misfit, WrongType, WrongValue
 from actorfl.esn.fitting import check_readout
@@ -479,14 +480,22 @@ def _check_levels(run: Run) -> None:
                 f"{name} does not go with {policy}; its equations hold under "
                 f"{', '.join(algorithm.policies)}"
             )
-        if place and algorithm.reduce == "all" and not run.sends_updates(level, levels[place - 1]):
+        forwards = (
+            place > 0
+            and algorithm.reduce == "all"
+            and not run.sends_updates(level, levels[place - 1])
+        )
+        if forwards and (sync.partial or run.sync_at(levels[place - 1]).partial):
+            partial = policy if sync.partial else type(run.sync_at(levels[place - 1])).__name__
             raise Misfit(
-                f"{name} looks at each model by itself, and the aggregators of a Tree add them "
-                "up; use Star, an algorithm that merges by 'sum', or another one for each level"
+                f"{name} looks at each model by itself, and the aggregators of a Tree forward them "
+                f"whole, all of a clock at once, under BSP and not under {partial}; use BSP at all "
+                "levels, Star, or another algorithm for each level"
             )
         parts = _parts_at(run, level) if not run.stays else min(_numbers(run))
         asked = parts if run.select is None else run.select.least(parts)
-        if isinstance(run.local, SGD):
+        # Who forwards models whole merges none of them.
+        if isinstance(run.local, SGD) and not forwards:
             try:
                 algorithm.check_run(run.local, sync.least(asked))
             except Misfit as error:
@@ -540,8 +549,7 @@ def _parts_at(run: Run, level: str) -> int:
         for node in nodes:
             if node.level != level:
                 continue
-            sums = [n for n in node.below if n.below and not run.sends_updates(n.level, level)]
-            found.append(len(node.workers) if sums else len(node.below))
+            found.append(len(contributors(run, node)))
         nodes = [each for node in nodes for each in node.below if each.below]
     return min(found, default=len(run.topology.names))
 

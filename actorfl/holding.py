@@ -10,7 +10,7 @@ from actorfl.errors import Misfit
 from actorfl.grid import Grid
 from actorfl.layout import Layout, Vector
 from actorfl.merging import Merged, Merger, Refused
-from actorfl.terms import Array, Sum, Terms
+from actorfl.terms import Array, Sum, Terms, Whole
 
 #: Bytes that the models of one clock may take: such a rule holds one for each worker, where a sum
 #: takes two models whatever the number of workers.
@@ -20,7 +20,8 @@ MOST_HELD: Final = 1 << 32
 class Holder(Merger):
     """The vectors of one clock, each as it came; none is added to another.
 
-    Its memory is 4 bytes per element, term and worker, kept for the next clock. What is refused
+    They come from workers one by one, or from aggregators below several at once. Its memory is 4
+    bytes per element, term and worker, kept for the next clock. What is refused
     does not depend on the grid: a rule that is to withstand a huge value must see it.
 
     Args:
@@ -32,6 +33,7 @@ class Holder(Merger):
     def __init__(self, layout: Layout, grid: Grid, clock: int) -> None:
         self._held: dict[str, dict[str, Vector]] = {}
         self._spare: dict[tuple[str, str], Vector] = {}
+        self._weights: dict[str, int] = {}
         super().__init__(layout, grid, clock)
 
     def restart(self, grid: Grid, clock: int) -> None:
@@ -40,6 +42,7 @@ class Holder(Merger):
         for name, vectors in self._held.items():
             self._spare.update({(name, worker): vector for worker, vector in vectors.items()})
         self._held = {}
+        self._weights = {}
 
     def merged(self) -> Merged:
         """What came so far; its vectors are this object's memory."""
@@ -51,27 +54,46 @@ class Holder(Merger):
         return merged
 
     def partial(self) -> Terms:
-        """Refuse: models that are held are not added up.
+        """What came so far as terms for the level above, whole; arrays are fresh.
 
         Raises:
-            ValueError: always.
+            ValueError: nothing came.
         """
-        raise ValueError("whole models are held in this clock: there is no sum to send up")
+        terms = super().partial()
+        for name, vectors in self._held.items():
+            rows = np.stack([vectors[worker] for worker in sorted(vectors)])
+            terms.whole[name] = Whole(rows, self._weights[name])
+        return terms
+
+    def _check_whole(self, terms: Terms) -> None:
+        """Refuse vectors that are not one of this model for each contribution."""
+        shape = (len(terms.contributions), self.layout.size)
+        for name, term in terms.whole.items():
+            if term.array.dtype.name != "float32":
+                what = f"term {name!r} is {term.array.dtype}, expected float32"
+                raise Refused("dtype", terms.contributions, what)
+            if term.array.shape != shape:
+                what = f"term {name!r} has shape {term.array.shape}, expected {shape}"
+                raise Refused("shape", terms.contributions, what)
 
     def _take(self, terms: Terms) -> int:
+        whole = dict(terms.whole)
         for name, term in terms.sums.items():
             if not isinstance(term, Sum) or len(terms.contributions) != 1:
                 raise Refused("dtype", terms.contributions, f"term {name!r} is not one model")
-            self._check_finite(terms, name, term.array)
-        (contribution,) = terms.contributions
-        for name, term in terms.sums.items():
-            assert isinstance(term, Sum)
-            worker = contribution.worker
-            vector = self._spare.pop((name, worker), None)
-            if vector is None:
-                vector = np.empty(self.layout.size, dtype=np.float32)
-            np.copyto(vector, term.array)
-            self._held.setdefault(name, {})[worker] = vector
+            whole[name] = Whole(term.array[np.newaxis], term.weight)
+        for name, each in whole.items():
+            for row in each.array:
+                self._check_finite(terms, name, row)
+        workers = [contribution.worker for contribution in sorted(terms.contributions)]
+        for name, each in whole.items():
+            self._weights[name] = self._weights.get(name, 0) + each.weight
+            for worker, row in zip(workers, each.array, strict=True):
+                vector = self._spare.pop((name, worker), None)
+                if vector is None:
+                    vector = np.empty(self.layout.size, dtype=np.float32)
+                np.copyto(vector, row)
+                self._held.setdefault(name, {})[worker] = vector
         return 0
 
     def _check_finite(self, terms: Terms, name: str, array: Array) -> None:
@@ -88,16 +110,23 @@ class Holder(Merger):
                 )
 
 
-def check_held(rule: str, layout: Layout, workers: int) -> None:
+def check_held(rule: str, layout: Layout, workers: int, beside: int = 0) -> None:
     """Refuse more than a machine is to hold, before anything came.
+
+    Args:
+        rule: that holds them, for people.
+        layout: of a model.
+        workers: whose models are held.
+        beside: models in a tree that are on their way beside them.
 
     Raises:
         Misfit: the models of a clock take more than ``MOST_HELD``.
     """
-    size = 4 * layout.size * workers
+    size = 4 * layout.size * (workers + beside)
     if size > MOST_HELD:
+        more = f" and {beside} on their way" if beside else ""
         raise Misfit(
-            f"{rule} holds the models of all {workers} workers, {size / 2**30:.1f} GiB, more than "
-            f"the {MOST_HELD / 2**30:.1f} GiB that an aggregator may; use fewer workers, a smaller "
-            "model, or an algorithm that adds"
+            f"{rule} holds the models of all {workers} workers{more}, {size / 2**30:.1f} GiB, "
+            f"more than the {MOST_HELD / 2**30:.1f} GiB that an aggregator may; use fewer workers, "
+            "a smaller model, or an algorithm that adds"
         )

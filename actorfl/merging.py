@@ -263,7 +263,7 @@ class Merger:
         if terms.examples < 1:
             raise Refused("no-examples", terms.contributions, "it was trained on 0 examples")
         rounded = self._take(terms)
-        self._names = tuple(terms.sums)
+        self._names = (*terms.sums, *terms.whole)
         for name, count in terms.counts.items():
             self._counts[name] = self._counts.get(name, 0) + count
         for name, mean in terms.means.items():
@@ -323,11 +323,13 @@ class Merger:
             raise Refused(difference[0], theirs, difference[1])
         if terms.packed:
             raise Refused("payload", theirs, f"its terms {sorted(terms.packed)} are compressed")
-        if self._names is not None and set(self._names) != set(terms.sums):
+        self._check_whole(terms)
+        names = terms.sums.keys() | terms.whole.keys()
+        if self._names is not None and set(self._names) != names:
             raise Refused(
                 "keys",
                 theirs,
-                f"its terms are {sorted(terms.sums)}, those of this round {sorted(self._names)}",
+                f"its terms are {sorted(names)}, those of this round {sorted(self._names)}",
             )
         for name, term in terms.sums.items():
             array, dtype = (
@@ -343,6 +345,12 @@ class Merger:
                 )
             if isinstance(term, PartialSum) and terms.grid != self.grid:
                 raise Refused("grid", theirs, f"term {name!r} was summed on another grid")
+
+    def _check_whole(self, terms: Terms) -> None:
+        """Refuse vectors that are forwarded whole; a sum is what is wanted."""
+        if terms.whole:
+            what = f"its terms {sorted(terms.whole)} are not added up"
+            raise Refused("payload", terms.contributions, what)
 
     def _check_integers(self, terms: Terms) -> None:
         theirs = terms.contributions

@@ -14,6 +14,7 @@ from actorfl import config, registry
 from actorfl.algorithm import Algorithm
 from actorfl.compression import Compression
 from actorfl.config import Place
+from actorfl.contributors import contributors
 from actorfl.grid import Grid
 from actorfl.holding import Holder, check_held
 from actorfl.layout import Layout
@@ -37,8 +38,10 @@ class PlanText(msgspec.Struct, frozen=True):
         base: directory that relative code paths start from.
         roster: names of what is directly below it: workers, or aggregators.
         below: the workers below each aggregator in the roster, by its name; empty above workers.
-        sums: whether the aggregators in the roster send the sums of their workers' parts, not
-            updates of their own.
+        parts: whose parts are in what each aggregator in the roster sends, by its name; where it is
+            not told, all the workers below it.
+        sums: whether the aggregators in the roster send the sums of their workers' parts, or these
+            parts whole, not updates of their own.
         above: the algorithm of the level above, where this aggregator sends updates of its own.
         select: table of the slot; None: everybody computes each clock.
         seed: of the run, from which is drawn who is selected.
@@ -77,6 +80,7 @@ class PlanText(msgspec.Struct, frozen=True):
     compress: dict[str, Any] | msgspec.UnsetType = msgspec.UNSET
     stays: tuple[Stay, ...] | msgspec.UnsetType = msgspec.UNSET
     outlives: bool | msgspec.UnsetType = msgspec.UNSET
+    parts: dict[str, tuple[str, ...]] | msgspec.UnsetType = msgspec.UNSET
 
 
 @dataclass(frozen=True)
@@ -102,6 +106,7 @@ class Plan:
     compress: Compression | None
     stays: Mapping[str, Stay]
     outlives: bool
+    parts: Mapping[str, tuple[str, ...]]
 
     @classmethod
     def read(cls, text: PlanText) -> Plan:
@@ -137,6 +142,7 @@ class Plan:
             None if text.compress is msgspec.UNSET else slot("compress", text.compress),
             {} if text.stays is msgspec.UNSET else by_worker(text.stays, text.roster),
             text.outlives is True,
+            text.below if text.parts is msgspec.UNSET else text.parts,
         )
 
     @cached_property
@@ -144,7 +150,13 @@ class Plan:
         """Whose parts it adds up: all workers below it, or aggregators with updates; sorted."""
         if not self.below or not self.sums:
             return tuple(sorted(self.roster))
-        return tuple(sorted(name for names in self.below.values() for name in names))
+        # Beside aggregators there may be single workers.
+        return tuple(sorted(part for name in self.roster for part in self.parts.get(name, (name,))))
+
+    @property
+    def forwarded(self) -> bool:
+        """Whether the aggregators in the roster send the updates of their workers whole."""
+        return self.algorithm.reduce == "all" and bool(self.below) and self.sums
 
     def selected(
         self, clock: int, members: Sequence[str], examples: Mapping[str, int]
@@ -160,8 +172,14 @@ class Plan:
             return frozenset(members)
         return selected(self.select, members, examples, self.seed, clock)
 
-    def merger(self, layout: Layout, grid: Grid, clock: int) -> Merger:
+    def merger(self, layout: Layout, grid: Grid, clock: int, kept: int = 0) -> Merger:
         """What the algorithm's clocks are merged in.
+
+        Args:
+            layout: of the model.
+            grid: of the first clock.
+            clock: the first clock.
+            kept: how many of its results are kept, to be sent again.
 
         Raises:
             Misfit: it is to hold more models than fit.
@@ -172,7 +190,9 @@ class Plan:
         if self.select is not None:
             asked = self.select.size(asked)
         most = max(asked, self.sync.buffer)
-        check_held(type(self.algorithm).__name__, layout, most)
+        # Those below put all their models at once, into each of the landing buffers.
+        landing = self.landing * max(map(len, self.parts.values())) if self.forwarded else 0
+        check_held(type(self.algorithm).__name__, layout, most, landing + kept * asked)
         return Holder(layout, grid, clock)
 
 
@@ -191,6 +211,9 @@ def plan_of(run: Run, identity: str, at: At, node: Node, above: Node | None = No
     outer = run.algorithm_at(above.level) if own and above is not None else None
     below = [each for each in node.below if each.below]
     compress = run.compress if len(below) < len(node.below) else None
+    workers = {each.name: each.workers for each in below}
+    parts = {each.name: contributors(run, each) for each in below}
+    sums = not any(run.sends_updates(each.level, node.level) for each in below)
 
     def code(slot: str, value: object) -> dict[str, str]:
         return registry.identity_of(SLOTS[slot], type(value))
@@ -201,7 +224,7 @@ def plan_of(run: Run, identity: str, at: At, node: Node, above: Node | None = No
         until=config.describe_slot(SLOTS["until"], run.until, run.base),
         base=str(run.base),
         roster=tuple(each.name for each in node.below),
-        below={each.name: each.workers for each in below},
+        below=workers,
         every=run.evaluate.every,
         at=at,
         landing=run.landing,
@@ -217,7 +240,7 @@ def plan_of(run: Run, identity: str, at: At, node: Node, above: Node | None = No
             **({} if run.select is None else {"select": code("select", run.select)}),
             **({} if compress is None else {"compress": code("compress", compress)}),
         },
-        sums=not any(run.sends_updates(each.level, node.level) for each in below),
+        sums=sums,
         above=None if outer is None else config.describe_slot(SLOTS["algorithm"], outer, run.base),
         select=(
             None
@@ -232,4 +255,5 @@ def plan_of(run: Run, identity: str, at: At, node: Node, above: Node | None = No
         ),
         stays=run.stays or msgspec.UNSET,
         outlives=run.supervision.exhausted == "leave" or msgspec.UNSET,
+        parts=parts if sums and parts != workers else msgspec.UNSET,
     )

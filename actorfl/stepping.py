@@ -9,7 +9,7 @@ P = TypeVar("P")
 
 #: Parts of this many clocks are kept, so that an aggregator that was restarted, and re-enters the
 #: clock before, is answered without computing again.
-_KEPT = 2
+KEPT = 2
 
 
 class Stepping(Generic[P]):
@@ -52,7 +52,7 @@ class Stepping(Generic[P]):
     def computed(self, part: P, clock: int, version: int) -> None:
         """The part of a clock is there."""
         self._kept[clock, version] = part
-        while len(self._kept) > _KEPT:
+        while len(self._kept) > KEPT:
             self._kept.popitem(last=False)
         self.clock = clock
         self.held = False

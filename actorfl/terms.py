@@ -2,7 +2,8 @@
 
 A worker's own update is ``Terms`` of one contributor and carries float32; an inner node, or a node
 that adds up its own workers, sends ``Terms`` of many contributors that carry int64 sums. Both are
-folded alike, so the model does not depend on who added whom.
+folded alike, so the model does not depend on who added whom. Where the root is to look at each
+update by itself, an inner node forwards them whole instead, one beside the other.
 """
 
 from __future__ import annotations
@@ -104,6 +105,20 @@ class Packed:
     weight: int = 1
 
 
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """The vectors of several workers, none added to another.
+
+    Attributes:
+        array: two-dimensional float32, a row of the model's size for each contribution, in their
+            sorted order.
+        weight: sum of their weights.
+    """
+
+    array: Array
+    weight: int
+
+
 class Terms:
     """Named exact sums, counts and means, and who contributed.
 
@@ -116,6 +131,7 @@ class Terms:
     Attributes:
         sums: the vectors by name.
         packed: those that are compressed; none is left where they are merged.
+        whole: those of several workers that are forwarded as they came.
         counts: exact whole numbers by name, added.
         means: metrics by name, added.
         contributions: who is in the sums; empty until ``stated``.
@@ -139,11 +155,13 @@ class Terms:
         "packed",
         "shapes",
         "sums",
+        "whole",
     )
 
     def __init__(self, **named: Sum | PartialSum | Mean | int) -> None:
         self.sums: dict[str, Sum | PartialSum] = {}
         self.packed: dict[str, Packed] = {}
+        self.whole: dict[str, Whole] = {}
         self.counts: dict[str, int] = {}
         self.means: dict[str, Mean] = {}
         self.contributions: frozenset[Contribution] = frozenset()
@@ -193,6 +211,7 @@ class Terms:
         terms = Terms()
         terms.sums = self.sums
         terms.packed = self.packed
+        terms.whole = self.whole
         terms.counts = self.counts
         terms.means = {**self.means, **(means or {})}
         terms.contributions = frozenset({Contribution(worker, clock)})
@@ -205,15 +224,19 @@ class Terms:
         """A small header, and the arrays as ``transports.Weights`` takes them.
 
         Returns:
-            The header and arrays named ``sum/<name>``, ``packed/<field>/<name>`` and
-            ``integer/<name>``, not copied.
+            The header and arrays named ``sum/<name>``, ``packed/<field>/<name>``, ``whole/<name>``
+            and ``integer/<name>``, not copied.
         """
-        sums = tuple(
-            SumHeader(name, term.weight)
-            if isinstance(term, Sum)
-            else SumHeader(name, term.weight, term.count, term.rounded)
-            for name, term in self.sums.items()
-        ) + tuple(SumHeader(name, term.weight) for name, term in self.packed.items())
+        sums = (
+            *(
+                SumHeader(name, term.weight)
+                if isinstance(term, Sum)
+                else SumHeader(name, term.weight, term.count, term.rounded)
+                for name, term in self.sums.items()
+            ),
+            *(SumHeader(name, term.weight) for name, term in self.packed.items()),
+            *(SumHeader(name, term.weight, len(term.array)) for name, term in self.whole.items()),
+        )
         arrays: dict[str, Array] = {
             f"sum/{name}": term.array if isinstance(term, Sum) else term.units
             for name, term in self.sums.items()
@@ -223,6 +246,7 @@ class Terms:
             for name, term in self.packed.items()
             for field, array in term.arrays.items()
         )
+        arrays.update((f"whole/{name}", term.array) for name, term in self.whole.items())
         arrays.update({f"integer/{name}": array for name, array in self.integers.items()})
         header = TermsHeader(
             tuple(sorted(self.contributions)),
@@ -248,17 +272,22 @@ class Terms:
                 contributions stand twice.
         """
         packed = _packed_in(arrays)
-        named = [f"sum/{each.name}" for each in header.sums if each.name not in packed]
+        whole = {n.removeprefix("whole/"): a for n, a in arrays.items() if n[:6] == "whole/"}
+        apart = packed.keys() | whole.keys()
+        named = [f"sum/{each.name}" for each in header.sums if each.name not in apart]
         integers = {n.removeprefix("integer/"): a for n, a in arrays.items() if n[:8] == "integer/"}
         expected = {
             *named,
             *(f"packed/{field}/{name}" for name, fields in packed.items() for field in fields),
+            *(f"whole/{name}" for name in whole),
             *(f"integer/{name}" for name in integers),
         }
         stated = [each.name for each in header.sums]
         if (
             len(set(stated)) != len(stated)
             or not packed.keys() <= {each.name for each in header.sums if each.count == 0}
+            or not whole.keys() <= {each.name for each in header.sums if each.count > 0}
+            or packed.keys() & whole.keys()
             or expected != set(arrays)
         ):
             raise TermsError(
@@ -272,6 +301,9 @@ class Terms:
         for total in header.sums:
             if total.name in packed:
                 terms.packed[total.name] = Packed(packed[total.name], total.weight)
+                continue
+            if total.name in whole:
+                terms.whole[total.name] = Whole(whole[total.name], total.weight)
                 continue
             array = arrays[f"sum/{total.name}"]
             terms.sums[total.name] = (
@@ -291,6 +323,7 @@ class Terms:
     def __iter__(self) -> Iterator[str]:
         yield from self.sums
         yield from self.packed
+        yield from self.whole
         yield from self.counts
         yield from self.means
 
@@ -300,7 +333,10 @@ class Terms:
 
 
 class SumHeader(msgspec.Struct, frozen=True, array_like=True):
-    """One sum in a header; ``count`` 0 says that it is one worker's own float32 vector."""
+    """One sum in a header; ``count`` 0 says that it is one worker's own float32 vector.
+
+    Of vectors that are forwarded whole it is how many there are.
+    """
 
     name: _Name
     weight: Annotated[int, msgspec.Meta(ge=0)]

@@ -16,6 +16,7 @@ from actorfl.chaos.settings import Chaos
 from actorfl.combining import combined
 from actorfl.compiling import levels_between
 from actorfl.config import Place
+from actorfl.contributors import contributors
 from actorfl.engine import engine_of
 from actorfl.errors import Misfit
 from actorfl.execute import running
@@ -160,10 +161,7 @@ def _parts_at_root(run: Run) -> tuple[str, ...]:
     topology = run.topology
     if not isinstance(topology, Centred):
         return topology.names
-    top = topology.root
-    if any(each.below and run.sends_updates(each.level, top.level) for each in top.below):
-        return tuple(each.name for each in top.below)
-    return topology.names
+    return contributors(run, topology.root)
 
 
 def needed(run: Run, node: Node | None = None) -> int:

@@ -17,6 +17,7 @@ from actorfl import (
     Ctx,
     FedAvg,
     FitCtx,
+    Krum,
     Mean,
     ParameterServer,
     ServerState,
@@ -191,6 +192,22 @@ class Broken(FedAvg):
         elif self.how == "fraction":  # what no Sum takes
             return Terms(model=Sum(vector, 0.5)), mine  # type: ignore[arg-type]  # the point
         return Terms(model=Sum(vector, ctx.examples)), mine
+
+
+@dataclass(frozen=True)
+class Crooked(Krum):
+    """Krum, but one worker sends what must be refused, or lies."""
+
+    how: str = "nan"
+    who: str = "w1"
+
+    def up(self, ctx: Ctx, mine: Mine) -> tuple[Terms, Mine]:
+        terms, mine = super().up(ctx, mine)
+        if ctx.worker != self.who:
+            return terms, mine
+        vector = ctx.result.copy()
+        vector[0] = float("nan") if self.how == "nan" else 1e30  # the latter fits no grid
+        return Terms(model=Sum(vector)), mine
 
 
 @dataclass(frozen=True)

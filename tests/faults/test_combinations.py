@@ -137,8 +137,10 @@ class Goes(NamedTuple):
 SUMS: Final = Goes(ALL, over(ALL), over(ALL), over(ALL))
 #: It keeps a state at the workers, which must not miss a round of an edge without knowing of it.
 KEEPS: Final = Goes(ALL, over({"BSP"}, {"BSP"}), NONE, over(ALL - {"Quorum"}, {"BSP"}))
-#: It looks at whole models, so the edges must send what is one: not the sums of their workers.
-WHOLE: Final = Goes(TOGETHER, over({"Buffered"}), over(TOGETHER), over(ALL))
+#: It looks at whole models: those of workers, which the edges forward, or one of each edge.
+WHOLE: Final = Goes(
+    TOGETHER, over({"BSP"}, {"BSP"}) | over({"Buffered"}), over(TOGETHER), over(ALL)
+)
 ROWS: Final[Mapping[str, Goes]] = {
     **dict.fromkeys(
         ("fedsgd", "fedavg", "fedavgm", "fedprox", "fedadagrad", "fedadam", "fedyogi"), SUMS
@@ -152,7 +154,10 @@ ROWS: Final[Mapping[str, Goes]] = {
     **dict.fromkeys(("fedasync", "fedbuff"), Goes(ALONE, NONE, over(ALONE))),
     **dict.fromkeys(("median", "norm-clipping", "geometric-median"), WHOLE),
     # An edge has two workers here, of whom they cannot leave any out.
-    **dict.fromkeys(("trimmed-mean", "krum", "multi-krum"), WHOLE._replace(both=NONE, edge=NONE)),
+    **dict.fromkeys(
+        ("trimmed-mean", "krum", "multi-krum"),
+        WHOLE._replace(both=over({"BSP"}, {"BSP"}), edge=NONE),
+    ),
 }
 #: Kinds that at all levels of a tree go with little, tested at once in the other places too.
 AT_ONCE: Final = {

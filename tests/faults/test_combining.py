@@ -136,12 +136,13 @@ def test_combining_is_written_and_read_and_is_no_part_of_what_is_learned(tmp_pat
     [
         {"task": Counting(), "validate": 0.2},
         {"algorithm": Scaffold()},
+        {"algorithm": Scaffold(), "topology": Star(5)},
         {"algorithm": Broken("nan", "w3")},
         {"algorithm": Broken("huge", "w3")},
         {"task": Empty(without=5)},
         {"topology": Tree(root=1, edge=2, worker=12)},
     ],
-    ids=["buffers", "scaffold", "refused", "wider grid", "without examples", "tree"],
+    ids=["buffers", "scaffold", "two alone", "refused", "wider grid", "without examples", "tree"],
 )
 def test_a_run_tells_the_same_with_combiners_and_without(
     values: dict[str, Any], tmp_path: Path
