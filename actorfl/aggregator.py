@@ -143,6 +143,9 @@ class Aggregator(Flowing):
         step = self._step(merged, closed)
         self._pass_time()
         rounds.merged()
+        if self._plan.missed:
+            below = (name for names in self._plan.below.values() for name in names)
+            rounds.merged_below(below, frozenset(inside))
         statistics = self._merger.statistics()
         loss = sum(self._loss.values(), Mean())
         fields: dict[str, Any] = {

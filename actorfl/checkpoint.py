@@ -82,7 +82,8 @@ class Header(msgspec.Struct, frozen=True, array_like=True):
         updates: parts that were taken or refused in closed rounds.
         durations: seconds of the last closed rounds, for a deadline that adapts to them.
         flow: of a run without a barrier; None of others.
-        missed: the first clock whose part was not taken, of workers whose last one was not.
+        missed: the first clock whose part was not taken, of those whose last one was not: of the
+            roster, and of workers below it where these are told.
         seconds: see ``Progress``.
         records: see ``Progress``.
         gone: see ``Roster``.

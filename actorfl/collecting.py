@@ -426,7 +426,7 @@ class Collector(Actor):
         layout = self._layout if name in self._plan.below else None
         go = Go(
             stamp, not self._final, self._evaluates, self._grid, self._down, self._additive, layout,
-            self._rounds.since(name),
+            self._since(name),
         )  # fmt: skip
         sent = self._tell(self._workers[name], go)
         if sent is not None:
@@ -434,6 +434,18 @@ class Collector(Actor):
             self._going[name] = (*of, sent)
             if go.train:
                 self._witness("starts", name, incarnation, clock=stamp.clock)
+
+    def _since(self, name: str) -> int | dict[str, int]:
+        """From whose state a worker starts, or the workers below an aggregator, see ``Go``."""
+        if self._plan.missed and name in self._plan.below:
+            missed = self._missed
+            return {each: missed[each] for each in self._plan.below[name] if each in missed}
+        return self._rounds.since(name)
+
+    @property
+    def _missed(self) -> Mapping[str, int]:
+        """Of workers further below: the first clock whose part is missing, if the last one is."""
+        return self._rounds.missed_below
 
     def _tell(self, to: ActorRef, message: Message[None]) -> Transfer | None:
         """Tell, or leave it where the link is full: whoever waits for an answer asks again."""

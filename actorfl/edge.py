@@ -78,6 +78,7 @@ class Edge(Collector):
         self._too_narrow: Widen | None = None
         self._again: set[str] = set()  # whose part did not fit the grid
         self._incarnation = 0
+        self._told: Mapping[str, int] = {}  # whose parts are missing at the root, since when
 
     async def on_start(self) -> None:
         """Wait for those below; only then ask above."""
@@ -138,6 +139,7 @@ class Edge(Collector):
         anew = at_work and stamp.version == self._version  # the same, on a wider grid
         self._clock, self._version, self._widened = stamp.clock, stamp.version, widened
         self._layout = message.layout
+        self._told = message.since if isinstance(message.since, dict) else {}
         self._trains, self._has_evaluated = message.train, message.evaluate
         self._additive_above = message.additive
         model, integers, self._extras = unpack(down)
@@ -158,6 +160,16 @@ class Edge(Collector):
         """With what is kept of its clocks, where these are the models of all below it."""
         kept = 0 if self._sends_updates else KEPT + 1
         return self._plan.merger(layout, grid, clock, kept)
+
+    def _since(self, name: str) -> int | dict[str, int]:
+        if self._plan.missed and name not in self._plan.below:
+            # What it knows itself it forgets, and what became of its sums it is not told.
+            return self._told.get(name, self._rounds.clock)
+        return super()._since(name)
+
+    @property
+    def _missed(self) -> Mapping[str, int]:
+        return self._told
 
     @property
     def _sends_updates(self) -> bool:

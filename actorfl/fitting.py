@@ -11,7 +11,7 @@ from actorfl.algorithms.gossip import Gossip
 from actorfl.availability import Available
 from actorfl.combining import misfit
 from actorfl.compression import Compression
-from actorfl.contributors import contributors
+from actorfl.contributors import contributors, missed_in_tree
 from actorfl.defined import check_defined, check_signatures
 from actorfl.errors import Misfit, WrongType, WrongValue
 from actorfl.esn.fitting import check_readout
@@ -321,11 +321,12 @@ def _check_compress(run: Run) -> None:
     between = run.topology.levels[1:-1]
     for level, _ in run.topology.levels[:-1]:
         sync = run.sync_at(level)
-        if between and sync.partial:
+        if between and sync.partial and not missed_in_tree(run):
             raise Misfit(
                 f"{how} keeps at the workers what is still to be sent, which a round that they "
-                f"missed must leave alone, and under {type(sync).__name__} an aggregator of a Tree "
-                "does not know which those were; use BSP at all levels, Star, or EightBit"
+                f"missed must leave alone, and under {type(sync).__name__} nobody knows which "
+                "those were where aggregators of a Tree send updates of their own; use one "
+                "algorithm with BSP or Quorum at all levels, Star, or EightBit"
             )
         if sync.inner > 1:
             raise Misfit(
@@ -469,11 +470,13 @@ def _check_levels(run: Run) -> None:
     for place, level in enumerate(levels):
         sync, algorithm = run.sync_at(level), run.algorithm_at(level)
         name, policy = type(algorithm).__name__, type(sync).__name__
-        if sync.partial and len(levels) > 1 and (run.algorithm.keeps_state or run.has_local_parts):
+        keeps = run.algorithm.keeps_state or run.has_local_parts
+        if sync.partial and len(levels) > 1 and keeps and not missed_in_tree(run):
             raise Misfit(
                 f"{type(run.algorithm).__name__} keeps a state at the workers, which a round that "
-                f"they missed must leave alone, and under {policy} an aggregator of a Tree does "
-                "not know which those were; use BSP at all levels, or Star"
+                f"they missed must leave alone, and under {policy} nobody knows which those were "
+                "where aggregators of a Tree send updates of their own; use one algorithm with BSP "
+                "or Quorum at all levels, or Star"
             )
         if sync.family not in algorithm.policies:
             raise Misfit(

@@ -164,7 +164,8 @@ class Keeper(Collector):
             self._window = header.flow.window
             self._kept = header.flow.kept
             self._refused_after = set(header.flow.refused)
-        self._rounds.missed = dict(header.missed)
+        self._rounds.missed = {n: of for n, of in header.missed.items() if n in roster}
+        self._rounds.missed_below = {n: of for n, of in header.missed.items() if n not in roster}
         self._rounds.gone = dict(header.gone)
         self._rounds.enter(header.clock)
 
@@ -447,7 +448,7 @@ class Keeper(Collector):
             updates=self._updates,
             durations=self._durations,
             flow=self._flow_header(rounds) if isinstance(rounds, Flow) else None,
-            missed=dict(rounds.missed),
+            missed=rounds.missed | rounds.missed_below,
             seconds=self._seconds,
             records=self._records,
             gone=dict(rounds.gone),

@@ -14,7 +14,7 @@ from actorfl import config, registry
 from actorfl.algorithm import Algorithm
 from actorfl.compression import Compression
 from actorfl.config import Place
-from actorfl.contributors import contributors
+from actorfl.contributors import contributors, missed_in_tree
 from actorfl.grid import Grid
 from actorfl.holding import Holder, check_held
 from actorfl.layout import Layout
@@ -40,6 +40,7 @@ class PlanText(msgspec.Struct, frozen=True):
         below: the workers below each aggregator in the roster, by its name; empty above workers.
         parts: whose parts are in what each aggregator in the roster sends, by its name; where it is
             not told, all the workers below it.
+        missed: whether the root tells those below which workers' parts are missing.
         sums: whether the aggregators in the roster send the sums of their workers' parts, or these
             parts whole, not updates of their own.
         above: the algorithm of the level above, where this aggregator sends updates of its own.
@@ -81,6 +82,7 @@ class PlanText(msgspec.Struct, frozen=True):
     stays: tuple[Stay, ...] | msgspec.UnsetType = msgspec.UNSET
     outlives: bool | msgspec.UnsetType = msgspec.UNSET
     parts: dict[str, tuple[str, ...]] | msgspec.UnsetType = msgspec.UNSET
+    missed: bool | msgspec.UnsetType = msgspec.UNSET
 
 
 @dataclass(frozen=True)
@@ -107,6 +109,7 @@ class Plan:
     stays: Mapping[str, Stay]
     outlives: bool
     parts: Mapping[str, tuple[str, ...]]
+    missed: bool
 
     @classmethod
     def read(cls, text: PlanText) -> Plan:
@@ -143,6 +146,7 @@ class Plan:
             {} if text.stays is msgspec.UNSET else by_worker(text.stays, text.roster),
             text.outlives is True,
             text.below if text.parts is msgspec.UNSET else text.parts,
+            text.missed is True,
         )
 
     @cached_property
@@ -256,4 +260,5 @@ def plan_of(run: Run, identity: str, at: At, node: Node, above: Node | None = No
         stays=run.stays or msgspec.UNSET,
         outlives=run.supervision.exhausted == "leave" or msgspec.UNSET,
         parts=parts if sums and parts != workers else msgspec.UNSET,
+        missed=missed_in_tree(run) or msgspec.UNSET,
     )

@@ -91,6 +91,7 @@ class Go(Message[None]):
         layout: of the model, for an aggregator, which cannot build it.
         since: the clock from whose state, of what an algorithm keeps at the worker, this one
             starts: an earlier one where its parts since then were not taken. None: from its own.
+            Of an aggregator the same, by worker below it, of those for whom it is an earlier one.
     """
 
     stamp: Stamp
@@ -100,7 +101,7 @@ class Go(Message[None]):
     weights: Weights
     additive: bool = False
     layout: Layout | None = None
-    since: int | None = None
+    since: int | Annotated[dict[_Name, int], msgspec.Meta(max_length=WORKERS_MAX)] | None = None
 
 
 class Wait(Message[None]):

@@ -60,6 +60,8 @@ class Roster(ABC):
         refused: whose part was refused since the last row, and why.
         missed: the first of its clocks whose parts were not taken, by worker, where its last one
             was not: what an algorithm keeps at it goes on from there.
+        missed_below: the same of workers below the aggregators of the roster, where the root has to
+            tell these.
         waiting: who has asked and was told to wait; told when it may go on.
         dropped: messages that changed nothing, by reason.
         phase: see ``Phase``.
@@ -76,6 +78,7 @@ class Roster(ABC):
     arrived: set[str] = field(default_factory=set)
     refused: dict[str, str] = field(default_factory=dict)
     missed: dict[str, int] = field(default_factory=dict)
+    missed_below: dict[str, int] = field(default_factory=dict)
     waiting: set[str] = field(default_factory=set)
     dropped: Counter[str] = field(default_factory=Counter)
     phase: Phase = Phase.GATHERING

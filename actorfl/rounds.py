@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from actorfl.roster import Answer, Phase, Roster, Verdict
@@ -140,6 +140,19 @@ class Rounds(Roster):
                 self.took(name, self.clock)
             elif name in self.expected:
                 self.passed(name, self.clock)
+
+    def merged_below(self, workers: Iterable[str], inside: Collection[str]) -> None:
+        """The same for workers below the aggregators of the roster.
+
+        Args:
+            workers: all of them.
+            inside: whose parts are in the open clock.
+        """
+        for name in workers:
+            if name not in inside:
+                self.missed_below.setdefault(name, self.clock)
+            else:
+                self.missed_below.pop(name, None)
 
     def absent(self) -> dict[str, str]:
         """Who was to compute the open clock and is not in it, in the order of the roster, and why.

@@ -187,7 +187,7 @@ class Worker(Actor):
     async def _compute(self, go: Go) -> Put:
         stamp = go.stamp
         self.publish("fit", worker=self._name, clock=stamp.clock, version=stamp.version)
-        since = stamp.clock if go.since is None else min(go.since, stamp.clock)
+        since = min(go.since, stamp.clock) if isinstance(go.since, int) else stamp.clock
         if go.train:
             await self._kept.take_back(since, stamp.clock)
         given = Given(

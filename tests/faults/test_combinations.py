@@ -135,8 +135,8 @@ class Goes(NamedTuple):
 
 
 SUMS: Final = Goes(ALL, over(ALL), over(ALL), over(ALL))
-#: It keeps a state at the workers, which must not miss a round of an edge without knowing of it.
-KEEPS: Final = Goes(ALL, over({"BSP"}, {"BSP"}), NONE, over(ALL - {"Quorum"}, {"BSP"}))
+#: It keeps a state at the workers. Of an edge that sends updates nobody knows who is in them.
+KEEPS: Final = Goes(ALL, over({"BSP", "Quorum"}), NONE, over(ALL - {"Quorum"}, {"BSP"}))
 #: It looks at whole models: those of workers, which the edges forward, or one of each edge.
 WHOLE: Final = Goes(
     TOGETHER, over({"BSP"}, {"BSP"}) | over({"Buffered"}), over(TOGETHER), over(ALL)

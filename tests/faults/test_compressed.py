@@ -178,12 +178,13 @@ async def books(directory: Path, run: Run) -> tuple[Any, Any]:
     [
         {"until": Rounds(6)},
         {"sync": Quorum(0.6), "until": Rounds(6)},
+        {"sync": Quorum(0.5), "until": Rounds(6), "topology": TREE},
         {"sync": ASP(), "until": Clocks(5)},
         # An even number of updates: no buffer is left half full.
         {"sync": Buffered(2), "until": Clocks(4)},
         {"select": Sample(count=2), "until": Rounds(6)},
     ],
-    ids=["bsp", "quorum", "asp", "buffered", "sampled"],
+    ids=["bsp", "quorum", "quorums of a tree", "asp", "buffered", "sampled"],
 )
 def test_what_was_taken_and_what_is_kept_add_up_whatever_is_late_killed_or_said_twice(
     values: dict[str, Any], seeds: int, tmp_path: Path

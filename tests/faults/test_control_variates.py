@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +11,7 @@ import pytest
 
 import actors
 from actorfl import (
+    BSP,
     Buffered,
     Clocks,
     Quorum,
@@ -17,12 +20,15 @@ from actorfl import (
     Sample,
     Scaffold,
     Supervision,
+    Tree,
     checkpoint,
 )
 from actorfl.kept import Kept, folder_of
-from actors import FileStorage, Snapshots
+from actorfl.sync import Sync
+from actors import FaultPlan, FileStorage, Kill, Simulated, Snapshots
 from tests.faults.runs import rows, small
 from tests.faults.test_simulated import schedule, simulate
+from tests.faults.test_trees import SHAPES
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -71,3 +77,40 @@ def test_c_stays_the_mean_of_the_c_i_whatever_is_late_killed_or_said_twice(
         assert between < 1e-6, f"seed {seed}"
         late += sum("absent" in row for row in rows(result.directory))
     assert (late > 0) == isinstance(run.sync, Quorum)
+
+
+def in_tree(seed: int, tree: Tree) -> Simulated:
+    """The same faults, and kills of aggregators between."""
+    draw, on = random.Random(seed + 1000), schedule(seed)
+    levels = [level for level, _ in tree.levels[1:-1]]
+    kills = [Kill(draw.choice(levels), draw.uniform(0.1, 4.0)) for _ in range(draw.randint(1, 3))]
+    return replace(on, faults=FaultPlan(*on.faults.faults, *kills, seed=seed, until=20.0))
+
+
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize("seeds", [3, pytest.param(200, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    ("tree", "syncs"),
+    [
+        (SHAPES["edges"], (Quorum(0.5), Quorum(0.5))),
+        (SHAPES["deep"], (BSP(), Quorum(0.5, deadline=0.05), Quorum(0.5))),
+        (SHAPES["deep"], (Quorum(0.5), BSP(), BSP())),
+    ],
+    ids=["both", "below", "root"],
+)
+def test_c_stays_the_mean_of_the_c_i_in_a_tree_whose_aggregators_forget(
+    tree: Tree, syncs: tuple[Sync, ...], seeds: int, tmp_path: Path
+) -> None:
+    levels = [level for level, _ in tree.levels[:-1]]
+    run = small(
+        topology=tree, algorithm=Scaffold(), sync=dict(zip(levels, syncs, strict=True)),
+        supervision=Supervision(intensity=100),
+    )  # fmt: skip
+    late = 0
+    for seed in range(seeds):
+        result, _ = simulate(run, in_tree(seed, tree), tmp_path / str(seed))
+        between, size = actors.run(gap(result.directory, run))
+        assert size > 0.01
+        assert between < 1e-6, f"seed {seed}"
+        late += sum("absent" in row for row in rows(result.directory))
+    assert late > 0

@@ -33,6 +33,7 @@ from actorfl import (
     Versions,
     Who,
 )  # fmt: skip
+from actorfl.algorithms.ditto import Ditto
 from actorfl.chaos.scenario import needed
 from actorfl.errors import ConfigError, Misfit, MissingKey, UnknownKey
 from actorfl.execute import Result
@@ -240,12 +241,12 @@ def test_levels_stand_in_a_configuration_and_have_one_hash(tmp_path: Path) -> No
         ({"sync": {"root": BSP(), "egde": BSP()}}, UnknownKey, "level of sync `egde`.*`edge`"),
         ({"sync": {"edge": BSP()}}, MissingKey, "root"),
         (
-            {"sync": Quorum(0.5), "algorithm": Scaffold()},
+            {"sync": Quorum(0.5), "algorithm": {"root": FedAvg(), "edge": Scaffold()}},
             Misfit, "Scaffold keeps a state at the workers, which a round that they missed must",
         ),
         (
-            {"sync": {"root": BSP(), "edge": Quorum(0.5)}, "algorithm": Scaffold()},
-            Misfit, "under Quorum an aggregator of a Tree does not know",
+            {"sync": {"root": Buffered(2), "edge": Quorum(0.5)}, "algorithm": Ditto()},
+            Misfit, "under Quorum nobody knows which those were where aggregators of a Tree send",
         ),
         ({"sync": {"root": BSP(), "edge": ASP()}}, Misfit, "ASP is for the root of a Tree"),
         ({"sync": {"root": BSP(rounds=2), "edge": BSP()}}, Misfit, "for aggregators below the ro"),
