@@ -237,5 +237,3 @@ def test_the_base_says_what_an_algorithm_must_define() -> None:
     ctx = Ctx(NET, "w0", 0, NET.zeros(), NET.zeros())
     with pytest.raises(NotImplementedError, match="does not define up"):
         Algorithm().up(ctx, {})
-    with pytest.raises(NotImplementedError, match="no gossip"):
-        FedAvg().merge(NET.zeros(), NET.zeros())
