@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 import typer.core
 
-from actorfl import datacli, replaycli
+from actorfl import datacli, replaycli, topologycli
 from actorfl.chaos.cli import chaos
 from actorfl.errors import ActorflError
 from actorfl.exitcodes import ExitCode
@@ -310,6 +310,7 @@ app.command(epilog=EPILOG)(chaos)
 app.command(epilog=EPILOG)(simulate)
 app.command(epilog=EPILOG)(replaycli.replay)
 app.add_typer(datacli.data)
+app.add_typer(topologycli.topology)
 
 
 def parse_deployment(text: str) -> Deployment:

@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from actorfl.exitcodes import ExitCode
-from actorfl.saying import EPILOG, Output, fail, sentence_and_code
+from actorfl.saying import EPILOG, Output, can_write, fail, sentence_and_code
 
 data = typer.Typer(name="data", help="Look at the data of a run.", no_args_is_help=True)
 
@@ -46,14 +46,5 @@ def show(
     if as_json:
         say.line(json.dumps(found.summary()))
         return
-    for line in found.lines(shares.BLOCKS if _has(shares.BLOCKS) else shares.ASCII):
+    for line in found.lines(shares.BLOCKS if can_write(shares.BLOCKS) else shares.ASCII):
         say.line(line)
-
-
-def _has(characters: str) -> bool:
-    """Whether standard output can write these."""
-    try:
-        characters.encode(sys.stdout.encoding or "ascii")
-    except UnicodeEncodeError:
-        return False
-    return True

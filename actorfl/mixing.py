@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import functools
 from abc import abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
 from actorfl.defined import Abstract
-from actorfl.errors import Misfit
+from actorfl.errors import Misfit, UnknownKey
 from actorfl.topology import Peers
 
 #: How far the sum of a column of W may be from 1: what rounding leaves of sums of a thousand.
@@ -162,6 +163,26 @@ def _constant(topology: Peers) -> float:
     if found[1] < _ROUNDING * found[-1]:
         raise Misfit(f"BestConstant needs a connected graph, and {name} is in parts")
     return float(f"{2.0 / (found[1] + found[-1]):.{_DIGITS}g}")
+
+
+#: What mixings are called in words.
+MIXINGS: Final[Mapping[str, Mixing]] = {
+    "metropolis": Metropolis(),
+    "uniform": Uniform(),
+    "best-constant": BestConstant(),
+}
+
+
+def mixing_of(word: str) -> Mixing:
+    """The mixing that is called so.
+
+    Raises:
+        UnknownKey: none is.
+    """
+    found = MIXINGS.get(word)
+    if found is None:
+        raise UnknownKey("mixing", word, "was asked for", MIXINGS)
+    return found
 
 
 def _name(topology: Peers) -> str:

@@ -30,6 +30,15 @@ EPILOG = (
 )
 
 
+def can_write(characters: str) -> bool:
+    """Whether standard output can write these."""
+    try:
+        characters.encode(sys.stdout.encoding or "ascii")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def row_line(row: Mapping[str, Any]) -> str:
     """Return a row of the metrics as a line for people; what it does not hold is left out."""
     if "event" in row:

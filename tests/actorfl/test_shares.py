@@ -192,8 +192,8 @@ def test_the_partitioner_of_the_page_deals_as_it_says(odd: Path) -> None:
 
 
 def test_where_blocks_cannot_be_written_digits_are(monkeypatch: pytest.MonkeyPatch) -> None:
-    from actorfl import datacli
+    from actorfl import saying
 
-    assert datacli._has(ASCII)
+    assert saying.can_write(ASCII)
     done = CliRunner(charset="ascii").invoke(cli.app, ["data", "show", str(BLOBS)])
     assert done.stdout.splitlines()[2] == "w0            30  44"

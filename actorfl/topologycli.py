@@ -1,0 +1,103 @@
+"""The commands ``actorfl topology ...``."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from actorfl.exitcodes import ExitCode
+from actorfl.saying import EPILOG, Output, can_write, fail, sentence_and_code
+
+if TYPE_CHECKING:
+    from actorfl.topology import Topology
+
+topology = typer.Typer(name="topology", help="Look at who talks to whom.", no_args_is_help=True)
+
+
+@topology.command(epilog=EPILOG)
+def show(
+    what: Annotated[
+        list[str],
+        typer.Argument(
+            help="A configuration, a file of edges or GraphML; or a kind and its fields, such as "
+            "'ring 16' or 'regular nodes=100 degree=4'.",
+            metavar="FILE|KIND [KEY=VALUE]...",
+        ),
+    ],
+    mixing: Annotated[
+        str,
+        typer.Option(
+            help="'metropolis', 'uniform' or 'best-constant'; without it the first, or the second "
+            "where links go one way only.",
+            show_default=False,
+        ),
+    ] = "",
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Also draw it into this file, .png or .svg.", metavar="FILE"),
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Write one JSON object to standard output.")
+    ] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+) -> None:
+    """Tell a graph's degrees, diameter and spectral gap, and draw it."""
+    try:
+        with contextlib.redirect_stdout(sys.stderr):  # a class of the user's own may print
+            from actorfl.graphs import picture, report
+            from actorfl.mixing import mixing_of
+            from actorfl.topology import Peers
+
+            if out is not None:
+                picture.check(out)
+            graph = _topology(what)
+            found = report.report_on(graph, mixing_of(mixing) if mixing else None)
+            if out is not None:
+                assert isinstance(graph, Peers), "else there is no report"
+                picture.draw(graph, out)
+    except KeyboardInterrupt:
+        fail("interrupted", ExitCode.INTERRUPTED)
+    except Exception as error:  # noqa: BLE001  (every error ends as one line and a code)
+        if debug:
+            traceback.print_exc()
+        fail(*sentence_and_code(error))
+    say = Output(sys.stdout)
+    if as_json:
+        say.line(json.dumps(found.summary()))
+        return
+    for line in found.lines(report.BLOCKS if can_write(report.BLOCKS) else report.ASCII):
+        say.line(line)
+
+
+def _topology(what: Sequence[str]) -> Topology:
+    """The topology that the arguments name."""
+    from actorfl import config
+    from actorfl.config import Place
+    from actorfl.errors import MissingKey
+    from actorfl.registry import SLOTS
+
+    first, *rest = what
+    slot, base = SLOTS["topology"], Path.cwd()
+    settings = [f"nodes={each}" if each.isdecimal() else each for each in rest]
+    value: Any
+    if Path(first).suffix == ".toml":
+        table, settled = config.override(config.read(first), settings)
+        if slot.name not in table:
+            raise MissingKey(slot.name, first, "(it is no configuration of a run)")
+        place, value, base = (
+            Place(first, (slot.name,), settled),
+            table[slot.name],
+            Path(first).parent,
+        )
+    else:
+        fields, _ = config.override({}, settings)
+        place, value = Place("the command line"), {"kind": first, **fields} if fields else first
+    found: Topology = config.build(slot, value, place, base)
+    return found

@@ -1,0 +1,216 @@
+"""``actorfl topology show`` tells what a graph is like, and draws it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import networkx as nx
+import pytest
+from typer.testing import CliRunner, Result
+
+from actorfl import (
+    ExponentialGraph,
+    FreshRegularGraph,
+    RegularGraph,
+    RingGraph,
+    ScheduleGraph,
+    Star,
+    TorusGraph,
+    Uniform,
+    Vehicles,
+    cli,
+    spectrum,
+)
+from actorfl.errors import Misfit, WrongValue
+from actorfl.exitcodes import ExitCode
+from actorfl.graphs import picture, report
+from actorfl.graphs.report import report_on
+
+CONFIGURATION = """
+task = "nothing.py:AtAll"
+topology = { kind = "torus", nodes = 12 }
+"""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def fonts(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Files that matplotlib opens at its first picture and keeps open."""
+    picture.draw(RingGraph(3), tmp_path_factory.mktemp("fonts") / "first.svg")
+
+
+def show(*words: str | Path) -> Result:
+    return CliRunner().invoke(cli.app, ["topology", "show", *map(str, words)])
+
+
+def told(*words: str | Path) -> Any:
+    done = show(*words, "--json")
+    assert done.exit_code == 0, done.output
+    return json.loads(done.stdout)
+
+
+def test_a_ring_is_told_and_drawn() -> None:
+    done = show("ring", "6")
+    assert done.exit_code == 0, done.output
+    assert done.stdout.splitlines() == [
+        "RingGraph, 6 nodes, 6 links",
+        "degree             2 to 2, mean 2",
+        "connected          yes",
+        "diameter           3",
+        "spectral gap       0.333333, second eigenvalue 0.666667 (Metropolis)",
+        "rounds to 1e-6     35",
+        "",
+        "  w0 ·█···█",
+        "  w1 █·█···",
+        "  w2 ·█·█··",
+        "  w3 ··█·█·",
+        "  w4 ···█·█",
+        "  w5 █···█·",
+    ]
+
+
+def test_it_writes_what_the_terminal_can() -> None:
+    done = CliRunner(charset="ascii").invoke(cli.app, ["topology", "show", "ring", "4"])
+    assert done.stdout.splitlines()[-1] == "  w3 #.#."
+
+
+def test_many_nodes_share_a_square_of_the_drawing() -> None:
+    drawing = report_on(RingGraph(400)).drawing
+    assert len(drawing) == len(drawing[0]) == 40
+    assert drawing[0] == "41" + "0" * 37 + "1"
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["star-graph", "9"], {"degree": {"min": 1, "mean": 16 / 9, "max": 8}, "diameter": 2}),
+        (["regular", "nodes=12", "degree=3"], {"links": 18, "directed": False, "fixed": True}),
+        (["ring", "8", "--mixing", "best-constant"], {"mixing": "BestConstant", "rounds": 47}),
+        (
+            ["actorfl.graphs.exponential:ExponentialGraph", "16"],
+            {"links": 64, "directed": True, "mixing": "Uniform", "diameter": 4, "rounds": 28},
+        ),
+        (
+            ["erdos-renyi", "30", "p=0.02", "connected=false"],
+            {"connected": False, "diameter": None, "rounds": None},
+        ),
+        (
+            ["actorfl.graphs.exponential:OnePeerExponentialGraph", "16"],
+            {"fixed": False, "rounds": 4, "slem": None, "links": 16, "connected": True},
+        ),
+    ],
+)
+def test_what_is_told_can_be_read_by_scripts(words: list[str], expected: dict[str, Any]) -> None:
+    found = told(*words)
+    assert {key: found[key] for key in expected} == expected
+
+
+def test_the_graph_of_a_configuration_is_shown_without_its_task(tmp_path: Path) -> None:
+    (tmp_path / "run.toml").write_text(CONFIGURATION)
+    assert told(tmp_path / "run.toml")["topology"] == "TorusGraph"
+    assert told(tmp_path / "run.toml", "topology.nodes=20")["nodes"] == 20
+    (tmp_path / "roads.edges").write_text("a b\nb c\n")
+    assert told(tmp_path / "roads.edges")["diameter"] == 2
+
+
+@pytest.mark.parametrize("graph", [TorusGraph(20), RegularGraph(50, degree=3), RingGraph(9)])
+def test_the_diameter_is_that_of_networkx(
+    graph: RingGraph, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    theirs = nx.Graph([(name, other) for name in graph.names for other in graph.neighbours(name)])
+    assert report_on(graph).diameter == nx.diameter(theirs)
+    monkeypatch.setattr(spectrum, "DENSE_MAX", 4)
+    least = report_on(graph)
+    assert not least.diameter_exact
+    assert least.diameter is not None
+    assert nx.diameter(theirs) / 2 <= least.diameter <= nx.diameter(theirs)
+
+
+def test_of_a_graph_that_changes_rounds_are_looked_at_and_mixing_is_measured() -> None:
+    found = report_on(FreshRegularGraph(20, degree=3))
+    assert set(found.degree) == {3}
+    assert found.connected
+    assert (found.summary()["slem"], found.summary()["diameter"]) == (None, None)
+    lines = list(found.lines(report.ASCII))
+    assert lines[0] == "FreshRegularGraph, 20 nodes, 30 links in a round, others in the next"
+    assert lines[2:5] == [
+        "connected          yes, by the links of 16 rounds together",
+        "diameter           none: it changes by round",
+        "spectral gap       none: it changes by round (Metropolis)",
+    ]
+    assert lines[5] == f"rounds to 1e-6     {found.rounds}, measured"
+    parts = ScheduleGraph(edges=((("a", "b"),), (("c", "d"),)))
+    assert list(report_on(parts).lines(report.ASCII))[5] == (
+        "rounds to 1e-6     more than could be measured"
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "sentence"),
+    [
+        (["rnig", "8"], ExitCode.UNKNOWN_KEY, "unknown kind of topology `rnig`"),
+        (["ring", "8", "degree=3"], ExitCode.UNKNOWN_KEY, "unknown key `degree` of the command li"),
+        (["regular", "8"], ExitCode.WRONG_VALUE, "RegularGraph needs the key `degree`"),
+        (["ring", "1"], ExitCode.WRONG_VALUE, "`nodes` of RingGraph must be from 2 to 65536"),
+        (["star", "workers=8"], ExitCode.MISFIT, "Star has a centre, and what is shown here is"),
+        (["ring", "8", "--mixing", "best"], ExitCode.UNKNOWN_KEY, "unknown mixing `best`"),
+        (["star-graph", "8", "--mixing", "uniform"], ExitCode.MISFIT, "the Uniform weights of w0"),
+        (["missing.toml"], ExitCode.MISSING_FILE, "cannot read missing.toml"),
+        (["missing.graphml"], ExitCode.MISSING_FILE, "missing.graphml: no such file"),
+        (["ring", "8", "--out", "ring.pdf"], ExitCode.WRONG_VALUE, "that ends with .png or .svg"),
+        (["ring", "8", "--out", "no/where.svg"], ExitCode.WRONG_VALUE, "in a directory that is th"),
+    ],
+)
+def test_what_cannot_be_shown_is_one_line_and_a_code(
+    words: list[str], code: ExitCode, sentence: str
+) -> None:
+    done = show(*words)
+    assert done.exit_code == code, done.output
+    assert done.stdout == ""
+    last: Any = done.stderr.splitlines()[-1]
+    assert last.startswith("actorfl: ")
+    assert sentence in last
+
+
+def test_a_configuration_without_a_topology_says_so(tmp_path: Path) -> None:
+    (tmp_path / "run.toml").write_text('task = "digits"\n')
+    done = show(tmp_path / "run.toml")
+    assert done.exit_code == ExitCode.WRONG_VALUE
+    assert "needs the key `topology` (it is no configuration of a run)" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "graph",
+    [RingGraph(6), TorusGraph(12), ExponentialGraph(8), Vehicles(12), RegularGraph(10, degree=3)],
+    ids=lambda graph: type(graph).__name__,
+)  # fmt: skip
+def test_a_picture_is_the_same_each_time(graph: RingGraph, tmp_path: Path) -> None:
+    first, second = tmp_path / "first.svg", tmp_path / "second.svg"
+    for path in (first, second):
+        picture.check(path)
+        picture.draw(graph, path)
+    assert first.read_bytes() == second.read_bytes()
+    assert first.read_text().count("<use") >= len(graph.names)
+
+
+def test_a_picture_is_drawn_beside_the_text(tmp_path: Path) -> None:
+    done = show("ring", "6", "--out", tmp_path / "ring.png")
+    assert done.exit_code == 0, done.output
+    assert (tmp_path / "ring.png").read_bytes().startswith(b"\x89PNG")
+    assert done.stdout.startswith("RingGraph, 6 nodes")
+
+
+def test_a_picture_in_which_nothing_could_be_seen_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(picture, "_LINKS_MAX", 10)
+    with pytest.raises(
+        WrongValue, match="a graph in a picture must be of 10 links at most, got 12"
+    ):
+        picture.draw(RingGraph(6), tmp_path / "ring.svg")
+
+
+def test_a_centre_is_no_graph() -> None:
+    with pytest.raises(Misfit, match="Star has a centre"):
+        report_on(Star(3), Uniform())
