@@ -95,6 +95,12 @@ def test_the_page_names_every_experiment() -> None:
     assert [name for name in EXPERIMENTS if f"benchmarks.reproduce {name}" not in text] == []
 
 
+def test_the_table_of_topologies_has_its_digits() -> None:
+    done = reproduce("topology-table")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.splitlines()[-1] == "64 of 64 gates hold"
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize(

@@ -1,6 +1,6 @@
 """Reproduce what others have measured: ours beside the reference, with a gate where one is set.
 
-    python -m benchmarks.reproduce digits|attack|drift|fashion [--json FILE] [--jobs N]
+    python -m benchmarks.reproduce EXPERIMENT [--json FILE] [--jobs N]
 
 Ends with 0 where all gates hold, with 1 where one is missed, with 2 where the command line was not
 understood or data are missing.
@@ -16,7 +16,7 @@ from pathlib import Path
 from actorfl.errors import MissingFile
 from benchmarks.reproduce import gates, running
 
-EXPERIMENTS = ("digits", "attack", "drift", "fashion")
+EXPERIMENTS = ("digits", "attack", "drift", "fashion", "topology-table")
 
 
 def main() -> None:
@@ -36,7 +36,8 @@ def main() -> None:
         parser.error("--jobs is at least 1")
     if options.json is not None and not options.json.absolute().parent.is_dir():
         parser.error(f"there is no directory {options.json.absolute().parent} for --json")
-    experiment = importlib.import_module(f"benchmarks.reproduce.{options.experiment}")
+    module = options.experiment.replace("-", "_")
+    experiment = importlib.import_module(f"benchmarks.reproduce.{module}")
     try:
         rows = experiment.rows(options.jobs)
     except MissingFile as error:

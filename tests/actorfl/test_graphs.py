@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,8 @@ from actorfl import (
     average,
 )
 from actorfl.errors import ConfigError, Misfit, MissingKey, WrongType, WrongValue
+from actorfl.graphs.base import Graph
+from actorfl.graphs.report import BLOCKS, report_on
 from actorfl.layout import Layout, LayoutError
 from tests.faults.programs import Handing
 from tests.faults.tasks import Blobs
@@ -478,3 +481,28 @@ def test_an_average_weighs_all_alike_and_takes_the_largest_counter() -> None:
         average(models[0], other)
     with pytest.raises(LayoutError, match="of one model at least"):
         average()
+
+
+# -- in the documentation --------------------------------------------------------------------------
+
+PAGE = (Path(__file__).parents[2] / "docs" / "topologies.md").read_text()
+
+
+def test_the_page_names_every_kind_of_graph_with_its_class() -> None:
+    from actorfl import registry
+    from actorfl.registry import SLOTS
+
+    shown = dict(re.findall(r"^\| `([\w-]+)` \| `(\w+)\(", PAGE, re.MULTILINE))
+    slot = SLOTS["topology"]
+    graphs = {
+        kind: cls.__name__
+        for kind in slot.kinds
+        if issubclass(cls := registry.resolve(slot, kind, "here", Path()), Graph)
+    }
+    assert shown == graphs
+
+
+def test_the_page_shows_what_the_command_prints() -> None:
+    shown = PAGE.partition("```\nRingGraph, 6 nodes")[2].partition("```")[0].splitlines()
+    lines = list(report_on(RingGraph(6)).lines(BLOCKS))
+    assert ["RingGraph, 6 nodes" + shown[0], *shown[1:]] == lines

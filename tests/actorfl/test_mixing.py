@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -25,7 +24,6 @@ from actorfl import (
     RingGraph,
     ScaleFreeGraph,
     ScheduleGraph,
-    SmallWorldGraph,
     StarGraph,
     TorusGraph,
     Uniform,
@@ -34,28 +32,8 @@ from actorfl import (
 )
 from actorfl.errors import ConfigError, Misfit
 from actorfl.spectrum import MixingMatrix, Slem, measured, slem
+from benchmarks.reproduce.topology_table import KINDS, REFERENCES
 
-KINDS: dict[str, Callable[[int], Peers]] = {
-    "ring": RingGraph,
-    "path": PathGraph,
-    "star": StarGraph,
-    "torus": TorusGraph,
-    "regular": lambda n: RegularGraph(n, degree=4, seed=42),
-    "small world": lambda n: SmallWorldGraph(n, degree=4, rewired=0.1, seed=42),
-    "scale free": lambda n: ScaleFreeGraph(n, links=2, seed=42),
-    "exponential": ExponentialGraph,
-}
-#: ALGORITHMS: the second largest eigenvalue modulus, and rounds until errors are smaller by 1e6.
-TABLE = {
-    8: ((0.804738, 64), (0.949253, 266), (0.875, 104), (0.5, 20), (0.482843, 19), (0.717455, 42),
-        (0.760259, 51), (0.5, 20)),
-    16: ((0.949253, 266), (0.987190, 1072), (0.9375, 215), (0.6, 28), (0.738416, 46),
-         (0.819961, 70), (0.896296, 127), (0.6, 28)),
-    32: ((0.987190, 1072), (0.996790, 4297), (0.96875, 436), (0.882843, 111), (0.817779, 69),
-         (0.924976, 178), (0.939776, 223), (0.666667, 35)),
-    100: ((0.998684, 10496), (0.999671, 41991), (0.99, 1375), (0.923607, 174), (0.864375, 95),
-          (0.977758, 615), (0.958789, 329), (0.75, 49)),
-}  # fmt: skip
 MIXED: list[tuple[Peers, Mixing]] = [
     (RingGraph(8), Metropolis()), (StarGraph(9), Metropolis()), (PathGraph(2), Metropolis()),
     (ErdosRenyiGraph(20, p=0.3, seed=1), Metropolis()), (ScaleFreeGraph(20), Metropolis()),
@@ -77,9 +55,9 @@ def slow(topology: Peers, mixing: Mixing) -> float:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("nodes", TABLE)
+@pytest.mark.parametrize("nodes", REFERENCES)
 def test_the_eigenvalues_are_those_of_the_table_to_their_digits(kind: str, nodes: int) -> None:
-    expected, rounds = TABLE[nodes][list(KINDS).index(kind)]
+    expected, rounds = REFERENCES[nodes][list(KINDS).index(kind)]
     graph = KINDS[kind](nodes)
     found = slem(graph, Metropolis() if graph.symmetric else Uniform())
     assert round(found.value, 6) == expected

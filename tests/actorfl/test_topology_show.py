@@ -88,7 +88,7 @@ def test_many_nodes_share_a_square_of_the_drawing() -> None:
         (["regular", "nodes=12", "degree=3"], {"links": 18, "directed": False, "fixed": True}),
         (["ring", "8", "--mixing", "best-constant"], {"mixing": "BestConstant", "rounds": 47}),
         (
-            ["actorfl.graphs.exponential:ExponentialGraph", "16"],
+            ["exponential", "16"],
             {"links": 64, "directed": True, "mixing": "Uniform", "diameter": 4, "rounds": 28},
         ),
         (
@@ -96,7 +96,7 @@ def test_many_nodes_share_a_square_of_the_drawing() -> None:
             {"connected": False, "diameter": None, "rounds": None},
         ),
         (
-            ["actorfl.graphs.exponential:OnePeerExponentialGraph", "16"],
+            ["one-peer-exponential", "16"],
             {"fixed": False, "rounds": 4, "slem": None, "links": 16, "connected": True},
         ),
     ],
