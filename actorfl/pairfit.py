@@ -57,6 +57,8 @@ def check(run: Run) -> None:
                 f"{type(topology).__name__} are others in each round; use BSP"
             )
     _check_whole(run, name)
+    most = max(len(topology.neighbours(node)) for node in topology.names)
+    algorithm.check_run(run.local, 1 + most)
     algorithm.check_peers(topology, policy)
 
 

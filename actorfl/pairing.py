@@ -162,8 +162,7 @@ class PairAlgorithm(Algorithm):
         """Whether a node trains in a round."""
         return True
 
-    # Other arguments than at an aggregator: a node knows its place, and begins with what it keeps.
-    def begin(self, ctx: PairCtx, state: PairState) -> PairState:  # type: ignore[override]
+    def started(self, ctx: PairCtx, state: PairState) -> PairState:
         """The state before the first round; the one given has the initial model alone."""
         return state
 
@@ -244,12 +243,12 @@ def sent(
 
 
 def begun(algorithm: PairAlgorithm, ctx: PairCtx, state: PairState) -> PairState:
-    """The state before the first round, see ``PairAlgorithm.begin``.
+    """The state before the first round, see ``PairAlgorithm.started``.
 
     Raises:
         BeyondHelp: what came back is none.
     """
-    return _state(algorithm, "begin", ctx, algorithm.begin(ctx, state))
+    return _state(algorithm, "started", ctx, algorithm.started(ctx, state))
 
 
 def learned(

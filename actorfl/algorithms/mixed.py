@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from actorfl.layout import Vector
-from actorfl.mixing import Metropolis
+from actorfl.mixing import mixing_of
 from actorfl.pairing import Content, PairAlgorithm, PairCtx, PairState
 from actorfl.topology import Peers
 
@@ -18,18 +18,35 @@ MODEL = "model"
 
 @dataclass(frozen=True)
 class Mixed(PairAlgorithm):
-    """Base: each node sends its model to all its neighbours, and takes a weighted mean of all.
+    """Base: each node sends its model to its neighbours, and takes a weighted mean of all.
 
-        x_i <- x_i + sum over j in N_i of W_ij (x_j - x_i)  =  sum over j of W_ij x_j
+        x_i <- sum over j of W_ij x_j  =  x_i + sum over j in N_i of W_ij (x_j - x_i)
 
-    W is doubly stochastic: rows add up to 1, so that equal models stay as they are, and columns, so
-    that the mean of all models stays as it is. The sum is taken in float64, in the order of the
-    topology, and rounded once; a neighbour of which nothing is known yet leaves its weight to x_i.
+    W is doubly stochastic: its rows add up to 1, so that equal models stay as they are, and its
+    columns, so that the mean of all models stays where it is. Each row is taken in float64, in the
+    order of the topology, and rounded once to float32. A neighbour of which nothing is known yet
+    leaves its weight to x_i.
+
+    Attributes:
+        mixing: which W: "metropolis", "uniform" or "best-constant", see ``docs/mixing.md``.
+
+    Raises:
+        UnknownKey: there is no such mixing.
+        Misfit: by ``check_peers``, where its columns would not add up to 1 on the graph.
     """
 
+    mixing: str = field(default="metropolis", kw_only=True)
+
+    def __post_init__(self) -> None:
+        mixing_of(self.mixing)
+
+    def check_peers(self, topology: Peers, policy: str) -> None:
+        """Refuse a graph on which the mean would drift."""
+        mixing_of(self.mixing).check(topology)
+
     def mix(self, topology: Peers, name: str, number: int) -> Mapping[str, float]:
-        """The Metropolis-Hastings weights of the round's graph."""
-        return Metropolis().weights(topology, name, number)
+        """A row of W."""
+        return mixing_of(self.mixing).weights(topology, name, number)
 
     def outgoing(self, ctx: PairCtx, state: PairState) -> tuple[Mapping[str, Content], PairState]:
         """The model, to each target."""
@@ -40,15 +57,19 @@ class Mixed(PairAlgorithm):
         self, ctx: PairCtx, state: PairState, received: Mapping[str, Content]
     ) -> PairState:
         """The weighted mean."""
-        return state.replaced(mixed(ctx, state.weights, received))
+        theirs = {name: model_in(content) for name, content in received.items()}
+        return state.replaced(mixed(ctx, state.weights, theirs))
 
 
-def mixed(ctx: PairCtx, own: Vector, received: Mapping[str, Content]) -> Vector:
-    """``own`` moved towards what came by the weights of ``ctx.mixing``."""
+def model_in(content: Content) -> Vector:
+    """The model that a neighbour sent."""
+    return np.asarray(content[MODEL], np.float32)
+
+
+def mixed(ctx: PairCtx, own: Vector, theirs: Mapping[str, Vector], step: float = 1.0) -> Vector:
+    """A model moved towards others by the weights of ``ctx.mixing`` times a step."""
     total = own.astype(np.float64)
-    for sender, content in received.items():
-        weight = ctx.mixing.get(sender)
-        if weight is not None:
-            theirs = np.asarray(content[MODEL], np.float32)
-            total += weight * np.subtract(theirs, own, dtype=np.float64)
+    for name, vector in theirs.items():
+        if name in ctx.mixing:
+            total += step * ctx.mixing[name] * np.subtract(vector, own, dtype=np.float64)
     return total.astype(np.float32)

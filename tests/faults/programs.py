@@ -1,13 +1,33 @@
 """Programs of nodes for tests; processes load them from this file."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from actorfl import Me, Model, NodeLoop, average
+from actorfl.algorithms.dpsgd import DPSGD
 from actorfl.letters import MOST_KEPT, MOST_TOLD
+from actorfl.pairing import Content, PairCtx, PairState
+from actorfl.topology import Peers
 
 MUCH = 2 * MOST_TOLD + 8
+
+SEEN: list[tuple[str, str, int]] = []
+"""What nodes of a simulation did, in order: they share a process."""
+
+
+@dataclass(frozen=True)
+class Seen(DPSGD):
+    """D-PSGD that tells when a node starts a clock, and when it has completed it."""
+
+    def mix(self, topology: Peers, name: str, number: int) -> Mapping[str, float]:
+        SEEN.append(("starts", name, number))
+        return super().mix(topology, name, number)
+
+    def outgoing(self, ctx: PairCtx, state: PairState) -> tuple[Mapping[str, Content], PairState]:
+        SEEN.append(("completed", ctx.name, ctx.round))
+        return super().outgoing(ctx, state)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,118 @@
+"""Epidemic learning: each node sends its model to a few others, others in each round."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from actorfl.algorithms.mixed import MODEL, model_in
+from actorfl.errors import Misfit
+from actorfl.pairing import Content, Late, PairAlgorithm, PairCtx, PairState
+from actorfl.ranges import check_count
+from actorfl.seeds import seed_for
+from actorfl.topology import WORKERS_MAX, Peers
+
+
+@dataclass(frozen=True)
+class EpidemicLearning(PairAlgorithm):
+    """Epidemic learning: train, send the model to s others, and take the mean of what came.
+
+    De Vos et al., "Epidemic Learning: Boosting Decentralized Learning with Randomized
+    Communication", NeurIPS 2023, Algorithms 1 and 2:
+
+        y_i = x_i after training,   x_i <- (y_i + sum over j in S_i of y_j) / (1 + |S_i|)
+
+    S_i are those that sent to node i in the round. Local: each node draws s of its neighbours by
+    itself in each round, so that on a complete graph it may send to anybody. Means of unequal
+    numbers of models keep the mean of all only in expectation. Oracle: without ``fanout`` it sends
+    to all targets of the round; on a topology that draws a fresh regular graph for each round all
+    weights are 1 / (s + 1), and the mean is kept. Means are taken in float64, in the order of the
+    topology.
+
+    What a node draws follows from the run's seed, its name and the round, so who receives can tell
+    by itself whom to wait for. Under SSP what comes late is in the mean of the next round.
+
+    Attributes:
+        fanout: the s of the paper, 1 to 65,536, at most the neighbours of each node; None (in TOML
+            left out): all targets of the round.
+
+    Raises:
+        WrongType: fanout is no whole number.
+        WrongValue: fanout is out of range.
+        Misfit: by ``check_peers``, where a node has fewer neighbours.
+    """
+
+    periods: ClassVar[bool] = True
+    late: ClassVar[Late] = "once"
+
+    fanout: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.fanout is not None:
+            check_count(self, "fanout", 1, WORKERS_MAX)
+
+    def check_peers(self, topology: Peers, policy: str) -> None:
+        """Refuse more targets than there are, and to draw from what is drawn already."""
+        if self.fanout is None:
+            return
+        for name in topology.names:
+            if len(topology.neighbours(name)) < self.fanout:
+                raise Misfit(
+                    f"EpidemicLearning sends to {self.fanout} others, and {name} has "
+                    f"{len(topology.neighbours(name))} neighbours; use a smaller fanout, or a "
+                    "complete graph"
+                )
+        if not topology.fixed:
+            raise Misfit(
+                f"EpidemicLearning draws whom to send to, and {type(topology).__name__} does so "
+                "too; leave out `fanout`, or use a complete graph"
+            )
+
+    def targets(self, topology: Peers, name: str, number: int, seed: int) -> tuple[str, ...]:
+        """As drawn by the node."""
+        if self.fanout is None:
+            return topology.targets(name, number)
+        return _drawn(topology, self.fanout, number, seed)[0][name]
+
+    def sources(self, topology: Peers, name: str, number: int, seed: int) -> tuple[str, ...]:
+        """Those who drew it."""
+        if self.fanout is None:
+            return topology.sources(name, number)
+        return _drawn(topology, self.fanout, number, seed)[1][name]
+
+    def outgoing(self, ctx: PairCtx, state: PairState) -> tuple[Mapping[str, Content], PairState]:
+        """The model, to each target."""
+        content: Content = {MODEL: state.weights}
+        return dict.fromkeys(ctx.targets, content), state
+
+    def incoming(
+        self, ctx: PairCtx, state: PairState, received: Mapping[str, Content]
+    ) -> PairState:
+        """The mean of the own model and all that came."""
+        total = state.weights.astype(np.float64)
+        for content in received.values():
+            total += model_in(content)
+        return state.replaced(total / (1 + len(received)))
+
+
+_Named = Mapping[str, tuple[str, ...]]
+
+
+@functools.lru_cache(maxsize=64)  # each node of a process asks, under SSP for some rounds
+def _drawn(topology: Peers, fanout: int, number: int, seed: int) -> tuple[_Named, _Named]:
+    """Whom each node sends to in a round, and whom each hears from, in the topology's order."""
+    names = topology.names
+    targets: dict[str, tuple[str, ...]] = {}
+    sources: dict[str, list[str]] = {name: [] for name in names}
+    for name in names:
+        near = topology.neighbours(name)
+        draw = np.random.Generator(np.random.PCG64(seed_for(seed, name, number, "epidemic")))
+        places = sorted(draw.choice(len(near), size=fanout, replace=False).tolist())
+        targets[name] = tuple(near[place] for place in places)
+        for to in targets[name]:
+            sources[to].append(name)
+    return targets, {name: tuple(each) for name, each in sources.items()}
