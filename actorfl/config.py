@@ -243,7 +243,7 @@ def convert(value: object, hint: Any, place: Place) -> Any:
         # A table or a list among the choices is gone into, so that a refusal names what is inside.
         inner = [one for one in typing.get_args(hint) if one is not type(None)]
         kinds = _kinds(hint)
-        if kinds and (isinstance(value, dict) or value in kinds):
+        if kinds and (isinstance(value, dict) or (isinstance(value, str) and str not in inner)):
             return _of_kind(kinds, value, place)
         fitting = inner if len(inner) == 1 else [one for one in inner if _is_inside(value, one)]
         if len(fitting) == 1:
@@ -277,7 +277,11 @@ def _kinds(hint: Any) -> dict[str, type[Any]]:
     """The dataclasses that a union chooses among, by the names that a table calls them by."""
     if typing.get_origin(hint) not in {Union, UnionType}:
         return {}
-    found = [one for one in typing.get_args(hint) if dataclasses.is_dataclass(one)]
+    found: list[type[Any]] = [
+        one
+        for one in typing.get_args(hint)
+        if isinstance(one, type) and dataclasses.is_dataclass(one)
+    ]
     return {_hyphened(one): one for one in found} if len(found) > 1 else {}
 
 

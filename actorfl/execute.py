@@ -40,6 +40,7 @@ from actorfl.rows import Rows
 from actorfl.rundir import RunDirectory
 from actorfl.runlog import RunLog
 from actorfl.stopping import handlers_kept
+from actorfl.sync import Period
 from actorfl.threads import deployed
 from actorfl.topology import Peers
 from actors import (
@@ -53,6 +54,7 @@ from actors import (
     Spawner,
     loop_factory,
 )
+from actors.liveness import INTERVAL
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -238,7 +240,7 @@ async def running(
     for module, extra in engine.needs:
         if importlib.util.find_spec(module) is None:
             raise MissingExtra(_PACKAGES.get(module, module), extra, "training")
-    on = _preloading(deployed(on or Inline()), engine)
+    on = _unhurried(_preloading(deployed(on or Inline()), engine), run)
     # Built once before any directory is made, so that what does not fit leaves nothing behind.
     graph_of(run, "", _nowhere, _nowhere, roles, on=on).validate(on)
     frozen = on.faults.freezing if isinstance(on, Simulated) else None
@@ -383,6 +385,15 @@ def start(
         asyncio.Runner(loop_factory=loop_factory(on)) as runner,
     ):
         return runner.run(main())
+
+
+def _unhurried(on: Deployment, run: Run) -> Deployment:
+    """Of nodes that act once in minutes a simulation asks no more often whether they are frozen."""
+    usual = isinstance(on, Simulated) and on.heartbeat == INTERVAL
+    if not usual or not isinstance(run.sync, Period) or run.supervision.stuck_after is not None:
+        return on
+    assert isinstance(on, Simulated)
+    return replace(on, heartbeat=max(INTERVAL, run.sync.seconds))
 
 
 async def _nowhere(*_: object) -> None:

@@ -44,6 +44,9 @@ _REMIND: Final = 20.0
 #: Bytes of values from which on a part travels beside the small messages, not among them.
 _LARGE: Final = 32 * 1024
 
+#: Neighbours that a node which is back greets: the answer of one would do, if it were there.
+_GREETED: Final = 8
+
 #: Share of a period by which another's word on the time may differ before timers are set anew.
 _NEAR: Final = 0.01
 
@@ -149,13 +152,18 @@ class Gossiper(Actor):
             self._task, data.train, self._run.local, coordinates.part_of
         )
         self._began = self.clock.now() - saved.time
-        for ref in self._neighbours.values():
-            if ref.node_is_up:
-                self._say(ref, Here(self._identity, self._name, saved.time))
+        if found is not None or self.restarts:
+            self._greet(saved.time)
         self._tell(self._progress({}))
         phase = float(self._draw.random()) * self._period.seconds
         self.timers.start("cycle", _Cycle(), after=phase, every=self._period.seconds)
         self._set_due()
+
+    def _greet(self, time: float) -> None:
+        """Say to some neighbours that it is back; they answer what time it is."""
+        names = [name for name, ref in self._neighbours.items() if ref.node_is_up]
+        for place in self._draw.permutation(len(names))[:_GREETED]:
+            self._say(self._neighbours[names[place]], Here(self._identity, self._name, time))
 
     async def on_stop(self) -> None:
         """What is on its way is lost with its sender."""

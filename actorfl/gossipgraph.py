@@ -30,11 +30,15 @@ def graph_of_gossip(
     strategy: Strategy,
     stop: float,
 ) -> ActorGraph:
-    """The graph of a run under ``Period``; arguments as those of ``compiling.graph_of``.
+    """The graph of a run under ``Period``.
 
     A node knows its neighbours, and the gatherer, which writes the metrics and is in nobody's way.
 
     Args:
+        run: what is to be learned.
+        identity: of this run, the same over all its starts.
+        on_row: awaited in the launcher with round and text of each line of the metrics.
+        on_finished: awaited in the launcher at the end, maybe more than once.
         strategy: of all supervisors.
         stop: seconds that an actor is given to end.
     """

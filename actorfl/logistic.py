@@ -82,8 +82,9 @@ class Logistic(Estimators):
     def fingerprint(self) -> Fingerprint:
         """The version of numpy, and the hash of a small training."""
         return Fingerprint(
-            torch="none", numpy=np.__version__, machine=platform.machine(), capability="as numpy finds it",
-            threads=threads_per_fit(), settings=settings(), probe=_probe(),
+            torch="none", numpy=np.__version__, machine=platform.machine(),
+            capability="as numpy finds it", threads=threads_per_fit(), settings=settings(),
+            probe=_probe(),
         )  # fmt: skip
 
     def initial(self, task: Task, run_seed: int) -> Model:
@@ -116,13 +117,15 @@ class Logistic(Estimators):
         if still or needed_by:
             _refuse(needed_by or "an algorithm that lets parts stand still", task)
         columns = Columns.of(task, data)
-        vector, steps, loss = start.copy(), 0, Mean()
+        vector: Vector = start.copy()
+        steps, loss = 0, Mean()
         for batch in orders(columns.examples, local, seed):
             inputs, wanted = columns.inputs[batch], columns.wanted[batch]
             model = columns.shaped(vector)
             scores = inputs @ model
             loss += Mean.of(_losses(scores, wanted))
-            gradient = columns.flat(inputs.T @ (_sigmoid(scores) - wanted)) / len(batch)
+            gradient = columns.flat(inputs.T @ (_sigmoid(scores) - wanted))
+            gradient = gradient / np.float32(len(batch))
             if hook is not None:
                 gradient = hook(gradient, vector, steps)
             vector = vector - np.float32(local.lr) * (
@@ -250,7 +253,7 @@ class AgedUpdate:
                 batch = inputs[at : at + size]
                 count = len(batch)
                 grown += count
-                missed = _sigmoid(batch @ columns.shaped(model)) - wanted[at : at + size]
+                missed: Floats = _sigmoid(batch @ columns.shaped(model)) - wanted[at : at + size]
                 gradient = columns.flat(missed @ batch if missed.ndim == 1 else batch.T @ missed)
                 if part_of is None:
                     rate: Any = np.float32(self._lr / (ages[-1] + grown))
@@ -274,7 +277,8 @@ _last = _Last()
 
 def _sigmoid(scores: Floats) -> Floats:
     """1 / (1 + exp(-scores)), which overflows nowhere: scores of some 1e5 are usual at first."""
-    return np.float32(0.5) * (np.float32(1.0) + np.tanh(np.float32(0.5) * scores))
+    values: Floats = np.float32(0.5) * (np.float32(1.0) + np.tanh(np.float32(0.5) * scores))
+    return values
 
 
 def _losses(scores: Floats, wanted: Floats) -> NDArray[np.float64]:
@@ -285,9 +289,9 @@ def _losses(scores: Floats, wanted: Floats) -> NDArray[np.float64]:
 
 
 def _classes_of(scores: Floats) -> NDArray[np.intp]:
-    if scores.ndim == 1:
-        return (scores > 0).astype(np.intp)
-    return scores.argmax(axis=1)
+    found: NDArray[np.intp]
+    found = (scores > 0).astype(np.intp) if scores.ndim == 1 else scores.argmax(axis=1)
+    return found
 
 
 def _layout(task: Task) -> Layout:

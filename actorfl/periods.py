@@ -50,8 +50,8 @@ def check_periods(run: Run) -> None:
     name, topology = type(run.algorithm).__name__, type(run.topology).__name__
     if not isinstance(run.topology, Peers):
         raise Misfit(
-            f"{_what(run)} is for nodes that talk to each other, and {topology} has a centre; use a "
-            "graph such as RingGraph, or an algorithm with a centre such as FedAvg"
+            f"{_what(run)} is for nodes that talk to each other, and {topology} has a centre; "
+            "use a graph such as RingGraph, or an algorithm with a centre such as FedAvg"
         )
     if not isinstance(run.sync, Period):
         raise Misfit(

@@ -11,8 +11,9 @@ from actors.errors import UsageError
 from actors.exponential import Exponential
 from actors.faults.kinds import Torn
 from actors.faults.plan import FaultPlan
+from actors.liveness import INTERVAL
 from actors.names import check_name
-from actors.quantities import is_count, is_finite
+from actors.quantities import is_count, is_finite, is_seconds
 from actors.suggest import shown
 from transports.sim import MAX_STEPS, Net, Nets, SimLoop
 
@@ -130,6 +131,9 @@ class Simulated:
         shuffle: whether nodes take turns in an order drawn from the seed.
         spare: processes kept in reserve, 0 to n, see ``Processes``: one that is taken is up at
             once.
+        heartbeat: virtual seconds between two questions of the launcher to each process, above 0.
+            They find processes that are frozen, after five of them. In a simulation of days one a
+            second is most of what happens, and more seldom is enough.
     """
 
     n: int = 4
@@ -140,6 +144,7 @@ class Simulated:
     faults: FaultPlan = NO_FAULTS
     shuffle: bool = True
     spare: int = 0
+    heartbeat: float = INTERVAL
 
     def __post_init__(self) -> None:
         if not is_count(self.n, 1):
@@ -153,6 +158,9 @@ class Simulated:
             if not is_finite(seconds) or seconds < 0:
                 msg = f"Simulated({name}={seconds!r}) is no time; give seconds, at least 0"
                 raise UsageError(msg)
+        if not is_seconds(self.heartbeat):
+            msg = f"Simulated(heartbeat={self.heartbeat!r}) is no time; give seconds, above 0"
+            raise UsageError(msg)
         _check_spare(self, self.n, self.spare)
         _check_faults(self, self.faults)
         for point in self.faults.points:

@@ -410,14 +410,15 @@ class Processes:
             self._look_at(process, process.child, process.liveness, now)
 
     def _beat_later(self) -> None:
-        clock = self._system.world.clock
-        self._next_beat = clock.now() + INTERVAL
-        self._beat = clock.call_later(INTERVAL, self._beats)
+        world = self._system.world
+        self._next_beat = world.clock.now() + world.heartbeat
+        self._beat = world.clock.call_later(world.heartbeat, self._beats)
 
     def _look_at(self, process: Managed, child: Child, liveness: Liveness, now: float) -> None:
         silent = liveness.silent(now)
         assert process.node is not None
-        if silent > STUCK and not liveness.stuck:
+        # Of more seldom questions as many answers are missed before it is called so.
+        if silent > STUCK * (self._system.world.heartbeat / INTERVAL) and not liveness.stuck:
             liveness.stuck = True
             self._system.events.publish(
                 NodeStuck(

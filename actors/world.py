@@ -9,6 +9,7 @@ from actors.addresses import Addresses, IpcAddresses
 from actors.faults.links import FaultyLinks
 from actors.faults.moment import Moments
 from actors.faults.noise import Corruption
+from actors.liveness import INTERVAL
 from actors.spawner import PopenSpawner, Spawner
 from actors.storage import Storage
 from actors.work import Work
@@ -34,6 +35,7 @@ class World:
         counts_shared: whether all nodes have these counts in common, as in a simulation.
         moments: those of a fault plan that have come; in a simulation all nodes have them in
             common.
+        heartbeat: seconds between two questions of a launcher to each of its processes.
     """
 
     clock: Clock = field(default_factory=LoopClock)
@@ -49,3 +51,4 @@ class World:
     fault_counts: Counter[str] = field(default_factory=Counter)
     counts_shared: bool = False
     moments: Moments = field(default_factory=Moments)
+    heartbeat: float = INTERVAL

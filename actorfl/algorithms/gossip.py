@@ -11,6 +11,8 @@ from actorfl.gossip.sends import Send, Whole
 from actorfl.gossip.tokens import Account, Proactive
 from actorfl.pairing import PairAlgorithm
 
+_BY_AGE, _WHOLE, _PROACTIVE = ByAge(), Whole(), Proactive()
+
 
 @dataclass(frozen=True)
 class Gossip(PairAlgorithm):
@@ -42,9 +44,9 @@ class Gossip(PairAlgorithm):
     policies: ClassVar[tuple[str, ...]] = ("Period",)
     periods: ClassVar[bool] = True
 
-    merge: Merge = ByAge()  # type: ignore[assignment]  # how, not the function of other algorithms
-    send: Send = Whole()
-    tokens: Account = Proactive()
+    merge: Merge = _BY_AGE
+    send: Send = _WHOLE
+    tokens: Account = _PROACTIVE
     exchange: Literal["push", "pull", "push-pull"] = "push"
     useful: Literal["any", "older"] = "any"
 

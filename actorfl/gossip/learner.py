@@ -219,7 +219,8 @@ class Learner:
         if len(parcel.places) != (len(weights) + 7) // 8:
             raise BadParcel(f"{len(parcel.places)} bytes of places of {len(weights)} coordinates")
         mask = np.unpackbits(np.frombuffer(parcel.places, np.uint8), count=len(weights))
-        return weights[mask.view(bool)]
+        found: Indices = weights[mask.view(bool)]
+        return found
 
     def _values_of(self, parcel: Parcel, indices: Indices | None) -> Vector:
         coordinates = self._coordinates

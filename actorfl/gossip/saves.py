@@ -66,8 +66,8 @@ async def save(snapshots: Snapshots, counter: int, identity: str, saved: Saved) 
         identity, saved.layout, learned.ages.tolist(), list(learned.tokens), list(learned.order),
         learned.next, saved.time, saved.round, saved.sent, saved.content, saved.refused,
     )  # fmt: skip
-    array = np.ascontiguousarray(learned.weights, "<f4")
-    await snapshots.save(counter, msgspec.msgpack.encode(header), [memoryview(array).cast("B")])
+    weights = learned.weights.astype("<f4", copy=False).tobytes()
+    await snapshots.save(counter, msgspec.msgpack.encode(header), [weights])
 
 
 async def load(snapshots: Snapshots, identity: str) -> tuple[int, Saved] | None:

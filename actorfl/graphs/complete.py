@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import ClassVar
 
 from actorfl.graphs.base import Graph, check_links
 
@@ -16,7 +17,7 @@ class CompleteGraph(Graph):
     with, not one to grow by.
 
     Args:
-        nodes: how many, 2 to 1,024; without it as many as `named` has names.
+        nodes: how many, 1 to 1,024; without it as many as `named` has names.
         named: their names, as many as there are nodes; without it w0, w1, ...
 
     Raises:
@@ -25,6 +26,8 @@ class CompleteGraph(Graph):
         WrongValue: a count out of range, names that are not distinct names, or one that another
             part of a run has, such as ``gatherer``.
     """
+
+    fewest: ClassVar[int] = 1
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -158,6 +158,7 @@ class Simulation:
             fault_counts=self.counts,
             counts_shared=True,
             moments=self.moments,
+            heartbeat=self.on.heartbeat,
         )
 
     def next_pid(self) -> int:

@@ -16,7 +16,14 @@ from pathlib import Path
 from actorfl.errors import MissingFile
 from benchmarks.reproduce import gates, running
 
-EXPERIMENTS = ("digits", "attack", "drift", "fashion", "topology-table")
+EXPERIMENTS = (
+    "digits",
+    "attack",
+    "drift",
+    "fashion",
+    "spambase",
+    "topology-table",
+)
 
 
 def main() -> None:
