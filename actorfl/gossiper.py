@@ -50,6 +50,10 @@ _GREETED: Final = 8
 #: Share of a period by which another's word on the time may differ before timers are set anew.
 _NEAR: Final = 0.01
 
+#: Share of a period that a job may take in virtual time without that anybody waits for it: it is
+#: less than the phases differ by, and each wait is work for the simulation.
+_BRIEF: Final = 1e-3
+
 #: Messages on their way at once: a node that sends faster than its transfers end loses the rest.
 _UNDER_WAY: Final = 10_000
 
@@ -357,7 +361,9 @@ class Gossiper(Actor):
             seed = int(self._draw.integers(2**63))
             return await self._lane.run(job, seed=seed, examples=examples)
         work = self.system.world.work
-        return job() if work is None else await work.run(job, examples)
+        if work is None or work.takes(examples) < _BRIEF * self._period.seconds:
+            return job()
+        return await work.run(job, examples)
 
     async def _metrics(self) -> Mapping[str, Mean]:
         test = self._test

@@ -124,8 +124,8 @@ class Logistic(Estimators):
             model = columns.shaped(vector)
             scores = inputs @ model
             loss += Mean.of(_losses(scores, wanted))
-            gradient = columns.flat(inputs.T @ (_sigmoid(scores) - wanted))
-            gradient = gradient / np.float32(len(batch))
+            total = columns.flat(inputs.T @ (_sigmoid(scores) - wanted))
+            gradient: Floats = total / np.float32(len(batch))
             if hook is not None:
                 gradient = hook(gradient, vector, steps)
             vector = vector - np.float32(local.lr) * (

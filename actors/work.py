@@ -21,6 +21,10 @@ class Work(Protocol):
         """
         ...
 
+    def takes(self, size: float | None = None) -> float:
+        """Seconds that a job of a size would take now; another one of drawn times is drawn."""
+        ...
+
     def at_end(self, call: Callable[[], object]) -> None:
         """Have this called when the node is gone, however it ends."""
         ...

@@ -33,6 +33,11 @@ class SimWork:
             await asyncio.sleep(seconds * self.factor / 2)
             return result
 
+    def takes(self, size: float | None = None) -> float:
+        """See ``Work.takes``."""
+        seconds = self._seconds(size) if callable(self._seconds) else self._seconds
+        return seconds * self.factor
+
     def at_end(self, call: Callable[[], object]) -> None:
         """See ``Work.at_end``."""
         self._at_end.append(call)

@@ -158,9 +158,7 @@ class Case:
     def federated(self) -> Found:
         """By the same arithmetic, with all clients in each round."""
         share = FEDERATED[self.method]
-        errors = {}
-        for hour, error in _rounds(PARTITIONS[self.partition], share, self.hours, self.seed):
-            errors[hour] = error
+        errors = dict(_rounds(PARTITIONS[self.partition], share, self.hours, self.seed))
         rounds = self.hours * 3600 / (2 * TRANSFER * share)
         up = share * _WEIGHTS * _FLOAT + (_mask() if share < 1 else 0) + _FLOAT + _AGE
         return Found(errors, errors[self.hours], rounds, rounds * up)
@@ -176,7 +174,8 @@ def _rounds(
     those that sent it.
     """
     task = Spam()
-    engine, points, labels = engine_of(task), *_data()
+    engine = engine_of(task)
+    points, labels = _data()
     layout = engine.initial(task, 0).layout
     cut = Coordinates(layout, 1)
     parts = partition.split(len(points), NODES, seed, labels)
@@ -207,9 +206,9 @@ def _rounds(
 
 
 @lru_cache(maxsize=1)
-def _data() -> tuple[Any, Any]:
-    points, labels = Spam().pool()
-    return points, labels
+def _data() -> Any:
+    pool: Any = Spam().pool()
+    return pool
 
 
 def _mask() -> int:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from actorfl import (
     SGD,
@@ -460,10 +461,13 @@ class Tiny(LogisticTask):
         return self.kinds
 
     def pool(self) -> Dataset:
-        draw = np.random.default_rng(0)
-        labels = np.arange(40) % self.kinds
-        points = draw.normal(size=(40, 3)) + 2 * np.eye(3)[labels % 3]
-        return points.astype(np.float32), labels
+        return examples(self.kinds)
+
+
+def examples(kinds: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    labels = np.arange(40) % kinds
+    points = np.random.default_rng(0).normal(size=(40, 3)) + 2 * np.eye(3)[labels % 3]
+    return points.astype(np.float32), labels
 
 
 def by_the_book(
@@ -485,7 +489,7 @@ def by_the_book(
 
 def test_the_update_is_that_of_the_equations() -> None:
     task = Tiny()
-    points, labels = task.pool()
+    points, labels = examples(task.kinds)
     part_of = Coordinates(engine_of(task).initial(task, 0).layout, 1).part_of
     update = engine_of(task).update(
         task, (points, labels), SGD(2.0, batch=7, weight_decay=0.01), part_of
@@ -533,7 +537,7 @@ def test_scores_beyond_all_exponents_stay_finite() -> None:
 
 def test_of_more_classes_each_has_a_model_of_its_own() -> None:
     task = Tiny(kinds=3)
-    points, labels = task.pool()
+    points, labels = examples(task.kinds)
     engine = engine_of(task)
     shape = engine.initial(task, 0).layout
     assert [(part.name, part.shape) for part in shape] == [("weight", (3, 3)), ("bias", (3,))]
@@ -549,7 +553,7 @@ def test_of_more_classes_each_has_a_model_of_its_own() -> None:
 
 def test_in_a_star_a_step_is_that_of_plain_descent() -> None:
     task = Tiny()
-    points, labels = task.pool()
+    points, labels = examples(task.kinds)
     start = floats(0.3, -0.2, 0.1, 0.5)
     result = Logistic().fit(task, (points, labels), start, {}, local=SGD(0.5), seed=0)
     p = 1 / (1 + np.exp(-(points @ start[:3] + start[3])))

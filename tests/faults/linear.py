@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from actorfl import LogisticTask, Who
 from actorfl.task import Dataset
 
 
-def clouds(seed: int, examples: int) -> tuple[np.ndarray, np.ndarray]:  # type: ignore[type-arg]
+def clouds(seed: int, examples: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     """Two Gaussian classes in six dimensions."""
     draw = np.random.default_rng(seed)
     labels = np.arange(examples) % 2
