@@ -22,6 +22,7 @@ EXPERIMENTS = (
     "drift",
     "fashion",
     "spambase",
+    "esn",
     "topology-table",
 )
 
