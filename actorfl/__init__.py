@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from actorfl.algorithms.multikrum import MultiKrum
     from actorfl.algorithms.normclipping import NormClipping
     from actorfl.algorithms.parameterserver import ParameterServer
+    from actorfl.algorithms.readoutconsensus import ReadoutConsensus
     from actorfl.algorithms.ridgereadout import RidgeReadout
     from actorfl.algorithms.scaffold import Scaffold
     from actorfl.algorithms.trimmedmean import TrimmedMean
@@ -42,7 +43,6 @@ if TYPE_CHECKING:
     from actorfl.compressions.randomk import RandomK
     from actorfl.compressions.topk import TopK
     from actorfl.errors import ActorflError, ConfigError, RunDirectoryError, RunFailed
-    from actorfl.esn.consensus import ReadoutConsensus
     from actorfl.esn.forecast import ForecastTask
     from actorfl.esn.reservoir import Reservoir
     from actorfl.esn.task import EchoStateTask, series
@@ -229,7 +229,7 @@ _HOMES = {
     "Quorum": "actorfl.sync",
     "RandomK": "actorfl.compressions.randomk",
     "Randomised": "actorfl.gossip.tokens",
-    "ReadoutConsensus": "actorfl.esn.consensus",
+    "ReadoutConsensus": "actorfl.algorithms.readoutconsensus",
     "Received": "actorfl.nodes",
     "RegularGraph": "actorfl.graphs.regular",
     "Reservoir": "actorfl.esn.reservoir",

@@ -14,6 +14,9 @@ WORST: Final = "_worst_decile"
 #: What stands behind it for the worker that fares worst.
 WORST_ONE: Final = "_worst"
 
+#: Names of metrics of which less is better; of all others more is.
+LESS_IS_BETTER: Final = frozenset({"loss", "nrmse"})
+
 
 def added(of_workers: Mapping[str, Mapping[str, Mean]]) -> dict[str, Mean]:
     """Metrics of all workers together, each weighted by its number of values."""
@@ -25,16 +28,16 @@ def added(of_workers: Mapping[str, Mapping[str, Mean]]) -> dict[str, Mean]:
 
 
 def lower_is_better(metric: str) -> bool:
-    """Whether a metric is a loss: ``loss`` itself, or that of the worst tenth."""
-    return metric.removesuffix(WORST) == "loss"
+    """Whether a metric is one of ``LESS_IS_BETTER``, or that of the worst tenth."""
+    return metric.removesuffix(WORST) in LESS_IS_BETTER
 
 
 def worst_deciles(of_workers: Mapping[str, Mapping[str, Mean]]) -> dict[str, float]:
     """The plain mean of each metric over the tenth of the workers that fares worst.
 
     A tenth is rounded up, so it is one worker at least, and each counts once. Worst is highest for
-    ``loss``, and lowest for all other metrics. Workers without a value of a metric do not count in
-    it; one whose value is not finite is among the worst.
+    ``loss`` and ``nrmse``, and lowest for all other metrics. Workers without a value of a metric do
+    not count in it; one whose value is not finite is among the worst.
 
     Args:
         of_workers: metrics by worker.

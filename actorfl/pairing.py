@@ -88,6 +88,7 @@ class PairCtx:
         examples: how many training examples it has.
         lr: the learning rate of the local loop.
         draw: gives random numbers by purpose; for other rounds and nodes they are others.
+        count: how many nodes the topology has.
     """
 
     layout: Layout
@@ -99,6 +100,7 @@ class PairCtx:
     examples: int
     lr: float
     draw: Draw
+    count: int = 1
 
 
 @dataclass(frozen=True)

@@ -112,7 +112,7 @@ def context(run: Run, layout: Layout, me: Me, number: int) -> PairCtx:
         algorithm.targets(topology, me.name, number, run.seed),
         algorithm.sources(topology, me.name, number, run.seed),
         algorithm.mix(topology, me.name, number),
-        me.examples, run.local.lr, me.draw,
+        me.examples, run.local.lr, me.draw, len(topology.names),
     )  # fmt: skip
 
 

@@ -141,6 +141,7 @@ SLOTS: Mapping[str, Slot] = {
                 "geometric-median": "actorfl.algorithms.geometricmedian:GeometricMedian",
                 "ridge-readout": "actorfl.algorithms.ridgereadout:RidgeReadout",
                 "averaged-readout": "actorfl.algorithms.averagedreadout:AveragedReadout",
+                "readout-consensus": "actorfl.algorithms.readoutconsensus:ReadoutConsensus",
             },
         ),
         Slot(
@@ -178,11 +179,7 @@ SLOTS: Mapping[str, Slot] = {
                 "1-bit": "actorfl.compressions.onebit:OneBit",
             },
         ),
-        Slot(
-            "node",
-            "actorfl.nodes:NodeLoop",
-            {"readout-consensus": "actorfl.esn.consensus:ReadoutConsensus"},
-        ),
+        Slot("node", "actorfl.nodes:NodeLoop", {}),
         Slot(
             "until",
             "actorfl.until:Until",

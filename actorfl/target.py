@@ -29,8 +29,8 @@ class Target(Until):
         patience: evaluations in a row without a new best value, 1 to 10^9; None: any number. Give
             this or ``value``, or both. An equal value is none, and neither is one that is not
             finite.
-        mode: "max" where more is better, "min" where less is; None: "min" for ``loss`` and
-            ``loss_worst_decile``, "max" for all others.
+        mode: "max" where more is better, "min" where less is; None: "min" for ``loss``,
+            ``nrmse`` and those of the worst tenth, "max" for all others.
 
     Raises:
         WrongType: a value has another type.

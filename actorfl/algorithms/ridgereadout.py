@@ -24,7 +24,7 @@ class RidgeReadout(Algorithm):
     with the states X_k and the targets Y_k of worker k. One round is all it takes, and every
     further one gives the same. A_k and B_k are float64, travel in fixed point to 2^-60, and are
     added exactly, so a star and a tree give the same bits; see ``actorfl.esn.limbs``. A worker
-    sends 16 bytes for each of d (d + 1) / 2 + d o + 1 numbers, d values of a state and o outputs.
+    sends 16 bytes for each of d (d + 1) / 2 + d o numbers, d values of a state and o outputs.
 
     Degenerate value: one worker gives its own readout. Needs an ``EchoStateTask``.
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from actorfl.algorithms.averagedreadout import AveragedReadout
+from actorfl.algorithms.readoutconsensus import ReadoutConsensus
 from actorfl.algorithms.ridgereadout import RidgeReadout
 from actorfl.errors import Misfit
-from actorfl.esn.consensus import ReadoutConsensus
 from actorfl.esn.task import EchoStateTask
 from actorfl.partitions.contiguous import Contiguous
 from actorfl.partitions.groups import ByGroup
@@ -15,7 +15,7 @@ from actorfl.partitions.groups import ByGroup
 if TYPE_CHECKING:
     from actorfl.run import Run
 
-_SOLVING = (RidgeReadout, AveragedReadout)
+_SOLVING = (RidgeReadout, AveragedReadout, ReadoutConsensus)
 
 
 def check_readout(run: Run) -> None:
@@ -27,18 +27,18 @@ def check_readout(run: Run) -> None:
     algorithms = () if run.node is not None else (run.algorithm, *(a for _, a in run.algorithm_of))
     task = type(run.task).__name__
     if not isinstance(run.task, EchoStateTask):
-        for one in (run.node, *algorithms):
-            if isinstance(one, (ReadoutConsensus, *_SOLVING)):
+        for one in algorithms:
+            if isinstance(one, _SOLVING):
                 raise Misfit(
                     f"{type(one).__name__} solves for the readout of an echo-state network, and "
                     f"{task} has none; give it an EchoStateTask, or use FedAvg"
                 )
         return
     for algorithm in algorithms:
-        if algorithm.takes_steps or algorithm.reduce != "sum":
+        if algorithm.takes_steps:
             raise Misfit(
                 f"{type(algorithm).__name__} merges what steps have trained, and the readout of "
-                f"{task} is solved for; use RidgeReadout"
+                f"{task} is solved for; use RidgeReadout, or ReadoutConsensus without a centre"
             )
     if len(set(algorithms)) > 1:
         raise Misfit(

@@ -16,7 +16,6 @@ from actorfl.layout import Kind, Layout, Origin, Vector
 
 _HIGH: Final = "readout.high"
 _LOW: Final = "readout.low"
-_NEIGHBOURS: Final = "neighbours"
 _MOMENTS: Final = tuple(f"moments.{place}" for place in range(limbs.LIMBS))
 
 
@@ -25,8 +24,7 @@ class Form:
     """The readout as the sum of two float32 (48 bits), the moments as four limbs of 24 bits.
 
     A model has both: what comes down is a readout, with moments of zeros, and what a worker makes
-    of its data are moments, with a readout of zeros. In letters between nodes without a centre the
-    values that they average stand in the place of moments, and how many neighbours the sender has.
+    of its data are moments, with a readout of zeros.
 
     Attributes:
         features: d, values of a state.
@@ -64,7 +62,6 @@ class Form:
                 (_HIGH, shape, origin, kind),
                 (_LOW, shape, origin, kind),
                 *((name, kept, origin, kind) for name in _MOMENTS),
-                (_NEIGHBOURS, (1,), origin, kind),
             ]
         )
 
@@ -86,35 +83,14 @@ class Form:
         Raises:
             BeyondLimbs: one of them is 2^35 or more, or not finite.
         """
-        return self.letter(moments.vector(), 0)
+        vector = self._zeros()
+        vector[self._start :] = limbs.to_limbs(moments.vector()).ravel()
+        return vector
 
     def moments(self, vector: Vector) -> Moments:
         """The moments that a model holds."""
-        return Moments.from_vector(self.values(vector), self.features, self.outputs)
-
-    def letter(self, values: Floats, neighbours: int) -> Vector:
-        """A model that holds what a node averages, to 2^-60.
-
-        Args:
-            values: as many as there are moments, or fewer: then zeros follow.
-            neighbours: of the node.
-
-        Raises:
-            BeyondLimbs: one of the values is 2^35 or more, or not finite.
-        """
-        vector = self._zeros()
-        kept = vector[self._start : -1].reshape(limbs.LIMBS, -1)
-        kept[:, : values.size] = limbs.to_limbs(values)
-        vector[-1] = neighbours
-        return vector
-
-    def values(self, vector: Vector) -> Floats:
-        """The values that ``letter`` was given, with the zeros after them."""
-        return limbs.from_limbs(vector[self._start : -1].reshape(limbs.LIMBS, -1))
-
-    def neighbours(self, vector: Vector) -> int:
-        """How many neighbours the sender of a letter has."""
-        return int(vector[-1])
+        found = limbs.from_limbs(vector[self._start :].reshape(limbs.LIMBS, -1))
+        return Moments.from_vector(found, self.features, self.outputs)
 
     def summed(self, total: ExactSum) -> Moments:
         """The moments in an exact sum of models with weight 1: the same in whatever order."""
@@ -133,4 +109,4 @@ class Form:
 
     def _zeros(self) -> Vector:
         kept = limbs.LIMBS * length(self.features, self.outputs)
-        return np.zeros(self._start + kept + 1, np.float32)
+        return np.zeros(self._start + kept, np.float32)

@@ -32,12 +32,10 @@ class Moments:
     Attributes:
         gram: A = X' X, shape ``(d, d)``.
         cross: B = X' Y, shape ``(d, o)``.
-        nodes: whose data are in the sums: 1 of one node's, a share where it is a mean over nodes.
     """
 
     gram: Floats
     cross: Floats
-    nodes: float
 
     @classmethod
     def of(cls, states: Floats, targets: Floats) -> Self:
@@ -48,14 +46,14 @@ class Moments:
             targets: Y, shape ``(n, o)``.
         """
         states, targets = np.asarray(states, np.float64), np.asarray(targets, np.float64)
-        return cls(states.T @ states, states.T @ targets, 1.0)
+        return cls(states.T @ states, states.T @ targets)
 
     @classmethod
     def total(cls, each: Iterable[Moments]) -> Moments:
         """The sum of several, in their order."""
         first, *others = each
         for one in others:
-            first = cls(first.gram + one.gram, first.cross + one.cross, first.nodes + one.nodes)
+            first = cls(first.gram + one.gram, first.cross + one.cross)
         return first
 
     def solved(self, penalty: float) -> Floats:
@@ -71,9 +69,9 @@ class Moments:
         return np.asarray(np.linalg.solve(root.T, np.linalg.solve(root, self.cross)))
 
     def vector(self) -> Floats:
-        """All of it in one vector: the upper triangle of A, B, and the nodes."""
+        """All of it in one vector: the upper triangle of A, and B."""
         upper = self.gram[np.triu_indices(len(self.gram))]
-        return np.concatenate([upper, self.cross.ravel(), [self.nodes]])
+        return np.concatenate([upper, self.cross.ravel()])
 
     @classmethod
     def from_vector(cls, vector: Floats, features: int, outputs: int) -> Moments:
@@ -88,13 +86,12 @@ class Moments:
         gram = np.empty((features, features))
         rows, columns = np.triu_indices(features)
         gram[rows, columns] = gram[columns, rows] = vector[:upper]
-        cross = vector[upper:-1].reshape(features, outputs).copy()
-        return cls(gram, cross, float(vector[-1]))
+        return cls(gram, vector[upper:].reshape(features, outputs).copy())
 
 
 def length(features: int, outputs: int) -> int:
     """How many values a vector of moments has."""
-    return features * (features + 1) // 2 + features * outputs + 1
+    return features * (features + 1) // 2 + features * outputs
 
 
 def cholesky(gram: Floats, penalty: float) -> Floats:

@@ -18,6 +18,7 @@ import numpy as np
 from actorfl import (
     AveragedReadout,
     Contiguous,
+    Every,
     ForecastTask,
     ReadoutConsensus,
     Reservoir,
@@ -109,8 +110,12 @@ class Case:
 
     def _gossip(self) -> float:
         """The mean over all nodes of a ring."""
-        node = ReadoutConsensus(rounds=ROUNDS, penalty=self.penalty)
-        return _measured(Run(self.task, RingGraph(CLIENTS), node=node, partition=Contiguous()))
+        return _measured(
+            Run(
+                self.task, RingGraph(CLIENTS), ReadoutConsensus(self.penalty),
+                until=Rounds(ROUNDS), partition=Contiguous(), evaluate=Every(ROUNDS),
+            )
+        )  # fmt: skip
 
 
 @dataclass(frozen=True)

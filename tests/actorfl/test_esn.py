@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -10,10 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from actorfl import Reservoir
+from actorfl import ReadoutConsensus, Reservoir
 from actorfl.errors import MissingFile, WrongValue
 from actorfl.esn import admm, limbs
-from actorfl.esn.consensus import averaged
 from actorfl.esn.form import Form
 from actorfl.esn.moments import Moments, Singular, nrmse
 from actorfl.esn.recorded import ecg, japanese_vowels
@@ -22,6 +22,7 @@ from actorfl.esn.series import lorenz, mackey_glass, narma10
 from actorfl.esn.task import joined, series
 from actorfl.exact import ExactSum
 from actorfl.grid import Grid
+from actorfl.pairing import PairCtx, PairState
 
 SMALL = Reservoir(units=12, layers=2, density=0.5, bias=0.1, seed=3)
 
@@ -211,7 +212,6 @@ def test_summed_moments_are_those_of_all_data_in_any_order_and_grouping(
     np.testing.assert_array_equal(found.vector(), form.summed(plain).vector())
     np.testing.assert_allclose(found.gram, wanted.gram, rtol=1e-15, atol=1e-14)
     np.testing.assert_allclose(found.cross, wanted.cross, rtol=1e-15, atol=1e-14)
-    assert found.nodes == 4
 
 
 def test_a_single_contribution_is_read_like_a_sum() -> None:
@@ -230,7 +230,7 @@ def test_float32_grams_would_spoil_what_float64_ones_keep() -> None:
     kept = form.summed(exact_sum(form, [moments], 1)).solved(1e-6)
     right = nrmse(targets, states @ moments.solved(1e-6))
     assert nrmse(targets, states @ kept) == pytest.approx(right, rel=1e-4)
-    narrow = Moments(moments.gram.astype(np.float32), moments.cross.astype(np.float32), 1.0)
+    narrow = Moments(moments.gram.astype(np.float32), moments.cross.astype(np.float32))
     with pytest.raises((Singular, AssertionError)):
         assert nrmse(targets, states @ narrow.solved(1e-6)) < 10 * right
 
@@ -305,26 +305,53 @@ def test_a_rho_of_nothing_is_refused() -> None:
         admm.Solver(problem()[0][0], 0.0)
 
 
-def test_a_round_of_consensus_is_that_of_the_metropolis_weights() -> None:
+def context(name: str, around: tuple[str, ...], mixing: dict[str, float]) -> PairCtx:
+    def draw(purpose: str) -> np.random.Generator:
+        raise AssertionError(f"nothing is drawn, and {purpose!r} was")
+
+    return PairCtx(
+        Form(5, 2).layout, name, 0, around, around, mixing, 10, 0.1, draw, count=3
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("share", ["moments", "readout"])
+def test_a_round_of_consensus_is_that_of_the_weights(share: Literal["moments", "readout"]) -> None:
     """A path of three: its ends have one neighbour, its middle two."""
-    form, draw = Form(2, 1), np.random.default_rng(1)
-    values = draw.standard_normal((3, 6))
-    degrees, around = (1, 2, 1), ((1,), (0, 2), (1,))
-    letters = [form.letter(one, degree) for one, degree in zip(values, degrees, strict=True)]
-    after = [averaged(form, values[i], [letters[j] for j in around[i]]) for i in range(3)]
+    algorithm, form = ReadoutConsensus(penalty=0.3, share=share), Form(5, 2)
     weights = np.array([[2, 1, 0], [1, 1, 1], [0, 1, 2]]) / 3
-    np.testing.assert_allclose(after, weights @ values, atol=1e-15)
-
-
-def test_consensus_keeps_the_mean_and_shrinks_by_the_sigma_of_a_ring() -> None:
-    form, draw = Form(2, 1), np.random.default_rng(2)
-    values = list(draw.standard_normal((8, 6)))
-    mean = np.mean(values, axis=0)
-    first = float(np.linalg.norm(values - mean))
-    for number in range(1, 41):
-        letters = [form.letter(one, 2) for one in values]
-        values = [
-            averaged(form, values[i], [letters[(i + 1) % 8], letters[i - 1]]) for i in range(8)
-        ]
-        assert np.linalg.norm(values - mean) <= 0.8047379**number * first * (1 + 1e-9)
-    np.testing.assert_allclose(np.mean(values, axis=0), mean, atol=1e-15)
+    names, around = ("a", "b", "c"), (("b",), ("a", "c"), ("b",))
+    each = matrices(3, nodes=3)
+    ctxs = [
+        context(name, others, {o: float(weights[i, names.index(o)]) for o in others})
+        for i, (name, others) in enumerate(zip(names, around, strict=True))
+    ]
+    zeros = np.zeros(form.layout.size, np.float32)
+    states = [
+        algorithm.trained(ctx, PairState(zeros), zeros, form.of_moments(one))
+        for ctx, one in zip(ctxs, each, strict=True)
+    ]
+    sent = [algorithm.outgoing(ctx, one)[0] for ctx, one in zip(ctxs, states, strict=True)]
+    after = [
+        algorithm.incoming(
+            ctx, state, {other: sent[names.index(other)][ctx.name] for other in ctx.sources}
+        )
+        for ctx, state in zip(ctxs, states, strict=True)
+    ]
+    assert [algorithm.trains(number) for number in (0, 1, 2)] == [True, False, False]
+    if share == "readout":
+        wanted = np.einsum("ij,j...->i...", weights, [one.solved(0.3) for one in each])
+    else:
+        wanted = np.stack([
+            np.linalg.solve(
+                sum(w * one.gram for w, one in zip(row, each, strict=True)) + 0.1 * np.eye(5),
+                sum(w * one.cross for w, one in zip(row, each, strict=True)),
+            )
+            for row in weights
+        ])  # fmt: skip
+    np.testing.assert_allclose(
+        [form.readout(one.weights) for one in after], wanted, rtol=1e-11, atol=1e-12
+    )
+    before = np.mean([state.array("values") for state in states], axis=0)
+    np.testing.assert_allclose(
+        np.mean([state.array("values") for state in after], axis=0), before, rtol=1e-14, atol=1e-14
+    )

@@ -15,6 +15,7 @@ from actorfl import (
     BSP,
     SGD,
     AveragedReadout,
+    CompleteGraph,
     Contiguous,
     Every,
     FedAvg,
@@ -57,9 +58,11 @@ def reading(**changed: Any) -> Run:
     })  # fmt: skip
 
 
-def around(node: ReadoutConsensus, **changed: Any) -> Run:
-    values: dict[str, Any] = {"seed": 3, "partition": Contiguous(), **changed}
-    return Run(values.pop("task", TASK), RingGraph(4), node=node, **values)
+def around(algorithm: ReadoutConsensus, rounds: int, **changed: Any) -> Run:
+    return reading(
+        topology=RingGraph(4), algorithm=algorithm, until=Rounds(rounds),
+        evaluate=Every(rounds), **changed,
+    )  # fmt: skip
 
 
 def states_of(data: Series) -> tuple[Floats, Floats]:
@@ -99,7 +102,7 @@ def test_a_tree_has_the_readout_of_a_star_to_the_bit_and_a_ring_its_predictions(
     star = reading().start(on=Inline(), out=tmp_path)
     tree = reading(topology=Tree(root=1, edge=2, worker=4)).start(on=Inline(), out=tmp_path)
     assert tree.sha256 == star.sha256
-    ring = around(ReadoutConsensus(rounds=24, penalty=PENALTY)).start(on=Simulated(1), out=tmp_path)
+    ring = around(ReadoutConsensus(PENALTY), 24).start(on=Simulated(1), out=tmp_path)
     assert ring.metrics["nrmse"] == pytest.approx(star.metrics["nrmse"], rel=1e-3)
     assert ring.metrics["nrmse_worst_decile"] == pytest.approx(star.metrics["nrmse"], rel=1e-3)
 
@@ -122,9 +125,7 @@ def test_no_fault_changes_a_bit_of_a_readout(algorithm: Algorithm, tmp_path: Pat
 @pytest.mark.parametrize("share", ["moments", "readout"])
 def test_no_fault_changes_a_bit_of_a_consensus(share: Any, tmp_path: Path) -> None:
     patient = Supervision(intensity=1000, outside=1000)
-    run = around(
-        ReadoutConsensus(rounds=6, penalty=1e-3, share=share, timeout=30), supervision=patient
-    )
+    run = around(ReadoutConsensus(1e-3, share), 6, supervision=patient)
     quiet, _ = simulate(run, Simulated(2, seed=1), tmp_path)
     hit, _ = simulate(run, ring_schedule(2), tmp_path)
     assert hit.restarts > 0
@@ -143,8 +144,7 @@ def test_processes_without_torch_give_the_same_bits(tmp_path: Path) -> None:
 
 def test_all_nodes_of_a_ring_come_to_one_readout(tmp_path: Path) -> None:
     def apart(rounds: int) -> float:
-        node = ReadoutConsensus(rounds=rounds, penalty=1e-2)
-        result = around(node).start(on=Simulated(1), out=tmp_path)
+        result = around(ReadoutConsensus(1e-2), rounds).start(on=Simulated(1), out=tmp_path)
         files = sorted((result.directory / "models").iterdir())
         each = np.stack([load_file(file)["readout.high"] for file in files])
         assert len(each) == 4
@@ -206,7 +206,14 @@ def test_what_does_not_go_with_a_readout_is_refused(changed: Any, sentence: str)
 
 def test_a_consensus_on_readouts_needs_readouts() -> None:
     with pytest.raises(Misfit, match="ReadoutConsensus solves for the readout"):
-        Run("digits", RingGraph(4), node=ReadoutConsensus())
+        around(ReadoutConsensus(), 3, task="digits", partition=None)
+
+
+def test_a_complete_graph_is_done_after_one_round(tmp_path: Path) -> None:
+    star = reading().start(on=Inline(), out=tmp_path)
+    run = replace(around(ReadoutConsensus(PENALTY), 1), topology=CompleteGraph(4))
+    result = run.start(on=Simulated(1), out=tmp_path)
+    assert result.metrics["nrmse"] == pytest.approx(star.metrics["nrmse"], rel=1e-6)
 
 
 def test_a_run_that_takes_no_steps_needs_no_local_loop(tmp_path: Path) -> None:

@@ -1,0 +1,102 @@
+"""The exact readout of an echo-state network without a centre."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar, Final, Literal
+
+import numpy as np
+
+from actorfl.errors import WrongValue
+from actorfl.esn.form import Form
+from actorfl.esn.moments import Moments
+from actorfl.esn.reservoir import Floats
+from actorfl.layout import Vector
+from actorfl.mixing import Metropolis
+from actorfl.pairing import Content, PairAlgorithm, PairCtx, PairState
+from actorfl.ranges import check_number
+from actorfl.topology import Peers
+
+_VALUES: Final = "values"
+
+
+@dataclass(frozen=True)
+class ReadoutConsensus(PairAlgorithm):
+    """Nodes average the moments of their data, and each solves for the readout of all.
+
+    Bacciu et al. 2021 (see ``RidgeReadout``) by average consensus, Xiao and Boyd, "Fast linear
+    iterations for distributed averaging", Systems & Control Letters 53, 2004:
+
+        (A_i, B_i) <- sum over neighbours j and i itself of W_ij (A_j, B_j)
+        w_i = (A_i + penalty / n I)^-1 B_i,   n nodes
+
+    with Metropolis-Hastings weights. All of it is float64, at nodes and in letters. Differences
+    shrink by the graph's sigma each round (of a ring of 8: .805), so that
+    the rounds of ``until`` decide how near each readout is to that of all data.
+
+    With ``share="readout"`` nodes average the readouts that each solves for by itself, with the
+    penalty of its own, for comparison; all weigh the same.
+
+    Degenerate value: on a complete graph one round gives what ``RidgeReadout`` gives. Needs an
+    ``EchoStateTask``.
+
+    Attributes:
+        penalty: of all nodes together (of each where readouts are shared), above 0.
+        share: what is averaged, "moments" or "readout".
+
+    Raises:
+        WrongType: the penalty is no number.
+        WrongValue: a value is out of range.
+    """
+
+    policies: ClassVar[tuple[str, ...]] = ("BSP",)
+    takes_steps: ClassVar[bool] = False
+
+    penalty: float = 1e-6
+    share: Literal["moments", "readout"] = "moments"
+
+    def __post_init__(self) -> None:
+        check_number(self, "penalty", "above 0", lambda value: value > 0)
+        if self.share not in {"moments", "readout"}:
+            raise WrongValue("`share` of ReadoutConsensus", '"moments" or "readout"', self.share)
+
+    def check_peers(self, topology: Peers, policy: str) -> None:
+        """Refuse a graph with links that go one way: its mean would move."""
+        Metropolis().check(topology)
+
+    def mix(self, topology: Peers, name: str, number: int) -> Mapping[str, float]:
+        """The Metropolis-Hastings weights of the round's graph."""
+        return Metropolis().weights(topology, name, number)
+
+    def trains(self, number: int) -> bool:
+        """The moments are taken once."""
+        return number == 0
+
+    def trained(self, ctx: PairCtx, state: PairState, before: Vector, after: Vector) -> PairState:
+        """Begin with the node's own moments, or its own readout."""
+        moments = Form.of(ctx.layout, type(self).__name__).moments(after)
+        if self.share == "readout":
+            return state.keeping({_VALUES: moments.solved(self.penalty).ravel()})
+        return state.keeping({_VALUES: moments.vector()})
+
+    def outgoing(self, ctx: PairCtx, state: PairState) -> tuple[Mapping[str, Content], PairState]:
+        """What is averaged, to each target."""
+        content: Content = {_VALUES: state.array(_VALUES)}
+        return dict.fromkeys(ctx.targets, content), state
+
+    def incoming(
+        self, ctx: PairCtx, state: PairState, received: Mapping[str, Content]
+    ) -> PairState:
+        """The weighted mean, and the readout that it gives."""
+        own: Floats = state.array(_VALUES)
+        mean = own.copy()
+        for sender, content in received.items():
+            mean += ctx.mixing[sender] * (np.asarray(content[_VALUES], np.float64) - own)
+        form = Form.of(ctx.layout, type(self).__name__)
+        if self.share == "readout":
+            readout = mean.reshape(form.features, form.outputs)
+        else:
+            moments = Moments.from_vector(mean, form.features, form.outputs)
+            readout = moments.solved(self.penalty / ctx.count)
+        return state.replaced(form.of_readout(readout)).keeping({_VALUES: mean})
