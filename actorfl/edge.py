@@ -25,7 +25,7 @@ from actorfl.relative import differences
 from actorfl.roster import Phase
 from actorfl.rounds import Rounds
 from actorfl.stepping import KEPT, Stepping
-from actorfl.terms import Terms
+from actorfl.terms import Sum, Terms
 from actorfl.witness import Kind
 from actorfl.worker import RETRY
 from actors import ActorRef, Message
@@ -49,7 +49,7 @@ class Edge(Collector):
     Where its level has several rounds in one clock of the level above, or another algorithm, or
     the root does not wait for all, it begins with the model from above, takes these rounds by
     itself, and puts one update of its own, as a worker does. Those below count these rounds as
-    their clocks.
+    their clocks. Where gradients are sent it does not move the model: its update is their mean.
 
     Args:
         name: its name.
@@ -176,6 +176,11 @@ class Edge(Collector):
         return self._plan.above is not None
 
     @property
+    def _sends_gradients(self) -> bool:
+        """Whether its updates are gradients, which those above move the model by."""
+        return self._plan.above is not None and bool(self._plan.above.gradients)
+
+    @property
     def _inner(self) -> int:
         """Its own rounds in the open clock of the level above."""
         return self._plan.sync.inner if self._trains else 1
@@ -289,6 +294,11 @@ class Edge(Collector):
         """Move the model by one of its own rounds."""
         assert self._merger is not None
         assert self._state is not None
+        if self._sends_gradients:
+            merged = self._merger.merged()
+            self._moved = bool(merged)
+            self._state = replace(self._state, buffers={**self._state.buffers, **merged.integers})
+            return
         inside = tuple(sorted(each.worker for each in self._merger.contributions))
         workers = self._plan.workers
         closed = Closed(rounds.clock, rounds.clock, workers, inside, rounds.total, len(workers))
@@ -307,6 +317,8 @@ class Edge(Collector):
         if not moved:
             return None
         start, above = self._start.weights, self._plan.above
+        if self._sends_gradients:
+            return self._stated(self._mean_gradients())
         ctx = Ctx(
             self._layout, self._name, self._clock, start, self._state.weights,
             {"model": start, **self._extras}, {}, self._rounds.total, self._inner, self._plan.lr,
@@ -319,6 +331,23 @@ class Edge(Collector):
             )
         if self._additive_above:
             terms = differences(terms, above.models, start, self._layout)
+        return self._stated(terms)
+
+    def _mean_gradients(self) -> Terms:
+        """As of a worker that has the examples of all below it."""
+        assert self._merger is not None
+        merged = self._merger.merged()
+        terms = Terms()
+        for name, total in merged.sums.items():
+            own = name in self._plan.algorithm.gradients
+            terms.sums[name] = Sum(total.mean(), self._rounds.total if own else total.weight)
+        terms.counts, terms.means = dict(merged.counts), dict(merged.means)
+        return terms
+
+    def _stated(self, terms: Terms) -> Terms:
+        """Terms as its own contribution."""
+        assert self._layout is not None
+        assert self._state is not None
         return terms.stated(
             worker=self._name, clock=self._clock, examples=self._rounds.total,
             layout=self._layout, integers=self._state.buffers,

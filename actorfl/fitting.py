@@ -530,10 +530,13 @@ def _check_levels(run: Run) -> None:
                 f"{name} keeps a state at the workers, which an aggregator that begins its "
                 f"{sync.inner} rounds again after a crash would need of each; use rounds=1"
             )
-        if run.sends_updates(level, above) and run.algorithm_at(above).gradients:
+        # One that takes gradients as the one above does sends their mean, taken at its model.
+        alike = algorithm == run.algorithm_at(above) and sync.inner == 1
+        if run.sends_updates(level, above) and run.algorithm_at(above).gradients and not alike:
             raise Misfit(
                 f"{type(run.algorithm_at(above)).__name__} takes gradients, and the level "
-                f"`{level}` sends models that it has moved; use it at the innermost level"
+                f"`{level}` sends models that it has moved; use it at the innermost level alone, "
+                "or the same one at all levels, with rounds=1"
             )
         if run.sends_updates(level, above) and run.algorithm_at(above).keeps_state:
             raise Misfit(

@@ -275,15 +275,22 @@ def test_without_examples_there_is_no_gradient() -> None:
         (
             {
                 "topology": Tree(root=1, edge=2, worker=4),
-                "sync": {"root": ASP(), "edge": BSP()},
+                "sync": {"root": ASP(), "edge": BSP(rounds=2)},
             },
             "ParameterServer takes gradients, and the level `edge` sends models",
+        ),
+        (
+            {
+                "topology": Tree(root=1, edge=2, worker=4),
+                "algorithm": {"root": ParameterServer(0.1), "edge": ParameterServer(0.2)},
+            },
+            "or the same one at all levels, with rounds=1",
         ),
     ],
 )
 def test_what_no_gradient_could_train_is_refused(values: dict[str, Any], sentence: str) -> None:
     with pytest.raises(Misfit, match=sentence):
-        run_of(algorithm=ParameterServer(0.1), local=Gradients(), **values)
+        run_of(**{"algorithm": ParameterServer(0.1), "local": Gradients(), **values})
 
 
 def test_an_aggregator_may_be_a_parameter_server_for_its_own_workers() -> None:

@@ -146,7 +146,7 @@ ROWS: Final[Mapping[str, Goes]] = {
         ("fedsgd", "fedavg", "fedavgm", "fedprox", "fedadagrad", "fedadam", "fedyogi"), SUMS
     ),
     # Its gradients are of a model that nobody moves before they are merged.
-    "parameter-server": Goes(ALL, over({"BSP", "Quorum"}), NONE, over(ALL)),
+    "parameter-server": Goes(ALL, over(ALL), NONE, over(ALL)),
     "fednova": Goes(TOGETHER, over(TOGETHER), over(TOGETHER), over(ALL)),
     "scaffold": KEEPS._replace(star=TOGETHER),
     **dict.fromkeys(("fedbn", "fedrep", "ditto"), KEEPS),

@@ -32,6 +32,8 @@ from actorfl import (
     Who,
 )
 from actorfl import model as models
+from actorfl.chaos.scenario import scenario_of, shortened
+from actorfl.chaos.settings import Chaos
 from actorfl.task import Batch, Dataset
 from actors import Inline, Simulated
 from actors.testing.chaos import explore
@@ -41,6 +43,7 @@ from tests.faults.test_simulated import PATIENT, schedule, simulate
 
 pytestmark = pytest.mark.timeout(300)
 
+TREE = Tree(root=1, edge=2, worker=4)
 MOMENTUM = ParameterServer(0.1, momentum=0.9, schedule="sqrt", every=4)
 
 SERVED = """
@@ -176,6 +179,58 @@ def test_each_gradient_moves_the_model_by_the_share_of_its_worker(
     (after,) = model_of(run, tmp_path).values()
     start = models.initial(Powers(), run.seed).vector
     assert after.item() - start.item() == pytest.approx(-15.0, abs=1e-4)
+
+
+@pytest.mark.parametrize("sync", [ASP(), SSP(2), Buffered(1)], ids=repr)
+@pytest.mark.parametrize("between", [{"edge": 1}, {"fog": 1, "edge": 3}], ids=["one", "below one"])
+def test_below_a_free_root_one_aggregator_has_the_bits_of_a_star_under_bsp(
+    sync: Any, between: dict[str, int], tmp_path: Path
+) -> None:
+    """Its gradient is that of the union: the mean of what its workers have taken at one model."""
+    algorithm = replace(MOMENTUM, weight_decay=0.01)
+    run = served(task=Counting(), algorithm=algorithm, topology=Star(4), until=Rounds(3))
+    star, _ = simulate(run, Simulated(2), tmp_path)
+    levels = {"root": sync, **dict.fromkeys(between, BSP())}
+    topology = Tree([("root", 1), *between.items(), ("worker", 4)])
+    tree, _ = simulate(
+        served(task=Counting(), algorithm=algorithm, topology=topology, sync=levels,
+               until=Rounds(3)),
+        Simulated(2), tmp_path,
+    )  # fmt: skip
+    assert (tree.sha256, tree.metrics) == (star.sha256, star.metrics)
+
+
+@dataclass(frozen=True)
+class Unequal(Powers):
+    """Worker k has 4 (k + 1) examples, each of the gradient k + 1."""
+
+    def train(self, who: Who) -> Dataset:
+        return (torch.full((4 * (who.index + 1), 1), who.index + 1.0),)
+
+
+@pytest.mark.parametrize("sync", [SSP(1), ASP()], ids=repr)
+def test_each_aggregator_moves_the_model_by_the_share_of_its_workers(
+    sync: Any, tmp_path: Path
+) -> None:
+    run = served(
+        task=Unequal(), topology=Tree(root=1, edge=2, worker=3), algorithm=ParameterServer(1.0),
+        local=Gradients(2), sync={"root": sync, "edge": BSP()}, until=Clocks(4),
+    )  # fmt: skip
+    result, _ = simulate(run, schedule(4), tmp_path)
+    (after,) = load_file(result.directory / "model.safetensors").values()
+    start = models.initial(Unequal(), run.seed).vector
+    assert after.item() - start.item() == pytest.approx(-4 * (1 + 4 + 9) / 6, abs=1e-4)
+    assert sum(row["updates"] for row in rows(result.directory)) == 8
+
+
+@pytest.mark.parametrize("seeds", [3, pytest.param(200, marks=pytest.mark.slow)])
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize("sync", [ASP(), SSP(1), Buffered(2)], ids=repr)
+def test_no_schedule_loses_a_gradient_of_an_aggregator(sync: Any, seeds: int) -> None:
+    run, chaos = served(topology=TREE, sync={"root": sync, "edge": BSP()}), Chaos(rounds=2)
+    report = explore(scenario_of(shortened(run, chaos), chaos), range(seeds))
+    assert not report.failed, report.failed[0]
+    assert report.seeds == seeds
 
 
 @pytest.mark.slow
