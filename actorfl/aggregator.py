@@ -165,7 +165,7 @@ class Aggregator(Flowing):
             fields["absent"] = absent
         changed = {"joined": rounds.joined(), "left": rounds.left()}
         fields |= {key: names for key, names in changed.items() if names}
-        if not step.moved:
+        if step.warning:
             fields["warning"] = step.warning
         self._bytes = 0
         rounds.dropped.clear()

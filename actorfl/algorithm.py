@@ -180,7 +180,8 @@ class Advance(NamedTuple):
     Attributes:
         state: the next state.
         moved: false when nobody contributed, so that the old model stays.
-        warning: the sentence for the log, empty when ``moved``.
+        warning: a sentence for the line of the clock: why the old model stays, or what does not
+            hold of the new one; empty where all is well.
     """
 
     state: ServerState
@@ -277,6 +278,20 @@ class Algorithm:
         Raises:
             Misfit: a sentence that says what to change.
         """
+
+    def shortfall(self, updates: int) -> str:
+        """What does not hold of a clock that so few updates are merged in; "" where all does.
+
+        A run with too few workers is refused by ``check_run``. Later some may be refused or leave:
+        the clock is closed all the same, and its line says this as a warning.
+
+        Args:
+            updates: that are merged, at least 1.
+
+        Returns:
+            A sentence without a full stop, which names numbers.
+        """
+        return ""
 
     def keeps(self, tensors: Sequence[TensorInfo]) -> frozenset[str]:
         """Names of the tensors that stay at their worker, whatever ``parts`` say; by default none.
@@ -410,4 +425,7 @@ def advance(algorithm: Algorithm, state: ServerState, terms: Merged, closed: Clo
             f"{name}.close returned weights that are not finite in round {closed.clock + 1}: lower "
             "its learning rate"
         )
-    return Advance(replace(new, buffers={**new.buffers, **terms.integers}), True, "")
+    warning = algorithm.shortfall(len(terms.contributions))
+    if warning:
+        warning = f"round {closed.clock + 1}: {warning}"
+    return Advance(replace(new, buffers={**new.buffers, **terms.integers}), True, warning)

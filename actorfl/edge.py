@@ -304,6 +304,8 @@ class Edge(Collector):
         closed = Closed(rounds.clock, rounds.clock, workers, inside, rounds.total, len(workers))
         step = advance(self._plan.algorithm, self._state, self._merger.merged(), closed)
         self._moved = self._moved or step.moved
+        if step.moved and step.warning:  # the root's line tells of the root's own
+            self.publish("warning", sentence=f"{self._name}, {step.warning}")
         self._state = step.state
         self._down = checkpoint.down_of(self._plan.algorithm, self._state)
 

@@ -33,8 +33,8 @@ class Krum(Median):
     All workers weigh the same. The aggregator holds all models of a clock and 8 bytes for each pair
     of them, and the time of a merge grows with the square of their number.
 
-    Degenerate values: one model is its own result. Where workers were refused and fewer than
-    2f + 3 are left, it goes on with the largest f that those allow.
+    Degenerate values: one model is its own result. Where workers were refused or have left and
+    fewer than 2f + 3 are left, it goes on with the largest f that those allow, and says so.
 
     Attributes:
         f: workers that may send anything, at least 0; there are more than 2f + 2 in all.
@@ -59,11 +59,21 @@ class Krum(Median):
                 f"are {workers}; {'lower `f`' if self.f else 'use Median'} or add workers"
             )
 
+    def shortfall(self, updates: int) -> str:
+        """With fewer than 2f + 3 it withstands fewer."""
+        f = self._withstood(updates)
+        if f == self.f:
+            return ""
+        return (
+            f"{type(self).__name__} with f={self.f} needs {2 * self.f + 3} updates, and {updates} "
+            f"came; it went on with f={f}"
+        )
+
     def close(self, state: ServerState, terms: Merged, closed: Closed) -> ServerState:
         """The mean of those with the best scores replaces the model; of Krum it is one."""
         spans = trained(terms.layout)
         models = sorted(terms.models["model"], key=by_value(spans))
-        f = min(self.f, max(0, (len(models) - 3) // 2))
+        f = self._withstood(len(models))
         scores = [
             # The nearest of all is the model itself.
             math.fsum(np.sort(distances)[1 : len(models) - f - 1])
@@ -72,6 +82,10 @@ class Krum(Median):
         best = np.argsort(scores, kind="stable")[: self._chosen(len(models), f)]
         weights = coordinates.trimmed_mean([models[i] for i in best], 0)
         return state.replaced(coordinates.with_median_statistics(models, weights, terms.layout))
+
+    def _withstood(self, models: int) -> int:
+        """How many of so many may send anything, at the most f."""
+        return min(self.f, max(0, (models - 3) // 2))
 
     def _chosen(self, models: int, f: int) -> int:
         """How many of the models are taken, at least one."""

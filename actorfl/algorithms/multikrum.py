@@ -48,6 +48,18 @@ class MultiKrum(Krum):
                 f"anything; lower `m` to at most {workers - self.f}"
             )
 
+    def shortfall(self, updates: int) -> str:
+        """With fewer it withstands fewer, or averages fewer."""
+        if (less := super().shortfall(updates)) or self.m is None:
+            return less
+        chosen = self._chosen(updates, self.f)
+        if chosen == self.m:
+            return ""
+        return (
+            f"MultiKrum averages m={self.m} models, and {updates} updates came, of which {self.f} "
+            f"may be anything; it averaged {chosen}"
+        )
+
     def _chosen(self, models: int, f: int) -> int:
         if self.m is None:
             return max(1, models - f - 2)

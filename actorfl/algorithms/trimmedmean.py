@@ -23,8 +23,8 @@ class TrimmedMean(Median):
     anything. All workers weigh the same, and the aggregator holds all models of a clock.
 
     Degenerate values: trim=0 is the mean of equal weights; the largest trim that there is, is
-    ``Median``. Where workers were refused and fewer than 2 * trim + 1 are left, as many are trimmed
-    as can be.
+    ``Median``. Where workers were refused or have left and fewer than 2 * trim + 1 are left, as
+    many are trimmed as can be, and it says so.
 
     Attributes:
         trim: values left out on each side, at least 0; 2 * trim is less than the number of workers.
@@ -48,8 +48,21 @@ class TrimmedMean(Median):
                 f"{2 * self.trim + 1} workers, and there are {workers}; lower `trim`"
             )
 
+    def shortfall(self, updates: int) -> str:
+        """With fewer than 2 * trim + 1 it trims fewer."""
+        trim = self._trimmed(updates)
+        if trim == self.trim:
+            return ""
+        return (
+            f"TrimmedMean with trim={self.trim} needs {2 * self.trim + 1} updates, and {updates} "
+            f"came; it went on with trim={trim}"
+        )
+
+    def _trimmed(self, models: int) -> int:
+        return min(self.trim, (models - 1) // 2)
+
     def close(self, state: ServerState, terms: Merged, closed: Closed) -> ServerState:
         """The trimmed mean replaces the model."""
         models = terms.models["model"]
-        trim = min(self.trim, (len(models) - 1) // 2)
+        trim = self._trimmed(len(models))
         return state.replaced(coordinates.trimmed_mean(models, trim))

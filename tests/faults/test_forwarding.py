@@ -62,6 +62,9 @@ def test_a_liar_below_an_edge_fares_as_in_a_star(how: str, tmp_path: Path) -> No
     assert (other.sha256, fields(other)) == (star.sha256, fields(star))
     refused = {"w1": "non-finite"} if how == "nan" else {}  # what is merely wrong, the rule sees
     assert [row["refused"] for row in fields(other)] == [refused] * 3
+    warned = [row["warning"] for row in fields(other) if "warning" in row]
+    assert len(warned) == (3 if refused else 0)
+    assert all("needs 5 updates, and 4 came; it went on with f=0" in each for each in warned)
 
 
 def test_what_workers_measure_and_what_they_compress_is_the_star_s(tmp_path: Path) -> None:

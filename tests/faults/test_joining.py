@@ -13,17 +13,23 @@ from actorfl import (
     ASP,
     BSP,
     SSP,
+    Algorithm,
     Buffered,
     FedAvg,
+    Krum,
+    Median,
+    MultiKrum,
     Quorum,
     Rounds,
     Run,
     RunFailed,
     Sample,
     Scaffold,
+    Star,
     Stay,
     Supervision,
     Sync,
+    TrimmedMean,
 )
 from actorfl.chaos.scenario import scenario_of, shortened
 from actorfl.chaos.settings import Chaos
@@ -129,6 +135,28 @@ def test_a_worker_that_fails_too_often_leaves_and_the_others_go_on(
         assert not any("absent" in row for row in rest)
     else:
         assert rows(result.directory)[-1]["members"] == 3
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "warning"),
+    [
+        (Krum(f=1), "Krum with f=1 needs 5 updates, and 4 came; it went on with f=0"),
+        (TrimmedMean(trim=2), "TrimmedMean with trim=2 needs 5 updates, and 4 came; it went on w"),
+        (MultiKrum(f=0, m=5), "MultiKrum averages m=5 models, and 4 updates came, of which 0 may"),
+        (Median(), None),
+    ],
+    ids=lambda value: type(value).__name__,
+)  # fmt: skip
+def test_a_rule_says_in_each_row_that_too_few_are_left_for_it(
+    algorithm: Algorithm, warning: str | None, tmp_path: Path
+) -> None:
+    run = small(task=Raising(), topology=Star(5), algorithm=algorithm, supervision=LEAVING)
+    result, _ = simulate(run, Simulated(2), tmp_path)
+    told = [row.get("warning", "") for row in rows(result.directory)]
+    if warning is None:
+        assert not any(told)
+    else:
+        assert [f"round {n + 1}: {warning}" in each for n, each in enumerate(told)] == [True] * 5
 
 
 @pytest.mark.parametrize("sync", [BSP(), SSP(1)], ids=named)
