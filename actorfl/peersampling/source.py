@@ -28,10 +28,10 @@ class SampledPeers:
         """Whether nobody is known, or has been heard for some time."""
         return self._view.alone
 
-    def pick(self, draw: np.random.Generator) -> str | None:
-        """The name of a peer; None where nobody is known."""
+    def pick(self, draw: np.random.Generator, number: int) -> str | None:
+        """The name of a peer; None where nobody is known. See ``gossip.peers.PeerSource``."""
         names = self._view.names
-        return names[int(draw.integers(len(names)))] if names else None
+        return names[int(draw.random() * len(names))] if names else None
 
     def ref(self, system: ActorSystem, name: str) -> ActorRef | None:
         """The actor of a peer; None where it is not in the view any more.

@@ -97,7 +97,7 @@ def test_every_program_of_the_tutorial_the_patterns_and_for_pykka_is_shown_with_
         for name in ("from_pykka", "patterns", "tutorial")
         for file in (ROOT / "examples" / name).glob("*.py")
     ]
-    programs.append("examples/python/policies.py")
+    programs += ["examples/python/policies.py", "examples/peer_sampling/rumour.py"]
     assert sorted(file for _, file, _ in printed()) == sorted(programs)
 
 

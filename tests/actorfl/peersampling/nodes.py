@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from typing import Any
 
 from actorfl.peersampling import Membership, PeerSampler, PresentView, UniformProtocol
 from actorfl.peersampling.protocols import SamplingProtocol
 from actors import (
     Actor,
     ActorGraph,
+    Handle,
     Inline,
     Message,
     Process,
@@ -81,6 +83,7 @@ def network(
             name, place = f"n{index}", Process(f"p{index % count}")
             owner = graph.actor(name, Node, place=place, restart=restart, name=name, wants=wants)
             others = [f"n{k}" for k in contacts(index) if k != index]
+            refs: dict[str, Handle[Any]]
             if isinstance(protocol, UniformProtocol):
                 refs = {"membership": graph.link("membership", Membership)}
             else:

@@ -107,14 +107,13 @@ def test_a_node_that_nobody_talks_to_any_more_counts_as_alone_and_one_that_is_he
 ):
     network = Network(NewscastProtocol(6), 10, 6)
     network.rounds(5)
-    node = network.nodes["w0"]
-    for _ in range(SILENT - 1):
+    node, alone = network.nodes["w0"], []
+    for _ in range(SILENT):
         network.now += 1
         node.cycle(network.now)
-    assert not node.alone
-    node.cycle(network.now + 1)
-    assert node.alone
-    node.requested(Descriptor("w1"), [Descriptor("w1")], 7, network.now + 1)
+        alone.append(node.alone)
+    assert alone == [*[False] * (SILENT - 1), True]
+    node.requested(Descriptor("w1"), [Descriptor("w1")], 7, network.now)
     assert not node.alone
 
 
