@@ -19,6 +19,13 @@ from actorfl.errors import WrongType, WrongValue
 _NEEDED: dict[Any, Any] = {int: 2, float: 0.5, str: "accuracy"}
 #: Without which a field says nothing.
 _BESIDE: dict[tuple[type[Any], str], dict[str, Any]] = {(actorfl.Star, "shards"): {"workers": 4}}
+#: What a graph is made with beside the field in question.
+_GRAPHS: dict[type[Any], dict[str, Any]] = {
+    actorfl.BlockModelGraph: {"blocks": (2, 2), "p": ((1.0, 0.5), (0.5, 1.0))},
+    actorfl.EdgeListGraph: {"edges": (("w0", "w1"),)},
+    actorfl.ErdosRenyiGraph: {"p": 0.9},
+    actorfl.ScheduleGraph: {"edges": ((("w0", "w1"),),)},
+}
 _NUMBERS = {int, float, int | None, float | None}
 
 
@@ -50,10 +57,14 @@ def test_a_number_of_another_type_is_refused_in_a_sentence(
     cls: type[Any], name: str, hint: object
 ) -> None:
     hints = typing.get_type_hints(cls)
+    graph = _GRAPHS.get(cls, {})
+    if issubclass(cls, actorfl.Peers) and "edges" not in graph and "blocks" not in graph:
+        graph = {"nodes": 6, **graph}
     needed = {
-        field.name: _NEEDED[hints[field.name]]
+        field.name: graph[field.name] if field.name in graph else _NEEDED[hints[field.name]]
         for field in dataclasses.fields(cls)
-        if field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+        if field.name in graph
+        or (field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING)
     }
     wrong: list[object] = ["3", True, [3]]
     if hint in (int, int | None):
