@@ -164,9 +164,10 @@ class Inbox(Generic[T]):
 
     def receive(self, tag: Tag, sender: str | None = None) -> tuple[str, T] | None:
         """Take out what came first under a tag, of one sender or of any; None if nothing has."""
-        for (of, known), (epoch, content) in self._here.items():
-            if known == tag and sender in {None, of}:
-                del self._here[of, known]
+        keys = list(self._here) if sender is None else [(sender, tag)]
+        for of, known in keys:
+            if known == tag and (of, known) in self._here:
+                epoch, content = self._here.pop((of, known))
                 self._since.setdefault(of, {})[tag] = epoch
                 return of, content
         return None

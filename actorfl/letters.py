@@ -1,7 +1,8 @@
 """What nodes without a centre tell each other, and the gatherer that looks on.
 
-``Letter -> Standing``, ``Offer -> Standing``; ``Report -> Reported``, ``Show -> Shown``. All are
-tells; senders repeat what is not answered, and what comes twice changes nothing.
+``Letter -> Standing``, ``Offer -> Standing``, and ``Letter -> Note`` where a letter goes back
+anyway; ``Report -> Reported``, ``Show -> Shown``. All are tells; senders repeat what is not
+answered, and what comes twice changes nothing.
 """
 
 from __future__ import annotations
@@ -55,6 +56,24 @@ class Letter(Message[None]):
     floor: _Count
     weights: Weights
     me: ActorRef
+
+
+class Note(Message[None]):
+    """Node to neighbour: a letter that says, too, which of the neighbour's letters are safe here.
+
+    Attributes:
+        letter fields: as those of ``Letter``.
+        taken: tags of what is safe here.
+    """
+
+    run: str
+    sender: _Name
+    tag: _Tag
+    epoch: _Count
+    floor: _Count
+    weights: Weights
+    me: ActorRef
+    taken: Annotated[tuple[_Tag, ...], msgspec.Meta(max_length=MOST_KEPT)]
 
 
 class Offer(Message[None]):

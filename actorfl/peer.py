@@ -21,7 +21,7 @@ from actorfl.flatmodel import Model
 from actorfl.kept import folder_of
 from actorfl.lane import lane_of
 from actorfl.layout import LayoutError
-from actorfl.letters import Letter, Offer, Report, Reported, Show, Shown, Standing, Told
+from actorfl.letters import Letter, Note, Offer, Report, Reported, Show, Shown, Standing, Told
 from actorfl.local import SGD
 from actorfl.mean import Mean
 from actorfl.nodes import Me, NothingReceived, NotTaken, Received
@@ -42,6 +42,10 @@ from transports import LinkFull, Transfer, Weights
 #: Seconds until what was not answered is said again: a few bytes to a neighbour, and a letter only
 #: where it did not come.
 RETRY: Final = 0.25
+
+
+# Rounds that are told together, where nothing was measured in them.
+_AT_ONCE: Final = 16
 
 
 class _Retry(Message[None]):
@@ -346,11 +350,14 @@ class Peer(Actor):
         if fresh and not amid:
             self._loss = Mean()
         self._rounds, self._told, self._fresh, self._final = rounds, told, (), found
-        for one in self._outbox.saved(kept):
-            self._post(one)
-        for sender, tags in self._inbox.saved(known).items():
+        free, taken = self._outbox.saved(kept), self._inbox.saved(known)
+        for one in free:
+            self._post(one, tuple(taken.pop(one.to, ())))
+        for sender, tags in taken.items():
             self._answer(self._neighbours[sender], taken=tuple(tags))
-        self._tell()
+        # Rounds of milliseconds are told some at a time, at the latest with the next retry.
+        if not amid or len(told) >= _AT_ONCE or any(one.metrics for one in fresh):
+            self._tell()
 
     async def _metrics(self, weights: Model, last: int) -> Mapping[str, Mean]:
         """How good a model is; measured once where it is the same as before."""
@@ -372,8 +379,18 @@ class Peer(Actor):
 
     # -- letters -----------------------------------------------------------------------------------
 
+    def note(self, message: Note) -> None:
+        """A neighbour sent something, and has some of mine."""
+        if message.run == self._identity and message.sender in self._neighbours:
+            self._is_safe(message.sender, message.taken)
+            self._changed.set()
+        self._came(message)
+
     def letter(self, message: Letter) -> None:
-        """A neighbour sent a model."""
+        """A neighbour sent something."""
+        self._came(message)
+
+    def _came(self, message: Letter | Note) -> None:
         try:
             me = self._neighbours.get(message.sender)
             if message.run != self._identity or me is None:
@@ -409,9 +426,7 @@ class Peer(Actor):
         """A neighbour says where my letters are."""
         if message.run != self._identity or message.name not in self._neighbours:
             return
-        self._outbox.taken(message.name, message.taken)
-        for tag in message.taken:
-            self._transfers.pop((message.name, tag), None)
+        self._is_safe(message.name, message.taken)
         for tag in message.missing:
             kept = self._outbox.get(message.name, tag)
             if kept is not None:
@@ -428,15 +443,27 @@ class Peer(Actor):
             )
             self._say(to, some)
 
-    def _post(self, kept: Kept[Weights]) -> None:
-        """Send a letter, unless it is on its way already."""
+    def _is_safe(self, name: str, tags: tuple[Tag, ...]) -> None:
+        """A neighbour has these letters safe."""
+        self._outbox.taken(name, tags)
+        for tag in tags:
+            self._transfers.pop((name, tag), None)
+
+    def _post(self, kept: Kept[Weights], taken: tuple[Tag, ...] = ()) -> None:
+        """Send a letter, unless it is on its way already; it may say what of theirs is safe."""
         transfer = self._transfers.get((kept.to, kept.tag))
         if transfer is not None and not transfer.done.done():
             return
-        letter = Letter(
+        letter: Letter | Note = Letter(
             self._identity, self._name, kept.tag, kept.epoch, self._outbox.floor(kept.to),
             kept.content, self.ref,
         )  # fmt: skip
+        if taken:
+            most = letters.MOST_KEPT  # of more they ask again
+            letter = Note(
+                letter.run, letter.sender, letter.tag, letter.epoch, letter.floor, letter.weights,
+                letter.me, taken[:most],
+            )  # fmt: skip
         with contextlib.suppress(LinkFull):  # then when it is missed
             sent = self._neighbours[kept.to].send(letter)
             if sent is not None:

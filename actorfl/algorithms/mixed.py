@@ -69,7 +69,10 @@ def model_in(content: Content) -> Vector:
 def mixed(ctx: PairCtx, own: Vector, theirs: Mapping[str, Vector], step: float = 1.0) -> Vector:
     """A model moved towards others by the weights of ``ctx.mixing`` times a step."""
     total = own.astype(np.float64)
+    apart = np.empty_like(total)
     for name, vector in theirs.items():
         if name in ctx.mixing:
-            total += step * ctx.mixing[name] * np.subtract(vector, own, dtype=np.float64)
+            np.subtract(vector, own, out=apart, dtype=np.float64)
+            apart *= step * ctx.mixing[name]
+            total += apart
     return total.astype(np.float32)

@@ -24,6 +24,7 @@ EXPERIMENTS = (
     "spambase",
     "esn",
     "topology-table",
+    "dpsgd",
 )
 
 
