@@ -13,7 +13,7 @@ import json
 import re
 import tomllib
 import typing
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import UnionType
@@ -389,10 +389,11 @@ def describe(value: object) -> Table:
     return table
 
 
-def _is_chosen(cls: Hashable, name: str) -> bool:
+def _is_chosen(cls: type[Any], name: str) -> bool:
     """Whether a field takes dataclasses of several kinds."""
     try:
-        return bool(_kinds(_type_hints(cls).get(name)))
+        hints = _type_hints(cls)  # type: ignore[arg-type]  # every class is hashable
+        return bool(_kinds(hints.get(name)))
     except (NameError, TypeError):
         return False  # refused where a value is to be read by it
 

@@ -128,9 +128,8 @@ class Logistic(Estimators):
             gradient: Floats = total / np.float32(len(batch))
             if hook is not None:
                 gradient = hook(gradient, vector, steps)
-            vector = vector - np.float32(local.lr) * (
-                gradient + np.float32(local.weight_decay) * vector
-            )
+            pulled = gradient + np.float32(local.weight_decay) * vector
+            vector = np.subtract(vector, np.float32(local.lr) * pulled, dtype=np.float32)
             steps += 1
         return FitResult(vector, dict(buffers), columns.examples, steps, loss)
 

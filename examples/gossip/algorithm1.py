@@ -38,7 +38,9 @@ class Node(Actor):
         self.last, self.current = (np.zeros(10), 0), (np.zeros(10), 0)  # 1: initModel(lastModel)
 
     async def on_start(self) -> None:  # 2: loop
-        self.timers.start("tick", Tick(), after=self.random.uniform(0, PERIOD), every=PERIOD)  # 3: wait(Δ)
+        self.timers.start(
+            "tick", Tick(), after=self.random.uniform(0, PERIOD), every=PERIOD
+        )  # 3: wait(Δ)
 
     def tick(self, message: Tick) -> None:
         peer = self.random.choice(self.peers)  # 4: p <- selectPeer()
