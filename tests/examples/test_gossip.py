@@ -32,12 +32,12 @@ def test_algorithm_1_stands_there_line_by_line_and_learns(tmp_path: Path) -> Non
 @pytest.mark.timeout(300)
 @pytest.mark.skipif(not SPAMBASE.exists(), reason="needs the file of Debian's r-cran-kernlab")
 def test_a_small_world_learns_what_spam_is_while_a_tenth_is_away(tmp_path: Path) -> None:
-    done = run(tmp_path, str(GOSSIP / "spam.py"), "4")
+    done = run(tmp_path, str(GOSSIP / "spam.py"), "2")
     assert done.returncode == 0, done.stderr
     last = done.stdout.splitlines()[-1]
-    found = re.fullmatch(r"after 4 hours: mean error (0\.\d+), of the worst node (0\.\d+)", last)
+    found = re.fullmatch(r"after 2 hours: mean error (0\.\d+), of the worst node (0\.\d+)", last)
     assert found is not None, last
-    assert float(found[1]) < 0.11
+    assert float(found[1]) < 0.12
     assert float(found[2]) < 0.2
 
 
