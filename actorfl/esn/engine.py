@@ -18,12 +18,13 @@ from actorfl.errors import BeyondHelp, Misfit, WrongValue
 from actorfl.esn.form import Form
 from actorfl.esn.limbs import BeyondLimbs
 from actorfl.esn.moments import Moments
-from actorfl.esn.reservoir import washed
+from actorfl.esn.reservoir import Floats, washed
 from actorfl.esn.task import EchoStateTask, columns_of
 from actorfl.estimators import probe_of_numpy
 from actorfl.fingerprint import Fingerprint, settings
 from actorfl.fitresult import FitResult, GradientHook
 from actorfl.flatmodel import Buffers, Model
+from actorfl.hashing import hash_of
 from actorfl.layout import Layout, Vector
 from actorfl.local import SGD
 from actorfl.mean import Mean
@@ -36,6 +37,9 @@ class Reservoirs(Engine):
 
     needs: ClassVar[Sequence[tuple[str, str]]] = ()
     loads: ClassVar[tuple[str, ...]] = ("actorfl.worker", "actorfl.esn.engine")
+
+    def __init__(self) -> None:
+        self._kept: tuple[bytes, Floats, NDArray[np.int64]] | None = None
 
     def prepare(self, threads: int, seed: int) -> None:
         """Bound the threads of BLAS, where threadpoolctl can, and seed numpy and random."""
@@ -139,13 +143,21 @@ class Reservoirs(Engine):
     ) -> dict[str, Mean]:
         """The mean squared error as the loss, and the metrics of the task."""
         own = _task(task)
-        series, targets, steps = columns_of(data, own)
-        states, rows = washed(own.reservoir, series, steps, own.washout)
+        targets = columns_of(data, own)[1]
+        states, rows = self._states(own, data)
         if not len(rows):
             return {"loss": Mean()}
         predicted, wanted = states @ _form(task).readout(vector), targets[rows]
         loss = Mean.of(np.square(predicted - wanted).mean(axis=1))
         return {"loss": loss, **own.metrics_of(predicted, wanted)}
+
+    def _states(self, task: EchoStateTask, data: Dataset) -> tuple[Floats, NDArray[np.int64]]:
+        """The states of a series that is evaluated; kept, as it is the same the next time."""
+        series, _, steps = columns_of(data, task)
+        key = hash_of(repr(task.reservoir), task.washout, series, steps)
+        if self._kept is None or self._kept[0] != key:
+            self._kept = (key, *washed(task.reservoir, series, steps, task.washout))
+        return self._kept[1:]
 
 
 def _task(task: Task) -> EchoStateTask:
