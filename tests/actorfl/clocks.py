@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from actorfl import (
+    AveragedReadout,
     Ditto,
     FedAdagrad,
     FedAdam,
@@ -28,6 +29,8 @@ from actorfl import (
     MultiKrum,
     NormClipping,
     ParameterServer,
+    ReadoutConsensus,
+    RidgeReadout,
     Scaffold,
     TrimmedMean,
 )
@@ -37,7 +40,14 @@ from actorfl.holding import Holder
 from actorfl.layout import Layout, Vector
 from actorfl.merging import Merger, Refused
 
-#: One algorithm of each kind, none of them at its degenerate values.
+#: Those that solve for the readout of an echo-state network, which no client here has.
+SOLVING: dict[str, Algorithm] = {
+    "ridge-readout": RidgeReadout(),
+    "averaged-readout": AveragedReadout(),
+    "readout-consensus": ReadoutConsensus(),
+}
+
+#: One algorithm of each other kind, none of them at its degenerate values.
 KINDS: dict[str, Algorithm] = {
     "fedsgd": FedSGD(),
     "fedavg": FedAvg(),

@@ -28,8 +28,9 @@ def test_a_tenth_is_rounded_up_to_whole_workers() -> None:
     assert worst_deciles(of(*range(11))) == {"accuracy_worst_decile": 0.5}
 
 
-def test_the_worst_loss_is_the_highest() -> None:
-    assert worst_deciles(of(0.5, 2.0, name="loss")) == {"loss_worst_decile": 2.0}
+@pytest.mark.parametrize("name", ["loss", "nrmse"])
+def test_the_worst_loss_is_the_highest(name: str) -> None:
+    assert worst_deciles(of(0.5, 2.0, name=name)) == {f"{name}_worst_decile": 2.0}
 
 
 def test_the_order_of_the_workers_changes_no_bit() -> None:
