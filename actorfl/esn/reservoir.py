@@ -18,7 +18,7 @@ Floats: TypeAlias = NDArray[np.float64]
 _UNITS_MAX: Final = 4096  # of a layer: its eigenvalues take minutes beyond
 _LAYERS_MAX: Final = 64
 _INPUTS_MAX: Final = 4096
-_SEED_MAX: Final = 2**63 - 1
+SEED_MAX: Final = 2**63 - 1
 
 
 class Layer(NamedTuple):
@@ -84,7 +84,7 @@ class Reservoir:
         check_number(self, "density", "above 0, at most 1", lambda value: 0 < value <= 1)
         check_number(self, "scale", "above 0", lambda value: value > 0)
         check_number(self, "bias", "at least 0", lambda value: value >= 0)
-        check_count(self, "seed", 0, _SEED_MAX)
+        check_count(self, "seed", 0, SEED_MAX)
 
     @property
     def features(self) -> int:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from actorfl.defined import check_defined
 from actorfl.errors import ConfigError, WrongType, WrongValue
 from actorfl.esn.moments import nrmse
-from actorfl.esn.reservoir import Floats, Reservoir
+from actorfl.esn.reservoir import SEED_MAX, Floats, Reservoir
 from actorfl.mean import Mean
 from actorfl.ranges import check_count
 from actorfl.task import Dataset, Task
@@ -62,6 +62,7 @@ class EchoStateTask(Task):
     def __post_init__(self) -> None:
         self.check()
         check_count(self, "washout", 0, _WASHOUT_MAX)
+        check_count(self, "draw", 0, SEED_MAX)
         made = self._reservoir(1)
         for name in ("radius", "leak", "density", "scale", "bias"):
             object.__setattr__(self, name, getattr(made, name))
