@@ -30,6 +30,7 @@ class Kept:
     def __init__(self, snapshots: Snapshots) -> None:
         self._snapshots = snapshots
         self._states: dict[int, Mine] = {}
+        self._damaged: dict[int, str] = {}
 
     def before(self, clock: int) -> Mine:
         """The state from which a clock starts: the newest of this clock or an earlier one.
@@ -38,6 +39,26 @@ class Kept:
         """
         known = [of for of in self._states if of <= clock]
         return self._states[max(known)] if known else {}
+
+    def lost(self, since: int, clock: int, *, always: bool) -> str | None:
+        """Why the state from which a clock is to start is not there; None: it is, or none is due.
+
+        A file that is torn because its worker died in the middle of it is no loss: what it was to
+        hold had not been sent, so the clock starts from an earlier state.
+
+        Args:
+            since: the clock from whose state it is to start.
+            clock: that is to be computed.
+            always: whether each clock has left a state, also one in which nothing was kept.
+        """
+        if since == 0 or since in self._states:
+            return None
+        if any(of > clock for of in self._states):
+            return None  # it is said again, and too late to count
+        damaged = [of for of in self._damaged if of <= since]
+        if damaged:
+            return f"{self._damaged[max(damaged)]} is damaged"
+        return f"there is no {self._snapshots.named(since)}" if always else None
 
     async def save(self, clock: int, state: Mine, since: int | None = None) -> None:
         """Make the state from which a clock starts durable; it survives a kill when this returns.
@@ -72,6 +93,7 @@ class Kept:
         packed = Weights.of(arrays)
         header = msgspec.msgpack.encode(_Header(scalars, packed.layout))
         await self._snapshots.save(clock, header, [packed.buffer])
+        self._damaged = {}
         # Taken from the copy: a view of what came down would hold its landing buffer for ever.
         self._states = _states(scalars, packed)
 
@@ -97,6 +119,7 @@ class Kept:
             upto: the last clock whose state counts; None for any.
         """
         found = await self._snapshots.latest(upto)
+        self._damaged = dict(self._snapshots.damaged)
         if found is not None:
             header = msgspec.msgpack.decode(found.header, type=_Header)
             packed = Weights(header.layout, found.arrays[0])

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 
 from actorfl import checkpoint, gatherer
+from actorfl.contributors import keeps_at_workers
 from actorfl.errors import NothingToResume
+from actorfl.kept import folder_of
 from actorfl.pairrounds import rounds_of
 from actorfl.rundir import RunDirectory, shown
 from actorfl.topology import Peers
@@ -44,7 +46,7 @@ async def checked(directory: RunDirectory, storage: Storage, identity: str, run:
 
     Raises:
         NothingToResume: the checkpoint belongs to another run or another version of this program,
-            or the metrics that it counts on are gone.
+            or the metrics that it counts on are gone, or it is older than what workers keep.
         StorageError: the disk refused.
     """
     if isinstance(run.topology, Peers):
@@ -60,6 +62,9 @@ async def checked(directory: RunDirectory, storage: Storage, identity: str, run:
     written = await storage.size(checkpoint.METRICS) or 0
     if found is None:
         damaged = snapshots.statistics().skipped
+        if keeps_at_workers(run):  # what was kept of the rounds that are begun again
+            for name in run.topology.names:
+                await Snapshots(storage, folder_of(name), 0).remove_newer(-1)
         if damaged:
             begins = f"none of the {damaged} snapshots is whole; the run begins again with round 1"
             return Resumed(begins, 0)
@@ -75,12 +80,37 @@ async def checked(directory: RunDirectory, storage: Storage, identity: str, run:
             f"of round {header.progress.rounds} counts on; put it back"
         )
         raise NothingToResume(path, reason)
+    if keeps_at_workers(run) and (ahead := await _ahead(storage, header, run)) is not None:
+        name, computed = ahead
+        needed = snapshots.damaged.get(2 * computed - 2, snapshots.named(2 * computed - 2))
+        reason = (
+            f"its newest whole snapshot was made after round {header.progress.rounds}, and {name} "
+            f"has computed round {computed} since and no longer keeps what it had then, so the "
+            f"model would have other bits; put {needed} back"
+        )
+        raise NothingToResume(path, reason)
     if header.finished and until.reached(header.progress):
         return Resumed(f"{shown(path)} was complete", header.progress.rounds)
     of = f" of {until.rounds}" if isinstance(until, Rounds) else ""
     return Resumed(
         f"resuming {shown(path)} after round {header.progress.rounds}{of}", header.progress.rounds
     )
+
+
+async def _ahead(storage: Storage, header: checkpoint.Header, run: Run) -> tuple[str, int] | None:
+    """A worker that has kept something of later clocks than the aggregator knows of; and how many.
+
+    None where there is none, or where a buffer's own files tell what was taken since.
+    """
+    if run.sync.buffer > 1:
+        return None
+    clocks = None if header.flow is None else header.flow.clocks
+    for name in run.topology.names:
+        clock = header.clock if clocks is None else clocks.get(name)
+        counters = await Snapshots(storage, folder_of(name), 0).counters()
+        if clock is not None and counters and counters[-1] > clock + 1:
+            return name, counters[-1]
+    return None
 
 
 async def _checked_nodes(

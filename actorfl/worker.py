@@ -7,12 +7,15 @@ from typing import Any, Final
 
 from actorfl import step
 from actorfl.algorithm import Mine
+from actorfl.contributors import keeps_at_workers
 from actorfl.engine import engine_of
+from actorfl.errors import BeyondHelp
 from actorfl.fingerprint import Fingerprint
 from actorfl.kept import Kept, folder_of
 from actorfl.lane import lane_of
 from actorfl.protocol import Ack, Done, Go, Put, Ready, Refused, Stamp, Wait
 from actorfl.runtext import RunText
+from actorfl.stay import by_worker
 from actorfl.step import Data, Given, Made
 from actorfl.stepping import Stepping
 from actorfl.task import who_of
@@ -89,6 +92,10 @@ class Worker(Actor):
         self._hash_of_data = ""
         keep = None if self._run.record else KEPT
         self._kept = Kept(self.snapshots(folder_of(name), keep=keep))
+        self._keeps = keeps_at_workers(self._run)
+        # Who is not asked in each clock, or joins late, starts some from the state of an older one.
+        here = self._run.select is None and name not in by_worker(self._run.stays, [name])
+        self._each_leaves = self._keeps and here
         # Grows with each restart of the process and, within one, of the actor.
         self._incarnation = (self.system.generation << 20) | self.restarts
 
@@ -188,6 +195,7 @@ class Worker(Actor):
         stamp = go.stamp
         self.publish("fit", worker=self._name, clock=stamp.clock, version=stamp.version)
         since = min(go.since, stamp.clock) if isinstance(go.since, int) else stamp.clock
+        self._check_kept(since, stamp.clock)
         if go.train:
             await self._kept.take_back(since, stamp.clock)
         given = Given(
@@ -200,13 +208,26 @@ class Worker(Actor):
         made, hashes = await self._lane.run(self._step, given, seed=seed, examples=examples)
         if hashes:
             self.publish(COMPUTED, worker=self._name, clock=stamp.clock, **hashes)
-        if go.train and (given.mine or made.mine):
+        if go.train and (given.mine or made.mine or self._keeps):
             # Durable before the terms leave: a repeated request for this clock starts from `mine`.
             await self._keep(stamp.clock, made.mine, since)
         return Put(
             stamp, self._name, self._incarnation, made.metrics, made.loss, made.header,
             made.weights, self.ref,
         )  # fmt: skip
+
+    def _check_kept(self, since: int, clock: int) -> None:
+        """Refuse to go on as if nothing had been kept.
+
+        Raises:
+            BeyondHelp: the state from which a clock starts is gone.
+        """
+        why = self._kept.lost(since, clock, always=self._each_leaves)
+        if why is not None:
+            raise BeyondHelp(
+                f"{self._name} goes on from what it kept before its round {since + 1}, and {why}, "
+                "so the model would have other bits; put the file back, or start the run anew"
+            )
 
     async def _keep(self, clock: int, after: Mine, since: int) -> None:
         """Make the state durable that a clock has left, which went on from that of another."""

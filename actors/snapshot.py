@@ -11,7 +11,7 @@ import logging
 import re
 import struct
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -174,6 +174,15 @@ class Snapshots:
             self._newest = snapshot.counter
             return snapshot
         return None
+
+    @property
+    def damaged(self) -> Mapping[int, str]:
+        """The files that `latest` has passed over, by their counters; less those that are gone."""
+        return {_numbers(file)[0]: file for file in sorted(self._bad)}
+
+    def named(self, counter: int) -> str:
+        """What the files of a counter are called, whichever incarnation saved them: a pattern."""
+        return f"{self._name}/{counter:020d}-*.snapshot"
 
     async def remove_newer(self, counter: int) -> None:
         """Remove all of higher counters: what was saved of a future that did not come.

@@ -141,3 +141,37 @@ async def test_before_its_first_part_is_taken_a_worker_starts_from_nothing() -> 
     await ours.take_back(1, 1)
     await ours.take_back(0, 0)
     assert storage.disk == files
+
+
+async def test_a_state_that_is_not_there_is_told_by_its_file() -> None:
+    storage = MemoryStorage()
+    ours = kept(storage)
+    assert ours.lost(0, 0, always=True) is None
+    for clock in (1, 2):
+        await ours.save(clock, {"n": clock})
+    for since, clock in ((0, 0), (1, 1), (1, 2), (2, 2), (2, 5)):
+        assert ours.lost(since, clock, always=True) is None
+    assert ours.lost(3, 3, always=False) is None
+    (name,) = {str(ours.lost(3, clock, always=True)) for clock in (3, 4)}
+    assert name == f"there is no worker-w0/{3:020d}-*.snapshot"
+
+
+async def test_a_torn_state_is_lost_only_to_clocks_after_it() -> None:
+    storage = MemoryStorage()
+    ours = kept(storage)
+    for clock in (1, 2, 3):
+        await ours.save(clock, {"n": clock})
+    newest = max(storage.disk)
+    storage.disk[newest] = storage.disk[newest][:-1]
+    again = kept(storage, 2)
+    await again.restore()
+    # Its worker died in the middle of it: the part that goes with it was never sent.
+    assert again.lost(2, 2, always=True) is again.lost(2, 3, always=True) is None
+    # It was taken, so the file was whole then.
+    assert again.lost(3, 3, always=False) == f"{newest} is damaged"
+    await again.save(3, {"n": 3})
+    assert again.lost(3, 3, always=True) is None
+    # What is said again after it has gone on is no reason to give up.
+    await again.save(4, {"n": 4})
+    await again.save(5, {"n": 5})
+    assert again.lost(3, 3, always=True) is None
