@@ -155,11 +155,11 @@ class Cell(Parts):
             self.wake()
         elif (self.task is None or self.busy) and len(mailbox) == 1:
             # Who is woken reads the clock itself; a flood of messages never comes here.
-            system = self.system
-            self._since = system.now()
+            now, take_turn = self.system.now, self._take_turn
+            self._since = now()
             if self.task is None and self._begun:
-                if self._take_turn is not None:
-                    self._take_turn()
+                if take_turn is not None:
+                    take_turn()
                 else:
                     self._turn_soon()
 

@@ -107,7 +107,7 @@ class Handling:
             What is left to wait for, by the entry taken last, if anything.
         """
         cell, find, passing = self._cell, self._by_type.get, crashpoints.on_message
-        actor, state, taken = cell.actor, cell.state, 0
+        actor, state, taken, decode = cell.actor, cell.state, 0, self._decode
         while mailbox and taken < most and cell.state is state and not cell.stop_wanted:
             taken += 1
             entry = mailbox.popleft()
@@ -116,18 +116,22 @@ class Handling:
             kind = type(entry)
             if kind is Item:
                 try:
-                    message = self._decode(entry.body)
+                    message = decode(entry.body)
                 except Exception as error:  # noqa: BLE001  (what checks a message is the user's own code)
                     self._not_understood(entry, error)
                     cell.skipped += 1
                     continue
                 function = find(type(message))
+            elif kind is Tick:
+                if not cell.timers.take(entry):
+                    cell.skipped += 1
+                    continue
+                message = entry.message
+                function = find(type(message))
             else:
                 function = find(kind)  # mostly it is a message, of those told in a row
                 if function is None or kind is Terminated:
-                    if kind is Tick:
-                        message = entry.message if cell.timers.take(entry) else None
-                    elif kind is Envelope:
+                    if kind is Envelope:
                         envelope = entry
                         message = self._opened(entry)
                     elif kind is Terminated:

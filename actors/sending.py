@@ -66,9 +66,9 @@ class Sender:
             self._tell_from_thread(ref, message)
             return None
         # All of it in one place, without calls: this is the path that has to be short.
-        codec, run = self._codec, self._run
+        codec, run, encode = self._codec, self._run, self._encode
         try:
-            body = self._encode(message)
+            body = encode(message)
         except Exception as error:
             wrong = codec.cannot(message, error)
             check_message("tell", message)

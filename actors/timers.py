@@ -87,15 +87,16 @@ class Timers:
         return True
 
     def _fire(self, tick: Tick, every: float | None) -> None:
+        again, deliver = self._again, self._deliver
         if every is None:
             tick.timer = _SPENT
-        elif self._again is not None:
-            tick.timer = self._again(tick.timer, every)
+        elif again is not None:
+            tick.timer = again(tick.timer, every)
         else:
             tick.timer = self._clock.call_later(every, self._fire, tick, every)
         if not tick.queued:
             tick.queued = True
-            self._deliver(tick)
+            deliver(tick)
 
     def __repr__(self) -> str:
         return f"<Timers {sorted(self._active)}>"

@@ -21,6 +21,7 @@ from transports.lane import Range, Receiving, Sending
 from transports.limits import Limits
 from transports.loopback import Loopback
 from transports.port import MORE, NOW, Port
+from transports.sockets import Ticks
 from transports.waiters import Waiters
 from transports.wire import (
     CHECKSUM,
@@ -75,7 +76,8 @@ class Channel(Generic[T]):
     __slots__ = (
         "_ack_bytes", "_ack_delay", "_ack_timer", "_acknowledges", "_batch_bytes", "_broken",
         "_clock", "_closed_because", "_encode", "_ends", "_incarnation", "_limits", "_loop",
-        "_max_frame", "_max_message", "_outlet", "_since", "_tick", "_unacknowledged",
+        "_max_frame", "_max_message", "_outlet", "_since", "_tick", "_ticks",
+        "_unacknowledged",
         "_undeliverable", "_waiters", "batches_in", "batches_out", "bytes_in", "bytes_out",
         "codec", "dropped", "enqueued", "epoch", "lane", "peer", "peer_window", "port", "queue",
         "receiving", "route", "sending", "soft", "state", "window",
@@ -117,8 +119,8 @@ class Channel(Generic[T]):
         """Value of ``enqueued`` above which ``send_carefully`` decides."""
         self.queue: list[T] = []
 
-        #: Sends a frame where the connection has a short way.
-        self._outlet: Callable[[bytes], None] | None = None
+        #: Sends a frame where the connection has a short way, and whether to look for a signal.
+        self._outlet: Callable[[bytes], bool] | None = None
         self._encode = codec.encoder.encode
         self._incarnation = peer.incarnation
         self._clock = clock
@@ -133,7 +135,8 @@ class Channel(Generic[T]):
         self.peer_window = window
         self._ack_bytes = min(_ACK_BYTES, window // 4)
         self._loop = asyncio.get_running_loop()
-        # The tick of the port in which an item left alone, and whether the end of this one flushes.
+        # The tick in which an item left alone, and whether the end of this one flushes.
+        self._ticks: Ticks
         self._tick = -1
         self._ends = False
         # Bytes received and not acknowledged, and since when.
@@ -183,7 +186,7 @@ class Channel(Generic[T]):
         elif self._ends:
             self.queue.append(item)
             self.flush()
-        elif self._tick == port.tick:  # the second of a tick
+        elif self._tick == self._ticks.tick:  # the second of a tick
             self._ends = True
             self.enqueued -= nbytes
             self._allow_more()
@@ -198,16 +201,11 @@ class Channel(Generic[T]):
             self.flush()
             port.defer(self._end_tick)  # after the send, which others wait for
         else:
-            ends = self._ends = port.simulated
-            self._tick = port.tick
+            self._tick = self._ticks.tick
             items = [item]
             if not self._send_at_once(port, items, nbytes):
                 self._send_batch(items, nbytes)
-            if ends:
-                # Recorded runs end a tick for each channel, in the order of their first items.
-                self._allow_more()
-                port.defer(self._end_tick)
-            else:
+            if not port.simulated:  # where the loop itself counts, a tick needs no end
                 port.begin()
 
     def _send_at_once(self, port: Port | Loopback, items: list[T], nbytes: int) -> bool:
@@ -218,9 +216,11 @@ class Channel(Generic[T]):
         """
         sending, receiving = self.sending, self.receiving
         first, last = sending.last + 1, receiving.last
+        # Python finds faster what is called where it is read first.
+        encode, outlet = self._encode, self._outlet
         batch = Batch(VERSION, self.epoch, self._incarnation, first, last, items)
         try:
-            body = self._encode(batch)
+            body = encode(batch)
         except Exception:  # noqa: BLE001  (user data decides what an encoder raises)
             return False
         size = len(body) + CHECKSUM
@@ -228,8 +228,9 @@ class Channel(Generic[T]):
             return False
         data = with_checksum(CODE, crc32(body)) + body
         try:
-            if self._outlet is not None:
-                self._outlet(data)
+            if outlet is not None:
+                if outlet(data):
+                    port.touched()
             else:
                 if self.route is not None:
                     port.send(self.route, MORE)
@@ -487,7 +488,8 @@ class Channel(Generic[T]):
             port = self.port
             if receiving.acked < receiving.last and self.state == "up" and port is not None:
                 if self._send_at_once(port, [], 0):
-                    port.touched()
+                    if self._outlet is None:
+                        port.touched()
                 else:
                     self._send_batch([], 0)
 
@@ -546,7 +548,7 @@ class Channel(Generic[T]):
         """
         self.receiving.resume(first)
         self.port, self.route, self.epoch = port, route, epoch
-        self._outlet = port.outlet(route)
+        self._outlet, self._ticks = port.outlet(route), port.ticks
         self.peer_window = max(window, 1)
         self._ack_bytes = min(_ACK_BYTES, window // 4)
         self._tick = -1  # that of another port

@@ -297,8 +297,9 @@ class Link(Generic[I]):
                 control.received(size)
 
     def _deliver(self, items: list[I]) -> None:
+        on_items = self._on_items
         try:  # as _call, without the call
-            self._on_items(self, items)
+            on_items(self, items)
         except Exception:
             self._count_error()
             _logger.exception(_HANDLER_FAILED, self._node, self.peer)

@@ -4,12 +4,21 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import zmq
 
 from transports.port import DRAIN_BUDGET, NOW
-from transports.sockets import Signals, Socket, outlet, plain_send, readable, watch
+from transports.sockets import (
+    Signals,
+    Socket,
+    Ticks,
+    Watched,
+    outlet,
+    plain_send,
+    readable,
+    watch,
+)
 
 
 class Loopback:
@@ -45,9 +54,10 @@ class Loopback:
         self._deferred: list[Callable[[], None]] = []
         # On a simulated network a message is there when the network says so.
         self.simulated = not isinstance(reads, zmq.Socket)
+        #: See ``Port.ticks``.
+        self.ticks: Ticks = cast("Watched", reads).ticks if self.simulated else self
         self._signals: Signals | None = watch(reads, self._visit, None) if self.simulated else None
         self._readable = readable(reads)
-        self._send_whole = outlet(sends, None)
 
     def send(self, data: Any, flags: int, copy: bool = True) -> None:
         """Send a part of a message."""
@@ -58,17 +68,9 @@ class Loopback:
                 self._scheduled = True
                 self._call_soon(self._turn)
 
-    def outlet(self, _route: bytes | None) -> Callable[[bytes], None] | None:
+    def outlet(self, _route: bytes | None) -> Callable[[bytes], bool] | None:
         """See ``transports.sockets.outlet``."""
-        return None if self._send_whole is None else self._send_simulated
-
-    def _send_simulated(self, data: bytes) -> None:
-        assert self._send_whole is not None
-        self._send_whole(data)
-        self.unread += 1
-        if not self._scheduled:
-            self._scheduled = True
-            self._call_soon(self._turn)
+        return outlet(self.socket, None)
 
     def touched(self) -> None:
         """Nothing more to do: see ``Port.touched``."""

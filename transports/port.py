@@ -6,11 +6,11 @@ import asyncio
 import os
 import time
 from collections.abc import Callable
-from typing import Final
+from typing import Final, cast
 
 import zmq
 
-from transports.sockets import Socket, outlet, plain_send, readable, watch
+from transports.sockets import Socket, Ticks, Watched, outlet, plain_send, readable, watch
 
 _PROCESSORS: Final = os.cpu_count() or 1
 
@@ -88,6 +88,8 @@ class Port:
         self._lone = False
         # A look at a simulated socket costs no more than the turn that would put it off.
         self.simulated = not isinstance(socket, zmq.Socket)
+        #: Whose ``tick`` tells the turns apart in which a channel sends.
+        self.ticks: Ticks = cast("Watched", socket).ticks if self.simulated else self
         # Simulated time stands still meanwhile, and with one processor the other end waits for it.
         self._stays_awake = stays_awake and not self.simulated and _PROCESSORS > 1
         self._looked = 0.0
@@ -98,7 +100,7 @@ class Port:
         visit = self._visit_simulated if self.simulated else self._visit
         self._signals = watch(socket, visit, on_ended) if self._reads else None
 
-    def outlet(self, route: bytes | None) -> Callable[[bytes], None] | None:
+    def outlet(self, route: bytes | None) -> Callable[[bytes], bool] | None:
         """See ``transports.sockets.outlet``."""
         return outlet(self.socket, route)
 

@@ -121,8 +121,22 @@ class Signals(Protocol):
         ...
 
 
+class Ticks(Protocol):
+    """What counts the turns of a loop, or of a socket on it."""
+
+    @property
+    def tick(self) -> int:
+        """Grows from one to the next."""
+        ...
+
+
 class Watched(Socket, Protocol):
     """A socket that calls back by itself instead of through a descriptor."""
+
+    @property
+    def ticks(self) -> Ticks:
+        """The turns of its loop."""
+        ...
 
     def watch(self, readable: Callable[[], None], ended: Callable[[], None] | None) -> Signals:
         """Call back on the loop as ``watch`` of this module says."""
@@ -142,10 +156,10 @@ class Watched(Socket, Protocol):
         """
         ...
 
-    def outlet(self, route: bytes | None) -> Callable[[bytes], None] | None:
+    def outlet(self, route: bytes | None) -> Callable[[bytes], bool] | None:
         """What sends messages of one part to a connection (None is that of a DEALER), if it is up.
 
-        It raises what ``send`` does.
+        It raises what ``send`` does, and tells whether it has swallowed a signal.
         """
         ...
 
@@ -221,8 +235,11 @@ def readable(socket: Socket) -> Callable[[], object]:
     return cast("Watched", socket).readable
 
 
-def outlet(socket: Socket, route: bytes | None) -> Callable[[bytes], None] | None:
-    """What sends a message of one part faster than ``send`` does, where there is such a thing."""
+def outlet(socket: Socket, route: bytes | None) -> Callable[[bytes], bool] | None:
+    """What sends a message of one part faster than ``send`` does, where there is such a thing.
+
+    It tells whether it has swallowed a signal: else nobody has to look for one.
+    """
     return None if isinstance(socket, zmq.Socket) else cast("Watched", socket).outlet(route)
 
 

@@ -13,7 +13,7 @@ from heapq import heappush
 from typing import Any, Final, TypeVarTuple
 
 from transports.sim.errors import RealWorldError
-from transports.sim.handles import SimHandle, SimTimerHandle
+from transports.sim.handles import SimHandle
 from transports.sim.quiet import QuietLoop
 from transports.sim.timerqueue import TimerQueue
 from transports.sim.units import SECOND, USUAL, nanoseconds
@@ -32,6 +32,8 @@ class CallingLoop(QuietLoop):
         super().__init__()
         #: Virtual nanoseconds since the loop was made; read it only.
         self.now_ns = 0
+        #: Rounds of callbacks so far; what is ready together runs in one.
+        self.tick = 0
         self._ready: deque[Any] = deque()
         #: Has a ``handle`` called in the next round; it may be put there again once that was done.
         self.enqueue: Callable[[SimHandle], None] = self._ready.append
@@ -162,7 +164,7 @@ class CallingLoop(QuietLoop):
             timer = asyncio.TimerHandle(ns / SECOND, callback, args, self, context)
             timer._scheduled = True  # noqa: SLF001  # asyncio's own mark, without which it does not report a cancellation
         else:
-            timer = SimTimerHandle(context, callback, args, self, ns)
+            timer = SimHandle(context, callback, args, self, False, ns, True)
         self._timer_count = number = self._timer_count + 1
         timers = self._timers
         if ns < timers.horizon:
@@ -173,7 +175,7 @@ class CallingLoop(QuietLoop):
 
     def again_at_ns(self, timer: Any, ns: int) -> asyncio.TimerHandle:
         """Set a timer anew that has come due, to a time to come; which one that is now."""
-        if type(timer) is not SimTimerHandle:  # in debug mode
+        if type(timer) is not SimHandle:  # in debug mode
             return self.call_at_ns(ns, timer._callback, *timer._args, context=timer._context)  # noqa: SLF001
         timer._ns, timer._scheduled = ns, True  # noqa: SLF001  (one of the loop's own)
         self._timer_count = number = self._timer_count + 1

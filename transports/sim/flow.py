@@ -70,6 +70,8 @@ class Flow:
         self._queue: deque[_Item] = deque()
         self._held: list[Message] = []
         self._timer: TimerHandle | None = None
+        #: One that has come due: it can be set anew, at less than another.
+        self._spent: TimerHandle | None = None
         self._number = 0
         self._free = 0
         #: By the byte that tells a frame's kind.
@@ -88,9 +90,32 @@ class Flow:
         """Messages on the way."""
         return len(self._held) + sum(item[4] is not None for item in self._queue)
 
+    def put(self, data: bytes) -> None:
+        """Put a message of one part on its way: neither is this closed nor the sender frozen."""
+        # In one place, without calls: nearly each message comes here.
+        loop, bits = self._loop, self._bits
+        self._number = number = self._number + 1
+        size = len(data)
+        now, free = loop.now_ns, self._free
+        if free < now:  # noqa: PLR1730  (a call costs more)
+            free = now
+        if not self._wide:
+            free += round(size * SECOND / self._bandwidth)
+        self._free = free
+        arrival = free + self._delay + bits(self._jitter_bits) % self._jitter
+        if arrival > now:
+            self._medium.counts.delayed += 1
+        queue = self._queue
+        queue.append((arrival, number, size, free, (data,)))
+        if self._timer is None:
+            spent, self._spent = self._spent, None
+            if spent is not None:
+                self._timer = loop.again_at_ns(spent, queue[0][0])
+            else:
+                self._arm()
+
     def send(self, message: Message | None) -> None:
         """Put a message, or the end of all, on its way; while the sender is frozen it waits."""
-        # In one place, without calls: each message comes here at least once.
         size = 0
         if message is not None:
             if self.closed:
@@ -114,10 +139,7 @@ class Flow:
         if arrival > now:
             self._medium.counts.delayed += 1
         self._queue.append((arrival, self._number, size, free, message))
-        if self._timer is None:
-            self._timer = self._loop.call_at_ns(
-                self._queue[0][0], self._arrive, context=self._medium.context
-            )
+        self._arm()
 
     def _arm(self) -> None:
         if self._timer is None and self._queue:
@@ -131,9 +153,10 @@ class Flow:
             self._timer = None
 
     def _arrive(self) -> None:
-        self._timer = None
+        self._spent, self._timer = self._timer, None
         medium, queue = self._medium, self._queue
         now, counts, trace = self._loop.now_ns, medium.counts, medium.trace
+        deliver, meter = self._deliver, medium.meter
         # Only the first is looked at, so none overtakes a slower one before it.
         while queue and queue[0][0] <= now:
             if self.target.frozen:
@@ -146,15 +169,15 @@ class Flow:
                 return
             counts.delivered += 1
             counts.nbytes += size
-            if medium.meter is not None:
-                medium.meter(self.source.name, self.target.name, size)
+            if meter is not None:
+                meter(self.source.name, self.target.name, size)
             if trace is not None:
                 try:
                     way = self._ways[message[0][_KIND_AT]]
                 except (KeyError, IndexError):
                     way = self._way_of(message[0])
                 trace.note(now, way, number, size)
-            self._deliver(message, size)
+            deliver(message, size)
         if queue:
             self._arm()
 

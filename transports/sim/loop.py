@@ -287,6 +287,7 @@ class SimLoop(CallingLoop):
         steps, most_steps, now = self._steps, self._max_steps, self.now_ns
         handle: Any  # what asyncio keeps in its handles is typed in part
         while True:
+            self.tick += 1
             if self._crowded:
                 self._forget_cancelled()
             if ready:

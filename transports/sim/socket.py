@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from contextvars import Context, copy_context
-from functools import partial
 from typing import Any, Final, Literal, NamedTuple, Protocol, overload
 
 import zmq
 
 from transports.sim.connection import Connection
 from transports.sim.errors import RealWorldError
-from transports.sim.flow import Flow, Message, Part, size_of
+from transports.sim.flow import Message, Part, size_of
 from transports.sim.handles import SimHandle
 from transports.sim.medium import Host, Medium
 
@@ -86,7 +85,7 @@ class SimSocket:
         self._watch: _Watch | None = None
         self._armed = True
         self._most = _ANY_SIZE
-        self._loop = medium.loop
+        self._loop = self.ticks = medium.loop
 
     # Options and addresses
 
@@ -179,26 +178,29 @@ class SimSocket:
         if self._to is not None:
             self._to.send(self, message)
 
-    def outlet(self, route: bytes | None) -> Callable[[bytes], None] | None:
+    def outlet(self, route: bytes | None) -> Callable[[bytes], bool] | None:
         """See ``transports.sockets.Watched.outlet``."""
         connection = self._connection if route is None else self._routes.get(route)
         if connection is None or (flow := connection.way_from(self)) is None:
             return None
-        return partial(self._send_whole, connection, flow)
+        medium, source, put = self._medium, self.host, flow.put
 
-    def _send_whole(self, connection: Connection, flow: Flow, data: bytes) -> None:
-        # As send, where all is as it should be.
-        watch = self._watch
-        if watch is not None and watch.pending is not None:
-            watch.swallow()
-        at = self._routes.get(connection.route) if self.router else self._connection
-        if at is not connection or self.closed:
-            if self.router:
-                self.send(connection.route, _MORE)
-            self.send(data)
-            return
-        self._medium.counts.sent += 1
-        flow.send((data,))
+        def send_whole(data: bytes) -> bool:
+            # As send, where all is as it should be.
+            watch = self._watch
+            swallowed = watch is not None and watch.pending is not None
+            if swallowed:
+                self._swallow()
+            if flow.closed or source.frozen:  # a flow ends before its ends learn of it
+                if self.router:
+                    self.send(connection.route, _MORE)
+                self.send(data)
+            else:
+                medium.counts.sent += 1
+                put(data)
+            return swallowed
+
+        return send_whole
 
     # Receiving
 
@@ -288,7 +290,8 @@ class SimSocket:
                 watch.tell_readable()
             else:
                 watch.pending = handle
-                self._loop.enqueue(handle)
+                enqueue = self._loop.enqueue
+                enqueue(handle)
 
     def gone(self, connection: Connection) -> None:
         """A connection ended, or could not be made."""
@@ -400,7 +403,8 @@ class _Watch:
     def call_readable(self) -> None:
         self.pending = None
         if not self._stopped:
-            self._readable()
+            readable = self._readable
+            readable()
 
     def swallow(self) -> None:
         if self.pending is not None:

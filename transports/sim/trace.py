@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import hashlib
+import struct
 from collections import deque
 from typing import Final
 
 import msgspec
 
-_TOGETHER: Final = 256
-"""Events written and hashed at once: each by itself would cost as much as all else about it."""
+TRACE_VERSION: Final = 2
+"""Of what is hashed, and of what a simulation sends for the same program: digests of different
+versions differ, whatever happened. It grows with each change of either."""
+
+_RECORD: Final = struct.Struct("<QQQQ")
+_pack: Final = _RECORD.pack
+
+_TOGETHER: Final = 256 * _RECORD.size
+"""Bytes hashed at once: each event by itself would cost as much as all else about it."""
 
 
 class Event(msgspec.Struct, frozen=True):
-    """One thing that happened on the simulated network.
+    """One thing that happened on the simulated network. No number reaches 2**64.
 
     Attributes:
         ns: virtual nanoseconds at which it arrived, was refused or ended.
@@ -42,16 +50,16 @@ class Way:
         label: see ``Event``.
     """
 
-    __slots__ = ("label", "source", "target", "text")
+    __slots__ = ("key", "label", "source", "target")
 
     def __init__(self, source: str, target: str, label: str) -> None:
         self.source = source
         self.target = target
         self.label = label
-        # Lengths before texts, so that no two lists of events give the same bytes.
-        self.text = (
-            f" {len(source)}:{source} {len(target)}:{target} {len(label)}:{label} "
-        )  # fmt: skip
+        # Lengths before texts, so that no two ways give the same bytes.
+        text = f"{len(source)}:{source} {len(target)}:{target} {len(label)}:{label}"
+        #: What it is written as.
+        self.key = int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "little")
 
 
 class Trace:
@@ -65,9 +73,11 @@ class Trace:
     """
 
     def __init__(self, keep: int = 0) -> None:
-        self._digest = hashlib.sha256()
-        self._noted: list[tuple[int, Way, int, int]] = []
-        self._kept: deque[tuple[int, Way, int, int]] = deque(maxlen=keep)
+        self._digest = hashlib.sha256(b"trace %d\n" % TRACE_VERSION)
+        self._noted = bytearray()
+        #: Of the last events, the newest last; and what was noted of those that were hashed.
+        self._ways: deque[Way] = deque(maxlen=keep)
+        self._hashed = b""
         self._count = 0
 
     def record(self, event: Event) -> None:
@@ -78,30 +88,32 @@ class Trace:
     def note(self, ns: int, way: Way, number: int, size: int) -> None:
         """Add an event; see ``Event``."""
         noted = self._noted
-        noted.append((ns, way, number, size))
+        noted += _pack(ns, way.key, number, size)
+        self._ways.append(way)
         if len(noted) >= _TOGETHER:
             self._hash()
 
     def _hash(self) -> None:
         noted = self._noted
-        lines = [f"{ns}{way.text}{number} {size}\n" for ns, way, number, size in noted]
-        self._digest.update("".join(lines).encode())
-        self._kept.extend(noted)
-        self._count += len(noted)
+        self._digest.update(noted)
+        self._count += len(noted) // _RECORD.size
+        kept = len(self._ways) * _RECORD.size
+        self._hashed = (self._hashed + noted)[-kept:] if kept else b""
         noted.clear()
 
     @property
     def events(self) -> tuple[Event, ...]:
         """The last events, oldest first."""
         self._hash()
+        records = _RECORD.iter_unpack(self._hashed)
         return tuple(
             Event(ns, way.source, way.target, way.label, number, size)
-            for ns, way, number, size in self._kept
+            for way, (ns, _, number, size) in zip(self._ways, records, strict=True)
         )
 
     def __len__(self) -> int:
         """Events recorded, kept or not."""
-        return self._count + len(self._noted)
+        return self._count + len(self._noted) // _RECORD.size
 
     def hexdigest(self) -> str:
         """The SHA-256 of all events so far, in hexadecimal."""
