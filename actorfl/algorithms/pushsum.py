@@ -90,7 +90,7 @@ class PushSum(PairAlgorithm):
 
 
 def _number(state: PairState, name: str) -> float:
-    return float(state.mine.get(name, 0.0))  # type: ignore[arg-type]
+    return float(state.mine.get(name, 0.0))
 
 
 def _estimated(state: PairState) -> PairState:

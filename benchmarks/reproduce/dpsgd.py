@@ -134,4 +134,4 @@ def _flat(file: Path) -> np.ndarray[tuple[int], np.dtype[np.float32]]:
 
 
 def _layers(tensors: Mapping[str, object]) -> list[str]:
-    return sorted({name.rpartition(".")[0] for name in tensors}, key=lambda name: int(name))
+    return sorted({name.rpartition(".")[0] for name in tensors}, key=int)

@@ -16,6 +16,7 @@ from typing import Any, Literal
 import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from actorfl import (
@@ -132,7 +133,7 @@ def picture(curves: Mapping[str, Sequence[tuple[float, float]]], centre: float) 
     axes.axhline(centre, color="#444", linestyle=":", label="all data in one place")
     axes.set(xlabel="rounds of averaging with two neighbours", yscale="log")
     axes.set(ylabel="NRMSE at the loads of all plants")
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid(alpha=0.3)
     axes.legend()
     return figure

@@ -121,7 +121,7 @@ def test_push_sum_keeps_all_mass_and_finds_the_mean(algorithm: PushSum, topology
     def mass() -> tuple[Any, float]:
         states = network.state.values()
         return (
-            np.sum([state.mine["sum"] for state in states], axis=0),
+            np.sum([state.array("sum") for state in states], axis=0),
             sum(float(state.mine["weight"]) for state in states),
         )
 
