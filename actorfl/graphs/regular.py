@@ -77,6 +77,8 @@ class FreshRegularGraph(Graph):
         check_count(self, "seed", 0, SEED_MAX)
         check_degree(self, self.degree)
         check_links(self, self.count * (self.count - 1))
+        # networkx takes long to load, and actors that ask for a later round must not wait for it.
+        _fresh(self.count, self.degree, self.seed, 0)
 
     def beside(self, place: int) -> Iterable[int]:
         """Everyone."""
