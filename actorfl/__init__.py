@@ -10,8 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from actorfl.algorithm import Algorithm, Closed, Ctx, Mine, ServerState
+    from actorfl.algorithms.admm import ConsensusADMM
     from actorfl.algorithms.averagedreadout import AveragedReadout
+    from actorfl.algorithms.chocosgd import ChocoSGD
+    from actorfl.algorithms.consensus import AverageConsensus
+    from actorfl.algorithms.dfedavg import DFedAvg
     from actorfl.algorithms.ditto import Ditto
+    from actorfl.algorithms.dpsgd import DPSGD
+    from actorfl.algorithms.epidemic import EpidemicLearning
     from actorfl.algorithms.fedadagrad import FedAdagrad
     from actorfl.algorithms.fedadam import FedAdam
     from actorfl.algorithms.fedasync import FedAsync
@@ -32,9 +38,11 @@ if TYPE_CHECKING:
     from actorfl.algorithms.multikrum import MultiKrum
     from actorfl.algorithms.normclipping import NormClipping
     from actorfl.algorithms.parameterserver import ParameterServer
+    from actorfl.algorithms.pushsum import PushSum
     from actorfl.algorithms.readoutconsensus import ReadoutConsensus
     from actorfl.algorithms.ridgereadout import RidgeReadout
     from actorfl.algorithms.scaffold import Scaffold
+    from actorfl.algorithms.sgp import StochasticGradientPush
     from actorfl.algorithms.trimmedmean import TrimmedMean
     from actorfl.availability import Available, Presence
     from actorfl.compression import Compression
@@ -77,6 +85,7 @@ if TYPE_CHECKING:
     from actorfl.nested import Group, Member, Nested
     from actorfl.nodes import Me, NodeLoop, NothingReceived, NotTaken, Received
     from actorfl.ownfit import FitCtx, FitOptimizer
+    from actorfl.pairing import PairAlgorithm, PairCtx, PairState
     from actorfl.partition import Iid, Partitioner, Sampled
     from actorfl.partitions.contiguous import Contiguous
     from actorfl.partitions.groups import ByGroup
@@ -137,6 +146,7 @@ _HOMES = {
     "Algorithm": "actorfl.algorithm",
     "AnyOf": "actorfl.until",
     "Available": "actorfl.availability",
+    "AverageConsensus": "actorfl.algorithms.consensus",
     "AveragedReadout": "actorfl.algorithms.averagedreadout",
     "BSP": "actorfl.sync",
     "Batch": "actorfl.task",
@@ -146,19 +156,24 @@ _HOMES = {
     "ByAge": "actorfl.gossip.merges",
     "ByGroup": "actorfl.partitions.groups",
     "ByLabel": "actorfl.partitions.labels",
+    "ChocoSGD": "actorfl.algorithms.chocosgd",
     "Clocks": "actorfl.until",
     "Closed": "actorfl.algorithm",
     "CompleteGraph": "actorfl.graphs.complete",
     "Compression": "actorfl.compression",
     "ConfigError": "actorfl.errors",
+    "ConsensusADMM": "actorfl.algorithms.admm",
     "Contiguous": "actorfl.partitions.contiguous",
     "Ctx": "actorfl.algorithm",
+    "DFedAvg": "actorfl.algorithms.dfedavg",
+    "DPSGD": "actorfl.algorithms.dpsgd",
     "Dataset": "actorfl.task",
     "Dirichlet": "actorfl.partitions.skew",
     "Ditto": "actorfl.algorithms.ditto",
     "EchoStateTask": "actorfl.esn.task",
     "EdgeListGraph": "actorfl.graphs.edges",
     "EightBit": "actorfl.compressions.eightbit",
+    "EpidemicLearning": "actorfl.algorithms.epidemic",
     "ErdosRenyiGraph": "actorfl.graphs.chance",
     "EstimatorTask": "actorfl.estimator",
     "Every": "actorfl.every",
@@ -214,6 +229,9 @@ _HOMES = {
     "OneBit": "actorfl.compressions.onebit",
     "OnePeerExponentialGraph": "actorfl.graphs.exponential",
     "Overwrite": "actorfl.gossip.merges",
+    "PairAlgorithm": "actorfl.pairing",
+    "PairCtx": "actorfl.pairing",
+    "PairState": "actorfl.pairing",
     "ParameterServer": "actorfl.algorithms.parameterserver",
     "Partitioned": "actorfl.gossip.sends",
     "Partitioner": "actorfl.partition",
@@ -225,6 +243,7 @@ _HOMES = {
     "Presence": "actorfl.availability",
     "Proactive": "actorfl.gossip.tokens",
     "Processes": "actors.deploy",
+    "PushSum": "actorfl.algorithms.pushsum",
     "Quantity": "actorfl.partitions.skew",
     "Quorum": "actorfl.sync",
     "RandomK": "actorfl.compressions.randomk",
@@ -259,6 +278,7 @@ _HOMES = {
     "Star": "actorfl.topology",
     "StarGraph": "actorfl.graphs.complete",
     "Stay": "actorfl.stay",
+    "StochasticGradientPush": "actorfl.algorithms.sgp",
     "SubSampled": "actorfl.gossip.sends",
     "Sum": "actorfl.terms",
     "Supervision": "actorfl.supervision",
@@ -290,12 +310,14 @@ _HOMES = {
 __all__ = [
     "ASP",
     "BSP",
+    "DPSGD",
     "SGD",
     "SSP",
     "ActorflError",
     "Algorithm",
     "AnyOf",
     "Available",
+    "AverageConsensus",
     "AveragedReadout",
     "Batch",
     "BestConstant",
@@ -304,19 +326,23 @@ __all__ = [
     "ByAge",
     "ByGroup",
     "ByLabel",
+    "ChocoSGD",
     "Clocks",
     "Closed",
     "CompleteGraph",
     "Compression",
     "ConfigError",
+    "ConsensusADMM",
     "Contiguous",
     "Ctx",
+    "DFedAvg",
     "Dataset",
     "Dirichlet",
     "Ditto",
     "EchoStateTask",
     "EdgeListGraph",
     "EightBit",
+    "EpidemicLearning",
     "ErdosRenyiGraph",
     "EstimatorTask",
     "Every",
@@ -372,6 +398,9 @@ __all__ = [
     "OneBit",
     "OnePeerExponentialGraph",
     "Overwrite",
+    "PairAlgorithm",
+    "PairCtx",
+    "PairState",
     "ParameterServer",
     "Partitioned",
     "Partitioner",
@@ -383,6 +412,7 @@ __all__ = [
     "Presence",
     "Proactive",
     "Processes",
+    "PushSum",
     "Quantity",
     "Quorum",
     "RandomK",
@@ -415,6 +445,7 @@ __all__ = [
     "Star",
     "StarGraph",
     "Stay",
+    "StochasticGradientPush",
     "SubSampled",
     "Sum",
     "Supervision",

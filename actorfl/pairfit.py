@@ -27,15 +27,15 @@ def check(run: Run) -> None:
     """
     algorithm, topology = run.algorithm, run.topology
     name = type(algorithm).__name__
-    if not isinstance(algorithm, PairAlgorithm):
-        raise Misfit(
-            f"{name} merges by {algorithm.reduce!r} but is no PairAlgorithm, so nobody knows what "
-            "neighbours send each other; derive it from actorfl.PairAlgorithm"
-        )
     if not isinstance(topology, Peers):
         raise Misfit(
             f"{name} is computed between neighbours, and {type(topology).__name__} has an "
             "aggregator; use a topology without a centre, such as RingGraph, or FedAvg"
+        )
+    if not isinstance(algorithm, PairAlgorithm):
+        raise Misfit(
+            f"{name} merges by {algorithm.reduce!r} but is no PairAlgorithm, so nobody knows what "
+            "neighbours send each other; derive it from actorfl.PairAlgorithm"
         )
     policy = _policy(run, algorithm)
     if not isinstance(run.local, SGD):

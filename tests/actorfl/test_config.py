@@ -371,7 +371,7 @@ def test_a_class_of_another_slot_is_refused(folder: Path) -> None:
 
 
 def test_an_algorithm_that_merges_pairs_does_not_fit_a_star() -> None:
-    with pytest.raises(Misfit, match="Pairs merges pairs of models, which needs a gossip topology"):
+    with pytest.raises(Misfit, match="Pairs is computed between neighbours, and Star has an aggr"):
         run_of(algorithm=Pairs())
 
 
