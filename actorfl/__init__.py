@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from actorfl.algorithm import Algorithm, Closed, Ctx, Mine, ServerState
     from actorfl.algorithms.admm import ConsensusADMM
+    from actorfl.algorithms.adpsgd import ADPSGD
     from actorfl.algorithms.averagedreadout import AveragedReadout
     from actorfl.algorithms.chocosgd import ChocoSGD
     from actorfl.algorithms.consensus import AverageConsensus
@@ -141,6 +142,7 @@ logging.getLogger(__name__).addHandler(logging.NullHandler())
 # Where each public name lives; it is loaded when it is first used, so that a node's process
 # can attach to its launcher, and a command line answer, before anything heavy is imported.
 _HOMES = {
+    "ADPSGD": "actorfl.algorithms.adpsgd",
     "ASP": "actorfl.sync",
     "ActorflError": "actorfl.errors",
     "Algorithm": "actorfl.algorithm",
@@ -308,6 +310,7 @@ _HOMES = {
 }
 
 __all__ = [
+    "ADPSGD",
     "ASP",
     "BSP",
     "DPSGD",

@@ -172,6 +172,14 @@ class Inbox(Generic[T]):
                 return of, content
         return None
 
+    def first(self) -> tuple[str, Tag, T] | None:
+        """Take out what came first, whoever's and under whatever tag; None if nothing has."""
+        for of, tag in self._here:
+            epoch, content = self._here.pop((of, tag))
+            self._since.setdefault(of, {})[tag] = epoch
+            return of, tag, content
+        return None
+
     def forget(self, sender: str, floor: int) -> None:
         """The sender says that nothing of an epoch below this one is ever sent again."""
         known = self._safe.setdefault(sender, Known())

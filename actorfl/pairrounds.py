@@ -249,8 +249,3 @@ class PairRounds:
                 sender, _, key = name.removeprefix(_LAST).partition("/")
                 self._last.setdefault(sender, {})[key] = value  # type: ignore[index]
         return PairState(me.weights.vector, me.weights.buffers, mine)
-
-
-def program_of(run: Run, layout: Layout) -> PairRounds:
-    """The program that a run's policy asks of each node."""
-    return PairRounds(run, layout)

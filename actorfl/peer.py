@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from actorfl import letters, memo, pairrounds, parcel, peerstate, step
+from actorfl import letters, memo, parcel, peerstate, step
 from actorfl.algorithm import Algorithm, Ctx, Scalar
 from actorfl.delivery import Inbox, Kept, Outbox, Tag
 from actorfl.engine import engine_of
@@ -25,13 +25,15 @@ from actorfl.letters import Letter, Note, Offer, Report, Reported, Show, Shown, 
 from actorfl.local import SGD
 from actorfl.mean import Mean
 from actorfl.nodes import Me, NothingReceived, NotTaken, Received
-from actorfl.pairrounds import Correction
+from actorfl.pairexchanges import PairExchanges
+from actorfl.pairrounds import Correction, PairRounds, rounds_of
 from actorfl.parcel import Parcel
 from actorfl.peerstate import Saved
 from actorfl.protocol import pack
 from actorfl.runtext import RunText
 from actorfl.seeds import seed_for
 from actorfl.step import Data
+from actorfl.sync import ASP
 from actorfl.task import Dataset, who_of
 from actorfl.terms import Array
 from actorfl.topology import Peers
@@ -125,7 +127,7 @@ class Peer(Actor):
         self._rounds = self._round = saved.rounds
         self._told = saved.told
         self._loss = saved.loss
-        more = pairrounds.rounds_of(self._run) > saved.rounds  # a run that is resumed to go on
+        more = rounds_of(self._run) > saved.rounds  # a run that is resumed to go on
         self._final = None if more else saved.final
         topology = self._run.topology
         assert isinstance(topology, Peers)
@@ -147,8 +149,10 @@ class Peer(Actor):
         """The person's program or ours, and the save that makes its end durable."""
         if self._run.node is not None:
             await self._run.node.run(self._me)
+        elif isinstance(self._run.sync, ASP):
+            await PairExchanges(self._run, self._layout).go(self)
         else:
-            await pairrounds.program_of(self._run, self._layout).go(self)
+            await PairRounds(self._run, self._layout).go(self)
         await self._save(final=True)
 
     def returned(self, message: _Returned) -> None:
@@ -300,6 +304,10 @@ class Peer(Actor):
         """See ``pairrounds.Host``."""
         found = self._inbox.receive(tag, sender)
         return None if found is None else found[1]
+
+    def first(self) -> tuple[str, Tag, Parcel] | None:
+        """See ``pairexchanges.ExchangeHost``."""
+        return self._inbox.first()
 
     async def changed(self) -> None:
         """Wait until a letter came, or one that was kept is safe."""

@@ -140,6 +140,7 @@ SLOTS: Mapping[str, Slot] = {
                 "gossip": "actorfl.algorithms.gossip:Gossip",
                 "consensus": "actorfl.algorithms.consensus:AverageConsensus",
                 "dpsgd": "actorfl.algorithms.dpsgd:DPSGD",
+                "ad-psgd": "actorfl.algorithms.adpsgd:ADPSGD",
                 "choco-sgd": "actorfl.algorithms.chocosgd:ChocoSGD",
                 "dfedavg": "actorfl.algorithms.dfedavg:DFedAvg",
                 "push-sum": "actorfl.algorithms.pushsum:PushSum",

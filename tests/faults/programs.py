@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from actorfl import Me, Model, NodeLoop, average
+from actorfl.algorithms.adpsgd import ADPSGD
 from actorfl.algorithms.dpsgd import DPSGD
 from actorfl.letters import MOST_KEPT, MOST_TOLD
 from actorfl.pairing import Content, PairCtx, PairState
@@ -125,3 +126,14 @@ class Bursting(NodeLoop):
     async def run(self, me: Me) -> None:
         for number in range(MOST_KEPT + 1):
             await me.send(me.neighbours[0], me.weights, tag=number, timeout=5)
+
+
+@dataclass(frozen=True)
+class Scattered(ADPSGD):
+    """AD-PSGD without training, whose nodes begin with models of their own."""
+
+    def started(self, ctx: PairCtx, state: PairState) -> PairState:
+        return state.replaced(ctx.draw("begin").normal(size=ctx.layout.size))
+
+    def trains(self, number: int) -> bool:
+        return False

@@ -9,16 +9,21 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import pytest
+from safetensors.numpy import load_file
 
 import actors
-from actorfl import SGD, SSP, Every, RingGraph, Rounds, Run, Topology
+from actorfl import ASP, SGD, SSP, Every, RingGraph, Rounds, Run, Topology
+from actorfl.algorithms.adpsgd import ADPSGD
 from actorfl.algorithms.dpsgd import DPSGD
 from actorfl.execute import running
 from actorfl.memo import Memo, memoised
 from actorfl.pairing import PairAlgorithm
+from actorfl.seeds import seed_for
 from actors import Deployment, FaultPlan, Inline, Processes, Simulated
-from tests.faults.programs import SEEN, Seen
+from tests.faults.programs import SEEN, Scattered, Seen
 from tests.faults.runs import carry_out
 from tests.faults.tasks import Blobs, Counting
 from tests.faults.test_nodes import PATIENT, left, schedule, simulate
@@ -127,3 +132,38 @@ def test_a_start_that_was_stopped_is_resumed_to_the_same_bits(tmp_path: Path) ->
     directory = actors.run(stopped())
     result = actors.run(carry_out(run, tmp_path, Inline(), resume=directory))
     assert left(result) == expected
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_random_pairs_keep_the_sum_of_all_models_whoever_is_killed(
+    seed: int, tmp_path: Path
+) -> None:
+    run = graph(Scattered(), RingGraph(5), sync=ASP(), until=Rounds(12))
+    on = schedule(seed) if seed else Simulated(2)
+    result, _ = simulate(run, on, tmp_path)
+    assert result.rounds == 12
+    models = np.array([vector(file) for file in (result.directory / "models").iterdir()])
+    first = []
+    for name in run.topology.names:
+        draw = np.random.Generator(np.random.PCG64(seed_for(run.seed, name, 0, "draw begin")))
+        first.append(draw.normal(size=models.shape[1]).astype(np.float32))
+    assert np.abs(models.mean(0) - np.mean(first, axis=0)).max() < 1e-5
+    assert np.ptp(models, axis=0).max() < 0.5 * np.ptp(first, axis=0).max()
+
+
+def test_ad_psgd_learns_at_the_speed_of_each_node(tmp_path: Path) -> None:
+    run = graph(ADPSGD(), RingGraph(3), sync=ASP(), until=Rounds(20))
+    result, _ = simulate(run, Simulated(3, compute=_uneven), tmp_path)
+    assert result.accuracy is not None
+    assert result.accuracy > 0.8
+
+
+def _uneven(node: str, examples: float | None) -> float:
+    return 0.5 if node == "p0" else 0.1
+
+
+def vector(file: Path) -> npt.NDArray[np.float32]:
+    """A model of ``Blobs``, in the order of its layout."""
+    tensors = load_file(file)
+    names = ("0.weight", "0.bias", "2.weight", "2.bias")
+    return np.concatenate([tensors[name].reshape(-1) for name in names])
