@@ -73,7 +73,8 @@ class _Retry(Message[None]):
 class Gossiper(Actor):
     """Holds a node's data and model; once a period it sends to a peer, or asks one.
 
-    What it receives it merges, trains for one local loop, and perhaps sends on. It keeps what it
+    It begins when the gatherer says that all are there, or a peer shows that it has begun. What it
+    receives it merges, trains for one local loop, and perhaps sends on. It keeps what it
     has learned every so many periods; a new incarnation goes on from there, says to its neighbours
     that it is there, and learns from them what time it is.
 
@@ -118,9 +119,10 @@ class Gossiper(Actor):
         self._under_way: dict[int, Timer] = {}
         self._sends = 0  # that were begun, to tell timers apart
         self._cycles = 0  # of this incarnation
-        self._round = self._sent = self._content = self._refused = 0
+        self._round = self._sent = self._content = self._merged = self._refused = 0
         self._waits = False
         self._over = False
+        self._begun: float | None = None  # when the run began, on this node's clock
         self._untold: Progress | None = None
 
     async def on_start(self) -> None:
@@ -144,7 +146,7 @@ class Gossiper(Actor):
         else:
             self._counter, saved = found
         self._round, self._sent, self._content = saved.round, saved.sent, saved.content
-        self._refused = saved.refused
+        self._merged, self._refused = saved.merged, saved.refused
         # Another start has other draws: what followed its save is not repeated.
         draws = seed_for(self._run.seed, self._name, self._counter, "gossip")
         self._draw = np.random.Generator(np.random.PCG64(draws))
@@ -155,10 +157,14 @@ class Gossiper(Actor):
         self._update: Update = self._engine.update(
             self._task, data.train, self._run.local, coordinates.part_of
         )
-        self._began = self.clock.now() - saved.time
-        if found is not None or self.restarts:
+        if found is not None:
+            self._begin(saved.time)
             self._greet(saved.time)
         self._tell(self._progress({}))
+
+    def _begin(self, time: float) -> None:
+        """The run has begun, so many seconds ago: act from now on, at a random phase."""
+        self._begun = self.clock.now() - time
         phase = float(self._draw.random()) * self._period.seconds
         self.timers.start("cycle", _Cycle(), after=phase, every=self._period.seconds)
         self._set_due()
@@ -179,13 +185,16 @@ class Gossiper(Actor):
     @property
     def _time(self) -> float:
         """Seconds since the run began, as far as this node knows."""
-        return max(0.0, self.clock.now() - self._began)
+        return 0.0 if self._begun is None else max(0.0, self.clock.now() - self._begun)
 
     def _heard(self, time: float) -> None:
         """Whoever has been there for longer knows the time: a node that was away does not."""
+        if self._begun is None:
+            self._begin(time)
+            return
         ahead = time - self._time
         if ahead > 0.0:
-            self._began -= ahead
+            self._begun -= ahead
             if ahead > _NEAR * self._period.seconds:
                 self._set_due()
 
@@ -324,6 +333,7 @@ class Gossiper(Actor):
                 sentence = f"{self._name} can make nothing of what {sender} sent: {error}"
                 self.publish("warning", sentence=sentence)
             return
+        self._merged += 1
         await self._train()
         for _ in range(self._learner.reaction(parcel.part, useful)):
             if not self._send(parcel.part):
@@ -378,7 +388,7 @@ class Gossiper(Actor):
         self._counter += 1
         saved = Saved(
             self._layout, self._learner.learned, self._time, self._round, self._sent,
-            self._content, self._refused,
+            self._content, self._merged, self._refused,
         )  # fmt: skip
         await saves.save(self._snapshots, self._counter, self._identity, saved)
         crash_point("worker.saved", self._cycles)
@@ -388,7 +398,8 @@ class Gossiper(Actor):
     def _progress(self, metrics: Mapping[str, Mean]) -> Progress:
         return Progress(
             self._identity, self._name, self._round, self._time, dict(metrics), self._learner.age,
-            self._sent, self._content, self._refused, self._over, self._fingerprint, self.ref,
+            self._sent, self._content, self._merged, self._refused, self._over, self._fingerprint,
+            self.ref,
         )  # fmt: skip
 
     def _tell(self, progress: Progress) -> None:
@@ -403,7 +414,7 @@ class Gossiper(Actor):
 
     def noted(self, message: Noted) -> None:
         """The gatherer has heard."""
-        if message.run != self._identity:
+        if message.run != self._identity or not message.begun:
             return
         self._heard(message.time)
         told = self._untold

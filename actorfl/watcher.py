@@ -31,6 +31,9 @@ RETRY: Final = 1.0
 #: Seconds at the end in which a node that is away may come back; it counts from the first end.
 _LAST: Final = 30.0
 
+#: Seconds until a run begins though not all nodes are there.
+_FIRST: Final = 60.0
+
 #: Share of the time between two evaluations in which the slower ones may tell of theirs.
 _PATIENCE: Final = 0.5
 
@@ -39,6 +42,10 @@ _TRIES: Final = 5
 
 #: Nodes up to which the model of each becomes a file; thousands of files help nobody.
 FILES_MAX: Final = 1024
+
+
+class _Begin(Message[None]):
+    pass
 
 
 class _Line(Message[None]):
@@ -90,8 +97,8 @@ class Watcher(Actor):
         self._began: float | None = None
         self._told: dict[int, dict[str, Progress]] = {}
         self._latest: dict[str, Progress] = {}
-        self._sent: dict[str, tuple[int, int]] = {}
-        self._counted = (0, 0)
+        self._sent: dict[str, tuple[int, int, int]] = {}  # and bytes, and merged
+        self._counted = (0, 0, 0)
         self._finals: dict[str, Progress] = {}
         self._totals: Totals | None = None
         self._asked: list[str] = []
@@ -109,6 +116,7 @@ class Watcher(Actor):
             self._numerics = Numerics(self._names[0], found.numerics, dict(found.unpromised))
             if found.last is not None:
                 self._tell(self._monitor, Row(found.rounds, found.last))
+        self.timers.start("begin", _Begin(), after=_FIRST)
 
     async def progress(self, message: Progress) -> None:
         """A node tells where it is."""
@@ -116,16 +124,21 @@ class Watcher(Actor):
             return
         self._compare(message)
         now = self.clock.now()
-        if self._began is None or message.time > now - self._began:
+        if message.time > 0.0 and (self._began is None or message.time > now - self._began):
             self._began = now - message.time
         known = self._latest.get(message.name)
         if known is None or (message.round, message.final) >= (known.round, known.final):
             self._latest[message.name] = message
-        sent, content = self._sent.get(message.name, (0, 0))
-        self._sent[message.name] = max(sent, message.sent), max(content, message.content)
-        self._tell(
-            message.me, Noted(self._identity, message.round, now - self._began, message.final)
-        )
+        # A node that went on from a save counts again what it counted after that.
+        counts = self._sent.get(message.name, (0, 0, 0))
+        self._sent[message.name] = (
+            max(counts[0], message.sent), max(counts[1], message.content),
+            max(counts[2], message.merged),
+        )  # fmt: skip
+        if self._began is None and len(self._latest) == len(self._nodes):
+            self.begin(_Begin())
+        else:
+            self._note(message)
         if message.metrics and message.round * self._every > self._header.rounds:
             self._told.setdefault(message.round, {})[message.name] = message
             await self._look()
@@ -135,6 +148,20 @@ class Watcher(Actor):
             self._finals[message.name] = message
             if len(self._finals) == len(self._nodes):
                 await self._over()
+
+    def begin(self, message: _Begin) -> None:
+        """All nodes are there, or were waited for: the run begins, unless it has."""
+        self.timers.cancel("begin")
+        if self._began is None:
+            self._began = self.clock.now()
+            for known in self._latest.values():
+                self._note(known)
+
+    def _note(self, of: Progress) -> None:
+        """Tell a node that its progress came, and what time it is."""
+        begun = self._began is not None
+        time = 0.0 if self._began is None else self.clock.now() - self._began
+        self._tell(of.me, Noted(self._identity, of.round, time, of.final, begun))
 
     async def line(self, message: _Line) -> None:
         """Who has not told of the oldest evaluation by now is not in its line."""
@@ -203,8 +230,9 @@ class Watcher(Actor):
         self.timers.cancel("line")
         told = self._told.pop(at)
         of_nodes = {name: told[name].metrics for name in self._names if name in told}
-        sent = sum(each for each, _ in self._sent.values())
-        content = sum(each for _, each in self._sent.values())
+        sent, content, merged = (
+            sum(each[place] for each in self._sent.values()) for place in range(3)
+        )
         row: dict[str, Any] = {
             "round": at * self._every,
             **_measured(of_nodes),
@@ -212,9 +240,10 @@ class Watcher(Actor):
             "age": float(np.mean([each.age for each in told.values()])),
             "messages": sent - self._counted[0],
             "bytes": content - self._counted[1],
+            "merged": merged - self._counted[2],
             "seconds": at * self._seconds,
         }
-        self._counted = sent, content
+        self._counted = sent, content, merged
         text = json.dumps(row, allow_nan=False)
         line = text.encode() + b"\n"
         await self.storage.append(checkpoint.METRICS, line, self._header.offset)

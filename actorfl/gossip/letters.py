@@ -94,6 +94,7 @@ class Progress(Message[None]):
         age: examples that its model has seen.
         sent: messages that it has sent in all.
         content: bytes of what is learned in them.
+        merged: models, or parts, that it has received and merged in all.
         refused: messages that it could make nothing of.
         final: whether the run is over for it.
         fingerprint: what decides the bits of its fits.
@@ -108,6 +109,7 @@ class Progress(Message[None]):
     age: _Time
     sent: _Count
     content: _Count
+    merged: _Count
     refused: _Count
     final: bool
     fingerprint: Fingerprint
@@ -120,6 +122,7 @@ class Noted(Message[None]):
     Attributes:
         run: identity of the run.
         round, final: of the progress that came.
+        begun: whether the run has begun: all nodes are there, or were.
         time: seconds since the run began, as far as the gatherer knows.
     """
 
@@ -127,3 +130,4 @@ class Noted(Message[None]):
     round: _Count
     time: _Time
     final: bool
+    begun: bool

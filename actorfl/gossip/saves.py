@@ -23,6 +23,7 @@ class Saved:
         round: evaluations that were due.
         sent: messages sent in all.
         content: bytes of what is learned in them.
+        merged: models merged in all.
         refused: messages that it could make nothing of.
     """
 
@@ -32,6 +33,7 @@ class Saved:
     round: int = 0
     sent: int = 0
     content: int = 0
+    merged: int = 0
     refused: int = 0
 
 
@@ -46,6 +48,7 @@ class _Header(msgspec.Struct, frozen=True, array_like=True):
     round: int
     sent: int
     content: int
+    merged: int
     refused: int
 
 
@@ -64,7 +67,8 @@ async def save(snapshots: Snapshots, counter: int, identity: str, saved: Saved) 
     learned = saved.learned
     header = _Header(
         identity, saved.layout, learned.ages.tolist(), list(learned.tokens), list(learned.order),
-        learned.next, saved.time, saved.round, saved.sent, saved.content, saved.refused,
+        learned.next, saved.time, saved.round, saved.sent, saved.content, saved.merged,
+        saved.refused,
     )  # fmt: skip
     weights = learned.weights.astype("<f4", copy=False).tobytes()
     await snapshots.save(counter, msgspec.msgpack.encode(header), [weights])
@@ -87,6 +91,6 @@ async def load(snapshots: Snapshots, identity: str) -> tuple[int, Saved] | None:
     learned = Learned(weights, np.array(header.ages), header.tokens, header.order, header.next)
     saved = Saved(
         header.layout, learned, header.time, header.round, header.sent, header.content,
-        header.refused,
+        header.merged, header.refused,
     )  # fmt: skip
     return found.counter, saved

@@ -96,6 +96,7 @@ def test_a_run_leaves_a_line_of_each_evaluation_and_the_models(tmp_path: Path) -
     # Each node sends once a period, and each message has a whole model and its age.
     assert [row["messages"] for row in lines] == [50] * 4
     assert [row["bytes"] for row in lines] == [50 * WHOLE] * 4
+    assert [row["merged"] for row in lines] == [50] * 4
     assert result.bytes == 200 * WHOLE
     assert result.accuracy == lines[-1]["accuracy"]
     assert result.merged
@@ -237,6 +238,8 @@ def test_lost_messages_cost_messages_and_nothing_else(tmp_path: Path) -> None:
     on = Simulated(5, compute=0.0, faults=FaultPlan(Drop(0.3), until=380.0))
     result, statistics, _ = simulate(run(), on, tmp_path)
     assert statistics.faults["drop"] > 20
+    merged = sum(row["merged"] for row in rows(result.directory))
+    assert merged < sum(row["messages"] for row in rows(result.directory)) - 20
     assert rows(result.directory)[-1]["accuracy"] > 0.9
 
 
