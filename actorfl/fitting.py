@@ -5,6 +5,8 @@ from __future__ import annotations
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Final
 
+import numpy as np
+
 from actorfl import pairfit
 from actorfl.algorithm import Algorithm
 from actorfl.algorithms.gossip import Gossip
@@ -543,6 +545,21 @@ def _check_levels(run: Run) -> None:
                 f"{type(run.algorithm_at(above)).__name__} keeps a state at whoever sends "
                 f"updates, and the level `{level}` keeps none; use it at the innermost level"
             )
+        if run.sends_updates(level, above) and algorithm.stateful and _keeps_on_server(algorithm):
+            raise Misfit(
+                f"{name} keeps a state on the server that goes with those of the workers, and the "
+                f"level `{level}`, which sends updates of its own, begins with none in each round "
+                f"of the level above; use {name} at all levels, with BSP or Quorum"
+            )
+
+
+def _keeps_on_server(algorithm: Algorithm) -> bool:
+    """Whether there is more to its state than the model."""
+    try:
+        state = algorithm.begin(np.zeros(1, dtype=np.float32))
+    except Exception:  # noqa: BLE001  (user code, which may count on its own model)
+        return True
+    return bool(state.vectors or state.scalars)
 
 
 def _parts_at(run: Run, level: str) -> int:

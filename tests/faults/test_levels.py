@@ -168,7 +168,7 @@ LEVELS: dict[str, dict[str, Any]] = {
         "topology": Tree(root=1, fog=2, edge=4, worker=8),
         "algorithm": {"root": Krum(f=0), "fog": Krum(f=0), "edge": FedAvg()},
     },
-    "control variates below": {"algorithm": {"root": FedAvg(), "edge": Scaffold()}},
+    "personal models below": {"algorithm": {"root": FedAvgM(), "edge": Ditto()}},
 }
 
 
@@ -241,8 +241,8 @@ def test_levels_stand_in_a_configuration_and_have_one_hash(tmp_path: Path) -> No
         ({"sync": {"root": BSP(), "egde": BSP()}}, UnknownKey, "level of sync `egde`.*`edge`"),
         ({"sync": {"edge": BSP()}}, MissingKey, "root"),
         (
-            {"sync": Quorum(0.5), "algorithm": {"root": FedAvg(), "edge": Scaffold()}},
-            Misfit, "Scaffold keeps a state at the workers, which a round that they missed must",
+            {"sync": Quorum(0.5), "algorithm": {"root": FedAvg(), "edge": Ditto()}},
+            Misfit, "Ditto keeps a state at the workers, which a round that they missed must le",
         ),
         (
             {"sync": {"root": Buffered(2), "edge": Quorum(0.5)}, "algorithm": Ditto()},
@@ -252,6 +252,10 @@ def test_levels_stand_in_a_configuration_and_have_one_hash(tmp_path: Path) -> No
         ({"sync": {"root": BSP(rounds=2), "edge": BSP()}}, Misfit, "for aggregators below the ro"),
         ({"topology": Star(5), "sync": {"root": BSP()}}, Misfit, "Star has none"),
         ({"algorithm": {"root": Scaffold(), "edge": FedAvg()}}, Misfit, "the level `edge` keeps n"),
+        (
+            {"algorithm": {"root": FedAvg(), "edge": Scaffold()}},
+            Misfit, "Scaffold keeps a state on the server that goes with those of the workers, and",
+        ),
         (
             {"algorithm": Scaffold(), "sync": {"root": BSP(), "edge": BSP(rounds=3)}},
             Misfit, "Scaffold keeps a state at the workers",
