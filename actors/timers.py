@@ -23,6 +23,8 @@ class Tick(msgspec.Struct, eq=False):
     timer: Timer
     #: Whether it is in the mailbox.
     queued: bool = False
+    #: Whether it is not wanted any more, wherever it is.
+    cancelled: bool = False
 
 
 class Timers:
@@ -66,6 +68,7 @@ class Timers:
         """End the timer with that key, if there is one."""
         tick = self._active.pop(key, None)
         if tick is not None:
+            tick.cancelled = True
             tick.timer.cancel()
 
     def cancel_all(self) -> None:
@@ -80,7 +83,7 @@ class Timers:
     def take(self, tick: Tick) -> bool:
         """Whether the tick is still wanted; called when it leaves the mailbox."""
         tick.queued = False
-        if self._active.get(tick.key) is not tick:
+        if tick.cancelled:
             return False
         if tick.timer is _SPENT:
             del self._active[tick.key]

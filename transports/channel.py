@@ -278,8 +278,7 @@ class Channel(Generic[T]):
         # Outside of a tick nobody would flush them.
         if self._ends and self.state == "up":
             bound = self.window + self.sending.acked_bytes
-            soon = self.enqueued + self._batch_bytes
-            self.soft = min(soon, bound)
+            self.soft = min(self.enqueued + self._batch_bytes, bound)
 
     def _send_parts(self, items: list[T], nbytes: int, parts: int) -> None:
         count = -(-len(items) // parts)
@@ -296,14 +295,8 @@ class Channel(Generic[T]):
             # A part before this one met the end of the connection; this one never left.
             self.queue.extend(items)
             return
-        batch = Batch(
-            VERSION,
-            self.epoch,
-            self.peer.incarnation,
-            sending.last + 1,
-            self.receiving.last,
-            items,
-        )
+        first, last = sending.last + 1, self.receiving.last
+        batch = Batch(VERSION, self.epoch, self._incarnation, first, last, items)
         try:
             data = self.codec.encode(batch)
         except Exception as error:  # noqa: BLE001  (user data decides what an encoder raises)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from functools import partial
-from typing import Any, Final, Generic, TypeVar, cast
+from typing import Any, Final, Generic, TypeVar
 
 import zmq
 
@@ -21,9 +21,9 @@ from transports.link import Handler, Link
 from transports.listeners import Listeners
 from transports.loopback import Loopback
 from transports.ownchannel import OwnChannel
-from transports.port import MORE, NOW, read_into
+from transports.port import CHUNK_COST, MORE, NOW, read_into
 from transports.rng import Rng
-from transports.sockets import Context, Socket, Watched, check_scheme
+from transports.sockets import Context, Socket, check_scheme
 from transports.statistics import Dropped, EndpointStatistics
 from transports.wire import (
     MAX_SENTENCE,
@@ -41,10 +41,6 @@ from transports.wire import (
 I = TypeVar("I")  # noqa: E741  (the item type of the floor above)
 
 _logger = logging.getLogger("transports")
-
-_CHUNK_COST = 128
-"""A piece of 1 MiB against ``DRAIN_BUDGET``: two are read before others get their turn, a third of
-a millisecond."""
 
 _PROBES = (0.0, 0.02, 0.2)
 """Seconds after a listener saw a connection end at which it looks whose it was. The event comes
@@ -300,9 +296,9 @@ class Endpoint(Generic[I]):
 
     # Frames
 
-    def _receive_routed(self, lane: Lane, socket: Socket) -> int:
+    def _receive_routed(self, lane: Lane, socket: Any) -> int:
         if self._simulated:
-            route, data, more = cast("Watched", socket).head()
+            route, data, more = socket.head()
             link = self._routes[lane].get(route or b"")
             return self._receive(lane, link, route, (data, more), socket)
         route = socket.recv(NOW)
@@ -310,9 +306,9 @@ class Endpoint(Generic[I]):
         link = self._routes[lane].get(route)
         return self._receive(lane, link, route, (part.bytes, part.more), socket)
 
-    def _receive_dialled(self, lane: Lane, link: Link[I], socket: Socket) -> int:
+    def _receive_dialled(self, lane: Lane, link: Link[I], socket: Any) -> int:
         if self._simulated:
-            _, data, more = cast("Watched", socket).head()
+            _, data, more = socket.head()
             return self._receive(lane, link, None, (data, more), socket)
         part = socket.recv(NOW, copy=False)
         return self._receive(lane, link, None, (part.bytes, part.more), socket)
@@ -344,7 +340,7 @@ class Endpoint(Generic[I]):
                 else:
                     link.on_bulk(frame, len(data))
             elif kind is Chunk and link is not None:
-                cost = _CHUNK_COST
+                cost = CHUNK_COST
                 link.on_chunk(frame, len(data), partial(read_into, socket))
             else:
                 self._receive_rare(lane, link, route, frame)
@@ -575,8 +571,7 @@ class Endpoint(Generic[I]):
 
     def _idle(self) -> bool:
         links = [*self._links.values(), *([self._local] if self._local else [])]
-        busy = [link for link in links if not link.idle]
-        for link in busy:
+        for link in (busy := [link for link in links if not link.idle]):
             link.hurry()
         return not busy
 

@@ -18,6 +18,9 @@ DRAIN_BUDGET: Final = 256
 """Cost that one visit to a socket may run up before others get their turn; a small frame costs 1.
 """
 
+CHUNK_COST: Final = 128
+"""Of a piece of 1 MiB: two are read before others get their turn, a third of a millisecond."""
+
 # Plain integers: arithmetic on pyzmq's enumerations costs as much as a send.
 NOW: Final = int(zmq.NOBLOCK)
 """Flag of a call that must not block."""

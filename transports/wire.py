@@ -280,7 +280,7 @@ class Codec(Generic[I]):
             DamagedFrame: its checksum does not fit.
             ProtocolError: reason "malformed" or "version".
         """
-        if len(data) < _PREFIX.size + 3:
+        if len(data) < _LEAST:
             raise DamagedFrame(f"a frame of {len(data)} bytes has no checksum")
         kind, checksum = _PREFIX.unpack_from(data)
         # Below some kilobytes a copy is faster than a view.
@@ -307,3 +307,4 @@ _PREFIX: Final = struct.Struct(">BI")
 with_checksum: Final = _PREFIX.pack
 CHECKSUM: Final = _PREFIX.size
 """Bytes that it takes."""
+_LEAST: Final = CHECKSUM + 3

@@ -14,7 +14,9 @@ from actorfl.chaos import plans, scenario
 from actorfl.rundir import shown, unusable
 from actorfl.saying import counted, took_effect
 from actorfl.until import Rounds
+from actors import UsageError
 from actors.testing.chaos import Failed, Played, Report, explore, replay
+from transports.sim import TRACE_VERSION
 
 _SCENARIO = "actorfl.chaos.scenario:scenario"
 #: Bytes: what a process may have grown by over the second half of its seeds; checked from so many
@@ -24,6 +26,7 @@ ENOUGH_SEEDS = 1000
 #: Events of the story that are shown; the replay shows all of them.
 _SHOWN = 25
 _DIGEST = "# trace "
+_VERSION = f"version {TRACE_VERSION} "
 
 Say = Callable[[str], object]
 
@@ -95,12 +98,13 @@ def again(file: Path, settings: Sequence[str], schedule: Path, say: Say) -> dict
     Raises:
         ConfigError: the configuration is refused.
         MissingFile: the file of the schedule cannot be read.
-        UsageError: it holds no schedule, or one for processes that do not exist.
+        UsageError: it holds no schedule, or one for processes that do not exist, or names a trace
+            of another version than is made here.
     """
     run, settled = scenario.read(file, settings)
     plan = plans.read(schedule)
-    evidence, broken = replay(scenario.scenario_of(run, settled), plan)
     expected = _digest_in(schedule)
+    evidence, broken = replay(scenario.scenario_of(run, settled), plan)
     same = None if expected is None else expected == evidence.digest
     for line in evidence.story:
         say(line)
@@ -192,7 +196,7 @@ def written(failed: Failed, out: Path) -> Path:
     """
     path = out / f"chaos-{failed.seed}.toml"
     broken = "".join(_commented(f"{name}: {said}") for name, said in failed.broken.items())
-    text = f"{_DIGEST}{failed.digest}\n{broken}{failed.plan}"
+    text = f"{_DIGEST}{_VERSION}{failed.digest}\n{broken}{failed.plan}"
     try:
         out.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
@@ -219,5 +223,12 @@ def _commented(text: str) -> str:
 def _digest_in(schedule: Path) -> str | None:
     for line in schedule.read_text(encoding="utf-8").splitlines():
         if line.startswith(_DIGEST):
-            return line.removeprefix(_DIGEST).strip()
+            told = line.removeprefix(_DIGEST)
+            if told.startswith(_VERSION):
+                return told.removeprefix(_VERSION).strip()
+            raise UsageError(
+                f"{shown(schedule)} names a trace of another version than {TRACE_VERSION}, so it "
+                "was found by another version of actorfl, and what it found may not come again: "
+                f"remove its line {line[:40]!r} to play its faults all the same"
+            )
     return None

@@ -351,6 +351,18 @@ def test_what_does_not_hold_may_have_many_lines_and_its_schedule_is_read_even_so
     assert command._digest_in(file) == "abc"
 
 
+@pytest.mark.parametrize("trace", ["ab" * 32, "version 1 abc", ""])
+def test_a_schedule_with_a_trace_of_another_version_is_refused(
+    toml: Path, tmp_path: Path, trace: str
+) -> None:
+    file = tmp_path / "chaos-7.toml"
+    file.write_text(f"# trace {trace}\n{FaultPlan(Drop(0.5), seed=7).to_toml()}")
+    result = CliRunner().invoke(app, ["chaos", str(toml), "--replay", str(file)])
+    assert result.exit_code == ExitCode.CONFIG
+    assert "names a trace of another version than 2" in result.stderr
+    assert "remove its line '# trace " in result.stderr
+
+
 def test_a_seed_that_no_plan_can_have_is_refused(toml: Path) -> None:
     result = CliRunner().invoke(
         app, ["chaos", str(toml), "--first", str(2**63 - 1), "--seeds", "2"]

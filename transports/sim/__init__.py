@@ -16,11 +16,12 @@ from transports.sim.loopstatistics import LoopStatistics
 from transports.sim.net import Net, Nets
 from transports.sim.network import NetworkStatistics, SimNetwork, SimNode
 from transports.sim.owner import owned
-from transports.sim.trace import Event, Trace
+from transports.sim.trace import TRACE_VERSION, Event, Trace
 
 __all__ = [
     "EPOCH",
     "MAX_STEPS",
+    "TRACE_VERSION",
     "Event",
     "LoopStatistics",
     "Net",
