@@ -15,10 +15,37 @@ import pytest
 from safetensors.numpy import load_file
 
 import actors
-from actorfl import ASP, SGD, SSP, Every, RingGraph, Rounds, Run, Topology
+from actorfl import (
+    ASP,
+    BSP,
+    SGD,
+    SSP,
+    Every,
+    FedAvg,
+    Gradients,
+    RingGraph,
+    Rounds,
+    Run,
+    Sample,
+    Seconds,
+    Star,
+    TopK,
+    Topology,
+)
+from actorfl.algorithms.admm import ConsensusADMM
 from actorfl.algorithms.adpsgd import ADPSGD
+from actorfl.algorithms.chocosgd import ChocoSGD
+from actorfl.algorithms.consensus import AverageConsensus
+from actorfl.algorithms.dfedavg import DFedAvg
 from actorfl.algorithms.dpsgd import DPSGD
+from actorfl.algorithms.epidemic import EpidemicLearning
+from actorfl.algorithms.pushsum import PushSum
+from actorfl.algorithms.sgp import StochasticGradientPush
+from actorfl.errors import Misfit
 from actorfl.execute import running
+from actorfl.graphs.complete import CompleteGraph
+from actorfl.graphs.exponential import ExponentialGraph
+from actorfl.graphs.regular import FreshRegularGraph
 from actorfl.memo import Memo, memoised
 from actorfl.pairing import PairAlgorithm
 from actorfl.seeds import seed_for
@@ -49,13 +76,27 @@ def memo() -> Iterator[Memo]:
         yield one
 
 
-@pytest.mark.parametrize("seeds", [3, pytest.param(100, marks=pytest.mark.slow)])
-@pytest.mark.parametrize("algorithm", [DPSGD("beside"), DPSGD("before")], ids=repr)
+@pytest.mark.parametrize("seeds", [2, pytest.param(50, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    ("algorithm", "topology"),
+    [
+        (DPSGD("beside"), RingGraph(4)),
+        (DPSGD("before"), RingGraph(4)),
+        (DFedAvg(mu=0.1), RingGraph(4)),
+        (AverageConsensus(), RingGraph(4)),
+        (ChocoSGD(fraction=0.3), RingGraph(4)),
+        (ConsensusADMM(), RingGraph(4)),
+        (StochasticGradientPush(), ExponentialGraph(4)),
+        (EpidemicLearning(2), CompleteGraph(4)),
+        (EpidemicLearning(), FreshRegularGraph(4, degree=2)),
+    ],
+    ids=repr,
+)
 def test_no_schedule_of_faults_changes_a_bit_of_any_node(
-    algorithm: PairAlgorithm, seeds: int, memo: Memo, tmp_path: Path
+    algorithm: PairAlgorithm, topology: Topology, seeds: int, memo: Memo, tmp_path: Path
 ) -> None:
-    run = graph(algorithm, task=Counting())
-    undisturbed = left(actors.run(carry_out(run, tmp_path, Inline())))
+    run = graph(algorithm, topology, task=Counting())
+    undisturbed = left(actors.run(carry_out(run, tmp_path, Simulated(2)), on=Simulated(2)))
     assert len(undisturbed) == 4 + 3
     started = 0
     for seed in range(seeds):
@@ -63,6 +104,17 @@ def test_no_schedule_of_faults_changes_a_bit_of_any_node(
         assert left(result) == undisturbed, f"seed {seed}"
         started += statistics.started - 3
     assert started > seeds  # a fault that never took effect would prove nothing
+
+
+def test_push_sum_under_ssp_loses_nothing_whoever_is_killed(tmp_path: Path) -> None:
+    run = graph(PushSum(), ExponentialGraph(5), sync=SSP(2), until=Rounds(40))
+    models = []
+    for on in (Simulated(2), schedule(1)):
+        result, _ = simulate(run, on, tmp_path)
+        models.append(np.array([vector(file) for file in (result.directory / "models").iterdir()]))
+    # All trained alike in the first round, so what they tend to is the mean of the same models.
+    assert np.abs(models[0] - models[1]).max() < 1e-5
+    assert np.ptp(models[0], axis=0).max() < 1e-5
 
 
 @pytest.mark.parametrize("on", [Simulated(2), Processes(2)], ids=["simulated", "processes"])
@@ -167,3 +219,27 @@ def vector(file: Path) -> npt.NDArray[np.float32]:
     tensors = load_file(file)
     names = ("0.weight", "0.bias", "2.weight", "2.bias")
     return np.concatenate([tensors[name].reshape(-1) for name in names])
+
+
+@pytest.mark.parametrize(
+    ("changed", "sentence"),
+    [
+        ({"sync": ASP()}, "DPSGD does not go with ASP; between neighbours it runs under BSP or"),
+        ({"sync": SSP(61)}, "use a staleness of at most 60"),
+        ({"sync": BSP(rounds=2)}, "how many rounds nodes have is said by `until`"),
+        ({"until": Seconds(5)}, "no node of RingGraph sees what all have done"),
+        ({"topology": Star(4)}, "DPSGD is computed between neighbours, and Star has an aggregator"),
+        ({"compress": TopK(0.1)}, "TopK would spoil it; remove `compress`, or use ChocoSGD"),
+        ({"local": Gradients(batch=8)}, "the nodes of DPSGD train by themselves"),
+        ({"select": Sample(0.5)}, "the nodes of DPSGD wait for their neighbours; remove `select`"),
+        ({"parts": {"0.*": "local", "*": "shared"}}, "what a node sends of its model"),
+        ({"record": True}, "`record` is for runs with a centre"),
+        ({"algorithm": FedAvg()}, "RingGraph has no centre, and FedAvg needs one"),
+    ],
+)
+def test_what_does_not_fit_an_algorithm_between_neighbours_is_refused(
+    changed: dict[str, Any], sentence: str
+) -> None:
+    values = {"algorithm": DPSGD(), **changed}
+    with pytest.raises(Misfit, match=sentence):
+        graph(values.pop("algorithm"), values.pop("topology", None), **values)
