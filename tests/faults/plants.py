@@ -32,7 +32,7 @@ class Plants(EchoStateTask):
         return 2, 2
 
     def train(self, who: Who) -> Dataset:
-        t = np.arange(20 if self.short else 300) / (3 + who.index)
+        t = np.arange(20 if self.short else 200 + 50 * who.index) / (3 + who.index)
         u = np.stack([np.sin(t), np.cos(t)], axis=1) * (1e30 if self.wild else 1)
         return series(u, u[:, ::-1])
 

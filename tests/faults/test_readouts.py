@@ -31,6 +31,7 @@ from actorfl import (
     RunFailed,
     Supervision,
     Tree,
+    Who,
 )
 from actorfl.algorithm import Algorithm
 from actorfl.data.mackeyglass import MackeyGlass
@@ -172,6 +173,20 @@ def test_several_channels_are_learned_from_data_of_each_workers_own(tmp_path: Pa
     result = run.start(on=Inline(), out=tmp_path)
     assert result.metrics["nrmse"] is not None
     assert result.metrics["nrmse"] < 0.01
+
+
+def test_averaged_readouts_weigh_by_their_steps(tmp_path: Path) -> None:
+    def states(data: Any) -> tuple[Floats, Floats]:
+        found, rows = washed(PLANTS.reservoir, data[0], data[2], PLANTS.washout)
+        return found, data[1][rows]
+
+    parts = [PLANTS.train(Who(f"w{k}", k, 4)) for k in range(4)]
+    readouts = [Moments.of(*states(part)).solved(PENALTY) for part in parts]
+    mean = np.average(readouts, axis=0, weights=[len(part[2]) for part in parts])
+    found, wanted = states(PLANTS.test())
+    run = reading(task=PLANTS, partition=None, algorithm=AveragedReadout(PENALTY))
+    result = run.start(on=Inline(), out=tmp_path)
+    assert result.metrics["nrmse"] == pytest.approx(nrmse(wanted, found @ mean), rel=1e-4)
 
 
 @pytest.mark.parametrize(
