@@ -94,6 +94,7 @@ if TYPE_CHECKING:
     from actorfl.partitions.singleclass import SingleClass
     from actorfl.partitions.skew import Dirichlet, Quantity
     from actorfl.parts import Parts
+    from actorfl.peersampling.topologies import Cyclon, Newscast, UniformPeers
     from actorfl.perexample import PerExample
     from actorfl.personal import personal_model
     from actorfl.run import Run
@@ -167,6 +168,7 @@ _HOMES = {
     "ConsensusADMM": "actorfl.algorithms.admm",
     "Contiguous": "actorfl.partitions.contiguous",
     "Ctx": "actorfl.algorithm",
+    "Cyclon": "actorfl.peersampling.topologies",
     "DFedAvg": "actorfl.algorithms.dfedavg",
     "DPSGD": "actorfl.algorithms.dpsgd",
     "Dataset": "actorfl.task",
@@ -224,6 +226,7 @@ _HOMES = {
     "Model": "actorfl.flatmodel",
     "MultiKrum": "actorfl.algorithms.multikrum",
     "Nested": "actorfl.nested",
+    "Newscast": "actorfl.peersampling.topologies",
     "NodeLoop": "actorfl.nodes",
     "NormClipping": "actorfl.algorithms.normclipping",
     "NotTaken": "actorfl.nodes",
@@ -297,6 +300,7 @@ _HOMES = {
     "Tree": "actorfl.tree",
     "TrimmedMean": "actorfl.algorithms.trimmedmean",
     "Uniform": "actorfl.mixing",
+    "UniformPeers": "actorfl.peersampling.topologies",
     "Until": "actorfl.until",
     "Updates": "actorfl.until",
     "Vehicles": "actorfl.graphs.vehicles",
@@ -338,6 +342,7 @@ __all__ = [
     "ConsensusADMM",
     "Contiguous",
     "Ctx",
+    "Cyclon",
     "DFedAvg",
     "Dataset",
     "Dirichlet",
@@ -394,6 +399,7 @@ __all__ = [
     "Model",
     "MultiKrum",
     "Nested",
+    "Newscast",
     "NodeLoop",
     "NormClipping",
     "NotTaken",
@@ -465,6 +471,7 @@ __all__ = [
     "Tree",
     "TrimmedMean",
     "Uniform",
+    "UniformPeers",
     "Until",
     "Updates",
     "Vehicles",

@@ -75,8 +75,9 @@ def graph_of(
     """
     if isinstance(run.sync, Period):
         return graph_of_gossip(
-            run, identity, on_row, on_finished, strategy=strategy_of(run.supervision), stop=_STOP
-        )
+            run, identity, on_row, on_finished, strategy=strategy_of(run.supervision), stop=_STOP,
+            on=on,
+        )  # fmt: skip
     if isinstance(run.topology, Peers):
         return graph_of_peers(run, identity, on_row, on_finished)
     if not isinstance(run.topology, Centred):

@@ -26,6 +26,7 @@ from actorfl.nested import Nested
 from actorfl.nodes import NodeLoop
 from actorfl.packing import names_in
 from actorfl.pairing import PairAlgorithm
+from actorfl.peersampling.topologies import Sampled, UniformPeers
 from actorfl.periods import check_periods
 from actorfl.rules import check_rules
 from actorfl.sampling import Selection
@@ -120,7 +121,7 @@ def check(run: Run, *, partitioned: bool) -> None:
 def _processes(run: Run) -> set[str]:
     """The names of the processes of a run, but for those of workers."""
     if not isinstance(run.topology, Centred):
-        return {"gatherer"}
+        return {"gatherer", *(["membership"] if isinstance(run.topology, UniformPeers) else [])}
     found = {"aggregator", "evaluator"}
     if isinstance(run.topology, Star):
         found.update(run.topology.shard_names)
@@ -170,6 +171,11 @@ def _check_node(run: Run) -> None:
         raise Misfit(
             f"{topology} has a centre, and {name} is a program for nodes that talk to each other; "
             "use RingGraph, or an algorithm instead of `node`"
+        )
+    if isinstance(run.topology, Sampled):
+        raise Misfit(
+            f"in {topology} nodes meet as it happens, and {name} sends to neighbours that stay; "
+            "use a graph such as RegularGraph, or Gossip with Period instead of `node`"
         )
     if run.select is not None or run.sync_of or run.sync != BSP():
         raise Misfit(f"{name} says itself when each node goes on; remove `sync` and `select`")

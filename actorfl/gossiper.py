@@ -23,6 +23,8 @@ from actorfl.lane import lane_of
 from actorfl.letters import Show, Shown
 from actorfl.local import SGD
 from actorfl.mean import Mean
+from actorfl.peersampling.source import SampledPeers
+from actorfl.peersampling.words import PresentView
 from actorfl.periods import length_of
 from actorfl.protocol import pack
 from actorfl.runtext import RunText
@@ -85,6 +87,8 @@ class Gossiper(Actor):
         gatherer: is told how it fares, and what its model is at the end.
         neighbours: by name: all to whom it may ever send, or from whom it may hear.
         at: where models are evaluated.
+        sampled: whether a sampler tells it whom it knows; then it has no neighbours, and takes what
+            any node of the run sends.
     """
 
     def __init__(
@@ -96,6 +100,7 @@ class Gossiper(Actor):
         gatherer: ActorRef,
         neighbours: dict[str, ActorRef],
         at: str,
+        sampled: bool = False,
     ) -> None:
         self._name = name
         self._run = run.read()
@@ -115,7 +120,11 @@ class Gossiper(Actor):
         self._period = self._run.sync
         self._length = length_of(self._run.until, self._period.seconds)
         self._every = self._run.evaluate.every * self._period.seconds
-        self._peers: PeerSource = GraphPeers(self._run.topology, name, self._there)
+        self._sampled = SampledPeers(self.system) if sampled else None
+        self._peers: PeerSource = self._sampled or GraphPeers(self._run.topology, name, self._there)
+        self._me = self.ref if sampled else None  # others have to be told
+        self._alone = len(self._run.topology.names) == 1 if sampled else not neighbours
+        self._greets = False  # as soon as it knows somebody
         self._under_way: dict[int, Timer] = {}
         self._sends = 0  # that were begun, to tell timers apart
         self._cycles = 0  # of this incarnation
@@ -171,9 +180,18 @@ class Gossiper(Actor):
 
     def _greet(self, time: float) -> None:
         """Say to some neighbours that it is back; they answer what time it is."""
-        names = [name for name, ref in self._neighbours.items() if ref.node_is_up]
-        for place in self._draw.permutation(len(names))[:_GREETED]:
-            self._say(self._neighbours[names[place]], Here(self._identity, self._name, time))
+        known = self._sampled.refs if self._sampled else [*self._neighbours.values()]
+        there = [ref for ref in known if ref.node_is_up]
+        for place in self._draw.permutation(len(there))[:_GREETED]:
+            self._say(there[place], Here(self._identity, self._name, time, me=self._me))
+        self._greets = self._sampled is not None and not there
+
+    def view(self, message: PresentView) -> None:
+        """The node's sampler tells whom it knows."""
+        if self._sampled is not None:
+            self._sampled.told(message)
+            if self._greets:
+                self._greet(self._time)
 
     async def on_stop(self) -> None:
         """What is on its way is lost with its sender."""
@@ -230,11 +248,11 @@ class Gossiper(Actor):
         if self._over:
             return
         self._cycles += 1
-        if not self._neighbours:
+        if self._alone:
             await self._train()  # a network of one node has nobody to learn from but itself
         elif self._gossip.exchange == "pull":
             if (peer := self._picked()) is not None:
-                self._after_transfer(peer, Pull(self._identity, self._name, 0.0))
+                self._after_transfer(peer, Pull(self._identity, self._name, 0.0, self._me))
         else:
             part = self._learner.period()
             if part is not None and not self._send(part):
@@ -244,12 +262,20 @@ class Gossiper(Actor):
 
     def _picked(self) -> ActorRef | None:
         """A peer that is there; without one it waits, and says so."""
+        if self._sampled is not None and not self._sampled.heard:
+            return None  # it starts with its sampler, and may be the first
         name = self._peers.pick(self._draw, int(self._time / self._period.seconds))
         if (name is None) != self._waits:
             self._waits = name is None
             said = "has no peer that is there, and waits" if self._waits else "has peers again"
             self.publish("warning", sentence=f"{self._name} {said}")
-        return None if name is None else self._neighbours[name]
+        return None if name is None else self._ref_of(name, None)
+
+    def _ref_of(self, name: str, said: ActorRef | None) -> ActorRef | None:
+        """The actor of a node, which has said where it is unless it is a neighbour."""
+        if self._sampled is None:
+            return self._neighbours.get(name)
+        return said or self._sampled.ref(name)
 
     def _there(self, name: str) -> bool:
         ref = self._neighbours.get(name)
@@ -266,11 +292,15 @@ class Gossiper(Actor):
         self._sent += 1
         self._content += parcel.size
         if len(parcel.values) < _LARGE:
-            self._after_transfer(to, Push(self._identity, self._name, parcel, 0.0, answer))
+            self._after_transfer(
+                to, Push(self._identity, self._name, parcel, 0.0, answer, self._me)
+            )
             return
         values = Weights.of({"values": np.frombuffer(parcel.values, np.uint8)})
         bare = Parcel(b"", parcel.age, parcel.part, parcel.total, parcel.places)
-        self._after_transfer(to, LargePush(self._identity, self._name, bare, 0.0, values, answer))
+        self._after_transfer(
+            to, LargePush(self._identity, self._name, bare, 0.0, values, answer, self._me)
+        )
 
     def _after_transfer(self, to: ActorRef, message: Push | LargePush | Pull) -> None:
         """Send a message once it has left, which takes its time."""
@@ -286,9 +316,11 @@ class Gossiper(Actor):
         self._under_way.pop(number, None)
         time = self._time
         if isinstance(message, Push):
-            message = Push(message.run, message.sender, message.parcel, time, message.answer)
+            message = Push(
+                message.run, message.sender, message.parcel, time, message.answer, message.me
+            )
         elif isinstance(message, Pull):
-            message = Pull(message.run, message.sender, time)
+            message = Pull(message.run, message.sender, time, message.me)
         if to.node_is_up:
             self._say(to, message)
 
@@ -302,7 +334,8 @@ class Gossiper(Actor):
     async def push(self, message: Push) -> None:
         """A peer sent a part of its model."""
         if message.run == self._identity:
-            await self._received(message.sender, message.parcel, message.time, message.answer)
+            peer = self._ref_of(message.sender, message.me)
+            await self._received(message.sender, peer, message.parcel, message.time, message.answer)
 
     async def large_push(self, message: LargePush) -> None:
         """The same, of a large model."""
@@ -314,11 +347,13 @@ class Gossiper(Actor):
         finally:
             message.values.release()
         parcel = Parcel(values, bare.age, bare.part, bare.total, bare.places)
-        await self._received(message.sender, parcel, message.time, message.answer)
+        peer = self._ref_of(message.sender, message.me)
+        await self._received(message.sender, peer, parcel, message.time, message.answer)
 
-    async def _received(self, sender: str, parcel: Parcel, time: float, answer: bool) -> None:
+    async def _received(
+        self, sender: str, peer: ActorRef | None, parcel: Parcel, time: float, answer: bool
+    ) -> None:
         self._heard(time)
-        peer = self._neighbours.get(sender)
         if self._over or peer is None:
             return
         if self._gossip.exchange == "push-pull" and not answer:
@@ -341,7 +376,7 @@ class Gossiper(Actor):
 
     def pull(self, message: Pull) -> None:
         """A peer asks for a part of this node's model."""
-        peer = self._neighbours.get(message.sender)
+        peer = self._ref_of(message.sender, message.me)
         if message.run != self._identity or peer is None or self._over:
             return
         self._heard(message.time)
@@ -350,12 +385,13 @@ class Gossiper(Actor):
 
     def here(self, message: Here) -> None:
         """A neighbour is there."""
-        peer = self._neighbours.get(message.sender)
+        peer = self._ref_of(message.sender, message.me)
         if message.run != self._identity or peer is None:
             return
         self._heard(message.time)
         if not message.answer:
-            self._say(peer, Here(self._identity, self._name, self._time, answer=True))
+            here = Here(self._identity, self._name, self._time, answer=True, me=self._me)
+            self._say(peer, here)
 
     async def _train(self) -> None:
         """One local loop on the node's own data."""

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Final
+from typing import Any, Final
 
 from actorfl.every import evaluated_at
 from actorfl.gossiper import Gossiper
 from actorfl.monitor import Monitor
+from actorfl.peersampling.actor import Membership, PeerSampler
+from actorfl.peersampling.protocols import UniformProtocol
+from actorfl.peersampling.topologies import Sampled
 from actorfl.protocol import Finished
 from actorfl.run import Run
 from actorfl.runtext import RunText
+from actorfl.seeds import seed_for
 from actorfl.sync import Period
 from actorfl.topology import Peers
 from actorfl.watcher import Watcher
-from actors import ActorGraph, Process, Strategy
+from actors import ActorGraph, Deployment, Handle, Inline, Process, Strategy
 
 #: Messages that the gatherer's mailbox holds, at least; and for each node.
 _MAILBOX: Final = 10_000
@@ -29,6 +33,7 @@ def graph_of_gossip(
     *,
     strategy: Strategy,
     stop: float,
+    on: Deployment | None = None,
 ) -> ActorGraph:
     """The graph of a run under ``Period``.
 
@@ -41,12 +46,15 @@ def graph_of_gossip(
         on_finished: awaited in the launcher at the end, maybe more than once.
         strategy: of all supervisors.
         stop: seconds that an actor is given to end.
+        on: where it will be carried out: a node's sampler lives where the node does.
     """
     topology = run.topology
     assert isinstance(topology, Peers)
     assert isinstance(run.sync, Period)
     text, at = RunText.of(run, identity), evaluated_at(run)
-    graph = ActorGraph(run.name, closed=True)
+    sampled = topology if isinstance(topology, Sampled) else None
+    # Whoever may come to talk to anybody needs to know where all processes are.
+    graph = ActorGraph(run.name, closed=sampled is None)
     names = topology.names
     with graph.supervisor("root", strategy):
         monitor = graph.actor(
@@ -60,10 +68,57 @@ def graph_of_gossip(
         )  # fmt: skip
         with graph.supervisor("nodes", strategy, place=Process()):
             for index, name in enumerate(names):
-                known = dict.fromkeys((*topology.neighbours(name), *topology.senders(name)))
+                known: dict[str, None] = {}
+                if sampled is None:
+                    known = dict.fromkeys((*topology.neighbours(name), *topology.senders(name)))
                 graph.actor(
                     name, Gossiper, stop_timeout=stop, name=name, index=index, run=text,
-                    gatherer=gatherer, at=at,
+                    gatherer=gatherer, at=at, sampled=sampled is not None,
                     neighbours={each: graph.link(each, Gossiper, mutual=True) for each in known},
                 )  # fmt: skip
+        if sampled is not None:
+            _sample(graph, run, identity, sampled, strategy=strategy, stop=stop, on=on)
     return graph
+
+
+def _sample(
+    graph: ActorGraph,
+    run: Run,
+    identity: str,
+    topology: Sampled,
+    *,
+    strategy: Strategy,
+    stop: float,
+    on: Deployment | None,
+) -> None:
+    """Give each node a sampler, in the process that it lives in."""
+    assert isinstance(run.sync, Period)
+    protocol, names = topology.protocol, topology.names
+    places = 0 if on is None or isinstance(on, Inline) else on.n
+    numbers = {name: index for index, name in enumerate(names)}
+    period = topology.period or run.sync.seconds
+    common: dict[str, Any] = {"period": period, "group": identity}
+    uniform = isinstance(protocol, UniformProtocol)
+    if uniform:
+        graph.actor(
+            "membership", Membership, place=Process("membership"), stop_timeout=stop,
+            seed=seed_for(run.seed, "", 0, "membership"),
+            mailbox=max(_MAILBOX, _SAID_AT_ONCE * len(names)), **common,
+        )  # fmt: skip
+    with graph.supervisor("samplers", strategy):
+        for index, name in enumerate(names):
+            first = topology.contacts(name, run.seed)
+            contacts: dict[str, Handle[Any]] = {
+                each: graph.link(f"sampler{numbers[each]}", PeerSampler, mutual=True)
+                for each in first
+            }
+            if uniform:
+                contacts = {"membership": graph.link("membership", Membership)}
+            graph.actor(
+                f"sampler{index}", PeerSampler, stop_timeout=stop,
+                place=Process(f"p{index % places}") if places else Process(),
+                name=name, owner=graph.link(name, Gossiper), contacts=contacts,
+                owners={each: graph.link(each, Gossiper) for each in first},
+                protocol=protocol, tells=True, seed=seed_for(run.seed, name, 0, "sampler"),
+                **common,
+            )  # fmt: skip

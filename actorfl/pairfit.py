@@ -8,6 +8,7 @@ from actorfl.errors import Misfit
 from actorfl.letters import MOST_KEPT
 from actorfl.local import SGD
 from actorfl.pairing import PairAlgorithm
+from actorfl.peersampling.topologies import Sampled
 from actorfl.sync import SSP
 from actorfl.topology import Peers
 from actorfl.until import Clocks, Rounds
@@ -38,6 +39,11 @@ def check(run: Run) -> None:
             "neighbours send each other; derive it from actorfl.PairAlgorithm"
         )
     policy = _policy(run, algorithm)
+    if isinstance(topology, Sampled):
+        raise Misfit(
+            f"in {type(topology).__name__} nodes meet as it happens, so nobody knows for whom to "
+            f"wait in a round of {name}; use a graph such as RegularGraph, or Gossip with Period"
+        )
     if not isinstance(run.local, SGD):
         raise Misfit(f"the nodes of {name} train by themselves; use local=SGD(...)")
     if policy != "Period" and not isinstance(run.until, Rounds | Clocks):

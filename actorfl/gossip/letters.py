@@ -33,6 +33,7 @@ class Push(Message[None]):
         parcel: the part.
         time: seconds since the run began, as far as the sender knows.
         answer: whether it was asked for, so that nothing is to come back.
+        me: where to answer, of a sender that not all know; None: it is a neighbour.
     """
 
     run: str
@@ -40,13 +41,14 @@ class Push(Message[None]):
     parcel: Parcel
     time: _Time
     answer: bool = False
+    me: ActorRef | None = None
 
 
 class LargePush(Message[None]):
     """The same of a model that does not fit into a small message.
 
     Attributes:
-        run, sender, parcel, time, answer: as those of ``Push``; the parcel has no values.
+        run, sender, parcel, time, answer, me: as those of ``Push``; the parcel has no values.
         values: its values, as bytes under the name "values".
     """
 
@@ -56,14 +58,16 @@ class LargePush(Message[None]):
     time: _Time
     values: Weights
     answer: bool = False
+    me: ActorRef | None = None
 
 
 class Pull(Message[None]):
-    """Node to peer: send me a part of yours."""
+    """Node to peer: send me a part of yours; attributes as those of ``Push``."""
 
     run: str
     sender: _Name
     time: _Time
+    me: ActorRef | None = None
 
 
 class Here(Message[None]):
@@ -74,12 +78,14 @@ class Here(Message[None]):
         sender: its name.
         time: seconds since the run began, as far as the sender knows.
         answer: whether it answers another's word, so that none is to come back.
+        me: as in ``Push``.
     """
 
     run: str
     sender: _Name
     time: _Time
     answer: bool = False
+    me: ActorRef | None = None
 
 
 class Progress(Message[None]):

@@ -31,6 +31,10 @@ class _Cycle(Message[None]):
     pass
 
 
+def _parts(ref: ActorRef | None) -> Address | None:
+    return None if ref is None else ref.parts
+
+
 class _Timed(Actor):
     """An actor with periods of its own, the first of which begins at a drawn time."""
 
@@ -76,7 +80,8 @@ class PeerSampler(_Timed):
             it others know this node, but are given no peer of its name.
         contacts: samplers of other nodes by name; none for the first node of a network. They are
             the first view as well.
-        owners: actors that the contacts work for, by name, as far as they are known.
+        owners: actors that samplers work for, by the names of their nodes, as far as they are
+            known: of contacts, and of others that are to be in the first view.
         protocol: what it follows, the same at all nodes; ``NewscastProtocol()`` unless given.
         period: seconds between two cycles, above 0, the same at all nodes.
         tells: whether the owner, which has a handler for it then, is told the view in each cycle.
@@ -102,15 +107,17 @@ class PeerSampler(_Timed):
     ) -> None:
         self._begin(group, period, seed)
         self._owner = owner.parts if tells and owner is not None else None
-        owners = owners or {}
+        contacts, owners = contacts or {}, owners or {}
         known = [
-            Descriptor(each, 0.0, 0, ref.parts, owners[each].parts if each in owners else None)
-            for each, ref in (contacts or {}).items()
+            Descriptor(each, 0.0, 0, _parts(contacts.get(each)), _parts(owners.get(each)))
+            for each in {**contacts, **owners}
         ]
-        me = Descriptor(name, 0.0, 0, self.ref.parts, owner.parts if owner else None)
+        me = Descriptor(name, 0.0, 0, self.ref.parts, _parts(owner))
         protocol = protocol or NewscastProtocol()
         self._draw.shuffle(known)  # a view may hold fewer than there are contacts
-        self._sampler = protocol.begin(me, view=known, contacts=known, draw=self._draw)
+        self._sampler = protocol.begin(
+            me, view=known, contacts=[one for one in known if one.sampler], draw=self._draw
+        )
         self._said_alone = False
         self._left = False
 
@@ -214,8 +221,8 @@ class Membership(_Timed):
     """Knows all nodes of a network and gives out uniform samples: the contact for their samplers.
 
     It knows those who have said within the last 5 periods that they are there. It keeps nothing
-    durable: after a crash it knows all again within a period, and meanwhile samplers keep the
-    sample that they have.
+    durable: in its first period, also after a crash, it hears who is there and gives out nothing,
+    and meanwhile samplers keep the sample that they have.
 
     Args:
         period: of the samplers, in seconds, above 0.
@@ -238,7 +245,9 @@ class Membership(_Timed):
         """A sampler says that its node is there."""
         if message.group == self._group:
             drawn = self._members.requested(message.sender, message.wants, self._now)
-            self._say(message.sender.sampler, Answer(self._group, message.number, drawn))
+            # In its first period it hears who is there: a sample of the first few would be none.
+            if self._now >= 1.0:
+                self._say(message.sender.sampler, Answer(self._group, message.number, drawn))
 
     def gone(self, message: Gone) -> None:
         """A node leaves."""

@@ -174,7 +174,10 @@ class UniformProtocol(_Protocol, frozen=True):
         draw: random.Random,
     ) -> Sampler:
         """One node's part in it."""
-        return UniformSampler(me, size=self.view, view=view, contacts=contacts, draw=draw)
+        contacts = tuple(contacts)
+        asked = {one.name for one in contacts}  # they are no nodes
+        first = [one for one in view if one.name not in asked]
+        return UniformSampler(me, size=self.view, view=first, contacts=contacts, draw=draw)
 
 
 SamplingProtocol: TypeAlias = NewscastProtocol | CyclonProtocol | GenericProtocol | UniformProtocol

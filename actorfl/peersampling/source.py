@@ -12,15 +12,22 @@ class SampledPeers:
     """Whom a node can talk to, as its sampler has told last.
 
     A view is a sample of all nodes, and each peer of it is picked with the same chance.
+
+    Args:
+        system: of the node.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, system: ActorSystem) -> None:
+        self._system = system
         self._view = PresentView((), (), alone=True)
+        #: Whether the sampler has told anything yet.
+        self.heard = False
         self._places: dict[str, int] = {}
 
     def told(self, view: PresentView) -> None:
         """The sampler tells its view."""
         self._view = view
+        self.heard = True
         self._places = {name: place for place, name in enumerate(view.names)}
 
     @property
@@ -28,20 +35,31 @@ class SampledPeers:
         """Whether nobody is known, or has been heard for some time."""
         return self._view.alone
 
+    @property
+    def refs(self) -> list[ActorRef]:
+        """The actors of all peers."""
+        return [self._system.ref(address) for address in self._view.addresses]
+
     def pick(self, draw: np.random.Generator, number: int) -> str | None:
-        """The name of a peer; None where nobody is known. See ``gossip.peers.PeerSource``."""
+        """The name of a peer; None where nobody is there. See ``gossip.peers.PeerSource``."""
         names = self._view.names
-        return names[int(draw.random() * len(names))] if names else None
+        if not names:
+            return None
+        name = names[int(draw.random() * len(names))]
+        if self._there(name):
+            return name
+        present = [each for each in names if self._there(each)]
+        return present[int(draw.random() * len(present))] if present else None
 
-    def ref(self, system: ActorSystem, name: str) -> ActorRef | None:
-        """The actor of a peer; None where it is not in the view any more.
-
-        Args:
-            system: of the node that asks.
-            name: of the peer.
-        """
+    def ref(self, name: str) -> ActorRef | None:
+        """The actor of a peer; None where it is not in the view any more."""
         place = self._places.get(name)
-        return None if place is None else system.ref(self._view.addresses[place])
+        return None if place is None else self._system.ref(self._view.addresses[place])
+
+    def _there(self, name: str) -> bool:
+        """Whether the node of a peer is not known to be dead, which nobody has to know."""
+        ref = self.ref(name)
+        return ref is not None and ref.node_is_up
 
     def __repr__(self) -> str:
         return f"<SampledPeers {len(self._places)}{' alone' if self.alone else ''}>"

@@ -51,8 +51,9 @@ class UniformSampler(Sampler):
         return ()
 
     def _merge(self, received: list[Entry], sent: Sequence[Entry], now: float) -> None:
-        known = {one.name: one for one in received}
-        self._view = list(known.values())[: self.size]
+        if received:  # a membership that knows nobody yet says nothing of who is there
+            known = {one.name: one for one in received}
+            self._view = list(known.values())[: self.size]
 
 
 class Members:

@@ -490,16 +490,19 @@ PAGE = (Path(__file__).parents[2] / "docs" / "topologies.md").read_text()
 
 def test_the_page_names_every_kind_of_graph_with_its_class() -> None:
     from actorfl import registry
+    from actorfl.peersampling.topologies import Sampled
     from actorfl.registry import SLOTS
 
     shown = dict(re.findall(r"^\| `([\w-]+)` \| `(\w+)\(", PAGE, re.MULTILINE))
     slot = SLOTS["topology"]
-    graphs = {
-        kind: cls.__name__
-        for kind in slot.kinds
-        if issubclass(cls := registry.resolve(slot, kind, "here", Path()), Graph)
-    }
-    assert shown == graphs
+    classes = {kind: registry.resolve(slot, kind, "here", Path()) for kind in slot.kinds}
+    graphs = {kind: cls.__name__ for kind, cls in classes.items() if issubclass(cls, Graph)}
+    sampled = {kind for kind, cls in classes.items() if issubclass(cls, Sampled)}
+    assert shown == {kind: name for kind, name in graphs.items() if kind not in sampled}
+    assert len(sampled) == 3
+    for kind in sampled:
+        assert f'"{kind}"' in PAGE
+        assert f"`{graphs[kind]}(" in PAGE
 
 
 def test_the_page_shows_what_the_command_prints() -> None:
