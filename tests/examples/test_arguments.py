@@ -25,6 +25,8 @@ AT_LEAST_1 = "it must be at least 1, got "
         ("ehealth/ehealth.py", "--seeds -1", f"argument --seeds: {AT_LEAST_1}-1"),
         (PICTURE, "--clocks 0", f"argument --clocks: {AT_LEAST_1}0"),
         (PICTURE, "--out nowhere/a.svg", "--out nowhere/a.svg lies in no folder; make it first"),
+        ("topologies/topologies.py", "--rounds 1", "--nodes are at least 8, --rounds at least 2"),
+        ("topologies/topologies.py", "--out nowhere", "--out nowhere is no folder; make it first"),
         ("digits/demo.py", "--processes 0", f"argument --processes: {AT_LEAST_1}0"),
     ],
 )
