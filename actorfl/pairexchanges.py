@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import numpy as np
 
@@ -61,6 +61,8 @@ class PairExchanges:
         self._topology, self._algorithm = self.run.topology, self.run.algorithm
         self._done = 0  # steps
         self._over = f"{_OVER}{rounds_of(self.run)}"
+        self._said = False  # that it is over, to the neighbours
+        self._ended: set[str] = set()  # neighbours that have said so
 
     async def go(self, host: ExchangeHost) -> None:
         """Do all steps that are left, and answer until no neighbour asks any more."""
@@ -117,7 +119,8 @@ class PairExchanges:
             while not fit.done():
                 async with self._news() as news:
                     if not await self._serve():
-                        await asyncio.wait({fit, news}, return_when=asyncio.FIRST_COMPLETED)
+                        either: tuple[asyncio.Future[Any], ...] = (fit, news)
+                        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
             trained = fit.result()
         finally:
             fit.cancel()

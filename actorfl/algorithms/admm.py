@@ -89,8 +89,8 @@ class ConsensusADMM(PairAlgorithm):
         dual, near = np.asarray(ctx.mine[_DUAL]), np.asarray(ctx.mine[_NEAR])
         degree = int(ctx.mine[_DEGREE])
         pull = np.multiply(ctx.weights, 2 * degree, dtype=np.float32) - near
-        priced = dual + np.float32(self.rho) * pull
-        return np.add(g, priced, dtype=np.float32)
+        corrected: Vector = g + dual + np.float32(self.rho) * pull
+        return corrected
 
     def outgoing(self, ctx: PairCtx, state: PairState) -> tuple[Mapping[str, Content], PairState]:
         """The model, to each target."""

@@ -198,7 +198,7 @@ def test_random_pairs_keep_the_sum_of_all_models_whoever_is_killed(
     first = []
     for name in run.topology.names:
         draw = np.random.Generator(np.random.PCG64(seed_for(run.seed, name, 0, "draw begin")))
-        first.append(draw.normal(size=models.shape[1]).astype(np.float32))
+        first.append(np.asarray(draw.normal(size=models.shape[1]), np.float32))
     assert np.abs(models.mean(0) - np.mean(first, axis=0)).max() < 1e-5
     assert np.ptp(models, axis=0).max() < 0.5 * np.ptp(first, axis=0).max()
 
