@@ -12,6 +12,7 @@ import numpy as np
 from actorfl import spectrum
 from actorfl.errors import Misfit
 from actorfl.mixing import Metropolis, Mixing, Uniform
+from actorfl.peersampling.topologies import Sampled
 from actorfl.spectrum import Slem
 from actorfl.topology import Peers, Topology
 
@@ -147,9 +148,14 @@ def report_on(topology: Topology, mixing: Mixing | None = None) -> GraphReport:
             where links go one way only.
 
     Raises:
-        Misfit: the topology has a centre, or the mixing does not go with the graph.
+        Misfit: the topology has a centre, or is no graph, or the mixing does not go with it.
     """
     name = type(topology).__name__
+    if isinstance(topology, Sampled):
+        raise Misfit(
+            f"in {name} nodes meet as it happens, so there is no graph before it runs; see "
+            "docs/peer-sampling.md for what its views are like"
+        )
     if not isinstance(topology, Peers):
         raise Misfit(f"{name} has a centre, and what is shown here is how nodes without one mix")
     used = mixing or (Metropolis() if topology.symmetric else Uniform())

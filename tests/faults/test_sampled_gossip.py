@@ -25,6 +25,7 @@ from actorfl import (
 from actorfl.compiling import graph_of
 from actorfl.errors import Misfit, WrongValue
 from actorfl.execute import Result, running
+from actorfl.graphs.report import report_on
 from actors import (
     Deployment,
     Drop,
@@ -179,6 +180,11 @@ def test_who_waits_for_neighbours_is_refused() -> None:
         Run(Blobs(), Newscast(4), Halves(), until=Rounds(2), local=SGD(0.1))
     with pytest.raises(Misfit, match="sends to neighbours that stay"):
         Run(Blobs(), Cyclon(4), node=Handing())
+
+
+def test_there_is_no_graph_to_show() -> None:
+    with pytest.raises(Misfit, match="in Cyclon nodes meet as it happens"):
+        report_on(Cyclon(8))
 
 
 def test_settings_of_topologies_that_cannot_be_are_refused() -> None:
