@@ -99,7 +99,9 @@ def test_a_node_that_takes_a_transfer_again_when_it_comes_again_is_found(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(Inbound, "known", lambda self, number: self._open.get(number))
-    assert re.search(r"had transfer \d+ of p0\S* (?:[2-9]|[1-9]\d+) times$", broken(DAMAGED)[ACCOUNTED])
+    assert re.search(
+        r"had transfer \d+ of p0\S* (?:[2-9]|[1-9]\d+) times$", broken(DAMAGED)[ACCOUNTED]
+    )
 
 
 def test_a_node_that_makes_no_dead_letter_of_what_never_left_is_found(
