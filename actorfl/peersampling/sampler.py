@@ -54,6 +54,8 @@ class _Pending:
     to: Entry
     sent: tuple[Entry, ...]
     at: float
+    #: Whether it is of the view, and no contact, which may be dead for long.
+    known: bool
 
 
 class Sampler(ABC):
@@ -104,7 +106,8 @@ class Sampler(ABC):
         """Its view, and whom it has asked and taken out of it meanwhile; ``size`` at most."""
         known = {one.name: one for one in self._view}
         for pending in self._pending.values():
-            known.setdefault(pending.to.name, pending.to)
+            if pending.known:
+                known.setdefault(pending.to.name, pending.to)
         return tuple(known.values())[: self.size]
 
     @property
@@ -139,7 +142,7 @@ class Sampler(ABC):
         if peer is None:
             contact = self._contact()
             return [] if contact is None else [self._request(contact, now)]
-        requests = [self._request(peer, now)]
+        requests = [self._request(peer, now, known=True)]
         if self._contacts and self._draw.random() * CONTACT_EVERY < 1.0:
             contact = self._contact()
             if contact is not None and contact.name != peer.name:
@@ -219,12 +222,12 @@ class Sampler(ABC):
 
     # -- for protocols -------------------------------------------------------------------------
 
-    def _request(self, to: Entry, now: float) -> Request:
+    def _request(self, to: Entry, now: float, *, known: bool = False) -> Request:
         sent = self._send(to)
         wants = self._wants()
         self._number += 1
         if wants:
-            self._pending[self._number] = _Pending(to, sent, now)
+            self._pending[self._number] = _Pending(to, sent, now, known)
         return Request(to, self._number, (self.me, *(one.told(now) for one in sent)), wants)
 
     def _contact(self) -> Entry | None:
