@@ -41,6 +41,7 @@ def test_the_programs_of_a_page_are_the_files_that_it_links_above_them() -> None
     assert sorted(compared) == sorted([
         *("examples/blobs/blobs.py", "examples/blobs/run.toml", "examples/blocking/blocking.py"),
         *("examples/counters/counters.py", "examples/hello/hello.py", "examples/jobs/jobs.py"),
+        "examples/peer_sampling/rumour.py",
         *("examples/python/disturb.py", "examples/python/policies.py", "examples/python/runs.py"),
         *("examples/shop/shop.py", "examples/testing/test_parcels.py"),
         *("examples/own_algorithm/vote.py", "examples/own_nodes/ring.py"),
