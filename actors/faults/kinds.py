@@ -106,11 +106,6 @@ class OnMessages(Timed, frozen=True, kw_only=True):
         super().__post_init__()
         _check_rounds(self, self.rounds)
 
-    @property
-    def chooses(self) -> bool:
-        """Whether it looks at what a message is, and not only at where it goes."""
-        return self.actor != ALL or self.message != ALL or self.rounds is not None
-
 
 def _check_rounds(fault: Timed, rounds: tuple[int, int] | None) -> None:
     if rounds is not None and rounds[0] > rounds[1]:
@@ -219,11 +214,6 @@ class Corrupt(Timed, frozen=True, tag="corrupt"):
     def __post_init__(self) -> None:
         super().__post_init__()
         _check_rounds(self, self.rounds)
-
-    @property
-    def chooses(self) -> bool:
-        """Whether it looks at what is in a frame, and not only at where it goes."""
-        return self.actor != ALL or self.message != ALL or self.rounds is not None
 
 
 class Cut(Timed, frozen=True, tag="cut"):

@@ -6,11 +6,10 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from actors.faults.kinds import (
     NO_MOMENTS,
-    Corrupt,
     Cut,
     Delay,
     Drop,
@@ -23,6 +22,7 @@ from actors.faults.kinds import (
 )
 from actors.faults.moment import Moments
 from actors.faults.plan import FaultPlan, keyed
+from actors.faults.selecting import Parcel, chosen
 from transports import Clock, Rng, SeededRng, Timer
 
 _BITS: Final = 53
@@ -33,30 +33,6 @@ and a message that is never delivered was dropped, not reordered."""
 
 OUT_OF_ORDER: Final = "out_of_order"
 """Counted beside the faults: messages that came after one which the same node had sent later."""
-
-
-class Parcel(Protocol):
-    """What a fault may ask about a message; see ``actors.faults.parcel``."""
-
-    @property
-    def ordinary(self) -> bool:
-        """Whether it is a message of an actor."""
-
-    @property
-    def actor(self) -> str:
-        """Path of the actor that it is for."""
-
-    @property
-    def message(self) -> str:
-        """Name of its class."""
-
-    @property
-    def clock(self) -> int | None:
-        """Which clock it tells, if any."""
-
-    @property
-    def nbytes(self) -> int:
-        """Its size."""
 
 
 @dataclass
@@ -257,19 +233,3 @@ class FaultyLinks:
 
     def __repr__(self) -> str:
         return f"<FaultyLinks {dict(self.counts)}>"
-
-
-def chosen(fault: MessageFault | Corrupt, parcel: Parcel) -> bool:
-    """Whether a fault falls on this message, as far as its selectors say."""
-    if not fault.chooses:
-        return True
-    if not parcel.ordinary:
-        return False
-    if fault.actor != "*" and not fnmatchcase(parcel.actor, fault.actor):
-        return False
-    if fault.message != "*" and not fnmatchcase(parcel.message, fault.message):
-        return False
-    if fault.rounds is not None:
-        clock = parcel.clock
-        return clock is not None and fault.rounds[0] <= clock <= fault.rounds[1]
-    return True

@@ -9,10 +9,10 @@ from fnmatch import fnmatchcase
 from typing import Any, Final, Literal
 
 from actors.faults.kinds import NO_MOMENTS, Corrupt
-from actors.faults.links import chosen
 from actors.faults.moment import Moments
 from actors.faults.parcel import Parcel
 from actors.faults.plan import FaultPlan, keyed
+from actors.faults.selecting import chooses, chosen
 from transports import Clock, Rng, SeededRng
 
 _BITS: Final = 53
@@ -97,7 +97,7 @@ class Corruption:
         return struck
 
     def _falls_on(self, fault: Corrupt, items: Sequence[Any]) -> bool:
-        return not fault.chooses or any(
+        return not chooses(fault) or any(
             chosen(fault, Parcel(item, (), self.path)) for item in items
         )
 
