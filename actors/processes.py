@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
@@ -17,18 +16,17 @@ from actors.errors import NodeStartFailed, UsageError
 from actors.events import (
     CrashPointMissed,
     FaultMissed,
-    NodeAnswers,
     NodeDied,
     NodeStarted,
-    NodeStuck,
 )
-from actors.faults.moment import Moment
 from actors.faults.plan import FaultPlan
 from actors.faults.tally import Tally
 from actors.faults.timeline import Timeline
 from actors.given import check_known
-from actors.liveness import INTERVAL, STUCK, Liveness
+from actors.heartbeats import Heartbeats
+from actors.liveness import Liveness
 from actors.managed import Managed
+from actors.momentrelay import MomentRelay
 from actors.output import Output
 from actors.reserve import Reserve
 from actors.serving import NodeConfig
@@ -38,28 +36,21 @@ from actors.signals import (
     AnySignal,
     Cause,
     Dial,
-    Failed,
     MomentCame,
     NodeDown,
     NodeReady,
     NodeUp,
-    Restart,
-    Spawn,
-    Started,
-    Stopped,
 )
 from actors.spare import SpareLost
 from actors.spawner import Child, ProcessSpec
 from actors.statistics import ProcessStatistics
 from actors.system import ActorSystem
-from transports import NodeId, Timer
+from transports import NodeId
 
 _log = logging.getLogger("actors.processes")
 
 #: Seconds for a process to come up. Importing torch on a loaded machine has taken 20.
 START_LIMIT = 120.0
-#: Seconds by which the launcher's own timer may come late on a busy machine.
-_LATE = 0.1
 #: Lines of a dead process's output that go into its failure: those of a crash and what came before.
 _LINES = 40
 
@@ -106,9 +97,6 @@ class Processes:
         self._spare = spare
         self._preload = tuple(preload)
         self._reserve: Reserve | None = None
-        self._stuck_after = stuck_after
-        self._beat: Timer | None = None
-        self._next_beat = 0.0
         self._faults = faults
         self._missed = list(faults.points) if faults is not None else []
         self._tally = Tally()
@@ -126,14 +114,14 @@ class Processes:
         self._uvloop = uvloop
         self._debug = debug
         self._processes: dict[str, Managed] = {}
+        self._heartbeats = Heartbeats(system, self._processes, self._tally, stuck_after)
+        self._moments = MomentRelay(system, self._processes, faults)
         self._address = ""
         self._closing = False
         self._watchers: set[asyncio.Task[None]] = set()
         system.on_node_signal = self._signalled
         system.ensure_node = self.ensure
         system.peers.end_node = self._end
-        system.router.on_heartbeat = self._heard
-        system.watch_signals = self._ordered
         system.processes = self.statistics
 
     async def open(self) -> None:
@@ -141,7 +129,7 @@ class Processes:
         system = self._system
         address = system.world.addresses.launcher(system.name)
         self._address = await system.router.endpoint.listen(address)
-        self._beat_later()
+        self._heartbeats.begin()
 
     def go_wrong(self) -> None:
         """From now on processes suffer what the plan says; all of them are declared."""
@@ -365,75 +353,16 @@ class Processes:
                         peer.name, NODE_UID, NodeUp(node.name, node.incarnation, other)
                     )
                 self._tell_others(up, process)
-                self._tell_moments(peer)
+                self._moments.tell(peer)
                 process.liveness = Liveness(self._system.world.clock.now())
                 if process.ready is not None and not process.ready.done():
                     process.ready.set_result(None)
             case Dial(who, _):
                 self._system.router.signal(who, NODE_UID, signal)
             case MomentCame(moment, seconds):
-                # Of the plan's alone: a peer must not fill the memory with others.
-                if self._faults and moment in self._faults.moments:
-                    self._came(peer, moment, seconds)
+                self._moments.came(peer, moment, seconds)
             case _:
                 _log.warning("%s sent %r, which is not for a launcher", peer, signal)
-
-    def _came(self, peer: NodeId, moment: Moment, seconds: float) -> None:
-        if not self._system.world.moments.came(moment, seconds):
-            return
-        for name, process in self._processes.items():
-            if process.liveness is not None and name != peer.name:
-                self._system.router.signal(name, NODE_UID, MomentCame(moment, seconds))
-
-    def _tell_moments(self, peer: NodeId) -> None:
-        """A node that is up is told which moments came before it."""
-        world = self._system.world
-        for moment, seconds in () if world.counts_shared else world.moments.all().items():
-            self._system.router.signal(peer.name, NODE_UID, MomentCame(moment, seconds))
-
-    # -- who still answers -------------------------------------------------------------------------
-
-    def _beats(self) -> None:
-        """Ask all, and see who has been silent for too long."""
-        now = self._system.world.clock.now()
-        # A launcher that was held up, or frozen itself, has heard nobody in that time.
-        late = now - self._next_beat
-        self._beat_later()
-        for process in self._processes.values():
-            if process.liveness is None or process.child is None or not process.child.alive:
-                continue
-            if late > _LATE:
-                process.liveness.excuse(late, now)
-            if process.starts_actors(now):
-                process.liveness.excuse(math.inf, now)
-            self._system.router.heartbeat(process.name)
-            self._look_at(process, process.child, process.liveness, now)
-
-    def _beat_later(self) -> None:
-        world = self._system.world
-        self._next_beat = world.clock.now() + world.heartbeat
-        self._beat = world.clock.call_later(world.heartbeat, self._beats)
-
-    def _look_at(self, process: Managed, child: Child, liveness: Liveness, now: float) -> None:
-        silent = liveness.silent(now)
-        assert process.node is not None
-        # Of more seldom questions as many answers are missed before it is called so.
-        if silent > STUCK * (self._system.world.heartbeat / INTERVAL) and not liveness.stuck:
-            liveness.stuck = True
-            self._system.events.publish(
-                NodeStuck(
-                    node=process.name,
-                    incarnation=process.node.incarnation,
-                    pid=child.pid,
-                    seconds=round(silent, 3),
-                    phi=round(liveness.phi(now), 3),
-                )
-            )
-        if self._stuck_after is not None and silent > self._stuck_after:
-            _log.warning("%s has not answered for %.1f s; it is killed", process.name, silent)
-            process.liveness = None
-            process.verdict = (f"killed: it had not answered for {silent:.1f} s", "killed")
-            child.kill()
 
     def _end(self, peer: NodeId, reason: str, cause: Cause) -> None:
         process = self._processes.get(peer.name)
@@ -441,29 +370,6 @@ class Processes:
             # Its end is seen as any other's; killed, so that it cannot act in the meantime.
             process.verdict = (reason, cause)
             process.child.kill()
-
-    def _heard(self, peer: NodeId, faults: bytes) -> None:
-        process = self._processes.get(peer.name)
-        if process is None or process.node != peer or process.liveness is None:
-            return
-        self._tally.told(peer, faults)
-        process.liveness.heard(self._system.world.clock.now())
-        if process.liveness.stuck:
-            process.liveness.stuck = False
-            assert process.child is not None
-            self._system.events.publish(
-                NodeAnswers(node=peer.name, incarnation=peer.incarnation, pid=process.child.pid)
-            )
-
-    def _ordered(self, node: str, uid: int, signal: AnySignal) -> None:
-        process = self._processes.get(node)
-        if process is None:
-            return
-        match signal:
-            case Spawn() | Restart():
-                process.awaited[uid] = self._system.world.clock.now()
-            case Started(actor) | Failed(actor, _) | Stopped(actor, _):
-                process.awaited.pop(actor[2], None)
 
     def _tell_others(self, signal: AnySignal, of: Managed) -> None:
         for name in self._others(of):
@@ -569,8 +475,7 @@ class Processes:
         The actors have been stopped before, so nothing is lost by it.
         """
         self._closing = True
-        if self._beat is not None:
-            self._beat.cancel()
+        self._heartbeats.stop()
         if self._timeline is not None:
             self._timeline.stop()
         for process in self._processes.values():
