@@ -1,88 +1,37 @@
-"""Gossip learning as pure functions: merges, parts, accounts, the update, and three nodes by hand."""
+"""Gossip learning as pure functions: merges, parts, what is refused, and what surrounds it."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from numpy.typing import NDArray
 
 from actorfl import (
-    SGD,
     ByAge,
     CompleteGraph,
     Generalised,
     Gossip,
-    LogisticTask,
     Overwrite,
     Partitioned,
-    Proactive,
     Randomised,
     Rounds,
     Simple,
     SingleClass,
     SubSampled,
 )
-from actorfl.engine import engine_of
 from actorfl.errors import ConfigError, Misfit, WrongType, WrongValue
-from actorfl.gossip.learner import BadParcel, Learned, Learner, Parcel
-from actorfl.gossip.merges import Merge
+from actorfl.gossip.learner import BadParcel, Parcel
 from actorfl.gossip.peers import GraphPeers
 from actorfl.gossip.sends import Coordinates
-from actorfl.gossip.tokens import Account, granted, reaction
-from actorfl.layout import Layout
-from actorfl.logistic import Logistic
 from actorfl.periods import length_of
-from actorfl.task import Dataset
 from actorfl.until import Hours, Seconds, Versions
+from tests.actorfl.gossiping import Script, floats, layout, learner
 
 ages = st.floats(0, 1e9)
-ACCOUNTS: tuple[Account, ...] = (
-    Proactive(), Simple(0), Simple(3), Generalised(5, 2), Generalised(20, 10), Randomised(5, 1),
-    Randomised(20, 10),
-)  # fmt: skip
-
-
-def layout(weights: int = 4, biases: int = 1) -> Layout:
-    return Layout.build(
-        [
-            ("weight", (weights,), "float32", "parameter"),
-            ("bias", (biases,), "float32", "parameter"),
-        ]
-    )
-
-
-def floats(*values: float) -> np.ndarray[Any, np.dtype[np.float32]]:
-    return np.array(values, np.float32)
-
-
-class Script:
-    """Draws that are written down: numbers in [0, 1) and permutations, one after the other."""
-
-    def __init__(self, numbers: Iterable[float] = (), orders: Iterable[Sequence[int]] = ()) -> None:
-        self._numbers, self._orders = iter(numbers), iter(orders)
-
-    def random(self) -> float:
-        return next(self._numbers)
-
-    def permutation(self, count: int) -> np.ndarray[Any, np.dtype[np.int64]]:
-        order = next(self._orders)
-        assert len(order) == count
-        return np.array(order)
-
-
-def learner(gossip: Gossip, values: Sequence[float], age: float = 0, draw: Any = None) -> Learner:
-    shape = layout(len(values) - 1)
-    parts = gossip.send.parts
-    learned = replace(Learned.begun(floats(*values), parts), ages=np.full(parts + 1, float(age)))
-    draw = np.random.default_rng(0) if draw is None else draw
-    return Learner(gossip, Coordinates(shape, parts), learned, draw)
 
 
 # -- merges ----------------------------------------------------------------------------------------
@@ -241,328 +190,6 @@ def test_a_sample_of_places_that_do_not_fit_is_refused() -> None:
     for places in (b"", b"\0\0", b"\xf0"):
         with pytest.raises(BadParcel):
             mine.merge(Parcel(floats(1, 2).tobytes(), 1.0, 0, None, places))
-
-
-# -- token accounts --------------------------------------------------------------------------------
-
-
-@given(
-    st.sampled_from(ACCOUNTS),
-    st.lists(st.tuples(st.booleans(), st.booleans(), st.floats(0, 1, exclude_max=True))),
-)
-def test_a_balance_stays_between_nothing_and_the_capacity(
-    account: Account, events: list[tuple[bool, bool, float]]
-) -> None:
-    balance = periods = sent = 0
-    for is_period, useful, drawn in events:
-        before = balance
-        if is_period:
-            balance, sends = granted(account, balance, drawn)
-            periods += 1
-            sent += sends
-        else:
-            balance, messages = reaction(account, balance, useful, drawn)
-            assert 0 <= messages <= before
-            sent += messages
-        assert 0 <= balance <= account.capacity
-        # So in any time, counted from whatever balance: a token a period, and what was saved.
-        assert sent + balance == periods
-    for start in range(len(events)):
-        count = within = 0
-        balance = account.capacity
-        for is_period, useful, drawn in events[start:]:
-            if is_period:
-                balance, sends = granted(account, balance, drawn)
-                count, within = count + sends, within + 1
-            else:
-                balance, messages = reaction(account, balance, useful, drawn)
-                count += messages
-            assert count <= within + account.capacity
-
-
-def test_the_strategies_are_those_of_the_table() -> None:
-    assert [Simple(2).proactive(a) for a in range(4)] == [0, 0, 0, 1]
-    assert [Simple(2).reactive(a, False) for a in range(3)] == [0, 1, 1]
-    generalised = Generalised(20, 10)
-    assert [generalised.reactive(a, True) for a in (0, 1, 10, 11, 20)] == [0, 1, 1, 2, 2]
-    assert [generalised.reactive(a, False) for a in (0, 1, 10, 11, 20)] == [0, 0, 0, 1, 1]
-    randomised = Randomised(20, 10)
-    assert [randomised.proactive(a) for a in (0, 10, 21)] == [0, 0, 1]
-    assert randomised.proactive(16) == pytest.approx(6 / 11)
-    assert randomised.reactive(15, True) == 1.5
-    assert Proactive().proactive(1) == 1
-    assert granted(Proactive(), 0, 0.999) == (0, True)
-
-
-@given(st.integers(0, 20), st.floats(0, 1, exclude_max=True))
-def test_what_is_of_no_use_is_not_answered_by_the_randomised_account(a: int, drawn: float) -> None:
-    assert reaction(Randomised(20, 10), a, False, drawn) == (a, 0)
-
-
-def test_rounding_is_by_chance_and_exact_in_the_mean() -> None:
-    draws = (np.arange(1000) + 0.5) / 1000
-    sent = [reaction(Randomised(20, 10), 13, True, drawn)[1] for drawn in draws]
-    assert np.mean(sent) == pytest.approx(1.3)
-
-
-def test_what_could_not_be_sent_costs_no_token() -> None:
-    mine = learner(Gossip(tokens=Simple(1)), [1, 2], draw=Script([0.5] * 3))
-    assert [mine.period(), mine.period()] == [None, 0]
-    mine.unsent(0)
-    assert mine.learned.tokens == [1]
-
-
-# -- three nodes, by hand --------------------------------------------------------------------------
-
-
-class Three:
-    """Nodes 0, 1 and 2, whose training adds 1 to each coordinate and 1 to each age."""
-
-    def __init__(self, gossip: Gossip, draws: Sequence[Script]) -> None:
-        self.nodes = [
-            learner(gossip, [4.0 * place] * 3, 0, draw) for place, draw in enumerate(draws)
-        ]
-
-    def train(self, place: int) -> None:
-        learned = self.nodes[place].learned
-        learned.weights = learned.weights + np.float32(1)
-        learned.ages = learned.ages + 1
-
-    def deliver(self, parcel: Parcel, to: int) -> int:
-        """How many messages answer it."""
-        useful = self.nodes[to].merge(parcel)
-        self.train(to)
-        return self.nodes[to].reaction(parcel.part, useful)
-
-    def say(self) -> Iterator[tuple[list[float], list[float], list[int]]]:
-        for node in self.nodes:
-            learned = node.learned
-            yield learned.weights.tolist(), learned.ages.tolist(), learned.tokens
-
-
-def always(numbers: int = 9) -> list[Script]:
-    return [Script([0.5] * numbers) for _ in range(3)]
-
-
-def scripted(gossip: Gossip) -> Three:
-    """0 sends to 1, 1 to 2, 2 to 0, 0 to 1."""
-    three = Three(gossip, always())
-    for sender, receiver in ((0, 1), (1, 2), (2, 0), (0, 1)):
-        assert three.nodes[sender].period() == 0
-        assert three.deliver(three.nodes[sender].parcel(0), receiver) == 0
-    return three
-
-
-@pytest.mark.parametrize(
-    ("merge", "expected"),
-    [
-        # 1: (4, age 0) with (0, 0) stays 4, trains to 5, age 1. 2: (8, 0) takes (5, 1): 6, age 2.
-        # 0: (0, 0) takes (6, 2): 7, age 3. 1: (5, 1) with (7, 3): 5/4 + 21/4 = 6.5, to 7.5, age 4.
-        (ByAge(), [(7, 3), (7.5, 4), (6, 2)]),
-        # As before; at the end the ages 1 and 3 are more than 1 apart: 7 is kept, to 8, age 4.
-        (ByAge(limit=1), [(7, 3), (8, 4), (6, 2)]),
-        # 1 takes 0's: 0, to 1. 2 takes it: 2, age 2. 0 takes it: 3, age 3. 1 takes it: 4, age 4.
-        (Overwrite(), [(3, 3), (4, 4), (2, 2)]),
-    ],
-    ids=["by age", "limited", "overwriting"],
-)
-def test_three_nodes_that_push_whole_models(
-    merge: Merge, expected: list[tuple[float, float]]
-) -> None:
-    found = [(weights, age) for weights, age, _ in scripted(Gossip(merge=merge)).say()]
-    assert found == [([weight] * 3, [age] * 2) for weight, age in expected]
-
-
-def test_three_nodes_that_push_samples() -> None:
-    # Half of two coordinates: one, and the bias. Draws: rounding, then the order of coordinates.
-    draws = [Script([0.5] * 3, [[1, 0]]), Script([0.5] * 2, [[0, 1]]), Script([0.5])]
-    three = Three(Gossip(send=SubSampled(0.5)), draws)
-    for sender, receiver in ((0, 1), (1, 2)):
-        three.nodes[sender].period()
-        three.deliver(three.nodes[sender].parcel(0), receiver)
-    # 1 has age 0 and receives age 0: it stays [4, 4, 4], trains to 5, age 1; 2 takes 5 in the
-    # coordinate 0 and in the bias: [5, 8, 5], trains to [6, 9, 6], age 2.
-    assert list(three.say()) == [
-        ([0, 0, 0], [0, 0], [0]), ([5, 5, 5], [1, 1], [0]), ([6, 9, 6], [2, 2], [0])
-    ]  # fmt: skip
-
-
-def test_three_nodes_that_push_parts() -> None:
-    draws = [Script([0.5], [[1, 0]]), Script([0.5] * 2, [[0, 1]]), Script([0.5])]
-    three = Three(Gossip(send=Partitioned(2)), draws)
-    sent = []
-    for sender, receiver in ((0, 1), (1, 2), (1, 0)):
-        part = three.nodes[sender].period()
-        assert part is not None
-        sent.append(part)
-        three.deliver(three.nodes[sender].parcel(part), receiver)
-    assert sent == [1, 0, 1]
-    # 1: all ages 0, stays 4, to 5, ages 1. 2: part 0 and the bias are 5 of age 1, part 1 is its
-    # own 8 of age 0: [6, 9, 6], ages [2, 1, 2]. 0 takes part 1 and the bias: [1, 6, 6], [1, 2, 2].
-    assert [(weights, age) for weights, age, _ in three.say()] == [
-        ([1, 6, 6], [1, 2, 2]), ([5, 5, 5], [1, 1, 1]), ([6, 9, 6], [2, 1, 2])
-    ]  # fmt: skip
-
-
-@pytest.mark.parametrize(
-    ("account", "tokens", "messages", "expected"),
-    [
-        # The account of 0 is full, so it sends of itself; 1 has a token, and passes it on.
-        (Simple(1), [1, 1, 0], 1, [1, 0, 0]),
-        # 1 answers floor((A - 1 + a) / A) = floor(3 / 2) times.
-        (Generalised(2, 2), [2, 2, 0], 1, [2, 1, 0]),
-        # 1 answers a / A = 2 times.
-        (Randomised(2, 1), [2, 2, 0], 2, [2, 0, 0]),
-    ],
-    ids=["simple", "generalised", "randomised"],
-)
-def test_three_nodes_with_token_accounts(
-    account: Account, tokens: list[int], messages: int, expected: list[int]
-) -> None:
-    three = Three(Gossip(tokens=account), always())
-    for node, balance in zip(three.nodes, tokens, strict=True):
-        node.learned.tokens = [balance]
-    assert three.nodes[0].period() == 0
-    assert three.deliver(three.nodes[0].parcel(0), 1) == messages
-    for _ in range(messages):
-        assert three.deliver(three.nodes[1].parcel(0), 2) == 0
-    # 1 trains to 5, age 1. 2 takes it and trains to 6, age 2; the same once more with weight 1/3
-    # gives 6 * 2/3 + 5/3, to 6 2/3, age 3.
-    assert [node.learned.weights[0] for node in three.nodes] == [
-        0, 5, pytest.approx(6 if messages == 1 else 6 + 2 / 3)
-    ]  # fmt: skip
-    assert [node.learned.tokens[0] for node in three.nodes] == expected
-
-
-def test_three_nodes_that_push_and_pull() -> None:
-    three = Three(Gossip(exchange="push-pull"), always())
-    three.nodes[1].learned.ages = np.array([3.0, 3.0])
-    three.nodes[0].learned.ages = np.array([1.0, 1.0])
-    pushed = three.nodes[0].parcel(0)
-    pulled = three.nodes[1].parcel(pushed.part)  # as it was before it merged
-    three.deliver(pushed, 1)
-    three.deliver(pulled, 0)
-    three.deliver(three.nodes[1].parcel(0), 2)
-    # 1: 4 * 3/4 + 0 = 3, to 4, age 4. 0: 0 * 1/4 + 4 * 3/4 = 3, to 4, age 4. 2 takes 4: 5, age 5.
-    assert [(weights[0], age[0]) for weights, age, _ in three.say()] == [(4, 4), (4, 4), (5, 5)]
-
-
-# -- the update ------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Tiny(LogisticTask):
-    kinds: int = 2
-
-    def features(self) -> int:
-        return 3
-
-    def classes(self) -> int:
-        return self.kinds
-
-    def pool(self) -> Dataset:
-        return examples(self.kinds)
-
-
-def examples(kinds: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    labels = np.arange(40) % kinds
-    points = np.random.default_rng(0).normal(size=(40, 3)) + 2 * np.eye(3)[labels % 3]
-    return points.astype(np.float32), labels
-
-
-def by_the_book(
-    weights: Any, t: float, points: Any, labels: Any, order: Any, lr: float, decay: float, size: int
-) -> tuple[Any, float]:
-    """Section 1.1 of the reference, in float64, one class."""
-    w, b = weights[:-1].astype(np.float64), float(weights[-1])
-    for at in range(0, len(order), size):
-        batch = order[at : at + size]
-        t += len(batch)
-        p = 1 / (1 + np.exp(-np.clip(points[batch] @ w + b, -500, 500)))
-        missed = p - labels[batch]
-        w, b = (
-            w - lr / t * (decay * len(batch) * w + missed @ points[batch]),
-            b - lr / t * (decay * len(batch) * b + missed.sum()),
-        )
-    return np.append(w, b), t
-
-
-def test_the_update_is_that_of_the_equations() -> None:
-    task = Tiny()
-    points, labels = examples(task.kinds)
-    part_of = Coordinates(engine_of(task).initial(task, 0).layout, 1).part_of
-    update = engine_of(task).update(
-        task, (points, labels), SGD(2.0, batch=7, weight_decay=0.01), part_of
-    )
-    start = floats(0.3, -0.2, 0.1, 0.5)
-    after, ages = update(start, np.array([5.0, 5.0]), np.random.default_rng(3))
-    order = np.random.default_rng(3).permutation(40)
-    expected, t = by_the_book(start, 5, points, labels, order, 2.0, 0.01, 7)
-    np.testing.assert_allclose(after, expected, rtol=2e-5, atol=1e-6)
-    assert ages.tolist() == [t, t] == [45, 45]
-    assert start.tolist() == floats(0.3, -0.2, 0.1, 0.5).tolist()
-
-
-def test_each_coordinate_has_the_rate_of_its_part() -> None:
-    task = Tiny()
-    data = task.pool()
-    cut = Coordinates(engine_of(task).initial(task, 0).layout, 3)
-    local = SGD(1.0, weight_decay=0.0)
-    moved = []
-    for ages in ([0.0, 0, 0, 0], [40, 0, 0, 0], [0, 360, 0, 0], [0, 0, 0, 120]):
-        update = engine_of(task).update(task, data, local, cut.part_of)
-        start = floats(0.3, -0.2, 0.1, 0.5)
-        moved.append(update(start, np.array(ages), np.random.default_rng(0))[0] - start)
-    ratios = [one / moved[0] for one in moved[1:]]
-    np.testing.assert_allclose(ratios, [[0.5, 1, 1, 1], [1, 0.1, 1, 1], [1, 1, 1, 0.25]], rtol=1e-3)
-
-
-def test_equal_ages_of_parts_are_one_age() -> None:
-    task = Tiny()
-    found = []
-    for parts in (1, 3):
-        cut = Coordinates(engine_of(task).initial(task, 0).layout, parts)
-        update = engine_of(task).update(task, task.pool(), SGD(10.0, batch=10), cut.part_of)
-        found.append(update(floats(1, 2, 3, 4), np.full(parts + 1, 9.0), np.random.default_rng(1)))
-    np.testing.assert_allclose(found[0][0], found[1][0], rtol=1e-6)
-
-
-def test_scores_beyond_all_exponents_stay_finite() -> None:
-    task = Tiny()
-    part_of = Coordinates(engine_of(task).initial(task, 0).layout, 1).part_of
-    update = engine_of(task).update(task, task.pool(), SGD(1e30, batch=10), part_of)
-    after, _ = update(floats(1e20, -1e20, 1e20, 0), np.zeros(2), np.random.default_rng(0))
-    assert np.isfinite(after).all()
-
-
-def test_of_more_classes_each_has_a_model_of_its_own() -> None:
-    task = Tiny(kinds=3)
-    points, labels = examples(task.kinds)
-    engine = engine_of(task)
-    shape = engine.initial(task, 0).layout
-    assert [(part.name, part.shape) for part in shape] == [("weight", (3, 3)), ("bias", (3,))]
-    update = engine.update(task, (points, labels), SGD(5.0, batch=8), Coordinates(shape, 1).part_of)
-    after, _ = update(shape.zeros(), np.zeros(2), np.random.default_rng(2))
-    order = np.random.default_rng(2).permutation(40)
-    for kind in range(3):
-        one, _ = by_the_book(np.zeros(4), 0, points, labels == kind, order, 5.0, 0.0, 8)
-        found = [*after[3 * kind : 3 * kind + 3], after[9 + kind]]
-        np.testing.assert_allclose(found, one, rtol=1e-4, atol=1e-5)
-    assert engine.evaluate(task, after, {}, (points, labels))["accuracy"].value > 0.7
-
-
-def test_in_a_star_a_step_is_that_of_plain_descent() -> None:
-    task = Tiny()
-    points, labels = examples(task.kinds)
-    start = floats(0.3, -0.2, 0.1, 0.5)
-    result = Logistic().fit(task, (points, labels), start, {}, local=SGD(0.5), seed=0)
-    p = 1 / (1 + np.exp(-(points @ start[:3] + start[3])))
-    gradient = np.append((p - labels) @ points, (p - labels).sum()) / 40
-    np.testing.assert_allclose(result.vector, start - 0.5 * gradient, rtol=1e-5)
-    assert (result.steps, result.examples) == (1, 40)
-    assert result.loss.value == pytest.approx(
-        float(np.mean(-np.log(np.where(labels == 1, p, 1 - p)))), rel=1e-5
-    )
 
 
 # -- what surrounds it -----------------------------------------------------------------------------
