@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
+from actorfl.algorithms.gossip import Gossip
+from actorfl.cyclic import Cyclic
 from actorfl.every import evaluated_at
 from actorfl.gossiper import Gossiper
 from actorfl.monitor import Monitor
+from actorfl.pairperiods import PairGossiper
 from actorfl.peersampling.actor import Membership, PeerSampler
 from actorfl.peersampling.protocols import UniformProtocol
 from actorfl.peersampling.topologies import Sampled
@@ -52,6 +55,7 @@ def graph_of_gossip(
     assert isinstance(topology, Peers)
     assert isinstance(run.sync, Period)
     text, at = RunText.of(run, identity), evaluated_at(run)
+    kind: type[Cyclic] = Gossiper if isinstance(run.algorithm, Gossip) else PairGossiper
     sampled = topology if isinstance(topology, Sampled) else None
     # Whoever may come to talk to anybody needs to know where all processes are.
     graph = ActorGraph(run.name, closed=sampled is None)
@@ -71,10 +75,12 @@ def graph_of_gossip(
                 known: dict[str, None] = {}
                 if sampled is None:
                     known = dict.fromkeys((*topology.neighbours(name), *topology.senders(name)))
+                more: dict[str, Any] = {"sampled": sampled is not None} if kind is Gossiper else {}
                 graph.actor(
-                    name, Gossiper, stop_timeout=stop, name=name, index=index, run=text,
-                    gatherer=gatherer, at=at, sampled=sampled is not None,
-                    neighbours={each: graph.link(each, Gossiper, mutual=True) for each in known},
+                    name, kind, stop_timeout=stop, name=name, index=index, run=text,
+                    gatherer=gatherer, at=at,
+                    neighbours={each: graph.link(each, kind, mutual=True) for each in known},
+                    **more,
                 )  # fmt: skip
         if sampled is not None:
             _sample(graph, run, identity, sampled, strategy=strategy, stop=stop, on=on)

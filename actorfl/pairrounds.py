@@ -26,6 +26,7 @@ from actorfl.local import SGD
 from actorfl.nodes import Me
 from actorfl.pairing import (
     Content,
+    Draw,
     PairAlgorithm,
     PairCtx,
     PairState,
@@ -104,15 +105,22 @@ def rounds_of(run: Run) -> int:
 
 def context(run: Run, layout: Layout, me: Me, number: int) -> PairCtx:
     """What a node's algorithm knows of a round."""
+    return context_of(run, layout, me.name, number, examples=me.examples, draw=me.draw)
+
+
+def context_of(
+    run: Run, layout: Layout, name: str, number: int, *, examples: int, draw: Draw
+) -> PairCtx:
+    """The same, of a node that is no ``Me``."""
     topology, algorithm = run.topology, run.algorithm
     assert isinstance(topology, Peers)
     assert isinstance(algorithm, PairAlgorithm)
     return PairCtx(
-        layout, me.name, number,
-        algorithm.targets(topology, me.name, number, run.seed),
-        algorithm.sources(topology, me.name, number, run.seed),
-        algorithm.mix(topology, me.name, number),
-        me.examples, run.local.lr, me.draw, len(topology.names),
+        layout, name, number,
+        algorithm.targets(topology, name, number, run.seed),
+        algorithm.sources(topology, name, number, run.seed),
+        algorithm.mix(topology, name, number),
+        examples, run.local.lr, draw, len(topology.names),
     )  # fmt: skip
 
 

@@ -11,12 +11,11 @@ from typing import Any, Final
 import numpy as np
 
 from actorfl import letters, memo, parcel, peerstate, step
-from actorfl.algorithm import Algorithm, Ctx, Scalar
+from actorfl.algorithm import Scalar
 from actorfl.delivery import Inbox, Kept, Outbox, Tag
 from actorfl.engine import engine_of
 from actorfl.errors import NothingToResume, WrongValue
 from actorfl.fingerprint import Fingerprint
-from actorfl.fitresult import gradient_hook
 from actorfl.flatmodel import Model
 from actorfl.kept import folder_of
 from actorfl.lane import lane_of
@@ -26,6 +25,7 @@ from actorfl.local import SGD
 from actorfl.mean import Mean
 from actorfl.nodes import Me, NothingReceived, NotTaken, Received
 from actorfl.pairexchanges import PairExchanges
+from actorfl.pairfitting import fitted
 from actorfl.pairrounds import Correction, PairRounds, rounds_of
 from actorfl.parcel import Parcel
 from actorfl.peerstate import Saved
@@ -196,22 +196,9 @@ class Peer(Actor):
     def _trained(
         self, start: Model, local: SGD, seed: int, clock: int, correct: Correction | None
     ) -> tuple[Model, Mean]:
-        crash_point("worker.fit", clock)
-        algorithm, mine = correct or (Algorithm(), {})
-        corrects = algorithm.corrects_gradients
-        ctx = Ctx(
-            start.layout, self._name, clock, start.vector, start.vector, mine=mine,
-            examples=self._data.examples, lr=local.lr, momentum=local.momentum,
-        )  # fmt: skip
-        kept = (dict(mine),) if corrects else ()
-        result = memo.recalled(
-            "fit",
-            lambda: engine_of(self._task).fit(
-                self._task, self._data.train, start.vector, start.buffers, local=local, seed=seed,
-                hook=gradient_hook(algorithm, ctx),
-                needed_by=type(algorithm).__name__ if corrects else "",
-            ),
-            self._name, seed, repr(local), start.vector, dict(start.buffers), *kept,
+        result = fitted(
+            self._task, self._data, self._name, start,
+            local=local, seed=seed, number=clock, correct=correct,
         )  # fmt: skip
         return Model(start.layout, result.vector, result.buffers), result.loss
 

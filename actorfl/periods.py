@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from actorfl import pairfit
 from actorfl.algorithms.gossip import Gossip
 from actorfl.errors import Misfit
 from actorfl.local import SGD
+from actorfl.pairing import PairAlgorithm
 from actorfl.sync import Period
 from actorfl.topology import Peers
 from actorfl.until import Rounds, Until, ends_of, seconds_of
@@ -41,6 +43,22 @@ def _what(run: Run) -> str:
     return "Period" if isinstance(run.sync, Period) else type(run.algorithm).__name__
 
 
+def _check_pair(run: Run, name: str) -> None:
+    """Refuse an algorithm between neighbours that rounds are for, and what does not fit it."""
+    algorithm = run.algorithm
+    if not (isinstance(algorithm, PairAlgorithm) and algorithm.periods):
+        raise Misfit(
+            f"{name} does not run under Period; use Gossip, PushSum or EpidemicLearning, or BSP "
+            "instead of Period"
+        )
+    if algorithm.order != "before":
+        raise Misfit(
+            f"under Period a node trains before it sends, and {name} trains {algorithm.order} it "
+            "merges what came; use BSP"
+        )
+    pairfit.check(run)
+
+
 def check_periods(run: Run) -> None:
     """Refuse a run under ``Period`` whose parts do not fit together.
 
@@ -58,9 +76,10 @@ def check_periods(run: Run) -> None:
             f"the nodes of Gossip each have a clock of their own, and {type(run.sync).__name__} "
             "has them wait for each other; use sync=Period(seconds)"
         )
-    if not isinstance(run.algorithm, Gossip):
-        raise Misfit(f"{name} does not run under Period; use Gossip, or BSP instead of Period")
     length_of(run.until, 1.0)
+    if not isinstance(run.algorithm, Gossip):
+        _check_pair(run, name)
+        return
     if not isinstance(run.local, SGD):
         raise Misfit("the nodes of Gossip train by themselves; use local=SGD(...)")
     if run.has_local_parts or run.parts.has("mean"):

@@ -70,6 +70,22 @@ class Pull(Message[None]):
     me: ActorRef | None = None
 
 
+class Shares(Message[None]):
+    """Node to neighbour: what my algorithm sends you.
+
+    Attributes:
+        run: identity of the run; another run's messages are dropped.
+        sender: its name.
+        time: seconds since the run began, as far as the sender knows.
+        content: arrays and scalars by name, see ``parcel.packed``.
+    """
+
+    run: str
+    sender: _Name
+    time: _Time
+    content: Weights
+
+
 class Here(Message[None]):
     """Node to neighbours: I am there, from now on or still.
 

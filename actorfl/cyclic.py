@@ -1,0 +1,337 @@
+"""What all nodes that act once a period have in common: the time, evaluations, and the gatherer."""
+
+from __future__ import annotations
+
+import contextlib
+from abc import abstractmethod
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Final, TypeVar
+
+import numpy as np
+
+from actorfl import step
+from actorfl.engine import engine_of
+from actorfl.flatmodel import Model
+from actorfl.gossip.letters import Here, LargePush, Noted, Progress, Pull, Push, Shares
+from actorfl.kept import folder_of
+from actorfl.lane import lane_of
+from actorfl.letters import Show, Shown
+from actorfl.mean import Mean
+from actorfl.periods import length_of
+from actorfl.protocol import pack
+from actorfl.runtext import RunText
+from actorfl.seeds import seed_for
+from actorfl.step import Data
+from actorfl.sync import Period
+from actorfl.task import Dataset, who_of
+from actors import Actor, ActorRef, Message
+from actors.crashpoints import crash_point
+from transports import LinkFull, Timer
+
+T = TypeVar("T")
+
+#: Seconds until progress that was not noted is told again.
+RETRY: Final = 2.0
+
+#: Seconds between two words to the gatherer that the run is over, once it has heard one.
+_REMIND: Final = 20.0
+
+#: Neighbours that a node which is back greets: the answer of one would do, if it were there.
+_GREETED: Final = 8
+
+#: Share of a period by which another's word on the time may differ before timers are set anew.
+_NEAR: Final = 0.01
+
+#: Share of a period that a job may take in virtual time without that anybody waits for it: it is
+#: less than the phases differ by, and each wait is work for the simulation.
+_BRIEF: Final = 1e-3
+
+#: Messages on their way at once: a node that sends faster than its transfers end loses the rest.
+_UNDER_WAY: Final = 10_000
+
+
+class Cycle(Message[None]):
+    """A node to itself: a period is over."""
+
+
+class Due(Message[None]):
+    """A node to itself: an evaluation is due, or the end."""
+
+
+class Retry(Message[None]):
+    """A node to itself: say again what was not noted."""
+
+
+class Cyclic(Actor):
+    """Base of the nodes of a run under ``Period``: what they do is said by subclasses.
+
+    A node begins when the gatherer says that all are there, or a peer shows that it has begun. A
+    new incarnation goes on from its save, says to its neighbours that it is there, and learns from
+    them what time it is.
+
+    Args:
+        name: of the node.
+        index: its place in the topology.
+        run: what is to be done, and under which identity.
+        gatherer: is told how it fares, and what its model is at the end.
+        neighbours: by name: all to whom it may ever send, or from whom it may hear.
+        at: where models are evaluated.
+    """
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        index: int,
+        run: RunText,
+        gatherer: ActorRef,
+        neighbours: dict[str, ActorRef],
+        at: str,
+    ) -> None:
+        self._name = name
+        self._run = run.read()
+        self._identity = run.identity
+        self._task = self._run.task.resolved(self._run.base)
+        self._engine = engine_of(self._task)
+        self._who = who_of(self._run.topology, index)
+        self._gatherer = gatherer
+        self._neighbours = neighbours
+        self._at = at
+        self._lane = lane_of(self.system.world, self._task)
+        self._snapshots = self.snapshots(folder_of(name))
+        assert isinstance(self._run.sync, Period)
+        self._period = self._run.sync
+        self._length = length_of(self._run.until, self._period.seconds)
+        self._every = self._run.evaluate.every * self._period.seconds
+        self._me: ActorRef | None = None  # where to answer, if others have to be told
+        self._under_way: dict[int, Timer] = {}
+        self._sends = 0  # that were begun, to tell timers apart
+        self._counter = 0  # of saves
+        self._round = self._sent = self._content = self._merged = self._refused = 0
+        self._over = False
+        self._begun: float | None = None  # when the run began, on this node's clock
+        self._untold: Progress | None = None
+
+    async def on_start(self) -> None:
+        """Load the data and the newest save, say hello, and begin at a random phase."""
+        crash_point("worker.start")
+        seed = step.load_seed(self._run, self._name)
+        data = await self._lane.run(step.load, self._run, self._task, self._who, seed=seed)
+        self._test: Dataset | None = None
+        if self._at == "central":
+            self._test = await self._lane.run(self._task.test, seed=seed)
+        elif self._at == "workers":
+            self._test = data.validation
+        self._fingerprint = await self._lane.run(self._engine.fingerprint)
+        initial = await self._lane.run(self._engine.initial, self._task, self._run.seed)
+        self._layout = initial.layout
+        time = await self._load(data, initial)
+        if time is not None:
+            self._begin(time)
+            self._greet(time)
+        self._tell(self._progress({}))
+
+    def _drawn(self) -> np.random.Generator:
+        """What it draws from: another start has other draws, and repeats nothing."""
+        seed = seed_for(self._run.seed, self._name, self._counter, "gossip")
+        return np.random.Generator(np.random.PCG64(seed))
+
+    # -- what subclasses say -----------------------------------------------------------------------
+
+    _draw: np.random.Generator
+
+    @abstractmethod
+    async def _load(self, data: Data, initial: Model) -> float | None:
+        """Get ready; seconds since the run began at the newest save, or None without one."""
+
+    @abstractmethod
+    async def _save(self) -> None:
+        """Make durable what it has."""
+
+    @property
+    @abstractmethod
+    def _model(self) -> Model:
+        """What is evaluated and shown."""
+
+    @property
+    @abstractmethod
+    def _age(self) -> float:
+        """Examples that the model has seen, or the node."""
+
+    def _known(self) -> Iterable[ActorRef]:
+        """Whom it may greet."""
+        return self._neighbours.values()
+
+    def _ref_of(self, name: str, said: ActorRef | None) -> ActorRef | None:
+        """The actor of a node, which has said where it is unless it is a neighbour."""
+        del said
+        return self._neighbours.get(name)
+
+    # -- time --------------------------------------------------------------------------------------
+
+    def _begin(self, time: float) -> None:
+        """The run has begun, so many seconds ago: act from now on, at a random phase."""
+        self._begun = self.clock.now() - time
+        phase = float(self._draw.random()) * self._period.seconds
+        self.timers.start("cycle", Cycle(), after=phase, every=self._period.seconds)
+        self._set_due()
+
+    def _greet(self, time: float) -> bool:
+        """Say to some neighbours that it is back; they answer what time it is.
+
+        Returns:
+            Whether anybody is there.
+        """
+        there = [ref for ref in self._known() if ref.node_is_up]
+        for place in self._draw.permutation(len(there))[:_GREETED]:
+            self._say(there[place], Here(self._identity, self._name, time, me=self._me))
+        return bool(there)
+
+    async def on_stop(self) -> None:
+        """What is on its way is lost with its sender."""
+        for timer in self._under_way.values():
+            timer.cancel()
+
+    @property
+    def _time(self) -> float:
+        """Seconds since the run began, as far as this node knows."""
+        return 0.0 if self._begun is None else max(0.0, self.clock.now() - self._begun)
+
+    def _heard(self, time: float) -> None:
+        """Whoever has been there for longer knows the time: a node that was away does not."""
+        if self._begun is None:
+            self._begin(time)
+            return
+        ahead = time - self._time
+        if ahead > 0.0:
+            self._begun -= ahead
+            if ahead > _NEAR * self._period.seconds:
+                self._set_due()
+
+    def _set_due(self) -> None:
+        """Wait for the next evaluation, or the end."""
+        if self._over:
+            return
+        time = self._time
+        due = self._length
+        if self._at != "nowhere":
+            due = min(due, (int(time / self._every + _NEAR) + 1) * self._every)
+        self.timers.start("due", Due(), after=max(0.0, due - time))
+
+    async def due(self, message: Due) -> None:
+        """An evaluation is due, or the end."""
+        time = self._time
+        over = time >= self._length - _NEAR * self._period.seconds
+        reached = int(min(time, self._length) / self._every + _NEAR)
+        if over or reached > self._round:
+            metrics = await self._metrics()
+            self._round = max(self._round, reached)
+            if over:
+                self._over = True
+                self.timers.cancel("cycle")
+                await self._save()
+            self._tell(self._progress(metrics))
+        self._set_due()
+
+    # -- messages ----------------------------------------------------------------------------------
+
+    def _after_transfer(self, to: ActorRef, message: Push | LargePush | Pull | Shares) -> None:
+        """Send a message once it has left, which takes its time."""
+        if not self._period.transfer:
+            self._leave(to, message)
+        elif len(self._under_way) < _UNDER_WAY:
+            self._sends += 1
+            self._under_way[self._sends] = self.clock.call_later(
+                self._period.transfer, self._leave, to, message, self._sends
+            )
+
+    def _leave(
+        self, to: ActorRef, message: Push | LargePush | Pull | Shares, number: int = 0
+    ) -> None:
+        self._under_way.pop(number, None)
+        time = self._time
+        if isinstance(message, Push):
+            message = Push(
+                message.run, message.sender, message.parcel, time, message.answer, message.me
+            )
+        elif isinstance(message, Pull):
+            message = Pull(message.run, message.sender, time, message.me)
+        elif isinstance(message, Shares):
+            message = Shares(message.run, message.sender, time, message.content)
+        if to.node_is_up:
+            self._say(to, message)
+
+    @staticmethod
+    def _say(to: ActorRef, message: Message[Any]) -> None:
+        with contextlib.suppress(LinkFull):  # it is lost, as any message may be
+            to.tell(message)
+
+    def here(self, message: Here) -> None:
+        """A neighbour is there."""
+        peer = self._ref_of(message.sender, message.me)
+        if message.run != self._identity or peer is None:
+            return
+        self._heard(message.time)
+        if not message.answer:
+            here = Here(self._identity, self._name, self._time, answer=True, me=self._me)
+            self._say(peer, here)
+
+    # -- computing ---------------------------------------------------------------------------------
+
+    async def _compute(self, job: Callable[[], T], examples: float | None = None) -> T:
+        """Where and when a job is computed; of light ones here, in the virtual time it takes."""
+        if not self._engine.light:
+            seed = int(self._draw.integers(2**63))
+            return await self._lane.run(job, seed=seed, examples=examples)
+        work = self.system.world.work
+        if work is None or work.takes(examples) < _BRIEF * self._period.seconds:
+            return job()
+        return await work.run(job, examples)
+
+    async def _metrics(self) -> Mapping[str, Mean]:
+        test = self._test
+        if test is None:
+            return {}
+        model = self._model
+        return await self._compute(
+            lambda: self._engine.evaluate(self._task, model.vector, model.buffers, test)
+        )
+
+    # -- the gatherer ------------------------------------------------------------------------------
+
+    def _progress(self, metrics: Mapping[str, Mean]) -> Progress:
+        return Progress(
+            self._identity, self._name, self._round, self._time, dict(metrics), self._age,
+            self._sent, self._content, self._merged, self._refused, self._over, self._fingerprint,
+            self.ref,
+        )  # fmt: skip
+
+    def _tell(self, progress: Progress) -> None:
+        self._untold = progress
+        self._say(self._gatherer, progress)
+        self.timers.start("retry", Retry(), after=RETRY, every=RETRY)
+
+    def retry(self, message: Retry) -> None:
+        """Say again what was not noted."""
+        if self._untold is not None:
+            self._say(self._gatherer, self._untold)
+
+    def noted(self, message: Noted) -> None:
+        """The gatherer has heard."""
+        if message.run != self._identity or not message.begun:
+            return
+        self._heard(message.time)
+        told = self._untold
+        if told is None or message.round < told.round or message.final < told.final:
+            return
+        if told.final:  # a gatherer that is restarted has forgotten who is at the end
+            self.timers.start("retry", Retry(), after=_REMIND, every=_REMIND)
+        else:
+            self._untold = None
+            self.timers.cancel("retry")
+
+    def show(self, message: Show) -> None:
+        """The gatherer wants the final model."""
+        if message.run == self._identity and self._over:
+            packed = pack(self._model.vector, self._model.buffers)
+            self._say(message.me, Shown(self._identity, self._name, self._layout, packed))
