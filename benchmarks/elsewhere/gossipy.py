@@ -23,17 +23,17 @@ import types
 sys.path = [place for place in sys.path if place != __file__.rpartition("/")[0]]
 sys.modules.setdefault("torchvision", types.ModuleType("torchvision"))
 
-import networkx
-import numpy as np
-import torch
-from gossipy.core import AntiEntropyProtocol, CreateModelMode, StaticP2PNetwork
-from gossipy.data import DataDispatcher
-from gossipy.data.handler import ClassificationDataHandler
-from gossipy.model import handler
-from gossipy.model.handler import TorchModelHandler
-from gossipy.model.nn import LogisticRegression
-from gossipy.node import GossipNode
-from gossipy.simul import GossipSimulator, SimulationEventReceiver, SimulationReport
+import networkx as nx  # noqa: E402
+import numpy as np  # noqa: E402
+import torch  # noqa: E402
+from gossipy.core import AntiEntropyProtocol, CreateModelMode, StaticP2PNetwork  # noqa: E402
+from gossipy.data import DataDispatcher  # noqa: E402
+from gossipy.data.handler import ClassificationDataHandler  # noqa: E402
+from gossipy.model import handler  # noqa: E402
+from gossipy.model.handler import TorchModelHandler  # noqa: E402
+from gossipy.model.nn import LogisticRegression  # noqa: E402
+from gossipy.node import GossipNode  # noqa: E402
+from gossipy.simul import GossipSimulator, SimulationEventReceiver, SimulationReport  # noqa: E402
 
 FEATURES, ROWS, TEST = 57, 4601, 461
 STEPS = 100
@@ -80,7 +80,7 @@ def gossip(nodes: int, degree: int, rounds: int, every: int) -> dict[str, float]
         ),
         n=nodes, eval_on_user=False,
     )  # fmt: skip
-    graph = networkx.to_numpy_array(networkx.random_regular_graph(degree, nodes, seed=1))
+    graph = nx.to_numpy_array(nx.random_regular_graph(degree, nodes, seed=1))
     network = StaticP2PNetwork(nodes, graph)
     each = {
         number: GossipNode(
