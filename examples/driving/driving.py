@@ -262,7 +262,7 @@ def picture(outcomes: Mapping[str, Sequence[Outcome]]) -> Figure:
     axes.set(xlabel="seconds since a street froze over", ylim=(-0.02, 1.02))
     axes.set(ylabel="share of the fleet that knows")
     axes.grid(alpha=0.3)
-    axes.legend(loc="center right")
+    axes.legend(loc="center right", bbox_to_anchor=(1.0, 0.38))
     return figure
 
 
