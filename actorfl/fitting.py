@@ -5,15 +5,13 @@ from __future__ import annotations
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Final
 
-import numpy as np
-
-from actorfl import pairfit
+from actorfl import levelfit, nodefit, pairfit, stayfit
 from actorfl.algorithm import Algorithm
 from actorfl.algorithms.gossip import Gossip
 from actorfl.availability import Available
 from actorfl.combining import misfit
 from actorfl.compression import Compression
-from actorfl.contributors import contributors, missed_in_tree
+from actorfl.contributors import missed_in_tree
 from actorfl.defined import check_defined, check_signatures
 from actorfl.errors import Misfit, WrongType, WrongValue
 from actorfl.esn.fitting import check_readout
@@ -26,18 +24,17 @@ from actorfl.nested import Nested
 from actorfl.nodes import NodeLoop
 from actorfl.packing import names_in
 from actorfl.pairing import PairAlgorithm
-from actorfl.peersampling.topologies import Sampled, UniformPeers
+from actorfl.peersampling.topologies import UniformPeers
 from actorfl.periods import check_periods
 from actorfl.rules import check_rules
 from actorfl.sampling import Selection
 from actorfl.seeds import SEED_MAX
-from actorfl.stay import Stay, by_worker, changes, members
 from actorfl.switch import Switch
-from actorfl.sync import BSP, Period
+from actorfl.sync import Period
 from actorfl.task import Task
 from actorfl.topology import Centred, Peers, Star
 from actorfl.tree import Levelled
-from actorfl.until import MOST, Clocks, Rounds, Updates, ends_of
+from actorfl.until import Clocks, Rounds, Updates, ends_of
 
 if TYPE_CHECKING:
     from actorfl.run import Run
@@ -98,12 +95,12 @@ def check(run: Run, *, partitioned: bool) -> None:
         evaluated_at(run)
         return
     if isinstance(run.topology, Peers) or run.node is not None:
-        _check_node(run)
+        nodefit.check(run)
         evaluated_at(run)
         return
     _check_parts(run)
-    _check_stays(run)
-    _check_levels(run)
+    stayfit.check(run)
+    levelfit.check(run)
     if run.record and not run.sync.barrier:
         raise Misfit(
             f"`record` keeps what each worker computes from by round, and under "
@@ -158,109 +155,6 @@ def _check_own_code(run: Run) -> None:
         check_signatures(run.node, NodeLoop)
 
 
-def _check_node(run: Run) -> None:
-    topology = type(run.topology).__name__
-    if run.node is None:
-        raise Misfit(
-            f"{topology} has no centre, and {type(run.algorithm).__name__} needs one; give the "
-            "nodes an algorithm between neighbours, such as DPSGD, or a program, node="
-            '"file.py:Class", or use Star or Tree'
-        )
-    name = type(run.node).__name__
-    if not isinstance(run.topology, Peers):
-        raise Misfit(
-            f"{topology} has a centre, and {name} is a program for nodes that talk to each other; "
-            "use RingGraph, or an algorithm instead of `node`"
-        )
-    if isinstance(run.topology, Sampled):
-        raise Misfit(
-            f"in {topology} nodes meet as it happens, and {name} sends to neighbours that stay; "
-            "use a graph such as RegularGraph, or Gossip with Period instead of `node`"
-        )
-    if run.select is not None or run.sync_of or run.sync != BSP():
-        raise Misfit(f"{name} says itself when each node goes on; remove `sync` and `select`")
-    if not isinstance(run.local, SGD):
-        raise Misfit(f"the nodes of {name} train by themselves; use local=SGD(...)")
-    if run.has_local_parts or run.parts.has("mean"):
-        raise Misfit(f"{name} says itself what a node sends of its model; remove `parts`")
-    if run.compress is not None:
-        raise Misfit(f"{name} sends whole models; remove `compress`")
-    if run.stays or run.supervision.exhausted == "leave":
-        what = "`stays`" if run.stays else "`supervision.exhausted`"
-        raise Misfit(f"the neighbours of {name} wait for each other to the end; remove {what}")
-    for key in ("record", "baselines", "combine"):
-        if getattr(run, key):
-            raise Misfit(f"`{key}` is for runs with a centre, and {topology} has none; remove it")
-
-
-def _check_stays(run: Run) -> None:
-    for stay in run.stays:
-        if not isinstance(stay, Stay):
-            raise WrongType("one of `stays` of Run", "a Stay", stay)
-    check_rules("`stays` speak", [stay.workers for stay in run.stays], run.topology.names)
-    between = isinstance(run.topology, Levelled) and len(run.topology.levels) > 2
-    for is_asked, what in (
-        (bool(run.stays), "`stays` say who joins and leaves"),
-        (run.supervision.exhausted == "leave", '`supervision.exhausted` is "leave"'),
-    ):
-        if is_asked and between:
-            raise Misfit(
-                f"{what}, and the aggregators of a Tree each count on their own workers to the "
-                "end; remove it, or use Star"
-            )
-    if run.supervision.exhausted == "leave":
-        _check_going(run)
-    if not run.stays:
-        return
-    _check_join(run)
-    if run.baselines:
-        raise Misfit(
-            "`baselines` let each worker train in every round, and by `stays` some join late or "
-            "leave, so they would not have the same budget; remove one of the two"
-        )
-    names = run.topology.names
-    stays = by_worker(run.stays, names)
-    for clock in changes(stays):
-        if not members(stays, names, clock):
-            raise Misfit(
-                f"by `stays` no worker is of the run in clock {clock}; let one stay, or join "
-                "before the last one leaves"
-            )
-
-
-def _check_going(run: Run) -> None:
-    """Who may go for good at any time leaves a number of workers behind that nobody knows."""
-    going = 'with `supervision.exhausted = "leave"` workers may be gone'
-    if any(stay.leave is not None for stay in run.stays):
-        raise Misfit(
-            f"{going} when `stays` let the last ones leave, before others join; remove one of "
-            "the two"
-        )
-    count = getattr(run.select, "count", None)
-    if count is not None:
-        raise Misfit(
-            f"{going}, so there may be fewer than the {count} that {type(run.select).__name__} "
-            "draws; give a fraction"
-        )
-
-
-def _check_join(run: Run) -> None:
-    """Refuse who joins when all is over: it would wait to the end for nothing."""
-    ends = [
-        end.number
-        for end in ends_of(run.until)
-        if isinstance(end, Clocks) or (isinstance(end, Rounds) and run.sync.barrier)
-    ]
-    last = min(ends, default=MOST + 1) - 1
-    for stay in run.stays:
-        if stay.join > last:
-            raise Misfit(
-                f"by `stays` the workers {stay.workers!r} join in clock {stay.join}, and by "
-                f"`until` the last clock is {last}, counted from 0; let them join earlier, or end "
-                "the run later"
-            )
-
-
 def _check_when(run: Run) -> None:
     """Refuse rules about who is there that decide nothing."""
     if not isinstance(run.select, Available):
@@ -284,18 +178,11 @@ def _check_when(run: Run) -> None:
             )
 
 
-def _numbers(run: Run) -> list[int]:
-    """How many workers are of the run at once: all numbers that occur."""
-    names = run.topology.names
-    stays = by_worker(run.stays, names)
-    return [len(members(stays, names, clock)) for clock in changes(stays)]
-
-
 def _check_select(run: Run) -> None:
     if run.select is None:
         return
     _check_when(run)
-    for number in _numbers(run):
+    for number in stayfit.numbers(run):
         run.select.size(number)
     if not run.sync.barrier:
         raise Misfit(
@@ -455,132 +342,6 @@ def _check_local(run: Run) -> None:
             "`baselines` train by themselves with the steps of `local`, and Gradients takes "
             "none; remove it, or use local=SGD(...)"
         )
-
-
-def _check_levels(run: Run) -> None:
-    levels = ["root"]
-    for algorithm in (run.algorithm, *(each for _, each in run.algorithm_of)):
-        if algorithm.edge_rounds is None:
-            continue
-        name = type(algorithm).__name__
-        if not isinstance(run.topology, Levelled) or len(run.topology.levels) != 3:
-            raise Misfit(
-                f"{name} is for a root, edges and workers, such as Tree(root=1, edge=4, "
-                "worker=8); use that, or FedAvg"
-            )
-        if run.sync_of or run.algorithm_of:
-            raise Misfit(
-                f"{name} says itself how many rounds an edge has; give one `sync` and one "
-                "`algorithm`, or FedAvg with a policy for each level"
-            )
-    if isinstance(run.topology, Levelled):
-        levels = [level for level, _ in run.topology.levels[:-1]]
-    for place, level in enumerate(levels):
-        sync, algorithm = run.sync_at(level), run.algorithm_at(level)
-        name, policy = type(algorithm).__name__, type(sync).__name__
-        keeps = run.algorithm.keeps_state or run.has_local_parts
-        if sync.partial and len(levels) > 1 and keeps and not missed_in_tree(run):
-            raise Misfit(
-                f"{type(run.algorithm).__name__} keeps a state at the workers, which a round that "
-                f"they missed must leave alone, and under {policy} nobody knows which those were "
-                "where aggregators of a Tree send updates of their own; use one algorithm with BSP "
-                "or Quorum at all levels, or Star"
-            )
-        if sync.family not in algorithm.policies:
-            raise Misfit(
-                f"{name} does not go with {policy}; its equations hold under "
-                f"{', '.join(algorithm.policies)}"
-            )
-        forwards = (
-            place > 0
-            and algorithm.reduce == "all"
-            and not run.sends_updates(level, levels[place - 1])
-        )
-        if forwards and (sync.partial or run.sync_at(levels[place - 1]).partial):
-            partial = policy if sync.partial else type(run.sync_at(levels[place - 1])).__name__
-            raise Misfit(
-                f"{name} looks at each model by itself, and the aggregators of a Tree forward them "
-                f"whole, all of a clock at once, under BSP and not under {partial}; use BSP at all "
-                "levels, Star, or another algorithm for each level"
-            )
-        parts = _parts_at(run, level) if not run.stays else min(_numbers(run))
-        asked = parts if run.select is None else run.select.least(parts)
-        # Who forwards models whole merges none of them.
-        if isinstance(run.local, SGD) and not forwards:
-            try:
-                algorithm.check_run(run.local, sync.least(asked))
-            except Misfit as error:
-                if parts == len(run.topology.names):
-                    raise
-                raise Misfit(f"{error} (level `{level}` merges {parts})") from None
-        if place > 0 and run.record and run.sends_updates(level, levels[place - 1]):
-            raise Misfit(
-                f"`record` keeps the models that the root sends down, and the level `{level}` "
-                "sends down others that it has moved; remove it, or use one algorithm and "
-                "rounds=1 for all levels"
-            )
-        if place == 0:
-            if sync.inner > 1:
-                raise Misfit(
-                    f"{policy} with rounds={sync.inner} is for aggregators below the root; how "
-                    "many rounds the root has is said by `until`"
-                )
-            continue
-        above = levels[place - 1]
-        if not sync.barrier:
-            raise Misfit(
-                f"{policy} is for the root of a Tree, not for its level `{level}`: take BSP or "
-                f'Quorum there, as in sync={{"{level}": BSP(), "{levels[0]}": {policy}(...)}}'
-            )
-        keeps = algorithm.keeps_state or run.has_local_parts
-        if keeps and sync.inner > 1:
-            raise Misfit(
-                f"{name} keeps a state at the workers, which an aggregator that begins its "
-                f"{sync.inner} rounds again after a crash would need of each; use rounds=1"
-            )
-        # One that takes gradients as the one above does sends their mean, taken at its model.
-        alike = algorithm == run.algorithm_at(above) and sync.inner == 1
-        if run.sends_updates(level, above) and run.algorithm_at(above).gradients and not alike:
-            raise Misfit(
-                f"{type(run.algorithm_at(above)).__name__} takes gradients, and the level "
-                f"`{level}` sends models that it has moved; use it at the innermost level alone, "
-                "or the same one at all levels, with rounds=1"
-            )
-        if run.sends_updates(level, above) and run.algorithm_at(above).keeps_state:
-            raise Misfit(
-                f"{type(run.algorithm_at(above)).__name__} keeps a state at whoever sends "
-                f"updates, and the level `{level}` keeps none; use it at the innermost level"
-            )
-        if run.sends_updates(level, above) and algorithm.stateful and _keeps_on_server(algorithm):
-            raise Misfit(
-                f"{name} keeps a state on the server that goes with those of the workers, and the "
-                f"level `{level}`, which sends updates of its own, begins with none in each round "
-                f"of the level above; use {name} at all levels, with BSP or Quorum"
-            )
-
-
-def _keeps_on_server(algorithm: Algorithm) -> bool:
-    """Whether there is more to its state than the model."""
-    try:
-        state = algorithm.begin(np.zeros(1, dtype=np.float32))
-    except Exception:  # noqa: BLE001  (user code, which may count on its own model)
-        return True
-    return bool(state.vectors or state.scalars)
-
-
-def _parts_at(run: Run, level: str) -> int:
-    """How many parts an aggregator of a level merges, at the least."""
-    if not isinstance(run.topology, Centred):
-        return len(run.topology.names)
-    found = []
-    nodes = [run.topology.root]
-    while nodes:
-        for node in nodes:
-            if node.level != level:
-                continue
-            found.append(len(contributors(run, node)))
-        nodes = [each for node in nodes for each in node.below if each.below]
-    return min(found, default=len(run.topology.names))
 
 
 def _check_parts(run: Run) -> None:
