@@ -38,29 +38,13 @@ from actorfl.task import Batch, Dataset
 from actors import Inline, Simulated
 from actors.testing.chaos import explore
 from tests.faults.runs import carry_out, rows, small
+from tests.faults.serving import MOMENTUM, keep_laws, served
 from tests.faults.tasks import Blobs, Counting, blobs
 from tests.faults.test_simulated import PATIENT, schedule, simulate
 
 pytestmark = pytest.mark.timeout(300)
 
 TREE = Tree(root=1, edge=2, worker=4)
-MOMENTUM = ParameterServer(0.1, momentum=0.9, schedule="sqrt", every=4)
-
-SERVED = """
-task = {{ kind = "{tasks}:Blobs" }}
-topology = {{ kind = "star", workers = 4 }}
-algorithm = {{ kind = "parameter-server", lr = 0.1, momentum = 0.9, schedule = "sqrt", every = 4 }}
-local = {{ kind = "gradients", batch = 8 }}
-sync = {sync}
-until = {{ rounds = 20 }}
-
-[chaos]
-rounds = 2
-"""
-
-
-def served(**changed: Any) -> Run:
-    return small(**{"algorithm": MOMENTUM, "local": Gradients(batch=8), **changed})
 
 
 def model_of(run: Run, out: Path) -> dict[str, np.ndarray]:
@@ -238,14 +222,7 @@ def test_no_schedule_loses_a_gradient_of_an_aggregator(sync: Any, seeds: int) ->
 @pytest.mark.parametrize("sync", ['"bsp"', '{ kind = "ssp", staleness = 3 }'])
 def test_no_schedule_of_faults_breaks_a_law(sync: str, tmp_path: Path) -> None:
     """Under BSP the bits are those of the undisturbed run, velocity and schedule included."""
-    seeds = 200
-    file = tmp_path / "run.toml"
-    file.write_text(SERVED.format(tasks=Path(__file__).with_name("tasks.py"), sync=sync))
-    report = explore(
-        "actorfl.chaos.scenario:scenario", range(seeds), arguments=(str(file),), jobs=2
-    )
-    assert not report.failed, report.failed[0]
-    assert report.seeds == seeds
+    keep_laws(tmp_path, sync, task="Blobs", rounds=2, seeds=200)
 
 
 def test_the_bits_of_another_batch_are_others(tmp_path: Path) -> None:

@@ -20,8 +20,6 @@ from actorfl import (
     Clocks,
     Every,
     FedAvg,
-    Gradients,
-    ParameterServer,
     Quorum,
     Rounds,
     Run,
@@ -37,36 +35,19 @@ from actorfl.replaying import replay
 from actorfl.witness import Act, witnessed_by
 from actors import CrashPoint, FaultPlan, Inline, Processes, Simulated
 from actors.faults.kinds import Drop, Duplicate, Jitter, Kill, Reorder, Torn
-from actors.testing.chaos import explore
 from tests.actorfl.switching import Calm
-from tests.faults.runs import carry_out, events, rows, small
+from tests.faults.runs import carry_out, events, rows
+from tests.faults.serving import keep_laws, served
 from tests.faults.tasks import Blobs, Broad, Counting, Empty, Misled, Spread
 from tests.faults.test_kills import fit, killing
 from tests.faults.test_simulated import PATIENT, simulate
 
 pytestmark = pytest.mark.timeout(120)
 
-MOMENTUM = ParameterServer(0.1, momentum=0.9, schedule="sqrt", every=4)
 
-SERVED = """
-task = {{ kind = "{tasks}:Counting" }}
-topology = {{ kind = "star", workers = 4, shards = {shards} }}
-algorithm = {{ kind = "parameter-server", lr = 0.1, momentum = 0.9, schedule = "sqrt", every = 4 }}
-local = {{ kind = "gradients", batch = 8 }}
-sync = {sync}
-until = {{ rounds = 20 }}
-
-[chaos]
-rounds = 3
-"""
-
-
-def served(shards: int | None = None, **changed: Any) -> Run:
-    values = {
-        "task": Counting(), "topology": Star(4, shards=shards), "algorithm": MOMENTUM,
-        "local": Gradients(batch=8), "until": Rounds(3),
-    }  # fmt: skip
-    return small(**{**values, **changed})
+def short(shards: int | None = None, **changed: Any) -> Run:
+    topology = Star(4, shards=shards)
+    return served(**{"task": Counting(), "topology": topology, "until": Rounds(3), **changed})
 
 
 def told(directory: Path) -> list[dict[str, Any]]:
@@ -77,7 +58,7 @@ def told(directory: Path) -> list[dict[str, Any]]:
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return actors.run(carry_out(served(), tmp_path_factory.mktemp("whole"))).sha256
+    return actors.run(carry_out(short(), tmp_path_factory.mktemp("whole"))).sha256
 
 
 # -- the bits --------------------------------------------------------------------------------------
@@ -102,7 +83,7 @@ def test_shards_have_the_bits_and_the_rows_of_one_piece(
     changed: dict[str, Any], tmp_path: Path
 ) -> None:
     whole, cut = (
-        actors.run(carry_out(served(shards, **changed), tmp_path / str(shards)))
+        actors.run(carry_out(short(shards, **changed), tmp_path / str(shards)))
         for shards in (None, 3)
     )
     assert cut.sha256 == whole.sha256
@@ -113,13 +94,13 @@ def test_shards_have_the_bits_and_the_rows_of_one_piece(
 def test_any_number_of_shards_has_the_same_bits(
     shards: int, undisturbed: str, tmp_path: Path
 ) -> None:
-    assert actors.run(carry_out(served(shards), tmp_path)).sha256 == undisturbed
+    assert actors.run(carry_out(short(shards), tmp_path)).sha256 == undisturbed
 
 
 @pytest.mark.parametrize("shards", [2, 4])
 def test_slices_wait_for_no_memory_that_other_slices_hold(shards: int, tmp_path: Path) -> None:
     """All workers are in one process, which lands two transfers at a time."""
-    run = served(shards, task=Broad(), until=Rounds(1))
+    run = short(shards, task=Broad(), until=Rounds(1))
     result, _ = simulate(run, Simulated(1), tmp_path)
     assert (result.rounds, result.restarts) == (1, 0)
 
@@ -129,7 +110,7 @@ def test_slices_wait_for_no_memory_that_other_slices_hold(shards: int, tmp_path:
 def test_what_a_shard_refuses_ends_the_clock_of_its_worker(
     how: str, sync: Sync, tmp_path: Path
 ) -> None:
-    run = served(2, algorithm=Misled(0.1, how=how), sync=sync, until=Clocks(3))
+    run = short(2, algorithm=Misled(0.1, how=how), sync=sync, until=Clocks(3))
     result, _ = simulate(run, Simulated(2), tmp_path)
     assert sum(line["updates"] for line in rows(result.directory)) == 9
     said = [e["fields"] for e in events(result.directory) if e.get("kind") == "refused"]
@@ -140,7 +121,7 @@ def test_what_a_shard_refuses_ends_the_clock_of_its_worker(
 @pytest.mark.parametrize("sync", [Quorum(0.5), SSP(3), ASP(), Calm(2, 4)], ids=repr)
 def test_it_learns_without_a_barrier_as_in_one_piece(sync: Sync, tmp_path: Path) -> None:
     """One worker leaves no choice of an order, so even the bits are the same."""
-    run = served(sync=sync, until=Clocks(6), topology=Star(1))
+    run = short(sync=sync, until=Clocks(6), topology=Star(1))
     whole, cut = (
         actors.run(carry_out(replace(run, topology=Star(1, shards=k)), tmp_path / str(k)))
         for k in (None, 2)
@@ -164,7 +145,7 @@ def test_a_kill_at_any_step_of_a_version_changes_no_bit(
 ) -> None:
     at = 1 if point == "shard.start" else 2
     on = Simulated(2, faults=FaultPlan(CrashPoint(point=point, action="sigkill", at=at, node=node)))
-    result, _ = simulate(served(2, **PATIENT), on, tmp_path)
+    result, _ = simulate(short(2, **PATIENT), on, tmp_path)
     assert (result.sha256, result.restarts) == (undisturbed, 1)
 
 
@@ -175,7 +156,7 @@ def test_all_shards_and_the_root_at_once_change_no_bit(undisturbed: str, tmp_pat
     ]
     faults.append(CrashPoint(point="aggregator.saved", action="sigkill", at=2, node="aggregator"))
     on = Simulated(2, faults=FaultPlan(*faults))
-    result, _ = simulate(served(2, **PATIENT), on, tmp_path)
+    result, _ = simulate(short(2, **PATIENT), on, tmp_path)
     assert (result.sha256, result.restarts) == (undisturbed, 3)
 
 
@@ -196,7 +177,7 @@ def schedule(seed: int) -> Simulated:
 def test_faults_change_no_bit_under_bsp_and_break_no_bound(
     sync: Sync, undisturbed: str, tmp_path: Path
 ) -> None:
-    run = served(2, sync=sync, until=Rounds(3) if sync.barrier else Clocks(4), **PATIENT)
+    run = short(2, sync=sync, until=Rounds(3) if sync.barrier else Clocks(4), **PATIENT)
     killed = 0
     for seed in range(2):
         acts: list[Act] = []
@@ -226,22 +207,14 @@ def test_faults_change_no_bit_under_bsp_and_break_no_bound(
     ],
 )  # fmt: skip
 def test_no_schedule_of_faults_breaks_a_law(sync: str, tmp_path: Path) -> None:
-    seeds = 200
-    file = tmp_path / "run.toml"
-    tasks = Path(__file__).with_name("tasks.py")
-    file.write_text(SERVED.format(tasks=tasks, sync=sync, shards=2))
-    report = explore(
-        "actorfl.chaos.scenario:scenario", range(seeds), arguments=(str(file),), jobs=2
-    )
-    assert not report.failed, report.failed[0]
-    assert report.seeds == seeds
+    keep_laws(tmp_path, sync, task="Counting", rounds=3, seeds=200, shards=2)
 
 
 async def test_processes_of_shards_are_replaced_as_others_are(
     undisturbed: str, tmp_path: Path
 ) -> None:
     disturb, kills = killing("shard0", "shard1", "aggregator", when=fit(1))
-    result = await carry_out(served(2), tmp_path, Processes(2), disturb=disturb)
+    result = await carry_out(short(2), tmp_path, Processes(2), disturb=disturb)
     assert kills == ["shard0", "shard1", "aggregator"]
     assert (result.sha256, result.restarts) == (undisturbed, 3)
 
@@ -250,10 +223,10 @@ async def test_processes_of_shards_are_replaced_as_others_are(
 
 
 def test_a_run_in_shards_is_resumed_and_replayed(undisturbed: str, tmp_path: Path) -> None:
-    first = actors.run(carry_out(served(2, record=True, until=Rounds(2)), tmp_path))
+    first = actors.run(carry_out(short(2, record=True, until=Rounds(2)), tmp_path))
     for clock in range(2):
         assert replay(first.directory, "w1", clock).same is True
-    longer = served(2, record=True)
+    longer = short(2, record=True)
     result = actors.run(carry_out(longer, tmp_path, resume=first.directory))
     assert result.sha256 == undisturbed
     assert replay(result.directory, "w3", 2).same is True
@@ -263,10 +236,10 @@ def test_a_run_in_shards_is_resumed_and_replayed(undisturbed: str, tmp_path: Pat
 
 def test_a_version_that_a_shard_has_lost_is_made_again(undisturbed: str, tmp_path: Path) -> None:
     """All go back to the newest version that is whole everywhere."""
-    first = actors.run(carry_out(served(2, record=True, until=Rounds(2)), tmp_path))
+    first = actors.run(carry_out(short(2, record=True, until=Rounds(2)), tmp_path))
     newest = max((first.directory / "snapshots" / "shard1").iterdir())
     newest.write_bytes(newest.read_bytes()[:-1])
-    longer = served(2, record=True)
+    longer = short(2, record=True)
     result = actors.run(carry_out(longer, tmp_path, resume=first.directory))
     assert result.sha256 == undisturbed
 
@@ -285,7 +258,7 @@ def test_a_version_that_a_shard_has_lost_is_made_again(undisturbed: str, tmp_pat
 )
 def test_what_does_not_go_with_shards_is_refused(changed: dict[str, Any], sentence: str) -> None:
     with pytest.raises(Misfit, match=sentence):
-        served(2, **changed)
+        short(2, **changed)
 
 
 def test_a_number_of_shards_is_one() -> None:
@@ -297,6 +270,6 @@ def test_a_number_of_shards_is_one() -> None:
 
 
 def test_a_model_that_cannot_be_cut_so_often_ends_the_run_with_a_sentence(tmp_path: Path) -> None:
-    run = served(12, task=Blobs(), supervision=Supervision(intensity=0))
+    run = short(12, task=Blobs(), supervision=Supervision(intensity=0))
     with pytest.raises(Misfit, match="a model of 4 tensors and 44 numbers cannot be cut into 12"):
         actors.run(carry_out(run, tmp_path, Inline()))
