@@ -8,6 +8,10 @@ import asyncio
 import actors
 from actorfl.peersampling import PeerSampler, PickPeers
 from actors import Actor, ActorGraph, ActorRef, Custom, Message, Process, Simulated, one_for_one
+from transports.sim import Net
+
+# However many bytes a message has, it takes as long: what is printed is the same everywhere.
+ON = Simulated(5, net=Net(delay=0.001, jitter=0.001))
 
 
 class Rumour(Message[None]):
@@ -38,14 +42,14 @@ def village(count: int) -> ActorGraph:
     graph = ActorGraph("village")
     with graph.supervisor("root", one_for_one(), place=Process()):
         for name in (f"v{index}" for index in range(count)):
-            sampler = graph.link(f"{name}.peers", PeerSampler, mutual=True)
-            owner = graph.actor(name, Villager, sampler=sampler)
+            owner = graph.link(name, Villager, mutual=True)
             # All but the first know the first, and meet the others by it.
             first = {"v0": graph.link("v0.peers", PeerSampler, mutual=True)}
             contacts = first if name != "v0" else {}
-            graph.actor(
+            sampler = graph.actor(
                 f"{name}.peers", PeerSampler, name=name, owner=owner, contacts=contacts, period=1.0
             )
+            graph.actor(name, Villager, sampler=sampler)  # stops before its sampler
     return graph
 
 
@@ -61,7 +65,7 @@ async def main() -> None:
                 everybody.set()
 
     async with village(50).start(
-        Simulated(5), before=lambda system: system.events.subscribe(Custom, count)
+        ON, before=lambda system: system.events.subscribe(Custom, count)
     ) as live:
         await asyncio.sleep(10)  # of virtual time: so long they meet each other
         live["v7"].tell(Rumour())
@@ -71,4 +75,4 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    actors.run(main(), on=Simulated(5))
+    actors.run(main(), on=ON)

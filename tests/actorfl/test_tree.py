@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from actorfl import ASP, BSP, SGD, SSP, Buffered, FedAvg, Median, Rounds, Run, Star, Tree
+from actorfl import ASP, BSP, SGD, SSP, Buffered, FedAvg, Median, Quorum, Rounds, Run, Star, Tree
 from actorfl.compiling import levels_between
 from actorfl.errors import ConfigError, Misfit, MissingKey, WrongType, WrongValue
 from actorfl.simulate.playing import sized
@@ -151,9 +151,12 @@ def test_a_tree_of_a_file_is_refused_with_its_place(
 
 def test_what_cannot_be_added_up_on_the_way_or_has_no_rounds_is_refused_on_trees() -> None:
     deep = Tree(root=1, edge=2, worker=5)
-    with pytest.raises(Misfit, match="Median looks at each model by itself, and the aggregators"):
-        run(deep, algorithm=Median())
-    assert run(Tree(root=1, worker=5), algorithm=Median())  # nobody adds up on the way
+    assert run(deep, algorithm=Median())  # forwarded whole
+    for level in ("root", "edge"):
+        partly = {"root": BSP(), "edge": BSP(), level: Quorum(0.5)}
+        with pytest.raises(Misfit, match=r"Median looks at each .* under BSP and not under Quorum"):
+            run(deep, algorithm=Median(), sync=partly)
+    assert run(Tree(root=1, worker=5), algorithm=Median())
     for sync in (SSP(1), ASP(), Buffered(2)):
         name = type(sync).__name__
         with pytest.raises(

@@ -94,7 +94,7 @@ def saved(result: Result) -> dict[str, Saved]:
 def mass(states: dict[str, Saved], total: str) -> npt.NDArray[np.float64]:
     """What the nodes have, and what was sent and not received, of sums or of weights."""
     mark = "" if total == "sum" else "-weight"
-    found = np.sum([one.state[f"mine/{total}"] for one in states.values()], axis=0)
+    found = np.sum([np.asarray(one.state[f"mine/{total}"]) for one in states.values()], axis=0)
     for name, one in states.items():
         for key, sent in one.state.items():
             if key.startswith(f"mine/sent{mark}/"):
@@ -139,7 +139,7 @@ def test_what_a_node_of_push_sum_has_sent_is_durable_before_it_leaves(tmp_path: 
     assert len(sent) == 3
     for key, weight in sent.items():
         got = states[key.rpartition("/")[2]].state["mine/got-weight/w1"]
-        assert 0 < got <= weight
+        assert 0 < float(got) <= float(weight)
     assert states["w1"].rounds in {27, 28}
 
 
