@@ -82,7 +82,7 @@ def test_the_command_of_the_page_prints_what_it_shows(monkeypatch: pytest.Monkey
 def test_every_kind_and_every_key_of_the_json_stands_on_the_page() -> None:
     from actorfl.registry import SLOTS
 
-    rows = re.findall(r"^\| `(\w+)` \|", PAGE, re.MULTILINE)
+    rows = re.findall(r"^\| `(\w[\w-]*)` \|", PAGE, re.MULTILINE)
     told = json.loads(show(DIGITS, "--json").stdout)
     assert set(rows) == SLOTS["partition"].kinds.keys() | told.keys()
     assert {"name", "examples", "classes"} == told["workers"][0].keys()
