@@ -235,18 +235,30 @@ class Cyclic(Actor):
 
     # -- messages ----------------------------------------------------------------------------------
 
-    def _after_transfer(self, to: ActorRef, message: Push | LargePush | Pull | Shares) -> None:
-        """Send a message once it has left, which takes its time."""
+    def _after_transfer(
+        self, to: ActorRef, message: Push | LargePush | Pull | Shares, size: int | None = None
+    ) -> None:
+        """Send a message once it has left, which takes its time.
+
+        Args:
+            to: whom.
+            message: what.
+            size: bytes of what is learned in it; None: it asks only, and is not counted.
+        """
         if not self._period.transfer:
-            self._leave(to, message)
+            self._leave(to, message, size)
         elif len(self._under_way) < _UNDER_WAY:
             self._sends += 1
             self._under_way[self._sends] = self.clock.call_later(
-                self._period.transfer, self._leave, to, message, self._sends
+                self._period.transfer, self._leave, to, message, size, self._sends
             )
 
     def _leave(
-        self, to: ActorRef, message: Push | LargePush | Pull | Shares, number: int = 0
+        self,
+        to: ActorRef,
+        message: Push | LargePush | Pull | Shares,
+        size: int | None,
+        number: int = 0,
     ) -> None:
         self._under_way.pop(number, None)
         time = self._time
@@ -258,13 +270,18 @@ class Cyclic(Actor):
             message = Pull(message.run, message.sender, time, message.me)
         elif isinstance(message, Shares):
             message = Shares(message.run, message.sender, time, message.content)
-        if to.node_is_up:
-            self._say(to, message)
+        # What never leaves is not counted.
+        if to.node_is_up and self._say(to, message) and size is not None:
+            self._sent += 1
+            self._content += size
 
     @staticmethod
-    def _say(to: ActorRef, message: Message[Any]) -> None:
-        with contextlib.suppress(LinkFull):  # it is lost, as any message may be
+    def _say(to: ActorRef, message: Message[Any]) -> bool:
+        """Whether it has left; else it is lost, as any message may be."""
+        with contextlib.suppress(LinkFull):
             to.tell(message)
+            return True
+        return False
 
     def here(self, message: Here) -> None:
         """A neighbour is there."""

@@ -160,18 +160,14 @@ class Gossiper(Cyclic):
         return True
 
     def _push(self, to: ActorRef, parcel: Parcel, *, answer: bool) -> None:
-        self._sent += 1
-        self._content += parcel.size
         if len(parcel.values) < _LARGE:
-            self._after_transfer(
-                to, Push(self._identity, self._name, parcel, 0.0, answer, self._me)
-            )
+            push = Push(self._identity, self._name, parcel, 0.0, answer, self._me)
+            self._after_transfer(to, push, parcel.size)
             return
         values = Weights.of({"values": np.frombuffer(parcel.values, np.uint8)})
         bare = Parcel(b"", parcel.age, parcel.part, parcel.total, parcel.places)
-        self._after_transfer(
-            to, LargePush(self._identity, self._name, bare, 0.0, values, answer, self._me)
-        )
+        large = LargePush(self._identity, self._name, bare, 0.0, values, answer, self._me)
+        self._after_transfer(to, large, parcel.size)
 
     # -- receiving ---------------------------------------------------------------------------------
 

@@ -126,7 +126,6 @@ class PairGossiper(Cyclic):
             await self._train()
         contents, self._state = sent(self._algorithm, self._ctx(), self._state)
         self._cycles += 1
-        self._sent += len(contents)
         packs: dict[tuple[tuple[str, object], ...], Weights] = {}
         letters = []
         for to, content in contents.items():
@@ -134,12 +133,11 @@ class PairGossiper(Cyclic):
             key = tuple((k, id(v) if isinstance(v, np.ndarray) else v) for k, v in content.items())
             if key not in packs:
                 packs[key] = packed(None, content)
-            self._content += _size(content)
-            letters.append((self._neighbours[to], packs[key]))
+            letters.append((self._neighbours[to], packs[key], _size(content)))
         if self._state.mine or self._cycles % self._period.save == 0:
             await self._save()
-        for ref, weights in letters:
-            self._after_transfer(ref, Shares(self._identity, self._name, 0.0, weights))
+        for ref, weights, size in letters:
+            self._after_transfer(ref, Shares(self._identity, self._name, 0.0, weights), size)
 
     async def _train(self) -> None:
         local = self._run.local

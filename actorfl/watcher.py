@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
+from collections.abc import Mapping
 from typing import Any, Final
 
 import msgspec
@@ -42,6 +43,16 @@ _TRIES: Final = 5
 
 #: Nodes up to which the model of each becomes a file; thousands of files help nobody.
 FILES_MAX: Final = 1024
+
+
+class Counted(Header, frozen=True, array_like=True):
+    """What a watcher makes durable with each line that it writes.
+
+    Attributes:
+        sent: messages, bytes and merges of each node that the lines have told of.
+    """
+
+    sent: dict[str, tuple[int, int, int]] = msgspec.field(default_factory=dict)
 
 
 class _Begin(Message[None]):
@@ -92,13 +103,12 @@ class Watcher(Actor):
         self._strict = strict
         self._monitor = monitor
         self._snapshots = self.snapshots(gatherer.FOLDER)
-        self._header = Header(identity)
+        self._header = Counted(identity)
         self._numerics = Numerics(nodes[0])
         self._began: float | None = None
         self._told: dict[int, dict[str, Progress]] = {}
         self._latest: dict[str, Progress] = {}
         self._sent: dict[str, tuple[int, int, int]] = {}  # and bytes, and merged
-        self._counted = (0, 0, 0)
         self._finals: dict[str, Progress] = {}
         self._totals: Totals | None = None
         self._asked: list[str] = []
@@ -108,11 +118,13 @@ class Watcher(Actor):
     async def on_start(self) -> None:
         """Take up the newest snapshot."""
         await self.storage.claim(checkpoint.METRICS)
-        found = await gatherer.load(self._snapshots)
-        if found is not None:
+        snapshot = await self._snapshots.latest()
+        if snapshot is not None:
+            found = msgspec.msgpack.decode(snapshot.header, type=Counted)
             if found.identity != self._identity:
                 raise ValueError(f"the snapshots here belong to another run ({found.identity})")
             self._header = found
+            self._sent = dict(found.sent)
             self._numerics = Numerics(self._names[0], found.numerics, dict(found.unpromised))
             if found.last is not None:
                 self._tell(self._monitor, Row(found.rounds, found.last))
@@ -230,25 +242,22 @@ class Watcher(Actor):
         self.timers.cancel("line")
         told = self._told.pop(at)
         of_nodes = {name: told[name].metrics for name in self._names if name in told}
-        sent, content, merged = (
-            sum(each[place] for each in self._sent.values()) for place in range(3)
-        )
+        (sent, content, merged), counted = _added(self._sent), _added(self._header.sent)
         row: dict[str, Any] = {
             "round": at * self._every,
             **_measured(of_nodes),
             "nodes": len(told),
             "age": float(np.mean([each.age for each in told.values()])),
-            "messages": sent - self._counted[0],
-            "bytes": content - self._counted[1],
-            "merged": merged - self._counted[2],
+            "messages": sent - counted[0],
+            "bytes": content - counted[1],
+            "merged": merged - counted[2],
             "seconds": at * self._seconds,
         }
-        self._counted = sent, content, merged
         text = json.dumps(row, allow_nan=False)
         line = text.encode() + b"\n"
         await self.storage.append(checkpoint.METRICS, line, self._header.offset)
         offset = self._header.offset + len(line)
-        await self._save(rounds=at * self._every, offset=offset, last=text)
+        await self._save(rounds=at * self._every, offset=offset, last=text, sent=dict(self._sent))
         self._tell(self._monitor, Row(at * self._every, text))
 
     async def _over(self) -> None:
@@ -300,6 +309,11 @@ class Watcher(Actor):
     def _tell(to: ActorRef, message: Message[Any]) -> None:
         with contextlib.suppress(LinkFull):  # it is told again
             to.tell(message)
+
+
+def _added(counts: Mapping[str, tuple[int, int, int]]) -> tuple[int, int, int]:
+    sent, content, merged = (sum(each[place] for each in counts.values()) for place in range(3))
+    return sent, content, merged
 
 
 def _measured(of_nodes: dict[str, dict[str, Mean]]) -> dict[str, float | None]:

@@ -218,6 +218,29 @@ def test_a_gatherer_that_dies_at_the_end_is_told_again_that_it_is(tmp_path: Path
     assert result.rounds == 40
 
 
+@pytest.mark.parametrize("again", [1.0, 150.0], ids=["soon", "after lines were due"])
+def test_a_gatherer_that_died_counts_no_message_twice(again: float, tmp_path: Path) -> None:
+    on = Simulated(2, compute=0.0, faults=FaultPlan(Kill("gatherer", 205.0, again), until=500.0))
+    result, _, _ = simulate(run(), on, tmp_path)
+    lines = rows(result.directory)
+    assert sum(row["messages"] for row in lines) == 200
+    assert sum(row["merged"] for row in lines) == 200
+    assert result.bytes == 200 * WHOLE
+    assert lines[-1]["messages"] == 50
+
+
+def test_a_message_that_never_leaves_is_not_counted(tmp_path: Path) -> None:
+    # w1, w3 are where p1 is: whoever drew one of them sends a period later, and it is not there.
+    faults = FaultPlan(Kill("p1", 200.0, 50.0), until=500.0)
+    slow = run(sync=Period(10.0, transfer=10.0, save=5))
+    result, _, _ = simulate(slow, Simulated(2, compute=0.0, faults=faults), tmp_path)
+    lines = rows(result.directory)
+    sent, merged = (sum(row[name] for row in lines) for name in ("messages", "merged"))
+    # What is on its way when p1 dies, or when it ends, is lost.
+    assert merged <= sent <= merged + 10
+    assert result.bytes == sent * WHOLE
+
+
 def test_a_node_without_peers_waits_and_says_so(tmp_path: Path) -> None:
     faults = FaultPlan(Kill("p1", 100.0, 200.0), until=400.0)
     on = Simulated(2, compute=0.0, faults=faults)
@@ -258,6 +281,7 @@ def test_a_run_that_was_stopped_is_resumed_from_the_saves_of_its_nodes(tmp_path:
     assert lines[:2] == before
     assert [row["round"] for row in lines] == [10, 20, 30, 40]
     assert lines[2]["age"] > before[1]["age"]
+    assert lines[2]["messages"] == 50
 
 
 # -- configuration -------------------------------------------------------------------------------
