@@ -47,6 +47,7 @@ bench: $(STAMP)  ## the benchmarks; each prints a table
 	$(BIN)/python -m benchmarks.messaging
 	$(BIN)/python -m benchmarks.spawning
 	$(BIN)/python -m benchmarks.simulation
+	-$(BIN)/python -m benchmarks.gossip
 	$(BIN)/python -m benchmarks.peers
 	$(BIN)/python -m benchmarks.tree
 	$(BIN)/python -m benchmarks.recovery
