@@ -67,7 +67,7 @@ if TYPE_CHECKING:
         BlockModelGraph,
         ErdosRenyiGraph,
         ScaleFreeGraph,
-        SmallWorldGraph,
+        SmallWorld,
     )
     from actorfl.graphs.complete import CompleteGraph, StarGraph
     from actorfl.graphs.edges import EdgeListGraph
@@ -279,7 +279,7 @@ _HOMES = {
     "Shards": "actorfl.partitions.labels",
     "Simple": "actorfl.gossip.tokens",
     "SingleClass": "actorfl.partitions.singleclass",
-    "SmallWorldGraph": "actorfl.graphs.chance",
+    "SmallWorld": "actorfl.graphs.chance",
     "Star": "actorfl.topology",
     "StarGraph": "actorfl.graphs.complete",
     "Stay": "actorfl.stay",
@@ -450,7 +450,7 @@ __all__ = [
     "Shards",
     "Simple",
     "SingleClass",
-    "SmallWorldGraph",
+    "SmallWorld",
     "Star",
     "StarGraph",
     "Stay",

@@ -99,7 +99,7 @@ SLOTS: Mapping[str, Slot] = {
                 "hypercube": "actorfl.graphs.exponential:HypercubeGraph",
                 "regular": "actorfl.graphs.regular:RegularGraph",
                 "erdos-renyi": "actorfl.graphs.chance:ErdosRenyiGraph",
-                "small-world": "actorfl.graphs.chance:SmallWorldGraph",
+                "small-world": "actorfl.graphs.chance:SmallWorld",
                 "scale-free": "actorfl.graphs.chance:ScaleFreeGraph",
                 "block-model": "actorfl.graphs.chance:BlockModelGraph",
                 "edges": "actorfl.graphs.edges:EdgeListGraph",

@@ -52,7 +52,7 @@ class ErdosRenyiGraph(DrawnGraph):
 
 
 @dataclass(frozen=True)
-class SmallWorldGraph(DrawnGraph):
+class SmallWorld(DrawnGraph):
     """A ring in which each node knows the nearest, and some links lead far away instead.
 
     Watts and Strogatz, 1998, Collective dynamics of "small-world" networks.
@@ -60,40 +60,38 @@ class SmallWorldGraph(DrawnGraph):
     Args:
         nodes: how many, 4 to 65,536; without it as many as `named` has names.
         named: their names; see `RingGraph`, also for what is refused.
-        degree: the nearest nodes that each is linked to at first, even, 2 to nodes - 1.
-        rewired: the probability of each link to lead elsewhere, 0 to 1.
+        k: the nearest nodes that each is linked to at first, even, 2 to nodes - 1.
+        p: the probability of each link to lead elsewhere, 0 to 1.
         seed: what the links are drawn by, 0 to 2^63 - 1.
         connected: whether the draw is repeated until it is connected.
 
     Raises:
-        WrongValue: also where the degree is odd, or no draw is connected.
+        WrongValue: also where `k` is odd, or no draw is connected.
     """
 
-    degree: int = field(default=4, kw_only=True)
-    rewired: float = field(default=0.1, kw_only=True)
+    k: int = field(default=4, kw_only=True)
+    p: float = field(default=0.1, kw_only=True)
 
     fewest = 4
 
     def check(self) -> None:
         """Refuse a degree that cannot be half to each side."""
-        check_count(self, "degree", 2, self.count - 1)
-        if self.degree % 2:
-            raise WrongValue(
-                "`degree` of SmallWorldGraph", "even, half of it to each side", self.degree
-            )
-        check_number(self, "rewired", "0 to 1", lambda p: 0 <= p <= 1)
-        check_links(self, self.count * self.degree)
+        check_count(self, "k", 2, self.count - 1)
+        if self.k % 2:
+            raise WrongValue("`k` of SmallWorld", "even, half of it to each side", self.k)
+        check_number(self, "p", "0 to 1", lambda x: 0 <= x <= 1)
+        check_links(self, self.count * self.k)
 
     def generate(self, rng: random.Random) -> Any:
         """Draw one."""
         import networkx as nx
 
-        return nx.watts_strogatz_graph(self.count, self.degree, self.rewired, seed=rng)
+        return nx.watts_strogatz_graph(self.count, self.k, self.p, seed=rng)
 
     @property
     def parted(self) -> str:
         """What to change where draws are not connected, for people."""
-        return "a greater `degree`"
+        return "a greater `k`"
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from actorfl import (
     RegularGraph,
     RingGraph,
     ScaleFreeGraph,
-    SmallWorldGraph,
+    SmallWorld,
     StarGraph,
     TorusGraph,
     Uniform,
@@ -31,7 +31,7 @@ KINDS: dict[str, Callable[[int], Peers]] = {
     "star": StarGraph,
     "torus": TorusGraph,
     "random 4-regular": lambda n: RegularGraph(n, degree=4, seed=42),
-    "small world, degree 4, .1 rewired": lambda n: SmallWorldGraph(n, rewired=0.1, seed=42),
+    "small world, degree 4, .1 rewired": lambda n: SmallWorld(n, p=0.1, seed=42),
     "scale free, 2 links": lambda n: ScaleFreeGraph(n, links=2, seed=42),
     "static exponential": ExponentialGraph,
 }

@@ -20,9 +20,10 @@ from actorfl import (
     PerExample,
     Period,
     Run,
-    SmallWorldGraph,
+    SmallWorld,
 )
 from actorfl.data.spambase import Spambase
+from actorfl.errors import MissingFile
 from actorfl.task import Dataset
 from actors import Churn, FaultPlan, Simulated
 
@@ -45,7 +46,7 @@ if __name__ == "__main__":
     hours = float(sys.argv[1]) if sys.argv[1:] else 48.0
     run = Run(
         "spam.py:Spam",
-        SmallWorldGraph(100, degree=4, rewired=0.1, seed=1),
+        SmallWorld(100, k=4, p=0.1, seed=1),
         Gossip(merge=ByAge()),
         local=SGD(lr=1e4, batch=10, weight_decay=1e-6),
         sync=Period(172, transfer=172),  # a model takes a whole period to its peer
@@ -56,6 +57,9 @@ if __name__ == "__main__":
     )
     away = FaultPlan(Churn(offline=0.10, session=100 * 60), until=hours * 3600)
     on = Simulated(100, compute=PerExample(1e-4), faults=away)
-    result = run.start(on, on_row=lambda row: print(row) if "round" in row else None)
+    try:
+        result = run.start(on, on_row=lambda row: print(row) if "round" in row else None)
+    except MissingFile as error:  # the data are not installed: it says what brings them
+        sys.exit(f"spam.py: {error}")
     error, worst = (1 - (result.metrics[name] or 0) for name in ("accuracy", "accuracy_worst"))
     print(f"after {hours:g} hours: mean error {error:.3f}, of the worst node {worst:.3f}")

@@ -30,7 +30,7 @@ from actorfl import (
     Rounds,
     Run,
     Shards,
-    SmallWorldGraph,
+    SmallWorld,
     StarGraph,
     TorusGraph,
 )
@@ -51,7 +51,7 @@ GRAPHS: Mapping[str, Callable[[int], Peers]] = {
     "ring": RingGraph,
     "star": StarGraph,
     "torus": TorusGraph,
-    "small world": SmallWorldGraph,
+    "small world": SmallWorld,
     "4-regular": lambda nodes: RegularGraph(nodes, degree=4),
     "exponential": ExponentialGraph,
     "one-peer exp.": OnePeerExponentialGraph,

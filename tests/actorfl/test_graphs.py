@@ -30,7 +30,7 @@ from actorfl import (
     Run,
     ScaleFreeGraph,
     ScheduleGraph,
-    SmallWorldGraph,
+    SmallWorld,
     StarGraph,
     TorusGraph,
     Vehicles,
@@ -50,7 +50,7 @@ TRIANGLE = (("a", "b"), ("b", "c"), ("c", "a"))
 ALL: tuple[Peers, ...] = (
     RingGraph(16), PathGraph(16), GridGraph(16), TorusGraph(16), CompleteGraph(16), StarGraph(16),
     HypercubeGraph(16), ExponentialGraph(16), OnePeerExponentialGraph(16),
-    RegularGraph(16, degree=4), ErdosRenyiGraph(16, p=0.3), SmallWorldGraph(16),
+    RegularGraph(16, degree=4), ErdosRenyiGraph(16, p=0.3), SmallWorld(16),
     ScaleFreeGraph(16), TWO_TOWNS, FreshRegularGraph(16, degree=3),
     EdgeListGraph.of(nx.path_graph(16)), EdgeListGraph.of(nx.cycle_graph(16, nx.DiGraph)),
     ScheduleGraph.of(RingGraph(16), TorusGraph(16), every=2), Vehicles(16),
@@ -158,7 +158,7 @@ def test_an_exponential_graph_sends_powers_of_two_on() -> None:
     ("ours", "theirs"),
     [
         (RegularGraph(30, degree=3, seed=7), nx.random_regular_graph(3, 30, seed=7)),
-        (SmallWorldGraph(30, degree=6, seed=7), nx.watts_strogatz_graph(30, 6, 0.1, seed=7)),
+        (SmallWorld(30, k=6, seed=7), nx.watts_strogatz_graph(30, 6, 0.1, seed=7)),
         (ScaleFreeGraph(30, links=3, seed=7), nx.barabasi_albert_graph(30, 3, seed=7)),
         (ErdosRenyiGraph(30, p=0.3, seed=7), nx.fast_gnp_random_graph(30, 0.3, seed=7)),
         (TWO_TOWNS, nx.stochastic_block_model((8, 8), ((0.7, 0.1), (0.1, 0.7)), seed=3)),
@@ -367,8 +367,8 @@ def test_what_is_no_ring_is_refused(arguments: dict[str, object], error: type[Co
             WrongValue,
             r"none of 100 draws .* is connected; use a greater `p` \(such as 0.069\), or connected = f",
         ),
-        (lambda: SmallWorldGraph(9, degree=3), WrongValue, "must be even, half of it to each side"),
-        (lambda: SmallWorldGraph(9, rewired=2), WrongValue, "`rewired` of SmallWorldGraph"),
+        (lambda: SmallWorld(9, k=3), WrongValue, "must be even, half of it to each side"),
+        (lambda: SmallWorld(9, p=2), WrongValue, "`p` of SmallWorld"),
         (lambda: ScaleFreeGraph(9, links=9), WrongValue, "`links` of ScaleFreeGraph .* 1 to 8"),
         (lambda: RegularGraph(8, degree=3, seed=-1), WrongValue, "`seed` of RegularGraph"),
         (lambda: RegularGraph(8, degree=3, connected=1), WrongType, "`connected` of RegularGraph"),  # type: ignore[arg-type]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from actorfl import Gossip, Hours, RingGraph, Run, SmallWorldGraph
+from actorfl import Gossip, Hours, RingGraph, Run, SmallWorld
 from actorfl.compiling import graph_of
 from actorfl.data.spambase import DEBIAN
 from tests.examples.test_programs import ROOT, run
@@ -43,7 +43,7 @@ def test_a_small_world_learns_what_spam_is_while_a_tenth_is_away(tmp_path: Path)
 
 def test_the_configuration_is_a_run_of_gossip_in_the_same_small_world() -> None:
     made = Run.from_toml(GOSSIP / "run.toml")
-    assert made.topology == SmallWorldGraph(100, degree=4, rewired=0.1, seed=1)
+    assert made.topology == SmallWorld(100, k=4, p=0.1, seed=1)
     assert made.algorithm == Gossip()
     task = runpy.run_path(str(GOSSIP / "spam.py"))["Spam"]()
     assert task.features() == made.task.features()  # type: ignore[attr-defined]
