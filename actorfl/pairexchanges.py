@@ -20,6 +20,7 @@ from actorfl.layout import Layout, Vector
 from actorfl.pairing import Content, PairAlgorithm, PairCtx, PairState, begun, merged, sent
 from actorfl.pairrounds import Host, context, rounds_of
 from actorfl.parcel import Parcel, packed
+from actorfl.running import gone, way
 from actorfl.terms import Array
 from actorfl.topology import Peers
 
@@ -89,11 +90,11 @@ class PairExchanges:
                 busy += 1
                 await self._back_off(min(_LONGEST, _FIRST * 2**busy))
             state = self._exchange.model
-            moved = np.add(state.weights, self._moved, dtype=np.float32)
-            self._exchange.model = replace(state, weights=moved)
-            self._moved = np.zeros_like(moved)
+            if self._moved is not None:
+                state = replace(state, weights=gone(self.layout, state.weights, self._moved))
+            self._exchange.model, self._moved = state, None
             self._done = number + 1
-            me.weights = Model(self.layout, moved, state.buffers)
+            me.weights = Model(self.layout, state.weights, state.buffers)
             await host.ended(number, me.weights)
         self._done = rounds_of(self.run)
         self._ctx = context(self.run, self.layout, me, max(0, self._done - 1))
@@ -108,11 +109,11 @@ class PairExchanges:
                     await news
         me.state = self._kept()
 
-    async def _trained(self) -> Vector:
-        """Train at the present model, and answer meanwhile; how far it went."""
+    async def _trained(self) -> Vector | None:
+        """Train at the present model, and answer meanwhile; which way it went."""
         state = self._exchange.model
         if not self._algorithm.trains(self._ctx.round):
-            return np.zeros_like(state.weights)
+            return None
         start = Model(self.layout, state.weights, state.buffers)
         fit = asyncio.ensure_future(self._host.fit(start, None, (self._algorithm, state.mine)))
         try:
@@ -124,7 +125,7 @@ class PairExchanges:
             trained = fit.result()
         finally:
             fit.cancel()
-        return np.subtract(trained.vector, start.vector, dtype=np.float32)
+        return way(self.layout, start.vector, trained.vector)
 
     async def _answer(self) -> bool:
         """Wait until the open question is answered; whether with a mean."""
@@ -207,7 +208,9 @@ class PairExchanges:
 
     def _kept(self) -> dict[str, Array | Scalar]:
         exchange = self._exchange
-        kept: dict[str, Array | Scalar] = {_NUMBER: exchange.number, _MOVED: self._moved}
+        kept: dict[str, Array | Scalar] = {_NUMBER: exchange.number}
+        if self._moved is not None:
+            kept[_MOVED] = self._moved
         if exchange.asked is not None:
             kept[_OF] = exchange.asked.of
         kept |= {f"{self._over}/{name}": True for name in sorted(self._ended)}
@@ -220,7 +223,8 @@ class PairExchanges:
         asked = Asked(str(kept[_OF]), number) if _OF in kept else None
         state = PairState(me.weights.vector, me.weights.buffers)
         self._exchange: Exchange[PairState] = Exchange(state, asked, number)
-        self._moved = np.asarray(kept.get(_MOVED, np.zeros_like(state.weights)), np.float32)
+        moved = kept.get(_MOVED)
+        self._moved: Vector | None = None if moved is None else np.asarray(moved, np.float32)
         self._said = self._over in kept
         start = f"{self._over}/"
         self._ended = {n.removeprefix(start) for n in kept if n.startswith(start)}

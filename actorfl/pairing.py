@@ -17,6 +17,7 @@ import numpy as np
 from actorfl.algorithm import Algorithm, Mine, Reduce, Scalar
 from actorfl.errors import BeyondHelp
 from actorfl.layout import Layout, Vector
+from actorfl.running import gone, way
 from actorfl.terms import Array
 from actorfl.topology import Peers
 from actors.suggest import shown
@@ -207,12 +208,13 @@ class PairAlgorithm(Algorithm):
             after: the model that it ended with, float32.
 
         Returns:
-            Where training stood beside merging, the merged model moved as far as training moved;
-            else the trained model.
+            Where training stood beside merging, the merged model moved as far as training moved,
+            its running statistics the mean of the merged and the trained ones; else the trained
+            model.
         """
         if self.order == "beside":
-            moved = np.subtract(after, before, dtype=np.float32)
-            return replace(state, weights=np.add(state.weights, moved, dtype=np.float32))
+            moved = way(ctx.layout, before, after)
+            return replace(state, weights=gone(ctx.layout, state.weights, moved))
         return replace(state, weights=after)
 
 

@@ -14,6 +14,7 @@ from actorfl.errors import Misfit
 from actorfl.layout import Vector
 from actorfl.pairing import Content, PairCtx, PairState
 from actorfl.ranges import check_number
+from actorfl.running import between
 from actorfl.topology import Peers
 
 _OWN = "estimate"
@@ -93,7 +94,8 @@ class ChocoSGD(Mixed):
             estimates[name] = self._moved(state.array(f"{_OF}{name}"), content)
         own = np.asarray(state.array(_OWN), np.float32)
         moved = mixed(ctx, own, estimates, self.step).astype(np.float64) - own
-        after = state.replaced(state.weights + moved)
+        known = (state.weights, own, *estimates.values())
+        after = state.replaced(between(ctx.layout, state.weights + moved, known))
         return after.keeping({f"{_OF}{name}": vector for name, vector in estimates.items()})
 
     def _moved(self, estimate: Vector, content: Content) -> Vector:

@@ -10,6 +10,7 @@ import numpy as np
 from actorfl.layout import Vector
 from actorfl.mixing import mixing_of
 from actorfl.pairing import Content, PairAlgorithm, PairCtx, PairState
+from actorfl.running import between
 from actorfl.topology import Peers
 
 MODEL = "model"
@@ -58,7 +59,8 @@ class Mixed(PairAlgorithm):
     ) -> PairState:
         """The weighted mean."""
         theirs = {name: model_in(content) for name, content in received.items()}
-        return state.replaced(mixed(ctx, state.weights, theirs))
+        mean = mixed(ctx, state.weights, theirs)
+        return state.replaced(between(ctx.layout, mean, (state.weights, *theirs.values())))
 
 
 def model_in(content: Content) -> Vector:

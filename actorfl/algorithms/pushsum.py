@@ -10,6 +10,7 @@ import numpy as np
 
 from actorfl.layout import Vector
 from actorfl.pairing import Content, Late, PairAlgorithm, PairCtx, PairState
+from actorfl.running import spans
 from actorfl.terms import Array
 
 _SUM, _WEIGHT = "sum", "weight"
@@ -50,9 +51,11 @@ class PushSum(PairAlgorithm):
         return state.keeping({_SUM: state.weights.astype(np.float64), _WEIGHT: 1.0})
 
     def trained(self, ctx: PairCtx, state: PairState, before: Vector, after: Vector) -> PairState:
-        """The sum moves as far as the model did."""
-        moved = np.subtract(after, before, dtype=np.float64)
-        return _estimated(state.keeping({_SUM: state.array(_SUM) + moved}))
+        """The sum moves as far as the model did; running statistics are no steps, and new ones."""
+        total = state.array(_SUM) + np.subtract(after, before, dtype=np.float64)
+        for span in spans(ctx.layout):
+            total[span] = _number(state, _WEIGHT) * after[span].astype(np.float64)
+        return _estimated(state.keeping({_SUM: total}))
 
     def outgoing(self, ctx: PairCtx, state: PairState) -> tuple[Mapping[str, Content], PairState]:
         """To each target all that it was ever sent, a share of what is here with it."""

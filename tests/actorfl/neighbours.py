@@ -34,6 +34,7 @@ class Network:
         gradient: of a node's loss at a model; None: nobody trains.
         lr: of each step.
         steps: in a round.
+        layout: of the vectors; None: one parameter.
         seed: of the run.
     """
 
@@ -47,11 +48,12 @@ class Network:
         lr: float = 0.1,
         steps: int = 1,
         seed: int = 0,
+        layout: Layout | None = None,
     ) -> None:
         self.algorithm, self.topology = algorithm, topology
         self.gradient, self.lr, self.steps, self.seed = gradient, lr, steps, seed
         size = next(iter(start.values())).size
-        self.layout = Layout.of({"w": np.zeros(size, np.float32)})
+        self.layout = layout or Layout.of({"w": np.zeros(size, np.float32)})
         self.round = 0
         self.state = {name: PairState(start[name].astype(np.float32)) for name in topology.names}
         self.letters: dict[str, dict[str, Content]] = {}
