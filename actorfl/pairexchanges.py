@@ -17,7 +17,7 @@ import numpy as np
 from actorfl.exchange import Asked, Exchange
 from actorfl.flatmodel import Model
 from actorfl.layout import Layout, Vector
-from actorfl.pairing import Content, PairAlgorithm, PairCtx, PairState, begun, merged, sent
+from actorfl.pairing import Content, PairAlgorithm, PairState, begun, merged, sent
 from actorfl.pairrounds import Host, context, rounds_of
 from actorfl.parcel import Parcel, packed
 from actorfl.running import gone, way
@@ -61,6 +61,7 @@ class PairExchanges:
         assert isinstance(self.run.algorithm, PairAlgorithm)
         self._topology, self._algorithm = self.run.topology, self.run.algorithm
         self._done = 0  # steps
+        self._moved: Vector | None = None  # which way training went, until it is gone
         self._over = f"{_OVER}{rounds_of(self.run)}"
         self._said = False  # that it is over, to the neighbours
         self._ended: set[str] = set()  # neighbours that have said so
@@ -159,7 +160,7 @@ class PairExchanges:
                 self._ended.add(sender)
         elif word.startswith(_ANSWER):
             number = int(word.removeprefix(_ANSWER))
-            mean = None if "busy" in parcel.content else self._taken(parcel.content)
+            mean = None if "busy" in parcel.content else self._taken(sender, parcel.content)
             exchange.answered(sender, number, mean)
         elif exchange.engaged:
             number = int(word.removeprefix(_ASK))
@@ -177,13 +178,11 @@ class PairExchanges:
         contents, _ = sent(self._algorithm, ctx, self._exchange.model)
         return contents[to]
 
-    def _taken(self, content: Content) -> PairState:
+    def _taken(self, sender: str, content: Content) -> PairState:
         """The state whose model the neighbour found: the mean, and the greater counters."""
-        state = merged(self._algorithm, self._one(), self._exchange.model, {"": content})
+        ctx = replace(self._ctx, sources=(sender,))
+        state = merged(self._algorithm, ctx, self._exchange.model, {sender: content})
         return replace(state, weights=np.asarray(content["model"], np.float32))
-
-    def _one(self) -> PairCtx:
-        return replace(self._ctx, sources=("",))
 
     async def _say(self, to: str, tag: str, content: Content) -> None:
         await self._host.hold(to, packed(None, content), tag)
@@ -224,7 +223,7 @@ class PairExchanges:
         state = PairState(me.weights.vector, me.weights.buffers)
         self._exchange: Exchange[PairState] = Exchange(state, asked, number)
         moved = kept.get(_MOVED)
-        self._moved: Vector | None = None if moved is None else np.asarray(moved, np.float32)
+        self._moved = None if moved is None else np.asarray(moved, np.float32)
         self._said = self._over in kept
         start = f"{self._over}/"
         self._ended = {n.removeprefix(start) for n in kept if n.startswith(start)}

@@ -8,7 +8,7 @@ and cycles, and every deployment.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import ClassVar, Literal, TypeAlias
 
@@ -181,6 +181,19 @@ class PairAlgorithm(Algorithm):
         msg = f"{type(self).__name__} does not define outgoing(ctx, state)"
         raise NotImplementedError(msg)
 
+    def check_letter(self, ctx: PairCtx, content: Content) -> None:
+        """Refuse what a neighbour sent, before it is merged: other names, shapes or dtypes.
+
+        That all floating values are finite is looked at before. See ``actorfl.pairing.expect``.
+
+        Args:
+            ctx: of the round.
+            content: what came, without integer buffers.
+
+        Raises:
+            ValueError: what is wrong with it, in words that go on after "is refused:".
+        """
+
     def incoming(
         self, ctx: PairCtx, state: PairState, received: Mapping[str, Content]
     ) -> PairState:
@@ -216,6 +229,42 @@ class PairAlgorithm(Algorithm):
             moved = way(ctx.layout, before, after)
             return replace(state, weights=gone(ctx.layout, state.weights, moved))
         return replace(state, weights=after)
+
+
+class BadLetter(BeyondHelp, ValueError):  # noqa: N818  (it is what came)
+    """What a neighbour sent cannot be merged: it is not finite, or not of this model."""
+
+
+def expect(
+    content: Content,
+    arrays: Mapping[str, tuple[str, tuple[int, ...]]],
+    numbers: Collection[str] = (),
+) -> None:
+    """Refuse a content with other names, shapes or dtypes; for ``PairAlgorithm.check_letter``.
+
+    Args:
+        content: what came.
+        arrays: dtype and shape of each array that is expected, by name.
+        numbers: names of the numbers that are expected.
+
+    Raises:
+        ValueError: what is wrong with it.
+    """
+    if content.keys() != {*arrays, *numbers}:
+        names = [shown(name) for name in (*arrays, *numbers)]
+        got = ", ".join(shown(name) for name in content) or "nothing"
+        raise ValueError(f"it holds {got}, expected {', '.join(names)}")
+    for name, (dtype, shape) in arrays.items():
+        value = content[name]
+        what = shown(value)
+        if isinstance(value, np.ndarray):
+            if value.dtype == dtype and value.shape == shape:
+                continue
+            what = f"{value.dtype} of shape {value.shape}"
+        raise ValueError(f"{name!r} is {what}, expected {dtype} of shape {shape}")
+    for name in numbers:
+        if type(content[name]) not in {int, float}:
+            raise ValueError(f"{name!r} is no number, but {shown(content[name])}")
 
 
 def sent(
@@ -261,8 +310,10 @@ def learned(
     """The state after training, see ``PairAlgorithm.trained``.
 
     Raises:
-        BeyondHelp: what came back is none.
+        BeyondHelp: training made a model that is not finite, or what came back is no state.
     """
+    if not np.isfinite(after).all():
+        raise BeyondHelp(diverged(ctx.name, ctx.round))
     return _state(algorithm, "trained", ctx, algorithm.trained(ctx, state, before, after))
 
 
@@ -272,18 +323,52 @@ def merged(
     """The state after what came is merged, integer buffers by maximum; see ``incoming``.
 
     Raises:
+        BadLetter: something that came is not finite, or not of this model.
         BeyondHelp: what came back is no state.
     """
     buffers = dict(state.buffers)
     contents = {}
     for sender, content in received.items():
         contents[sender] = {n: v for n, v in content.items() if not n.startswith(_BUFFER)}
-        for name, mine in buffers.items():
-            theirs = content.get(_BUFFER + name)
-            if isinstance(theirs, np.ndarray):
-                buffers[name] = np.asarray(np.maximum(mine, theirs))  # a scalar of no dimension
+        theirs = {
+            name.removeprefix(_BUFFER): value
+            for name, value in content.items()
+            if name.startswith(_BUFFER)
+        }
+        try:
+            expect(theirs, {name: (mine.dtype.name, mine.shape) for name, mine in buffers.items()})
+            _check_finite(contents[sender])
+            algorithm.check_letter(ctx, contents[sender])
+        except ValueError as error:
+            raise BadLetter(
+                f"what {sender} sent {ctx.name} in round {ctx.round} is refused: {error}"
+            ) from None
+        buffers = _greater(buffers, theirs)
     after = _state(algorithm, "incoming", ctx, algorithm.incoming(ctx, state, contents))
     return replace(after, buffers=buffers)
+
+
+def diverged(name: str, number: int) -> str:
+    """The sentence of a node whose training left no finite model."""
+    return (
+        f"what {name} trained in round {number} is not finite: lower the learning rate of `local`, "
+        f"or see what is in the data of {name}"
+    )
+
+
+def _greater(mine: Mapping[str, Array], theirs: Content) -> dict[str, Array]:
+    """Integer buffers by maximum; as arrays, also those of no dimension."""
+    return {
+        name: np.asarray(np.maximum(array, np.asarray(theirs[name])))
+        for name, array in mine.items()
+    }
+
+
+def _check_finite(content: Content) -> None:
+    for name, value in content.items():
+        array = np.asarray(value)
+        if array.dtype.kind in "fc" and not np.isfinite(array).all():
+            raise ValueError(f"{name!r} is not finite")
 
 
 def _state(algorithm: PairAlgorithm, method: str, ctx: PairCtx, made: object) -> PairState:
@@ -297,5 +382,10 @@ def _state(algorithm: PairAlgorithm, method: str, ctx: PairCtx, made: object) ->
         raise BeyondHelp(
             f"{name} returned weights of {weights.dtype} and shape {weights.shape}; return float32 "
             f"of shape {(ctx.layout.size,)}, as state.replaced(weights) makes it"
+        )
+    if not np.isfinite(weights).all():
+        raise (BadLetter if method == "incoming" else BeyondHelp)(
+            f"{name} returned weights of {ctx.name} that are not finite in round {ctx.round}: "
+            "lower the learning rate of `local`"
         )
     return made

@@ -14,7 +14,16 @@ from actorfl.flatmodel import Model
 from actorfl.gossip.letters import Shares
 from actorfl.local import SGD
 from actorfl.pairfitting import fitted
-from actorfl.pairing import PairAlgorithm, PairCtx, PairState, begun, learned, merged, sent
+from actorfl.pairing import (
+    BadLetter,
+    PairAlgorithm,
+    PairCtx,
+    PairState,
+    begun,
+    learned,
+    merged,
+    sent,
+)
 from actorfl.pairrounds import context_of
 from actorfl.parcel import packed, unpacked
 from actorfl.peerstate import Saved, load, save
@@ -171,7 +180,9 @@ class PairGossiper(Cyclic):
         except (ValueError, TypeError, KeyError) as error:
             self._refused += 1
             if self._refused == 1:  # what comes again and again is counted
-                sentence = f"{self._name} can make nothing of what {message.sender} sent: {error}"
+                known = isinstance(error, BadLetter)
+                of = f"{self._name} can make nothing of what {message.sender} sent: {error}"
+                sentence = str(error) if known else of
                 self.publish("warning", sentence=sentence)
             return
         finally:

@@ -13,7 +13,7 @@ from actorfl.algorithms.mixed import MODEL, model_in
 from actorfl.errors import Misfit
 from actorfl.layout import Vector
 from actorfl.local import SGD
-from actorfl.pairing import Content, PairAlgorithm, PairCtx, PairState
+from actorfl.pairing import Content, PairAlgorithm, PairCtx, PairState, expect
 from actorfl.ranges import check_number
 from actorfl.topology import Peers
 
@@ -96,6 +96,10 @@ class ConsensusADMM(PairAlgorithm):
         """The model, to each target."""
         content: Content = {MODEL: state.weights}
         return dict.fromkeys(ctx.targets, content), state
+
+    def check_letter(self, ctx: PairCtx, content: Content) -> None:
+        """Refuse what is no such model."""
+        expect(content, {MODEL: ("float32", (ctx.layout.size,))})
 
     def incoming(
         self, ctx: PairCtx, state: PairState, received: Mapping[str, Content]

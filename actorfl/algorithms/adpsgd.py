@@ -10,7 +10,7 @@ import numpy as np
 
 from actorfl.algorithms.mixed import MODEL, model_in
 from actorfl.errors import Misfit
-from actorfl.pairing import Content, PairAlgorithm, PairCtx, PairState
+from actorfl.pairing import Content, PairAlgorithm, PairCtx, PairState, expect
 from actorfl.topology import Peers
 
 
@@ -48,6 +48,10 @@ class ADPSGD(PairAlgorithm):
         """The model, to whom it asks."""
         content: Content = {MODEL: state.weights}
         return dict.fromkeys(ctx.targets, content), state
+
+    def check_letter(self, ctx: PairCtx, content: Content) -> None:
+        """Refuse what is no such model."""
+        expect(content, {MODEL: ("float32", (ctx.layout.size,))})
 
     def incoming(
         self, ctx: PairCtx, state: PairState, received: Mapping[str, Content]

@@ -9,6 +9,7 @@ from typing import ClassVar
 import numpy as np
 
 from actorfl.algorithms.mixed import Mixed, mixed
+from actorfl.compression import Payload
 from actorfl.compressions.topk import TopK
 from actorfl.errors import Misfit
 from actorfl.layout import Vector
@@ -85,6 +86,10 @@ class ChocoSGD(Mixed):
         after = self._moved(own, content)
         return dict.fromkeys(ctx.targets, content), state.keeping({_OWN: after})
 
+    def check_letter(self, ctx: PairCtx, content: Content) -> None:
+        """Refuse what are no elements of such a model."""
+        TopK(self.fraction).decode(_arrays(content), ctx.layout.size)
+
     def incoming(
         self, ctx: PairCtx, state: PairState, received: Mapping[str, Content]
     ) -> PairState:
@@ -99,8 +104,11 @@ class ChocoSGD(Mixed):
         return after.keeping({f"{_OF}{name}": vector for name, vector in estimates.items()})
 
     def _moved(self, estimate: Vector, content: Content) -> Vector:
-        payload = {name: np.asarray(array) for name, array in content.items()}
-        return estimate + TopK(self.fraction).decode(payload, estimate.size)
+        return estimate + TopK(self.fraction).decode(_arrays(content), estimate.size)
+
+
+def _arrays(content: Content) -> Payload:
+    return {name: np.asarray(array) for name, array in content.items()}
 
 
 def _names(ctx: PairCtx) -> list[str]:

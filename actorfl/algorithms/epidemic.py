@@ -11,7 +11,7 @@ import numpy as np
 
 from actorfl.algorithms.mixed import MODEL, model_in
 from actorfl.errors import Misfit
-from actorfl.pairing import Content, Late, PairAlgorithm, PairCtx, PairState
+from actorfl.pairing import Content, Late, PairAlgorithm, PairCtx, PairState, expect
 from actorfl.ranges import check_count
 from actorfl.seeds import seed_for
 from actorfl.topology import WORKERS_MAX, Peers
@@ -88,6 +88,10 @@ class EpidemicLearning(PairAlgorithm):
         """The model, to each target."""
         content: Content = {MODEL: state.weights}
         return dict.fromkeys(ctx.targets, content), state
+
+    def check_letter(self, ctx: PairCtx, content: Content) -> None:
+        """Refuse what is no such model."""
+        expect(content, {MODEL: ("float32", (ctx.layout.size,))})
 
     def incoming(
         self, ctx: PairCtx, state: PairState, received: Mapping[str, Content]

@@ -9,7 +9,7 @@ import numpy as np
 
 from actorfl.layout import Vector
 from actorfl.mixing import mixing_of
-from actorfl.pairing import Content, PairAlgorithm, PairCtx, PairState
+from actorfl.pairing import Content, PairAlgorithm, PairCtx, PairState, expect
 from actorfl.running import between
 from actorfl.topology import Peers
 
@@ -53,6 +53,10 @@ class Mixed(PairAlgorithm):
         """The model, to each target."""
         content: Content = {MODEL: state.weights}
         return dict.fromkeys(ctx.targets, content), state
+
+    def check_letter(self, ctx: PairCtx, content: Content) -> None:
+        """Refuse what is no such model."""
+        expect(content, {MODEL: ("float32", (ctx.layout.size,))})
 
     def incoming(
         self, ctx: PairCtx, state: PairState, received: Mapping[str, Content]

@@ -9,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 
 from actorfl.layout import Vector
-from actorfl.pairing import Content, Late, PairAlgorithm, PairCtx, PairState
+from actorfl.pairing import Content, Late, PairAlgorithm, PairCtx, PairState, expect
 from actorfl.running import spans
 from actorfl.terms import Array
 
@@ -74,6 +74,10 @@ class PushSum(PairAlgorithm):
             kept |= {f"sent/{to}": sent, f"sent-weight/{to}": weighed}
             contents[to] = {_SUM: sent, _WEIGHT: weighed}
         return contents, state.keeping({**kept, _SUM: total, _WEIGHT: weight})
+
+    def check_letter(self, ctx: PairCtx, content: Content) -> None:
+        """Refuse what is no sum and weight of such a model."""
+        expect(content, {_SUM: ("float64", (ctx.layout.size,))}, (_WEIGHT,))
 
     def incoming(
         self, ctx: PairCtx, state: PairState, received: Mapping[str, Content]

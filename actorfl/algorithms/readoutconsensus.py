@@ -10,11 +10,11 @@ import numpy as np
 
 from actorfl.errors import WrongValue
 from actorfl.esn.form import Form
-from actorfl.esn.moments import Moments
+from actorfl.esn.moments import Moments, length
 from actorfl.esn.reservoir import Floats
 from actorfl.layout import Vector
 from actorfl.mixing import Metropolis
-from actorfl.pairing import Content, PairAlgorithm, PairCtx, PairState
+from actorfl.pairing import Content, PairAlgorithm, PairCtx, PairState, expect
 from actorfl.ranges import check_number
 from actorfl.topology import Peers
 
@@ -84,6 +84,13 @@ class ReadoutConsensus(PairAlgorithm):
         """What is averaged, to each target."""
         content: Content = {_VALUES: state.array(_VALUES)}
         return dict.fromkeys(ctx.targets, content), state
+
+    def check_letter(self, ctx: PairCtx, content: Content) -> None:
+        """Refuse values of another size."""
+        form = Form.of(ctx.layout, type(self).__name__)
+        readout = self.share == "readout"
+        size = (form.features * form.outputs) if readout else length(form.features, form.outputs)
+        expect(content, {_VALUES: ("float64", (size,))})
 
     def incoming(
         self, ctx: PairCtx, state: PairState, received: Mapping[str, Content]
