@@ -14,10 +14,20 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import numpy as np
 
+from actorfl.errors import BeyondHelp
 from actorfl.exchange import Asked, Exchange
 from actorfl.flatmodel import Model
 from actorfl.layout import Layout, Vector
-from actorfl.pairing import Content, PairAlgorithm, PairState, begun, merged, sent
+from actorfl.pairing import (
+    Content,
+    PairAlgorithm,
+    PairState,
+    begun,
+    diverged,
+    greater,
+    merged,
+    sent,
+)
 from actorfl.pairrounds import Host, context, rounds_of
 from actorfl.parcel import Parcel, packed
 from actorfl.running import gone, way
@@ -33,7 +43,7 @@ if TYPE_CHECKING:
 _FIRST: Final = 0.002
 _LONGEST: Final = 0.5
 _ASK, _ANSWER, _OVER = "ask ", "answer ", "over "
-_OF, _NUMBER, _MOVED = "of", "number", "moved"
+_OF, _NUMBER, _MOVED, _BUFFER = "of", "number", "moved", "buffer/"
 
 
 class ExchangeHost(Host, Protocol):
@@ -63,6 +73,7 @@ class PairExchanges:
         self._done = 0  # steps
         self._moved: Vector | None = None  # which way training went, until it is gone
         self._over = f"{_OVER}{rounds_of(self.run)}"
+        self._buffers: Mapping[str, Array] = {}  # integer ones, as they were after training
         self._said = False  # that it is over, to the neighbours
         self._ended: set[str] = set()  # neighbours that have said so
 
@@ -92,8 +103,11 @@ class PairExchanges:
                 await self._back_off(min(_LONGEST, _FIRST * 2**busy))
             state = self._exchange.model
             if self._moved is not None:
-                state = replace(state, weights=gone(self.layout, state.weights, self._moved))
-            self._exchange.model, self._moved = state, None
+                weights = gone(self.layout, state.weights, self._moved)
+                state = replace(
+                    state, weights=weights, buffers=greater(state.buffers, self._buffers)
+                )
+            self._exchange.model, self._moved, self._buffers = state, None, {}
             self._done = number + 1
             me.weights = Model(self.layout, state.weights, state.buffers)
             await host.ended(number, me.weights)
@@ -126,6 +140,9 @@ class PairExchanges:
             trained = fit.result()
         finally:
             fit.cancel()
+        if not np.isfinite(trained.vector).all():
+            raise BeyondHelp(diverged(self._host.me.name, self._ctx.round))
+        self._buffers = trained.buffers
         return way(self.layout, start.vector, trained.vector)
 
     async def _answer(self) -> bool:
@@ -210,6 +227,7 @@ class PairExchanges:
         kept: dict[str, Array | Scalar] = {_NUMBER: exchange.number}
         if self._moved is not None:
             kept[_MOVED] = self._moved
+            kept |= {f"{_BUFFER}{name}": array for name, array in self._buffers.items()}
         if exchange.asked is not None:
             kept[_OF] = exchange.asked.of
         kept |= {f"{self._over}/{name}": True for name in sorted(self._ended)}
@@ -222,6 +240,11 @@ class PairExchanges:
         asked = Asked(str(kept[_OF]), number) if _OF in kept else None
         state = PairState(me.weights.vector, me.weights.buffers)
         self._exchange: Exchange[PairState] = Exchange(state, asked, number)
+        self._buffers = {
+            name.removeprefix(_BUFFER): np.asarray(array)
+            for name, array in kept.items()
+            if name.startswith(_BUFFER)
+        }
         moved = kept.get(_MOVED)
         self._moved = None if moved is None else np.asarray(moved, np.float32)
         self._said = self._over in kept

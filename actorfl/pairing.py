@@ -305,16 +305,28 @@ def begun(algorithm: PairAlgorithm, ctx: PairCtx, state: PairState) -> PairState
 
 
 def learned(
-    algorithm: PairAlgorithm, ctx: PairCtx, state: PairState, before: Vector, after: Vector
+    algorithm: PairAlgorithm,
+    ctx: PairCtx,
+    state: PairState,
+    before: Vector,
+    after: Vector,
+    *,
+    buffers: Mapping[str, Array] | None = None,
 ) -> PairState:
     """The state after training, see ``PairAlgorithm.trained``.
+
+    Integer buffers are those after training; where it stood beside merging, the greater ones.
 
     Raises:
         BeyondHelp: training made a model that is not finite, or what came back is no state.
     """
     if not np.isfinite(after).all():
         raise BeyondHelp(diverged(ctx.name, ctx.round))
-    return _state(algorithm, "trained", ctx, algorithm.trained(ctx, state, before, after))
+    made = _state(algorithm, "trained", ctx, algorithm.trained(ctx, state, before, after))
+    if not buffers:
+        return made
+    beside = algorithm.order == "beside"
+    return replace(made, buffers=greater(made.buffers, buffers) if beside else dict(buffers))
 
 
 def merged(
@@ -343,7 +355,7 @@ def merged(
             raise BadLetter(
                 f"what {sender} sent {ctx.name} in round {ctx.round} is refused: {error}"
             ) from None
-        buffers = _greater(buffers, theirs)
+        buffers = greater(buffers, theirs)
     after = _state(algorithm, "incoming", ctx, algorithm.incoming(ctx, state, contents))
     return replace(after, buffers=buffers)
 
@@ -356,7 +368,7 @@ def diverged(name: str, number: int) -> str:
     )
 
 
-def _greater(mine: Mapping[str, Array], theirs: Content) -> dict[str, Array]:
+def greater(mine: Mapping[str, Array], theirs: Content) -> dict[str, Array]:
     """Integer buffers by maximum; as arrays, also those of no dimension."""
     return {
         name: np.asarray(np.maximum(array, np.asarray(theirs[name])))

@@ -164,7 +164,12 @@ class PairGossiper(Cyclic):
         result = await self._compute(fit, examples)
         self._trained += examples
         self._state = learned(
-            self._algorithm, self._ctx(), self._state, start.vector, result.vector
+            self._algorithm,
+            self._ctx(),
+            self._state,
+            start.vector,
+            result.vector,
+            buffers=result.buffers,
         )
 
     def shares(self, message: Shares) -> None:

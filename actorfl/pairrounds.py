@@ -21,7 +21,7 @@ import numpy as np
 
 from actorfl.algorithm import Mine, Scalar
 from actorfl.flatmodel import Model
-from actorfl.layout import Layout, Vector
+from actorfl.layout import Layout
 from actorfl.local import SGD
 from actorfl.nodes import Me
 from actorfl.pairing import (
@@ -165,7 +165,9 @@ class PairRounds:
             received = await self._received(host, number, last=number == rounds - 1)
             state = merged(self._algorithm, ctx, state, received)
             if moved is not None:
-                state = learned(self._algorithm, ctx, state, start, moved)
+                state = learned(
+                    self._algorithm, ctx, state, start, moved.vector, buffers=moved.buffers
+                )
             state = await self._trained("after", host, ctx, state)
             host.me.weights = Model(self.layout, state.weights, state.buffers)
             host.me.state = self._kept(state, number)
@@ -175,13 +177,15 @@ class PairRounds:
         """The state after training, if it is the time for it."""
         start = state.weights
         after = await self._fit(order, host, ctx, state)
-        return state if after is None else learned(self._algorithm, ctx, state, start, after)
+        if after is None:
+            return state
+        return learned(self._algorithm, ctx, state, start, after.vector, buffers=after.buffers)
 
-    async def _fit(self, order: str, host: Host, ctx: PairCtx, state: PairState) -> Vector | None:
+    async def _fit(self, order: str, host: Host, ctx: PairCtx, state: PairState) -> Model | None:
         if self._algorithm.order != order or not self._algorithm.trains(ctx.round):
             return None
         start = Model(self.layout, state.weights, state.buffers)
-        return (await host.fit(start, None, (self._algorithm, state.mine))).vector
+        return await host.fit(start, None, (self._algorithm, state.mine))
 
     async def _hold(self, host: Host, number: int, contents: Mapping[str, Content]) -> None:
         """Pack what goes out: once for all who get the same."""
