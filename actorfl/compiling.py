@@ -17,7 +17,7 @@ from actorfl.pairrounds import rounds_of
 from actorfl.peer import Peer
 from actorfl.plan import plan_of
 from actorfl.protocol import Finished
-from actorfl.roles import USUAL, WORKERS, Roles
+from actorfl.roles import NODES, USUAL, WORKERS, Roles
 from actorfl.run import Run
 from actorfl.runtext import RunText
 from actorfl.supervision import Supervision
@@ -76,7 +76,7 @@ def graph_of(
     if isinstance(run.sync, Period):
         return graph_of_gossip(
             run, identity, on_row, on_finished, strategy=strategy_of(run.supervision), stop=_STOP,
-            on=on,
+            on=on, gone=gone,
         )  # fmt: skip
     if isinstance(run.topology, Peers):
         return graph_of_peers(run, identity, on_row, on_finished)
@@ -173,7 +173,7 @@ def graph_of_peers(
             identity=identity, nodes=names, strict=run.strict, monitor=monitor,
             rounds=rounds_of(run), mailbox=max(_MAILBOX, _SAID_AT_ONCE * len(names)),
         )  # fmt: skip
-        with graph.supervisor("nodes", strategy, place=Process()):
+        with graph.supervisor(NODES, strategy, place=Process()):
             for index, name in enumerate(names):
                 graph.actor(
                     name, Peer, stop_timeout=_STOP, name=name, index=index, run=text,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+import dataclasses
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 
 from actorfl.algorithms.gossip import Gossip
@@ -10,11 +11,13 @@ from actorfl.cyclic import Cyclic
 from actorfl.every import evaluated_at
 from actorfl.gossiper import Gossiper
 from actorfl.monitor import Monitor
+from actorfl.pairfit import leaves
 from actorfl.pairperiods import PairGossiper
 from actorfl.peersampling.actor import Membership, PeerSampler
 from actorfl.peersampling.protocols import UniformProtocol
 from actorfl.peersampling.topologies import Sampled
 from actorfl.protocol import Finished
+from actorfl.roles import NODES
 from actorfl.run import Run
 from actorfl.runtext import RunText
 from actorfl.seeds import seed_for
@@ -37,6 +40,7 @@ def graph_of_gossip(
     strategy: Strategy,
     stop: float,
     on: Deployment | None = None,
+    gone: Callable[[], Mapping[str, str]] = dict,
 ) -> ActorGraph:
     """The graph of a run under ``Period``.
 
@@ -50,6 +54,7 @@ def graph_of_gossip(
         strategy: of all supervisors.
         stop: seconds that an actor is given to end.
         on: where it will be carried out: a node's sampler lives where the node does.
+        gone: called in the launcher for the nodes that nobody restarts any more, and why.
     """
     topology = run.topology
     assert isinstance(topology, Peers)
@@ -62,15 +67,17 @@ def graph_of_gossip(
     names = topology.names
     with graph.supervisor("root", strategy):
         monitor = graph.actor(
-            "monitor", Monitor, stop_timeout=stop, on_row=on_row, on_finished=on_finished
-        )
+            "monitor", Monitor, stop_timeout=stop, on_row=on_row, on_finished=on_finished,
+            gone=gone,
+        )  # fmt: skip
         gatherer = graph.actor(
             "gatherer", Watcher, place=Process("gatherer"), stop_timeout=stop,
             identity=identity, nodes=names, every=run.evaluate.every, seconds=run.sync.seconds,
             strict=run.strict, monitor=monitor,
             mailbox=max(_MAILBOX, _SAID_AT_ONCE * len(names)),
         )  # fmt: skip
-        with graph.supervisor("nodes", strategy, place=Process()):
+        pool = dataclasses.replace(strategy, exhausted="stop" if leaves(run) else "escalate")
+        with graph.supervisor(NODES, pool, place=Process()):
             for index, name in enumerate(names):
                 known: dict[str, None] = {}
                 if sampled is None:

@@ -9,7 +9,7 @@ from actorfl.letters import MOST_KEPT
 from actorfl.local import SGD
 from actorfl.pairing import PairAlgorithm
 from actorfl.peersampling.topologies import Sampled
-from actorfl.sync import SSP
+from actorfl.sync import SSP, Period
 from actorfl.topology import Peers
 from actorfl.until import Clocks, Rounds
 
@@ -68,6 +68,15 @@ def check(run: Run) -> None:
     algorithm.check_peers(topology, policy)
 
 
+def leaves(run: Run) -> bool:
+    """Whether a node that failed too often is of the run no more, and the others go on."""
+    if run.supervision.exhausted is not None:
+        return run.supervision.exhausted == "leave"
+    return isinstance(run.sync, Period) and (
+        isinstance(run.algorithm, PairAlgorithm) and run.algorithm.outlives
+    )
+
+
 def _policy(run: Run, algorithm: PairAlgorithm) -> str:
     """The name of the run's policy, which the algorithm goes with."""
     name, policy = type(algorithm).__name__, type(run.sync).__name__
@@ -90,6 +99,7 @@ def _policy(run: Run, algorithm: PairAlgorithm) -> str:
 
 def _check_whole(run: Run, name: str) -> None:
     """What is for runs with a centre."""
+    outlives = isinstance(run.algorithm, PairAlgorithm) and run.algorithm.outlives
     if run.select is not None:
         raise Misfit(f"the nodes of {name} wait for their neighbours; remove `select`")
     if run.has_local_parts or run.parts.has("mean"):
@@ -99,9 +109,9 @@ def _check_whole(run: Run, name: str) -> None:
             f"what {name} sends is mixed as it is, and {type(run.compress).__name__} would spoil "
             "it; remove `compress`, or use ChocoSGD, whose nodes send compressed differences"
         )
-    if run.stays or run.supervision.exhausted == "leave":
+    if run.stays or (leaves(run) and not (isinstance(run.sync, Period) and outlives)):
         what = "`stays`" if run.stays else "`supervision.exhausted`"
-        raise Misfit(f"the nodes of {name} wait for their neighbours to the end; remove {what}")
+        raise Misfit(f"the nodes of {name} count on their neighbours to the end; remove {what}")
     for key in ("record", "baselines", "combine"):
         if getattr(run, key):
             raise Misfit(

@@ -115,6 +115,9 @@ class PairAlgorithm(Algorithm):
         policies: names of the sync policies that its equations hold under.
         periods: whether its equations also hold where each node has a clock of its own and what is
             sent may be lost, as under ``Period``; ``incoming`` then gets one sender at a time.
+        outlives: whether under ``Period`` the others can go on without a node that failed too
+            often, and without what it had; then they do, unless ``supervision.exhausted`` says
+            otherwise.
         late: what ``incoming`` gets of a neighbour that has sent nothing since, where nodes may be
             ahead of each other (SSP).
     """
@@ -122,6 +125,7 @@ class PairAlgorithm(Algorithm):
     reduce: ClassVar[Reduce] = "pair"
     policies: ClassVar[tuple[str, ...]] = ("BSP", "SSP")
     periods: ClassVar[bool] = False
+    outlives: ClassVar[bool] = False
     late: ClassVar[Late] = "again"
 
     @property

@@ -87,9 +87,6 @@ def check_periods(run: Run) -> None:
     if run.select is not None or run.compress is not None:
         what = "`compress`" if run.select is None else "`select`"
         raise Misfit(f"Gossip says itself who sends what; remove {what}")
-    if run.stays or run.supervision.exhausted == "leave":
-        what = "`stays`" if run.stays else "`supervision.exhausted`"
-        raise Misfit(f"{what} is for runs with a centre, and {topology} has none; remove it")
-    for key in ("record", "baselines", "combine"):
+    for key in ("stays", "record", "baselines", "combine"):
         if getattr(run, key):
             raise Misfit(f"`{key}` is for runs with a centre, and {topology} has none; remove it")

@@ -16,6 +16,9 @@ from actorfl.worker import Worker
 WORKERS: Final = "workers"
 """The supervisor of the workers."""
 
+NODES: Final = "nodes"
+"""The supervisor of the nodes of a run without a centre."""
+
 
 @dataclass(frozen=True)
 class Roles:

@@ -16,7 +16,7 @@ import structlog
 
 from actorfl.errors import RunDirectoryError, refusal_of
 from actorfl.eventfile import EventFile
-from actorfl.roles import WORKERS
+from actorfl.roles import NODES, WORKERS
 from actorfl.rundir import RunDirectory, unusable
 from actors import (
     ActorFailure,
@@ -143,7 +143,8 @@ class RunLog:
             self._dead_letters += 1
             if self._dead_letters > _DEAD_LETTERS:
                 return
-        if isinstance(event, ChildGivenUp) and event.supervisor.endswith(f"/{WORKERS}"):
+        pools = f"/{WORKERS}", f"/{NODES}"
+        if isinstance(event, ChildGivenUp) and event.supervisor.endswith(pools):
             self.gone[event.child.rpartition("/")[2]] = event.error
         fields = msgspec.to_builtins(event)
         self._record(fields)

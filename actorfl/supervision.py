@@ -29,8 +29,9 @@ class Supervision:
             the interpreter's lock looks the same; an import of torch takes seconds, so 10 is a good
             value. At least 2.
         exhausted: what becomes of the run when a worker has failed once more than is allowed: "end"
-            it, or "leave": the worker is of the run no more, and the others go on. Whatever else
-            fails too often ends it.
+            it, or "leave": the worker is of the run no more, and the others go on. None: "leave"
+            where nodes gossip by clocks of their own (``Gossip`` and ``EpidemicLearning`` under
+            ``Period``), else "end". Whatever else fails too often ends it.
 
     Raises:
         WrongType: a value that is no number.
@@ -43,7 +44,7 @@ class Supervision:
     backoff: float = 0.05
     backoff_max: float = 5.0
     stuck_after: float | None = None
-    exhausted: Literal["end", "leave"] = "end"
+    exhausted: Literal["end", "leave"] | None = None
 
     def __post_init__(self) -> None:
         for name in ("intensity", "outside"):
@@ -54,5 +55,5 @@ class Supervision:
             need = "finite and at least 2 s"
             check_number(self, "stuck_after", need, lambda seconds: seconds >= 2)
         check_number(self, "per", "finite and above 0 s", lambda seconds: seconds > 0)
-        if self.exhausted not in {"end", "leave"}:
+        if self.exhausted not in {"end", "leave", None}:
             raise WrongValue("exhausted of Supervision", '"end" or "leave"', self.exhausted)

@@ -12,7 +12,7 @@ import msgspec
 import numpy as np
 
 from actorfl import checkpoint, gatherer, measures, modelfile
-from actorfl.errors import Misfit
+from actorfl.errors import BeyondHelp, Misfit
 from actorfl.flatmodel import Model, Totals
 from actorfl.gatherer import Header
 from actorfl.gossip.letters import Noted, Progress
@@ -20,7 +20,7 @@ from actorfl.keeper import number
 from actorfl.letters import Show, Shown
 from actorfl.mean import Mean
 from actorfl.numerics import Numerics
-from actorfl.protocol import Finished, Row, unpack
+from actorfl.protocol import Finished, Gone, Row, WhoIsGone, unpack
 from actors import Actor, ActorRef, Message
 from transports import LinkFull
 
@@ -37,6 +37,9 @@ _FIRST: Final = 60.0
 
 #: Share of the time between two evaluations in which the slower ones may tell of theirs.
 _PATIENCE: Final = 0.5
+
+#: Seconds without a word of any node after which the monitor is asked who is gone, at least.
+_QUIET: Final = 30.0
 
 #: Times that a node is asked for its model, which may be gone by then.
 _TRIES: Final = 5
@@ -64,6 +67,10 @@ class _Line(Message[None]):
 
 
 class _End(Message[None]):
+    pass
+
+
+class _Quiet(Message[None]):
     pass
 
 
@@ -109,6 +116,7 @@ class Watcher(Actor):
         self._told: dict[int, dict[str, Progress]] = {}
         self._latest: dict[str, Progress] = {}
         self._sent: dict[str, tuple[int, int, int]] = {}  # and bytes, and merged
+        self._gone: set[str] = set()
         self._finals: dict[str, Progress] = {}
         self._totals: Totals | None = None
         self._asked: list[str] = []
@@ -129,11 +137,13 @@ class Watcher(Actor):
             if found.last is not None:
                 self._tell(self._monitor, Row(found.rounds, found.last))
         self.timers.start("begin", _Begin(), after=_FIRST)
+        self._listen()
 
     async def progress(self, message: Progress) -> None:
         """A node tells where it is."""
         if message.run != self._identity or message.name not in self._nodes:
             return
+        self._listen()
         self._compare(message)
         now = self.clock.now()
         if message.time > 0.0 and (self._began is None or message.time > now - self._began):
@@ -141,13 +151,15 @@ class Watcher(Actor):
         known = self._latest.get(message.name)
         if known is None or (message.round, message.final) >= (known.round, known.final):
             self._latest[message.name] = message
+        if known is not None and self._began is None:
+            self._ask_who_is_gone()  # it waits for somebody who may never come
         # A node that went on from a save counts again what it counted after that.
         counts = self._sent.get(message.name, (0, 0, 0))
         self._sent[message.name] = (
             max(counts[0], message.sent), max(counts[1], message.content),
             max(counts[2], message.merged),
         )  # fmt: skip
-        if self._began is None and len(self._latest) == len(self._nodes):
+        if self._began is None and self._nodes == self._gone | self._latest.keys():
             self.begin(_Begin())
         else:
             self._note(message)
@@ -158,8 +170,7 @@ class Watcher(Actor):
             if not self._finals:
                 self.timers.start("end", _End(), after=max(_LAST, self._seconds * _PATIENCE))
             self._finals[message.name] = message
-            if len(self._finals) == len(self._nodes):
-                await self._over()
+            await self._end_if_all_have()
 
     def begin(self, message: _Begin) -> None:
         """All nodes are there, or were waited for: the run begins, unless it has."""
@@ -177,9 +188,46 @@ class Watcher(Actor):
 
     async def line(self, message: _Line) -> None:
         """Who has not told of the oldest evaluation by now is not in its line."""
+        self._ask_who_is_gone()
         if self._told:
             await self._write(min(self._told))
             await self._look()
+
+    def quiet(self, message: _Quiet) -> None:
+        """No node has said a word for long."""
+        self._ask_who_is_gone()
+
+    def _listen(self) -> None:
+        after = max(_QUIET, 2 * self._seconds)
+        self.timers.start("quiet", _Quiet(), after=after, every=after)
+
+    def _ask_who_is_gone(self) -> None:
+        self._tell(self._monitor, WhoIsGone(self._identity, self.ref))
+
+    async def gone(self, message: Gone) -> None:
+        """Nobody restarts these nodes any more: the others go on without them.
+
+        Raises:
+            BeyondHelp: nobody is left.
+        """
+        new = sorted(self._nodes & message.workers.keys() - self._gone)
+        if message.run != self._identity or self._totals is not None or not new:
+            return
+        for name in new:
+            self._gone.add(name)
+            sentence = f"{name} has left the run for good: {message.workers[name]}"
+            self._numerics.unpromised.setdefault(name, "it has left the run for good")
+            self.publish("left", worker=name, sentence=sentence)
+        if self._nodes == self._gone and not self._finals:
+            raise BeyondHelp(f"{sentence}; nobody is left, so the run cannot go on")
+        if self._began is None and self._nodes == self._gone | self._latest.keys():
+            self.begin(_Begin())
+        await self._look()
+        await self._end_if_all_have()
+
+    async def _end_if_all_have(self) -> None:
+        if self._finals and self._nodes == self._gone | self._finals.keys():
+            await self._over()
 
     async def end(self, message: _End) -> None:
         """Who has not come to the end by now is away."""
@@ -227,8 +275,12 @@ class Watcher(Actor):
         while self._told:
             oldest = min(self._told)
             if not all(
-                known is not None and (known.round >= oldest or known.final)
-                for known in map(self._latest.get, self._names)
+                name in self._gone
+                or (
+                    ((known := self._latest.get(name)) is not None)
+                    and (known.round >= oldest or known.final)
+                )
+                for name in self._names
             ):
                 break
             await self._write(oldest)
@@ -253,6 +305,8 @@ class Watcher(Actor):
             "merged": merged - counted[2],
             "seconds": at * self._seconds,
         }
+        if self._gone:
+            row["left"] = sorted(self._gone)
         text = json.dumps(row, allow_nan=False)
         line = text.encode() + b"\n"
         await self.storage.append(checkpoint.METRICS, line, self._header.offset)
@@ -263,6 +317,7 @@ class Watcher(Actor):
     async def _over(self) -> None:
         """All are at the end; ask for one final model after the other, so that one is held here."""
         self.timers.cancel("end")
+        self.timers.cancel("quiet")
         while self._told:
             await self._write(min(self._told))
         self._totals = Totals()

@@ -47,6 +47,7 @@ class EpidemicLearning(PairAlgorithm):
     """
 
     periods: ClassVar[bool] = True
+    outlives: ClassVar[bool] = True
     late: ClassVar[Late] = "once"
 
     fanout: int | None = None

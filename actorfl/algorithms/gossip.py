@@ -43,6 +43,7 @@ class Gossip(PairAlgorithm):
 
     policies: ClassVar[tuple[str, ...]] = ("Period",)
     periods: ClassVar[bool] = True
+    outlives: ClassVar[bool] = True
 
     merge: Merge = _BY_AGE
     send: Send = _WHOLE

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,9 @@ from actorfl import (
     ASP,
     BSP,
     SGD,
+    Algorithm,
     CompleteGraph,
+    EpidemicLearning,
     Every,
     FedAvg,
     Gossip,
@@ -32,13 +35,16 @@ from actorfl import (
     Sample,
     Seconds,
     Star,
+    Stay,
     SubSampled,
     Supervision,
     Versions,
+    Who,
 )
 from actorfl.config import override
-from actorfl.errors import ConfigError, Misfit
+from actorfl.errors import ConfigError, Misfit, RunFailed
 from actorfl.execute import running
+from actorfl.task import Dataset
 from actors import Deployment, Drop, FaultPlan, Inline, Kill, Processes, Simulated
 from actors.sim import SimulationStatistics
 from tests.faults.linear import Linear
@@ -66,7 +72,8 @@ def run(
         "evaluate": Every(10), "seed": 3, "supervision": PATIENT, "task": Linear(), **changed,
     }  # fmt: skip
     task, topology = values.pop("task"), values.pop("topology")
-    return Run(task, topology, gossip or Gossip(), **values)
+    algorithm = values.pop("algorithm", gossip or Gossip())
+    return Run(task, topology, algorithm, **values)
 
 
 def simulate(run: Run, on: Simulated, out: Path) -> tuple[Result, SimulationStatistics, list[str]]:
@@ -212,6 +219,47 @@ def test_no_death_stops_the_others(tmp_path: Path) -> None:
     assert rows(result.directory)[-1]["accuracy"] > 0.9
 
 
+@dataclass(frozen=True)
+class Broken(Linear):
+    """Some nodes cannot read their data, or write what they learned: they fail again and again."""
+
+    broken: tuple[int, ...] = (1,)
+
+    def train(self, who: Who) -> Dataset:
+        if who.index in self.broken:
+            raise OSError(28, "No space left on device")
+        return super().train(who)
+
+
+@pytest.mark.parametrize("algorithm", [Gossip(), EpidemicLearning(fanout=1)], ids=str)
+def test_a_node_that_fails_too_often_leaves_and_the_others_go_on(
+    algorithm: Algorithm, tmp_path: Path
+) -> None:
+    broken = run(task=Broken(), algorithm=algorithm, supervision=Supervision())
+    result, statistics, said = simulate(broken, Simulated(2, compute=0.0), tmp_path)
+    lines = rows(result.directory)
+    assert [row["nodes"] for row in lines] == [4] * 4
+    assert [row["left"] for row in lines] == [["w1"]] * 4
+    assert lines[-1]["accuracy"] > 0.9
+    assert result.unpromised["w1"] == "it has left the run for good"
+    (left,) = [sentence for sentence in said if "has left the run for good" in sentence]
+    assert "No space left on device" in left
+    # Nobody waits for it: neither the begin, nor the end.
+    assert statistics.seconds < 420
+
+
+def test_a_run_that_all_nodes_have_left_ends(tmp_path: Path) -> None:
+    all_broken = run(task=Broken(broken=(0, 1, 2, 3, 4)), supervision=Supervision())
+    with pytest.raises(RunFailed, match="nobody is left"):
+        simulate(all_broken, Simulated(2, compute=0.0), tmp_path)
+
+
+def test_a_node_that_fails_too_often_ends_the_run_where_that_is_wanted(tmp_path: Path) -> None:
+    ends = run(task=Broken(), supervision=Supervision(exhausted="end"))
+    with pytest.raises(RunFailed, match="No space left on device"):
+        simulate(ends, Simulated(2, compute=0.0), tmp_path)
+
+
 def test_a_gatherer_that_dies_at_the_end_is_told_again_that_it_is(tmp_path: Path) -> None:
     on = Simulated(5, compute=0.0, faults=FaultPlan(Kill("gatherer", 400.9, 1.0), until=500.0))
     result, _, _ = simulate(run(), on, tmp_path)
@@ -317,7 +365,7 @@ def test_a_configuration_says_all_of_it(tmp_path: Path) -> None:
         ({"select": Sample(0.5)}, "remove `select`"),
         ({"record": True}, "`record` is for runs with a centre"),
         ({"parts": {"bias": "local", "*": "shared"}}, "remove `parts`"),
-        ({"supervision": Supervision(exhausted="leave")}, "supervision.exhausted"),
+        ({"stays": (Stay("w1", leave=2),)}, "`stays` is for runs with a centre"),
     ],
 )  # fmt: skip
 def test_what_does_not_fit_together_is_refused(changed: dict[str, Any], sentence: str) -> None:

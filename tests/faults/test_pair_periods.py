@@ -198,6 +198,7 @@ def test_push_sum_finds_the_same_mean_over_real_sockets(
         (DPSGD(), {}, "DPSGD does not run under Period; use Gossip, PushSum or"),
         (PushSum(), {"topology": UniformPeers(NODES)}, "nodes meet as it happens"),
         (EpidemicLearning(5), {"topology": RingGraph(NODES)}, "sends to 5 others"),
+        (PushSum(), {"supervision": Supervision(exhausted="leave")}, "count on their neighbours"),
     ],
 )
 def test_what_does_not_run_by_the_clock_is_refused(
