@@ -27,6 +27,7 @@ from actorfl import (
     Rounds,
     Run,
     StochasticGradientPush,
+    Supervision,
     UniformPeers,
 )
 from actorfl.algorithm import Algorithm
