@@ -283,7 +283,11 @@ def _sigmoid(scores: Floats) -> Floats:
 def _losses(scores: Floats, wanted: Floats) -> NDArray[np.float64]:
     """The logarithmic loss of each example, added up over the models of its classes."""
     wide = scores.astype(np.float64)
-    each = np.logaddexp(0.0, wide) - wanted * wide
+    if np.isfinite(wide).all():
+        each = np.logaddexp(0.0, wide) - wanted * wide
+    else:  # of a model that diverged: infinity less infinity is no loss
+        with np.errstate(invalid="ignore"):
+            each = np.logaddexp(0.0, np.where(wanted > 0, -wide, wide))
     return each if each.ndim == 1 else each.sum(axis=1)
 
 

@@ -130,3 +130,14 @@ def test_in_a_star_a_step_is_that_of_plain_descent() -> None:
     assert result.loss.value == pytest.approx(
         float(np.mean(-np.log(np.where(labels == 1, p, 1 - p)))), rel=1e-5
     )
+
+
+def test_scores_that_are_infinite_have_the_loss_of_their_side() -> None:
+    task = Tiny()
+    points = floats(1, 0, 0, -1, 0, 0).reshape(2, 3)
+    right, wrong = (
+        engine_of(task).evaluate(task, floats(np.inf, 0, 0, 0), {}, (points, np.array(labels)))
+        for labels in ([1, 0], [0, 1])
+    )
+    assert (right["loss"].value, right["accuracy"].value) == (0, 1)
+    assert (wrong["loss"].invalid, wrong["accuracy"].value) == (2, 0)
