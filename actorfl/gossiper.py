@@ -70,6 +70,7 @@ class Gossiper(Cyclic):
         self._greets = False  # as soon as it knows somebody
         self._cycles = 0  # of this incarnation
         self._waits = False
+        self._lost = False  # once, what it had learned
 
     async def _load(self, data: Data, initial: Model) -> float | None:
         self._buffers = initial.buffers
@@ -202,6 +203,7 @@ class Gossiper(Cyclic):
             with contextlib.suppress(BadParcel):
                 self._learner.check(parcel)
                 self._push(peer, self._learner.parcel(parcel.part), answer=True)
+        self._look_whether_finite()
         try:
             useful = self._learner.merge(parcel)
         except BadParcel as error:
@@ -225,8 +227,21 @@ class Gossiper(Cyclic):
         if self._gossip.exchange == "pull":
             self._push(peer, self._learner.parcel(self._learner.following()), answer=True)
 
+    def _look_whether_finite(self) -> bool:
+        finite = self._learner.finite
+        if not finite and not self._lost:
+            self._lost = True
+            sentence = (
+                f"the model of {self._name} is not finite any more, so it takes what it receives "
+                "whole; look at its data, or use a smaller lr"
+            )
+            self.publish("warning", sentence=sentence)
+        return finite
+
     async def _train(self) -> None:
-        """One local loop on the node's own data."""
+        """One local loop on the node's own data; of what is not finite nothing can be made."""
+        if not self._look_whether_finite():
+            return
         learned = self._learner.learned
         arguments = learned.weights, learned.ages, self._draw
         learned.weights, learned.ages = await self._compute(

@@ -100,6 +100,11 @@ class Learner:
         self._aged = isinstance(gossip.send, Partitioned) and self._parts > 1
 
     @property
+    def finite(self) -> bool:
+        """Whether all numbers of the model are; else nobody can learn from it, nor it from data."""
+        return _finite(self.learned.weights)
+
+    @property
     def age(self) -> float:
         """Examples that the model has seen."""
         return float(self.learned.ages[-1])
@@ -163,6 +168,9 @@ class Learner:
     def merge(self, parcel: Parcel) -> bool:
         """Merge what was received into the model.
 
+        Where the own numbers are not all finite, those received take their place, whatever the
+        ages: a mean with them would never be finite again.
+
         Returns:
             Whether it was of use.
 
@@ -178,18 +186,27 @@ class Learner:
         own_total = float(ages[-1])
         useful = self._gossip.useful == "any" or theirs >= mine
         share, share_of_biases = how.weight(mine, theirs), how.weight(own_total, total)
+        age, age_of_all = how.age(mine, theirs), how.age(own_total, total)
+        weights = learned.weights
+        own = weights if indices is None else weights[indices]
+        if not _finite(own):
+            share, age = 1.0, theirs
+            age_of_all = total if indices is None else age_of_all
         if indices is None:
-            learned.weights = _mixed(learned.weights, values, share)
+            learned.weights = _mixed(own, values, share)
         else:
-            weights = learned.weights.copy()
-            cut = len(indices)
-            weights[indices] = _mixed(weights[indices], values[:cut], share)
             biases = self._coordinates.biases
-            weights[biases] = _mixed(weights[biases], values[cut:], share_of_biases)
+            own_biases = weights[biases]
+            if not _finite(own_biases):
+                share_of_biases, age_of_all = 1.0, total
+            weights = weights.copy()
+            cut = len(indices)
+            weights[indices] = _mixed(own, values[:cut], share)
+            weights[biases] = _mixed(own_biases, values[cut:], share_of_biases)
             learned.weights = weights
         learned.ages = ages = ages.copy()
-        ages[part] = how.age(mine, theirs)
-        ages[-1] = how.age(own_total, total)
+        ages[part] = age
+        ages[-1] = age_of_all
         return useful
 
     def check(self, parcel: Parcel) -> None:
@@ -228,12 +245,16 @@ class Learner:
         if len(parcel.values) != wanted * _FLOATS.itemsize:
             raise BadParcel(f"{len(parcel.values)} bytes where {wanted} numbers are expected")
         values = np.frombuffer(parcel.values, _FLOATS).astype(np.float32, copy=False)
-        if not np.isfinite(values).all():
+        if not _finite(values):
             raise BadParcel("not all of its numbers are finite")
         return values
 
     def __repr__(self) -> str:
         return f"<Learner age={self.age:g} tokens={self.learned.tokens}>"
+
+
+def _finite(values: Vector) -> bool:
+    return bool(np.isfinite(values).all())
 
 
 def _mixed(mine: Vector, theirs: Vector, share: float) -> Vector:

@@ -153,3 +153,23 @@ def test_three_nodes_that_push_and_pull() -> None:
     three.deliver(three.nodes[1].parcel(0), 2)
     # 1: 4 * 3/4 + 0 = 3, to 4, age 4. 0: 0 * 1/4 + 4 * 3/4 = 3, to 4, age 4. 2 takes 4: 5, age 5.
     assert [(weights[0], age[0]) for weights, age, _ in three.say()] == [(4, 4), (4, 4), (5, 5)]
+
+
+@pytest.mark.parametrize("merge", [ByAge(), ByAge(limit=1)], ids=["by age", "limited"])
+def test_a_model_that_is_not_finite_takes_what_comes_whole_and_its_age(merge: Merge) -> None:
+    node = learner(Gossip(merge=merge), [np.nan, 1.0, np.inf], 20)
+    node.merge(learner(Gossip(), [1.0, 2.0, 3.0], 4).parcel(0))
+    assert node.learned.weights.tolist() == [1, 2, 3]
+    assert node.learned.ages.tolist() == [4, 4]
+
+
+def test_a_model_that_is_not_finite_is_whole_again_when_each_part_has_come() -> None:
+    gossip = Gossip(send=Partitioned(2))
+    node = learner(gossip, [np.nan] * 3, 20)
+    other = learner(gossip, [1.0, 2.0, 3.0], 4)
+    for part in range(2):
+        assert not node.finite
+        node.merge(other.parcel(part))
+    assert node.finite
+    assert node.learned.weights[:2].tolist() == [1, 2]
+    assert node.learned.ages[:2].tolist() == [4, 4]

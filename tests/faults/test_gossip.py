@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from safetensors.numpy import load_file
 
 import actors
 from actorfl import (
@@ -47,7 +49,7 @@ from actorfl.execute import running
 from actorfl.task import Dataset
 from actors import Deployment, Drop, FaultPlan, Inline, Kill, Processes, Simulated
 from actors.sim import SimulationStatistics
-from tests.faults.linear import Linear
+from tests.faults.linear import Linear, clouds
 from tests.faults.runs import rows
 from tests.faults.tasks import Blobs
 
@@ -246,6 +248,26 @@ def test_a_node_that_fails_too_often_leaves_and_the_others_go_on(
     assert "No space left on device" in left
     # Nobody waits for it: neither the begin, nor the end.
     assert statistics.seconds < 420
+
+
+@dataclass(frozen=True)
+class Holed(Linear):
+    """A number of one node's data is missing."""
+
+    def train(self, who: Who) -> Dataset:
+        points, labels = clouds(who.index, 20)
+        if who.index == 1:
+            points[3, 2] = np.nan
+        return points, labels
+
+
+def test_a_node_whose_model_is_not_finite_says_so_once_and_spoils_no_other(tmp_path: Path) -> None:
+    result, _, said = simulate(run(task=Holed()), Simulated(2, compute=0.0), tmp_path)
+    (sentence,) = [each for each in said if "not finite any more" in each]
+    assert "the model of w1" in sentence
+    for name in ("w0", "w2", "w3", "w4"):
+        model = load_file(result.directory / "models" / f"{name}.safetensors")
+        assert all(np.isfinite(array).all() for array in model.values())
 
 
 def test_a_run_that_all_nodes_have_left_ends(tmp_path: Path) -> None:
