@@ -159,6 +159,8 @@ def _constant(topology: Peers) -> float:
             f"BestConstant takes eigenvalues of the whole graph, of {spectrum.DENSE_MAX} nodes at "
             f"most, and {name} has {count}; use Metropolis"
         )
+    if count == 1:
+        return 0.0  # of no link
     found = np.linalg.eigvalsh(spectrum.laplacian(topology))
     if found[1] < _ROUNDING * found[-1]:
         raise Misfit(f"BestConstant needs a connected graph, and {name} is in parts")

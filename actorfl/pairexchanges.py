@@ -92,7 +92,7 @@ class PairExchanges:
             if not self._exchange.engaged:
                 self._moved = await self._trained()
             busy = 0
-            while True:
+            while near:  # a node without neighbours trains by itself
                 if not self._exchange.engaged:
                     place = int(me.draw(f"peer {self._exchange.number}").integers(len(near)))
                     asked = self._exchange.ask(near[place])

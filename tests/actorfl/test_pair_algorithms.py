@@ -277,6 +277,8 @@ def test_a_proximal_term_holds_nodes_together() -> None:
         (ConsensusADMM(), ExponentialGraph(8), "use an undirected graph that stays"),
         (EpidemicLearning(4), RingGraph(8), "w0 has 2 neighbours; use a smaller fanout"),
         (EpidemicLearning(2), FreshRegularGraph(6, degree=2), "leave out `fanout`"),
+        (EpidemicLearning(), StarGraph(5), "to 2.2, and not to 1, .* use StochasticGradientPush"),
+        (EpidemicLearning(1), StarGraph(5), "have 1 to 4 neighbours, .* StochasticGradientPush"),
         (ConsensusADMM(rho=10), RingGraph(8), "take an lr of at most 0.05, or a smaller rho"),
         (DFedAvg(mu=30), RingGraph(8), "their product is at most 2"),
     ],
