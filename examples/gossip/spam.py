@@ -59,7 +59,7 @@ if __name__ == "__main__":
     on = Simulated(100, compute=PerExample(1e-4), faults=away)
     try:
         result = run.start(on, on_row=lambda row: print(row) if "round" in row else None)
-    except MissingFile as error:  # the data are not installed: it says what brings them
-        sys.exit(f"spam.py: {error}")
+    except MissingFile as missing:  # the data are not installed: it says what brings them
+        sys.exit(f"spam.py: {missing}")
     error, worst = (1 - (result.metrics[name] or 0) for name in ("accuracy", "accuracy_worst"))
     print(f"after {hours:g} hours: mean error {error:.3f}, of the worst node {worst:.3f}")
