@@ -11,7 +11,6 @@ import numpy as np
 from actorfl.algorithms.gossip import Gossip
 from actorfl.cyclic import Cycle, Cyclic
 from actorfl.engine import Update
-from actorfl.errors import BeyondHelp
 from actorfl.flatmodel import Model
 from actorfl.gossip import saves
 from actorfl.gossip.learner import BadParcel, Learned, Learner, Parcel
@@ -20,7 +19,6 @@ from actorfl.gossip.peers import GraphPeers, PeerSource
 from actorfl.gossip.saves import Saved
 from actorfl.gossip.sends import Coordinates
 from actorfl.local import SGD
-from actorfl.pairing import diverged
 from actorfl.peersampling.source import SampledPeers
 from actorfl.peersampling.words import PresentView
 from actorfl.runtext import RunText
@@ -247,8 +245,6 @@ class Gossiper(Cyclic):
         learned.weights, learned.ages = await self._compute(
             lambda: self._update(*arguments), self._examples
         )
-        if not np.isfinite(learned.weights).all():
-            raise BeyondHelp(diverged(self._name, self._cycles))
 
     async def _save(self) -> None:
         self._counter += 1
