@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from actorfl.algorithms.adpsgd import ADPSGD
 from actorfl.errors import Misfit
 from actorfl.letters import MOST_KEPT
 from actorfl.local import SGD
@@ -77,6 +78,13 @@ def leaves(run: Run) -> bool:
     )
 
 
+def _pairs(algorithm: PairAlgorithm) -> bool:
+    """Whether it is AD-PSGD, or does what that does with a state."""
+    kind = type(algorithm)
+    plain = kind.started is PairAlgorithm.started and kind.trained is PairAlgorithm.trained
+    return isinstance(algorithm, ADPSGD) and plain
+
+
 def _policy(run: Run, algorithm: PairAlgorithm) -> str:
     """The name of the run's policy, which the algorithm goes with."""
     name, policy = type(algorithm).__name__, type(run.sync).__name__
@@ -88,6 +96,12 @@ def _policy(run: Run, algorithm: PairAlgorithm) -> str:
         raise Misfit(
             f"{name} does not go with {policy}; between neighbours it runs under "
             f"{' or '.join(known)}"
+        )
+    if family == "ASP" and not _pairs(algorithm):
+        raise Misfit(
+            f"{name} goes with ASP, under which nodes average in pairs as ADPSGD does, and neither "
+            "keep what else is in their state nor call `trained`; derive it from ADPSGD and leave "
+            "`started` and `trained` alone, or take ASP out of its `policies`"
         )
     if run.sync.inner > 1:
         raise Misfit(

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
 
-from actorfl import SGD, RingGraph, Rounds, Run
+from actorfl import ASP, SGD, RingGraph, Rounds, Run
 from actorfl.algorithms.admm import ConsensusADMM
+from actorfl.algorithms.adpsgd import ADPSGD
 from actorfl.algorithms.chocosgd import ChocoSGD
 from actorfl.algorithms.consensus import AverageConsensus
 from actorfl.algorithms.dfedavg import DFedAvg
@@ -22,7 +24,7 @@ from actorfl.graphs.complete import CompleteGraph, StarGraph
 from actorfl.graphs.exponential import ExponentialGraph, OnePeerExponentialGraph
 from actorfl.graphs.regular import FreshRegularGraph
 from actorfl.layout import Vector
-from actorfl.pairing import PairAlgorithm
+from actorfl.pairing import PairAlgorithm, PairCtx, PairState
 from actorfl.topology import Peers
 from tests.actorfl.neighbours import Network
 from tests.faults.tasks import Blobs
@@ -296,3 +298,24 @@ def test_unknown_words_are_refused() -> None:
         DPSGD(mixing="metropole")
     with pytest.raises(ConfigError, match="order"):
         DPSGD("after")  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True)
+class Counted(DPSGD):
+    """Keeps something, and says that it runs under ASP."""
+
+    policies: ClassVar[tuple[str, ...]] = ("ASP",)
+
+
+@dataclass(frozen=True)
+class Trained(ADPSGD):
+    """Has a training of its own."""
+
+    def trained(self, ctx: PairCtx, state: PairState, before: Vector, after: Vector) -> PairState:
+        return super().trained(ctx, state, before, after).keeping({"count": ctx.round})
+
+
+@pytest.mark.parametrize("algorithm", [Counted(), Trained()], ids=repr)
+def test_under_asp_an_algorithm_that_is_not_ad_psgd_is_refused(algorithm: PairAlgorithm) -> None:
+    with pytest.raises(Misfit, match=r"derive it from ADPSGD and leave `started` and `trained`"):
+        Run(Blobs(), RingGraph(4), algorithm, sync=ASP(), local=SGD(lr=0.1), until=Rounds(2))
