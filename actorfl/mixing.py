@@ -97,12 +97,15 @@ class Uniform(Mixing):
         return dict.fromkeys((name, *sources), 1.0 / (len(sources) + 1))
 
     def check(self, topology: Peers) -> None:
-        """Refuse a graph with unequal degrees; of one that changes 32 rounds are looked at.
+        """Refuse a graph with unequal degrees.
+
+        Of one that changes without end 32 rounds are looked at, of a schedule all of its graphs.
 
         Raises:
             Misfit: with the first node whose column does not add up to 1.
         """
-        for number in range(1 if topology.fixed else _LOOKED_AT):
+        phases = topology.phases
+        for number in range(_LOOKED_AT) if phases is None else phases:
             share = {
                 name: 1.0 / (len(topology.sources(name, number)) + 1) for name in topology.names
             }

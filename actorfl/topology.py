@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import re
 from abc import abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from actorfl.defined import Abstract
@@ -110,6 +110,11 @@ class Peers(Topology):
     def fixed(self) -> bool:
         """Whether the links are the same in every round."""
         return True
+
+    @property
+    def phases(self) -> Sequence[int] | None:
+        """A round of each graph that there ever is; None where they change without end."""
+        return (0,) if self.fixed else None
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from actorfl.errors import Misfit, WrongType, WrongValue
@@ -99,6 +99,11 @@ class ScheduleGraph(Graph):
     def fixed(self) -> bool:
         """Whether there is one graph alone."""
         return len(self.edges) == 1
+
+    @property
+    def phases(self) -> Sequence[int]:
+        """The rounds in which its graphs begin for the first time."""
+        return range(0, len(self.edges) * self.every, self.every)
 
     @functools.cached_property
     def _each(self) -> list[list[list[int]]]:

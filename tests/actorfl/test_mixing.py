@@ -31,6 +31,7 @@ from actorfl import (
     spectrum,
 )
 from actorfl.errors import ConfigError, Misfit
+from actorfl.mixing import MIXINGS
 from actorfl.spectrum import MixingMatrix, Slem, measured, slem
 from benchmarks.reproduce.topology_table import KINDS, REFERENCES
 
@@ -230,3 +231,18 @@ def test_a_graph_on_which_the_mean_would_drift_is_refused(
 def test_a_matrix_that_would_fill_the_memory_is_not_written_down() -> None:
     with pytest.raises(ConfigError, match="a whole mixing matrix must be of 2048 nodes at most"):
         MixingMatrix(RingGraph(2049), Metropolis()).dense()
+
+
+def test_a_network_of_one_node_takes_all_of_its_own() -> None:
+    graph = CompleteGraph(1)
+    for mixing in MIXINGS.values():
+        mixing.check(graph)
+        assert mixing.weights(graph, "w0", 0) == {"w0": 1.0}
+        assert slem(graph, mixing).value == pytest.approx(0.0)
+
+
+def test_all_graphs_of_a_schedule_are_looked_at() -> None:
+    pairs, star = (("a", "b"), ("c", "d")), (("a", "b"), ("a", "c"), ("a", "d"))
+    Uniform().check(ScheduleGraph(edges=(pairs,) * 40, every=3))
+    with pytest.raises(Misfit, match=r"the Uniform weights of a add up to 1\.75 in round 117, and"):
+        Uniform().check(ScheduleGraph(edges=(*((pairs,) * 39), star), every=3))
