@@ -11,6 +11,7 @@ import numpy as np
 from actorfl.algorithms.gossip import Gossip
 from actorfl.cyclic import Cycle, Cyclic
 from actorfl.engine import Update
+from actorfl.errors import BeyondHelp
 from actorfl.flatmodel import Model
 from actorfl.gossip import saves
 from actorfl.gossip.learner import BadParcel, Learned, Learner, Parcel
@@ -71,6 +72,12 @@ class Gossiper(Cyclic):
         self._lost = False  # once, what it had learned
 
     async def _load(self, data: Data, initial: Model) -> float | None:
+        if initial.buffers:
+            names = ", ".join(sorted(initial.buffers)[:3])
+            raise BeyondHelp(
+                f"nodes of Gossip send no integer buffers, and the model has {names}; use "
+                "EpidemicLearning under Period, or layers without such, as GroupNorm is"
+            )
         self._buffers = initial.buffers
         parts = self._gossip.send.parts
         found = await saves.load(self._snapshots, self._identity)

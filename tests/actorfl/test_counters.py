@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 from safetensors.numpy import load_file
 
-from actorfl import ASP, BSP, SGD, Period, RingGraph, Rounds, Run
+from actorfl import ASP, BSP, SGD, Gossip, Period, RingGraph, Rounds, Run
 from actorfl.algorithms.adpsgd import ADPSGD
 from actorfl.algorithms.dpsgd import DPSGD
 from actorfl.algorithms.epidemic import EpidemicLearning
+from actorfl.errors import RunFailed
 from actorfl.pairing import PairAlgorithm
 from actorfl.sync import Sync
 from actors import Simulated
@@ -40,3 +41,12 @@ def test_a_counter_counts_all_rounds_in_the_final_models(
     for file in files:
         counted = int(load_file(file)["1.num_batches_tracked"])
         assert counted >= 6 if isinstance(sync, Period) else counted == 6
+
+
+def test_gossip_learning_refuses_a_model_that_counts(tmp_path: Path) -> None:
+    run = Run(
+        Counting(), RingGraph(3), Gossip(), sync=Period(1.0), until=Rounds(2),
+        local=SGD(lr=0.05, batch=8),
+    )  # fmt: skip
+    with pytest.raises(RunFailed, match=r"and the model has 1\.num_batches_tracked; use Epidemic"):
+        run.start(on=Simulated(1), out=tmp_path)
