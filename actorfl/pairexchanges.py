@@ -30,7 +30,7 @@ from actorfl.pairing import (
 )
 from actorfl.pairrounds import Host, context, rounds_of
 from actorfl.parcel import Parcel, packed
-from actorfl.running import gone, way
+from actorfl.statistics import gone, way
 from actorfl.terms import Array
 from actorfl.topology import Peers
 

@@ -17,7 +17,7 @@ import numpy as np
 from actorfl.algorithm import Algorithm, Mine, Reduce, Scalar
 from actorfl.errors import BeyondHelp
 from actorfl.layout import Layout, Vector
-from actorfl.running import gone, way
+from actorfl.statistics import gone, way
 from actorfl.terms import Array
 from actorfl.topology import Peers
 from actors.suggest import shown

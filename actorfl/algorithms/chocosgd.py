@@ -15,7 +15,7 @@ from actorfl.errors import Misfit
 from actorfl.layout import Vector
 from actorfl.pairing import Content, PairCtx, PairState
 from actorfl.ranges import check_number
-from actorfl.running import between
+from actorfl.statistics import between
 from actorfl.topology import Peers
 
 _OWN = "estimate"

@@ -10,7 +10,7 @@ import numpy as np
 from actorfl.layout import Vector
 from actorfl.mixing import mixing_of
 from actorfl.pairing import Content, PairAlgorithm, PairCtx, PairState, expect
-from actorfl.running import between
+from actorfl.statistics import between
 from actorfl.topology import Peers
 
 MODEL = "model"

@@ -10,7 +10,7 @@ import numpy as np
 
 from actorfl.layout import Vector
 from actorfl.pairing import Content, Late, PairAlgorithm, PairCtx, PairState, expect
-from actorfl.running import spans
+from actorfl.statistics import spans
 from actorfl.terms import Array
 
 _SUM, _WEIGHT = "sum", "weight"

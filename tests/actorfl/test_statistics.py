@@ -13,7 +13,7 @@ from actorfl.graphs.complete import CompleteGraph, StarGraph
 from actorfl.graphs.exponential import ExponentialGraph
 from actorfl.layout import Layout, Vector
 from actorfl.pairing import PairAlgorithm
-from actorfl.running import between, gone, way
+from actorfl.statistics import between, gone, way
 from actorfl.topology import Peers
 from tests.actorfl.neighbours import Network
 
