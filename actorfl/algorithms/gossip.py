@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, get_args
 
-from actorfl.errors import Misfit, WrongValue
+from actorfl.errors import Misfit, WrongType, WrongValue
 from actorfl.gossip.merges import ByAge, Merge
 from actorfl.gossip.sends import Send, Whole
 from actorfl.gossip.tokens import Account, Proactive
@@ -37,6 +37,7 @@ class Gossip(PairAlgorithm):
             old as the own one.
 
     Raises:
+        WrongType: a merge, a send or tokens of another type.
         WrongValue: a word that does not exist.
         Misfit: a token account and another exchange than "push".
     """
@@ -52,6 +53,12 @@ class Gossip(PairAlgorithm):
     useful: Literal["any", "older"] = "any"
 
     def __post_init__(self) -> None:
+        for name, kinds in (("merge", Merge), ("send", Send), ("tokens", Account)):
+            value = getattr(self, name)
+            if not isinstance(value, get_args(kinds)):
+                names = [kind.__name__ for kind in get_args(kinds)]
+                wanted = f"{', '.join(names[:-1])} or {names[-1]}"
+                raise WrongType(f"`{name}` of Gossip", wanted, value)
         if self.exchange not in {"push", "pull", "push-pull"}:
             raise WrongValue("`exchange` of Gossip", '"push", "pull" or "push-pull"', self.exchange)
         if self.useful not in {"any", "older"}:
