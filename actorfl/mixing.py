@@ -104,21 +104,32 @@ class Uniform(Mixing):
         Raises:
             Misfit: with the first node whose column does not add up to 1.
         """
-        phases = topology.phases
-        for number in range(_LOOKED_AT) if phases is None else phases:
-            share = {
-                name: 1.0 / (len(topology.sources(name, number)) + 1) for name in topology.names
-            }
-            for name in topology.names:
-                column = share[name] + sum(share[to] for to in topology.targets(name, number))
-                if abs(column - 1) > _ROUNDING:
-                    when = "" if topology.fixed else f" in round {number}"
-                    instead = "Metropolis, or " if topology.symmetric else ""
-                    raise Misfit(
-                        f"on {_name(topology)} the Uniform weights of {name} add up to "
-                        f"{column:.3g}{when}, and not to 1, so the mean of all would drift; use "
-                        f"{instead}an algorithm with push-sum"
-                    )
+        if (found := drift_of(topology)) is not None:
+            name, column, when = found
+            instead = "Metropolis, or " if topology.symmetric else ""
+            raise Misfit(
+                f"on {_name(topology)} the Uniform weights of {name} add up to "
+                f"{column:.3g}{when}, and not to 1, so the mean of all would drift; use "
+                f"{instead}an algorithm with push-sum"
+            )
+
+
+def drift_of(topology: Peers) -> tuple[str, float, str] | None:
+    """The first node whose weight in plain means of what comes does not add up to 1 over all.
+
+    All graphs of a schedule are looked at; of a topology that goes on changing, 32 rounds.
+
+    Returns:
+        Its name, the sum, and when, as words for a sentence; None: the mean of all is kept.
+    """
+    phases = topology.phases
+    for number in range(_LOOKED_AT) if phases is None else phases:
+        share = {name: 1.0 / (len(topology.sources(name, number)) + 1) for name in topology.names}
+        for name in topology.names:
+            column = share[name] + sum(share[to] for to in topology.targets(name, number))
+            if abs(column - 1) > _ROUNDING:
+                return name, column, "" if topology.fixed else f" in round {number}"
+    return None
 
 
 @dataclass(frozen=True)

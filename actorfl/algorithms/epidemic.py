@@ -11,6 +11,7 @@ import numpy as np
 
 from actorfl.algorithms.mixed import MODEL, model_in
 from actorfl.errors import Misfit
+from actorfl.mixing import drift_of
 from actorfl.pairing import Content, Late, PairAlgorithm, PairCtx, PairState, expect
 from actorfl.ranges import check_count
 from actorfl.seeds import seed_for
@@ -28,9 +29,11 @@ class EpidemicLearning(PairAlgorithm):
 
     S_i are those that sent to node i in the round. Local: each node draws s of its neighbours by
     itself in each round, so that on a complete graph it may send to anybody. Means of unequal
-    numbers of models keep the mean of all only in expectation. Oracle: without ``fanout`` it sends
-    to all targets of the round; on a topology that draws a fresh regular graph for each round all
-    weights are 1 / (s + 1), and the mean is kept. Means are taken in float64, in the order of the
+    numbers of models keep the mean of all only in expectation, and only where all nodes have as
+    many neighbours: a node that more send to than others counts for less. Oracle: without
+    ``fanout`` it sends to all targets of the round; on a topology that draws a fresh regular graph
+    for each round all weights are 1 / (s + 1), and the mean is kept. So other graphs are refused,
+    of those that change by what is looked at. Means are taken in float64, in the order of the
     topology.
 
     What a node draws follows from the run's seed, its name and the round, so who receives can tell
@@ -43,7 +46,7 @@ class EpidemicLearning(PairAlgorithm):
     Raises:
         WrongType: fanout is no whole number.
         WrongValue: fanout is out of range.
-        Misfit: by ``check_peers``, where a node has fewer neighbours.
+        Misfit: by ``check_peers``, where a node has fewer neighbours, or nodes unequal numbers.
     """
 
     periods: ClassVar[bool] = True
@@ -57,8 +60,16 @@ class EpidemicLearning(PairAlgorithm):
             check_count(self, "fanout", 1, WORKERS_MAX)
 
     def check_peers(self, topology: Peers, policy: str) -> None:
-        """Refuse more targets than there are, and to draw from what is drawn already."""
+        """Refuse graphs whose mean would drift, too few neighbours, and to draw twice."""
         if self.fanout is None:
+            if (found := drift_of(topology)) is not None:
+                name, column, when = found
+                raise Misfit(
+                    f"on {type(topology).__name__} the weights of {name} in the means of "
+                    f"EpidemicLearning add up to {column:.3g}{when}, and not to 1, so the mean of "
+                    "all would drift; use StochasticGradientPush, or a graph in which all have as "
+                    "many neighbours"
+                )
             return
         for name in topology.names:
             if len(topology.neighbours(name)) < self.fanout:
@@ -71,6 +82,17 @@ class EpidemicLearning(PairAlgorithm):
             raise Misfit(
                 f"EpidemicLearning draws whom to send to, and {type(topology).__name__} does so "
                 "too; leave out `fanout`, or use a complete graph"
+            )
+        degrees = {
+            len(near)
+            for name in topology.names
+            for near in (topology.neighbours(name), topology.senders(name))
+        }
+        if len(degrees) > 1:
+            raise Misfit(
+                f"in {type(topology).__name__} nodes have {min(degrees)} to {max(degrees)} "
+                "neighbours, so the mean of all would drift under EpidemicLearning also in "
+                "expectation; use StochasticGradientPush, or a graph in which all have as many"
             )
 
     def targets(self, topology: Peers, name: str, number: int, seed: int) -> tuple[str, ...]:
