@@ -189,7 +189,7 @@ class Watcher(Actor):
     async def line(self, message: _Line) -> None:
         """Who has not told of the oldest evaluation by now is not in its line."""
         self._ask_who_is_gone()
-        if self._told:
+        if self._told and not self._awaits_ends(min(self._told)):
             await self._write(min(self._told))
             await self._look()
 
@@ -286,8 +286,12 @@ class Watcher(Actor):
             await self._write(oldest)
         if not self._told:
             self.timers.cancel("line")
-        elif not self.timers.is_active("line"):
+        elif not self.timers.is_active("line") and not self._awaits_ends(min(self._told)):
             self.timers.start("line", _Line(), after=self._seconds * _PATIENCE)
+
+    def _awaits_ends(self, at: int) -> bool:
+        """Whether a line is the last, which has all that come to the end while they may."""
+        return any(each.final for each in self._told[at].values())
 
     async def _write(self, at: int) -> None:
         """Append the line of an evaluation."""

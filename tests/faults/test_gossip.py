@@ -311,6 +311,12 @@ def test_a_message_that_never_leaves_is_not_counted(tmp_path: Path) -> None:
     assert result.bytes == sent * WHOLE
 
 
+def test_the_last_line_has_all_whose_end_was_awaited(tmp_path: Path) -> None:
+    faults = FaultPlan(Kill("p1", 18.0, 10.0), until=50.0)
+    result, _, _ = simulate(run(seconds=0.5), Simulated(2, compute=0.0, faults=faults), tmp_path)
+    assert [row["nodes"] for row in rows(result.directory)] == [5] * 4
+
+
 def test_a_node_without_peers_waits_and_says_so(tmp_path: Path) -> None:
     faults = FaultPlan(Kill("p1", 100.0, 200.0), until=400.0)
     on = Simulated(2, compute=0.0, faults=faults)
