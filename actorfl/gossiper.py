@@ -11,7 +11,6 @@ import numpy as np
 from actorfl.algorithms.gossip import Gossip
 from actorfl.cyclic import Cycle, Cyclic
 from actorfl.engine import Update
-from actorfl.errors import BeyondHelp
 from actorfl.flatmodel import Model
 from actorfl.gossip import saves
 from actorfl.gossip.learner import BadParcel, Learned, Learner, Parcel
@@ -252,6 +251,7 @@ class Gossiper(Cyclic):
         learned.weights, learned.ages = await self._compute(
             lambda: self._update(*arguments), self._examples
         )
+        self._look_whether_finite()
 
     async def _save(self) -> None:
         self._counter += 1
