@@ -11,6 +11,7 @@ import numpy as np
 from actorfl.algorithms.gossip import Gossip
 from actorfl.cyclic import Cycle, Cyclic
 from actorfl.engine import Update
+from actorfl.errors import BeyondHelp
 from actorfl.flatmodel import Model
 from actorfl.gossip import saves
 from actorfl.gossip.learner import BadParcel, Learned, Learner, Parcel
