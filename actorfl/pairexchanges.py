@@ -88,6 +88,12 @@ class PairExchanges:
             self._ctx = context(self.run, self.layout, me, number)
             if not me.state:
                 model = begun(self._algorithm, self._ctx, self._exchange.model)
+                if model.mine:
+                    raise BeyondHelp(
+                        f"{type(self._algorithm).__name__}.started keeps {', '.join(model.mine)}, "
+                        "and nodes that average in pairs keep their model alone; return a state "
+                        "without `mine`"
+                    )
                 self._exchange.model = model
             if not self._exchange.engaged:
                 self._moved = await self._trained()

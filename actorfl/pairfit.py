@@ -79,10 +79,8 @@ def leaves(run: Run) -> bool:
 
 
 def _pairs(algorithm: PairAlgorithm) -> bool:
-    """Whether it is AD-PSGD, or does what that does with a state."""
-    kind = type(algorithm)
-    plain = kind.started is PairAlgorithm.started and kind.trained is PairAlgorithm.trained
-    return isinstance(algorithm, ADPSGD) and plain
+    """Whether it is AD-PSGD, or trains as that does; what it keeps is looked at as it starts."""
+    return isinstance(algorithm, ADPSGD) and type(algorithm).trained is PairAlgorithm.trained
 
 
 def _policy(run: Run, algorithm: PairAlgorithm) -> str:
@@ -101,7 +99,7 @@ def _policy(run: Run, algorithm: PairAlgorithm) -> str:
         raise Misfit(
             f"{name} goes with ASP, under which nodes average in pairs as ADPSGD does, and neither "
             "keep what else is in their state nor call `trained`; derive it from ADPSGD and leave "
-            "`started` and `trained` alone, or take ASP out of its `policies`"
+            "`trained` alone, or take ASP out of its `policies`"
         )
     if run.sync.inner > 1:
         raise Misfit(

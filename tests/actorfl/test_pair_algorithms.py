@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -19,13 +20,14 @@ from actorfl.algorithms.epidemic import EpidemicLearning
 from actorfl.algorithms.mixed import Mixed
 from actorfl.algorithms.pushsum import PushSum
 from actorfl.algorithms.sgp import StochasticGradientPush
-from actorfl.errors import ConfigError, Misfit
+from actorfl.errors import ConfigError, Misfit, RunFailed
 from actorfl.graphs.complete import CompleteGraph, StarGraph
 from actorfl.graphs.exponential import ExponentialGraph, OnePeerExponentialGraph
 from actorfl.graphs.regular import FreshRegularGraph
 from actorfl.layout import Vector
 from actorfl.pairing import PairAlgorithm, PairCtx, PairState
 from actorfl.topology import Peers
+from actors import Simulated
 from tests.actorfl.neighbours import Network
 from tests.faults.tasks import Blobs
 
@@ -315,7 +317,21 @@ class Trained(ADPSGD):
         return super().trained(ctx, state, before, after).keeping({"count": ctx.round})
 
 
+@dataclass(frozen=True)
+class Marked(ADPSGD):
+    """Would keep something beside its model."""
+
+    def started(self, ctx: PairCtx, state: PairState) -> PairState:
+        return state.keeping({"mark": 1})
+
+
+def test_under_asp_what_a_node_would_keep_ends_the_run_by_name(tmp_path: Path) -> None:
+    run = Run(Blobs(), RingGraph(4), Marked(), sync=ASP(), local=SGD(lr=0.1), until=Rounds(2))
+    with pytest.raises(RunFailed, match=r"Marked\.started keeps mark, and nodes that average"):
+        run.start(on=Simulated(1), out=tmp_path)
+
+
 @pytest.mark.parametrize("algorithm", [Counted(), Trained()], ids=repr)
 def test_under_asp_an_algorithm_that_is_not_ad_psgd_is_refused(algorithm: PairAlgorithm) -> None:
-    with pytest.raises(Misfit, match=r"derive it from ADPSGD and leave `started` and `trained`"):
+    with pytest.raises(Misfit, match=r"derive it from ADPSGD and leave `trained` alone"):
         Run(Blobs(), RingGraph(4), algorithm, sync=ASP(), local=SGD(lr=0.1), until=Rounds(2))

@@ -19,6 +19,7 @@ from actorfl import (
     Quantity,
     Rounds,
     Shards,
+    SingleClass,
     Star,
     Who,
 )
@@ -40,6 +41,7 @@ PARTITIONS: dict[str, Partitioner] = {
     "group": ByGroup(),
     "dirichlet": Dirichlet(0.5),
     "quantity": Quantity(0.5),
+    "single-class": SingleClass(),
 }
 SAMPLED = "sampled"  # deals nothing out; examples/simulate trains with it
 
