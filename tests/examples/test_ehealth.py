@@ -55,13 +55,19 @@ class Wire:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.sent: dict[str, list[bytes]] = {}
-        send = Flow.send
+        send, put = Flow.send, Flow.put
 
-        def listening(flow: Flow, message: Message) -> None:
-            self.sent.setdefault(flow.source.name, []).extend(bytes(part) for part in message)
+        def listening(flow: Flow, message: Message | None) -> None:  # None ends a connection
+            parts = () if message is None else message
+            self.sent.setdefault(flow.source.name, []).extend(bytes(part) for part in parts)
             send(flow, message)
 
+        def listening_to_one_part(flow: Flow, data: bytes) -> None:
+            self.sent.setdefault(flow.source.name, []).append(bytes(data))
+            put(flow, data)
+
         monkeypatch.setattr(Flow, "send", listening)
+        monkeypatch.setattr(Flow, "put", listening_to_one_part)
 
     def types(self, node: str) -> Counter[str]:
         """How many messages of each type: a typed message names its class."""
