@@ -7,6 +7,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, TypeVar
 
+import msgspec
 import numpy as np
 
 from actorfl import step
@@ -261,15 +262,7 @@ class Cyclic(Actor):
         number: int = 0,
     ) -> None:
         self._under_way.pop(number, None)
-        time = self._time
-        if isinstance(message, Push):
-            message = Push(
-                message.run, message.sender, message.parcel, time, message.answer, message.me
-            )
-        elif isinstance(message, Pull):
-            message = Pull(message.run, message.sender, time, message.me)
-        elif isinstance(message, Shares):
-            message = Shares(message.run, message.sender, time, message.content)
+        message = msgspec.structs.replace(message, time=self._time)
         # What never leaves is not counted.
         if to.node_is_up and self._say(to, message) and size is not None:
             self._sent += 1

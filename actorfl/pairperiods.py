@@ -25,7 +25,7 @@ from actorfl.pairing import (
     sent,
 )
 from actorfl.pairrounds import context_of
-from actorfl.parcel import packed, unpacked
+from actorfl.parcel import packed_each, unpacked
 from actorfl.peerstate import Saved, load, save
 from actorfl.runtext import RunText
 from actorfl.seeds import seed_for
@@ -34,7 +34,6 @@ from actorfl.terms import Array
 from actorfl.topology import Peers
 from actors import ActorRef
 from actors.crashpoints import crash_point
-from transports import Weights
 
 # Names in a node's state; what is its algorithm's own has a prefix.
 _MINE: Final = "mine/"
@@ -135,14 +134,11 @@ class PairGossiper(Cyclic):
             await self._train()
         contents, self._state = sent(self._algorithm, self._ctx(), self._state)
         self._cycles += 1
-        packs: dict[tuple[tuple[str, object], ...], Weights] = {}
-        letters = []
-        for to, content in contents.items():
-            # Arrays are known by their identity: comparing them would cost what packing does.
-            key = tuple((k, id(v) if isinstance(v, np.ndarray) else v) for k, v in content.items())
-            if key not in packs:
-                packs[key] = packed(None, content)
-            letters.append((self._neighbours[to], packs[key], _size(content)))
+        # Packed before anything is saved: what is sent now is of this state.
+        letters = [
+            (self._neighbours[to], weights, _size(contents[to]))
+            for to, weights in packed_each(contents).items()
+        ]
         if self._state.mine or self._cycles % self._period.save == 0:
             await self._save()
         for ref, weights, size in letters:

@@ -17,8 +17,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
 
-import numpy as np
-
 from actorfl.algorithm import Mine, Scalar
 from actorfl.flatmodel import Model
 from actorfl.layout import Layout
@@ -35,7 +33,7 @@ from actorfl.pairing import (
     merged,
     sent,
 )
-from actorfl.parcel import Parcel, packed
+from actorfl.parcel import Parcel, packed_each
 from actorfl.sync import SSP
 from actorfl.terms import Array
 from actorfl.topology import Peers
@@ -156,7 +154,8 @@ class PairRounds:
                     state = begun(self._algorithm, ctx, state)
                 state = await self._trained("before", host, ctx, state)
                 contents, state = sent(self._algorithm, ctx, state)
-                await self._hold(host, number, contents)
+                for to, content in packed_each(contents).items():
+                    await host.hold(to, content, number)
                 host.me.weights = Model(self.layout, state.weights, state.buffers)
                 await host.keep(number, self._kept(state, number))
             # A fit beside merging goes first: what comes meanwhile is taken by the mailbox.
@@ -186,19 +185,6 @@ class PairRounds:
             return None
         start = Model(self.layout, state.weights, state.buffers)
         return await host.fit(start, None, (self._algorithm, state.mine))
-
-    async def _hold(self, host: Host, number: int, contents: Mapping[str, Content]) -> None:
-        """Pack what goes out: once for all who get the same."""
-        packs: dict[tuple[tuple[str, object], ...], Weights] = {}
-        for to, content in contents.items():
-            # Arrays are known by their identity: comparing them would cost what packing does.
-            key = tuple(
-                (name, id(value) if isinstance(value, np.ndarray) else value)
-                for name, value in content.items()
-            )
-            if key not in packs:
-                packs[key] = packed(None, content)
-            await host.hold(to, packs[key], number)
 
     async def _received(self, host: Host, number: int, *, last: bool) -> dict[str, Content]:
         """What is merged in a round, by sender: of it all is here that must be."""

@@ -59,6 +59,22 @@ def packed(model: Model | None, content: Mapping[str, Array | Scalar]) -> Weight
     return Weights.of({**{name: whole[name] for name in whole.names()}, **found})
 
 
+def packed_each(contents: Mapping[str, Mapping[str, Array | Scalar]]) -> dict[str, Weights]:
+    """What goes to each receiver, packed once for all who get the same; see ``packed``."""
+    packs: dict[tuple[tuple[str, object], ...], Weights] = {}
+    found = {}
+    for to, content in contents.items():
+        # Arrays are known by their identity: comparing them would cost what packing does.
+        key = tuple(
+            (name, id(value) if isinstance(value, np.ndarray) else value)
+            for name, value in content.items()
+        )
+        if key not in packs:
+            packs[key] = packed(None, content)
+        found[to] = packs[key]
+    return found
+
+
 def unpacked(weights: Weights, layout: Layout) -> Parcel:
     """A parcel again; everything is copied, so that the buffer that it came in may go.
 

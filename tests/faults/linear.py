@@ -31,3 +31,22 @@ class Linear(LogisticTask):
 
     def test(self) -> Dataset:
         return clouds(1000, 200)
+
+
+@dataclass(frozen=True)
+class Wide(Linear):
+    """The same among so many features that a model does not fit into a small message."""
+
+    def features(self) -> int:
+        return 9000
+
+    def train(self, who: Who) -> Dataset:
+        return _widened(super().train(who))
+
+    def test(self) -> Dataset:
+        return _widened(super().test())
+
+
+def _widened(data: Dataset) -> Dataset:
+    points, labels = data
+    return np.pad(points, ((0, 0), (0, 9000 - 6))), labels

@@ -44,12 +44,24 @@ from actorfl import (
     Who,
 )
 from actorfl.config import override
+from actorfl.cyclic import Cyclic
 from actorfl.errors import ConfigError, Misfit, RunFailed
 from actorfl.execute import running
+from actorfl.gossip.letters import LargePush, Pull, Push
 from actorfl.task import Dataset
-from actors import Deployment, Drop, FaultPlan, Inline, Kill, Processes, Simulated
+from actors import (
+    ActorRef,
+    Deployment,
+    Drop,
+    FaultPlan,
+    Inline,
+    Kill,
+    Message,
+    Processes,
+    Simulated,
+)
 from actors.sim import SimulationStatistics
-from tests.faults.linear import Linear, clouds
+from tests.faults.linear import Linear, Wide, clouds
 from tests.faults.runs import rows
 from tests.faults.tasks import Blobs
 
@@ -160,6 +172,41 @@ def test_a_message_that_takes_a_period_comes_a_period_later(tmp_path: Path) -> N
         ages.append([row["age"] for row in rows(result.directory)])
     assert ages[0][0] > 0 == ages[1][0]
     assert ages[1][1] > 0
+
+
+@pytest.mark.parametrize("on", [Simulated(2), Processes(2)], ids=["simulated", "processes"])
+def test_a_model_that_fits_into_no_small_message_is_gossiped_like_any_other(
+    on: Deployment, tmp_path: Path
+) -> None:
+    seconds = 10.0 if isinstance(on, Simulated) else 0.05
+    result = run(task=Wide(), count=3, rounds=20, seconds=seconds).start(on=on, out=tmp_path)
+    lines = rows(result.directory)
+    assert lines[-1]["accuracy"] > 0.8
+    assert sum(row["merged"] for row in lines) > 30
+    assert all(row["bytes"] == row["messages"] * (9001 * 4 + 8) for row in lines)
+
+
+def test_every_message_says_what_time_it_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: dict[str, list[float]] = {}
+    say = Cyclic._say
+
+    def heard(to: ActorRef, message: Message[Any]) -> bool:
+        if isinstance(message, Push | LargePush | Pull):
+            said.setdefault(type(message).__name__, []).append(message.time)
+        return say(to, message)
+
+    monkeypatch.setattr(Cyclic, "_say", staticmethod(heard))
+    for task, exchange in ((Linear(), "push"), (Wide(), "push"), (Linear(), "pull")):
+        # The first period has a random phase, and a transfer takes another.
+        sync = Period(10.0, transfer=10.0)
+        simulate(
+            run(Gossip(exchange=exchange), count=2, rounds=4, task=task, sync=sync),
+            Simulated(2), tmp_path,
+        )  # fmt: skip
+    assert said.keys() == {"Push", "LargePush", "Pull"}
+    assert all(time >= 10.0 for times in said.values() for time in times)
 
 
 def test_a_network_of_one_node_learns_by_itself(tmp_path: Path) -> None:
