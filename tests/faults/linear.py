@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from actorfl import LogisticTask, Who
+from actorfl.arrays import needed
 from actorfl.task import Dataset
 
 
@@ -48,5 +49,5 @@ class Wide(Linear):
 
 
 def _widened(data: Dataset) -> Dataset:
-    points, labels = data
+    points, labels = needed(data, "a Linear")
     return np.pad(points, ((0, 0), (0, 9000 - 6))), labels

@@ -198,11 +198,13 @@ def test_every_message_says_what_time_it_left(
         return say(to, message)
 
     monkeypatch.setattr(Cyclic, "_say", staticmethod(heard))
-    for task, exchange in ((Linear(), "push"), (Wide(), "push"), (Linear(), "pull")):
+    for task, gossip in (
+        (Linear(), Gossip()), (Wide(), Gossip()), (Linear(), Gossip(exchange="pull")),
+    ):  # fmt: skip
         # The first period has a random phase, and a transfer takes another.
         sync = Period(10.0, transfer=10.0)
         simulate(
-            run(Gossip(exchange=exchange), count=2, rounds=4, task=task, sync=sync),
+            run(gossip, count=2, rounds=4, task=task, sync=sync),
             Simulated(2), tmp_path,
         )  # fmt: skip
     assert said.keys() == {"Push", "LargePush", "Pull"}
