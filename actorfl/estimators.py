@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib.metadata
-import os
-import platform
-import random
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, ClassVar, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
 
-from actorfl.arrays import needed, size_of
-from actorfl.engine import Engine
 from actorfl.errors import ConfigError, Misfit, WrongType, WrongValue
 from actorfl.estimator import EstimatorTask, features_and_target
-from actorfl.fingerprint import Fingerprint, settings
+from actorfl.fingerprint import Fingerprint
 from actorfl.fitresult import FitResult, GradientHook
 from actorfl.flatmodel import Buffers, Model
 from actorfl.layout import Layout, Vector
 from actorfl.local import SGD
 from actorfl.mean import Mean
+from actorfl.numpyengine import NumpyEngine, fingerprint_of_numpy, orders, shape_of
 from actorfl.parts import TensorInfo
 from actorfl.seeds import seed_for
 from actorfl.task import Dataset, Task
@@ -34,24 +29,12 @@ _LIBRARIES = ("scikit-learn", "scipy")
 _STATES = 1 << 32
 
 
-class Estimators(Engine):
+class Estimators(NumpyEngine):
     """See ``EstimatorTask``."""
 
     needs: ClassVar[Sequence[tuple[str, str]]] = (("sklearn", "torch"), ("safetensors", "torch"))
     loads: ClassVar[tuple[str, ...]] = ("sklearn", "actorfl.worker", "actorfl.estimators")
-
-    def prepare(self, threads: int, seed: int) -> None:
-        """Bound the threads of BLAS and OpenMP, and seed numpy and random."""
-        from threadpoolctl import threadpool_limits
-
-        threadpool_limits(limits=threads)
-        self.seed(seed)
-
-    def seed(self, seed: int) -> None:
-        """Seed numpy and random."""
-        random.seed(seed)
-        # NPY002: estimators draw from numpy's global generator; it takes words of 32 bits.
-        np.random.seed([seed & 0xFFFF_FFFF, seed >> 32])  # noqa: NPY002
+    tasks: ClassVar[str] = "an EstimatorTask"
 
     def fingerprint(self) -> Fingerprint:
         """Versions, and the hash of a small training in numpy."""
@@ -59,35 +42,7 @@ class Estimators(Engine):
 
         pools = [int(pool["num_threads"]) for pool in threadpool_info()]
         versions = [f"{name} {importlib.metadata.version(name)}" for name in _LIBRARIES]
-        return Fingerprint(
-            torch="none",
-            numpy=", ".join([np.__version__, *versions]),
-            machine=platform.machine(),
-            capability=os.environ.get("OPENBLAS_CORETYPE", "as numpy finds it"),
-            threads=max(pools, default=1),
-            settings=settings(),
-            probe=probe_of_numpy(),
-        )
-
-    def subset(self, data: Dataset, indices: NDArray[np.int64]) -> Dataset:
-        """Copies of the rows."""
-        return tuple(column[indices] for column in needed(data, "an EstimatorTask"))
-
-    def split(self, data: Dataset, fraction: float, seed: int) -> tuple[Dataset, Dataset]:
-        """Hold out a part, drawn by numpy; see ``batches.split``."""
-        if not 0 <= fraction < 1:
-            raise WrongValue(
-                "the fraction of the data to hold out", "at least 0, below 1", fraction
-            )
-        examples = size_of(data)
-        held = max(0, min(round(fraction * examples), examples - 1))
-        order = np.random.Generator(np.random.PCG64(seed)).permutation(examples)
-        return self.subset(data, np.sort(order[held:])), self.subset(data, np.sort(order[:held]))
-
-    def joined(self, datasets: Sequence[Dataset]) -> Dataset:
-        """The rows of all, one after another."""
-        columns = [needed(data, "an EstimatorTask") for data in datasets]
-        return tuple(np.concatenate(parts) for parts in zip(*columns, strict=True))
+        return fingerprint_of_numpy(max(pools, default=1), libraries=versions)
 
     def initial(self, task: Task, run_seed: int) -> Model:
         """What the estimator has before it learns: zeros, or the random layers of a network."""
@@ -99,10 +54,7 @@ class Estimators(Engine):
 
     def shape(self, task: Task) -> tuple[Layout, Callable[[], tuple[TensorInfo, ...]]]:
         """The layout of the coefficients."""
-        layout = _extracted(task, _made(task, 0)).layout
-        return layout, lambda: tuple(
-            TensorInfo(name, (name,), name.partition(".")[0], False, True) for name in layout.names
-        )
+        return shape_of(_extracted(task, _made(task, 0)).layout)
 
     def fit(
         self,
@@ -239,31 +191,3 @@ def _layout(arrays: dict[str, NDArray[np.floating[Any]]]) -> Layout:
     return Layout.build(
         (name, array.shape, "float32", "parameter") for name, array in arrays.items()
     )
-
-
-def orders(examples: int, local: SGD, seed: int) -> Iterator[NDArray[np.int64]]:
-    """The examples of each step: epochs in fresh orders, cut into batches."""
-    if examples == 0:
-        return
-    draw = np.random.Generator(np.random.PCG64(seed_for(seed, "", 0, "order")))
-    left, size = local.steps_of(examples), local.batch_of(examples)
-    while left > 0:
-        order = draw.permutation(examples)
-        for at in range(0, examples, size)[:left]:
-            yield order[at : at + size]
-            left -= 1
-
-
-def probe_of_numpy() -> str:
-    """The hash of what numpy's kernels and BLAS make of fixed numbers."""
-    draw = np.random.Generator(np.random.PCG64(20170217))
-    tall, wide = draw.normal(size=(129, 257)), draw.normal(size=(257, 67))
-    weights = np.zeros(67)
-    for _ in range(3):
-        hidden = np.tanh(tall @ wide)
-        error = 1 / (1 + np.exp(-(hidden @ weights))) - (np.arange(129) % 2)
-        weights -= 0.1 * (hidden.T @ error) / 129
-    digest = hashlib.sha256()
-    for array in (weights, hidden.sum(0), np.log(np.abs(tall)), tall.astype(np.float32) @ wide):
-        digest.update(np.ascontiguousarray(array).tobytes())
-    return digest.hexdigest()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-import platform
 from abc import abstractmethod
 from collections.abc import Callable, Collection, Sequence
 from typing import Any, ClassVar, NoReturn
@@ -16,14 +14,14 @@ from actorfl.defined import check_defined
 from actorfl.engine import Update
 from actorfl.errors import Misfit, WrongType, WrongValue
 from actorfl.estimator import features_and_target
-from actorfl.estimators import Estimators, orders, probe_of_numpy
-from actorfl.fingerprint import Fingerprint, settings
+from actorfl.fingerprint import Fingerprint
 from actorfl.fitresult import FitResult, GradientHook
 from actorfl.flatmodel import Buffers, Model
 from actorfl.gossip.sends import Indices
 from actorfl.layout import Layout, Vector
 from actorfl.local import SGD
 from actorfl.mean import Mean
+from actorfl.numpyengine import NumpyEngine, fingerprint_of_numpy, orders, shape_of
 from actorfl.parts import TensorInfo
 from actorfl.task import Dataset, Task
 from actorfl.threads import threads_per_fit
@@ -67,12 +65,13 @@ class LogisticTask(Task):
         self.check_data()
 
 
-class Logistic(Estimators):
+class Logistic(NumpyEngine):
     """The engine of `LogisticTask`."""
 
     needs: ClassVar[Sequence[tuple[str, str]]] = (("safetensors", "torch"),)
     loads: ClassVar[tuple[str, ...]] = ("numpy", "actorfl.logistic")
     light: ClassVar[bool] = True
+    tasks: ClassVar[str] = "a LogisticTask"
 
     def prepare(self, threads: int, seed: int) -> None:
         """Seed numpy and random; products of such sizes use one thread."""
@@ -81,11 +80,7 @@ class Logistic(Estimators):
 
     def fingerprint(self) -> Fingerprint:
         """The version of numpy, and the hash of a small training."""
-        return Fingerprint(
-            torch="none", numpy=np.__version__, machine=platform.machine(),
-            capability="as numpy finds it", threads=threads_per_fit(), settings=settings(),
-            probe=_probe(),
-        )  # fmt: skip
+        return fingerprint_of_numpy(threads_per_fit(), capability="as numpy finds it")
 
     def initial(self, task: Task, run_seed: int) -> Model:
         """Zeros."""
@@ -95,10 +90,7 @@ class Logistic(Estimators):
 
     def shape(self, task: Task) -> tuple[Layout, Callable[[], tuple[TensorInfo, ...]]]:
         """The layout of weights and biases."""
-        layout = _layout(task)
-        return layout, lambda: tuple(
-            TensorInfo(name, (name,), name, False, True) for name in layout.names
-        )
+        return shape_of(_layout(task))
 
     def fit(
         self,
@@ -332,9 +324,3 @@ def _refuse(algorithm: str, task: Task) -> NoReturn:
         f"{algorithm} needs a model of torch, and {type(task).__name__} is computed by numpy; use "
         "FedAvg, or a task of torch"
     )
-
-
-@functools.cache
-def _probe() -> str:
-    """Once a process: all its nodes have the same."""
-    return probe_of_numpy()

@@ -2,91 +2,52 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-import platform
-import random
 from collections.abc import Callable, Collection, Sequence
 from typing import Any, ClassVar, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
 
-from actorfl.arrays import needed, size_of
-from actorfl.engine import Engine
-from actorfl.errors import BeyondHelp, Misfit, WrongValue
+from actorfl.arrays import size_of
+from actorfl.errors import BeyondHelp, Misfit
 from actorfl.esn.form import Form
 from actorfl.esn.limbs import BeyondLimbs
 from actorfl.esn.moments import Moments
 from actorfl.esn.reservoir import Floats, washed
 from actorfl.esn.task import EchoStateTask, columns_of
-from actorfl.estimators import probe_of_numpy
-from actorfl.fingerprint import Fingerprint, settings
+from actorfl.fingerprint import Fingerprint
 from actorfl.fitresult import FitResult, GradientHook
 from actorfl.flatmodel import Buffers, Model
 from actorfl.hashing import hash_of
 from actorfl.layout import Layout, Vector
 from actorfl.local import SGD
 from actorfl.mean import Mean
+from actorfl.numpyengine import NumpyEngine, fingerprint_of_numpy, held_out, shape_of
 from actorfl.parts import TensorInfo
 from actorfl.task import Dataset, Task
 
 
-class Reservoirs(Engine):
+class Reservoirs(NumpyEngine):
     """See ``EchoStateTask``. A fit takes the moments of a worker's states; nothing is drawn."""
 
     needs: ClassVar[Sequence[tuple[str, str]]] = ()
     loads: ClassVar[tuple[str, ...]] = ("actorfl.worker", "actorfl.esn.engine")
+    tasks: ClassVar[str] = "an EchoStateTask"
 
     def __init__(self) -> None:
         self._kept: tuple[bytes, Floats, NDArray[np.int64]] | None = None
 
-    def prepare(self, threads: int, seed: int) -> None:
-        """Bound the threads of BLAS, where threadpoolctl can, and seed numpy and random."""
-        with contextlib.suppress(ImportError):
-            from threadpoolctl import threadpool_limits
-
-            threadpool_limits(limits=threads)
-        self.seed(seed)
-
-    def seed(self, seed: int) -> None:
-        """Seed numpy and random."""
-        random.seed(seed)
-        # NPY002: a task may draw from numpy's global generator; it takes words of 32 bits.
-        np.random.seed([seed & 0xFFFF_FFFF, seed >> 32])  # noqa: NPY002
-
     def fingerprint(self) -> Fingerprint:
         """Numpy's version, and the hash of what it computes."""
-        return Fingerprint(
-            torch="none",
-            numpy=np.__version__,
-            machine=platform.machine(),
-            capability=os.environ.get("OPENBLAS_CORETYPE", "as numpy finds it"),
-            threads=1,
-            settings=settings(),
-            probe=probe_of_numpy(),
-        )
-
-    def subset(self, data: Dataset, indices: NDArray[np.int64]) -> Dataset:
-        """Copies of the rows; a gap between them begins a new segment."""
-        return tuple(column[indices] for column in needed(data, "an EchoStateTask"))
+        return fingerprint_of_numpy(1)
 
     def split(self, data: Dataset, fraction: float, seed: int) -> tuple[Dataset, Dataset]:
         """Hold out the end of a worker's series: rows drawn here and there would be no series."""
         del seed
-        if not 0 <= fraction < 1:
-            raise WrongValue(
-                "the fraction of the data to hold out", "at least 0, below 1", fraction
-            )
         examples = size_of(data)
-        kept = examples - max(0, min(round(fraction * examples), examples - 1))
+        kept = examples - held_out(examples, fraction)
         rows = np.arange(examples, dtype=np.int64)
         return self.subset(data, rows[:kept]), self.subset(data, rows[kept:])
-
-    def joined(self, datasets: Sequence[Dataset]) -> Dataset:
-        """The rows of all, one after another."""
-        columns = [needed(data, "an EchoStateTask") for data in datasets]
-        return tuple(np.concatenate(parts) for parts in zip(*columns, strict=True))
 
     def initial(self, task: Task, run_seed: int) -> Model:
         """A readout of zeros."""
@@ -95,10 +56,7 @@ class Reservoirs(Engine):
 
     def shape(self, task: Task) -> tuple[Layout, Callable[[], tuple[TensorInfo, ...]]]:
         """The layout of a readout and its moments."""
-        layout = _form(task).layout
-        return layout, lambda: tuple(
-            TensorInfo(name, (name,), name.partition(".")[0], False, True) for name in layout.names
-        )
+        return shape_of(_form(task).layout)
 
     def fit(
         self,
