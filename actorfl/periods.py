@@ -9,12 +9,17 @@ from actorfl.algorithms.gossip import Gossip
 from actorfl.errors import Misfit
 from actorfl.local import SGD
 from actorfl.pairing import PairAlgorithm
+from actorfl.pairrounds import rounds_of
 from actorfl.sync import Period
 from actorfl.topology import Peers
 from actorfl.until import Rounds, Until, ends_of, seconds_of
 
 if TYPE_CHECKING:
     from actorfl.run import Run
+
+
+# Of a division of seconds by seconds.
+_ROUNDING = 1e-9
 
 
 def length_of(until: Until, seconds: float) -> float:
@@ -37,6 +42,14 @@ def length_of(until: Until, seconds: float) -> float:
             )
         found.append(time)
     return min(found)
+
+
+def lines_of(run: Run) -> int:
+    """The round of the last line of a finished run without a centre; 0 where nobody knows it."""
+    if not isinstance(run.sync, Period):
+        return rounds_of(run)
+    periods = length_of(run.until, run.sync.seconds) / run.sync.seconds
+    return int(periods / run.evaluate.every + _ROUNDING) * run.evaluate.every
 
 
 def _what(run: Run) -> str:

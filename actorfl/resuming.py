@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
-from actorfl import checkpoint, gatherer
+from actorfl import checkpoint, lookingon
 from actorfl.contributors import keeps_at_workers
 from actorfl.errors import NothingToResume
 from actorfl.kept import folder_of
-from actorfl.pairrounds import rounds_of
+from actorfl.periods import lines_of
 from actorfl.rundir import RunDirectory, shown
 from actorfl.topology import Peers
 from actorfl.until import Rounds
@@ -119,7 +119,7 @@ async def _checked_nodes(
     """The same for a run without a centre, whose nodes each go on from their own newest save."""
     path = directory.path
     try:
-        found = await gatherer.load(Snapshots(storage, gatherer.FOLDER, 0))
+        found = await lookingon.load(Snapshots(storage, lookingon.FOLDER, 0), lookingon.Header)
     except (msgspec.DecodeError, ValueError) as error:
         raise NothingToResume(path, f"its snapshots cannot be read here: {error}") from error
     written = await storage.size(checkpoint.METRICS) or 0
@@ -133,6 +133,6 @@ async def _checked_nodes(
             f"of round {found.rounds} counts on; put it back"
         )
         raise NothingToResume(path, reason)
-    if found.finished and found.rounds >= rounds_of(run):
+    if found.finished and found.rounds >= lines_of(run):
         return Resumed(f"{shown(path)} was complete", found.rounds)
     return Resumed(f"resuming {shown(path)} after round {found.rounds}", found.rounds)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import logging
 from collections.abc import Mapping
@@ -11,23 +10,18 @@ from typing import Any, Final
 import msgspec
 import numpy as np
 
-from actorfl import checkpoint, gatherer, measures, modelfile
-from actorfl.errors import BeyondHelp, Misfit
+from actorfl import measures, modelfile
+from actorfl.errors import BeyondHelp
 from actorfl.flatmodel import Model, Totals
-from actorfl.gatherer import Header
 from actorfl.gossip.letters import Noted, Progress
 from actorfl.keeper import number
 from actorfl.letters import Show, Shown
+from actorfl.lookingon import RETRY, Header, LookingOn
 from actorfl.mean import Mean
-from actorfl.numerics import Numerics
-from actorfl.protocol import Finished, Gone, Row, WhoIsGone, unpack
-from actors import Actor, ActorRef, Message
-from transports import LinkFull
+from actorfl.protocol import Gone, WhoIsGone, unpack
+from actors import ActorRef, Message
 
 _log = logging.getLogger("actorfl.watcher")
-
-#: Seconds until a model that did not come is asked for again, and the end is told again.
-RETRY: Final = 1.0
 
 #: Seconds at the end in which a node that is away may come back; it counts from the first end.
 _LAST: Final = 30.0
@@ -78,7 +72,7 @@ class _Retry(Message[None]):
     pass
 
 
-class Watcher(Actor):
+class Watcher(LookingOn):
     """Writes a line when an evaluation was due, of the nodes that told of theirs; then the models.
 
     Args:
@@ -102,49 +96,36 @@ class Watcher(Actor):
         strict: bool,
         monitor: ActorRef,
     ) -> None:
-        self._identity = identity
-        self._nodes = frozenset(nodes)
-        self._names = nodes
+        super().__init__(identity=identity, nodes=nodes, strict=strict, monitor=monitor)
+        self._all = frozenset(nodes)
         self._every = every
         self._seconds = seconds * every
-        self._strict = strict
-        self._monitor = monitor
-        self._snapshots = self.snapshots(gatherer.FOLDER)
         self._header = Counted(identity)
-        self._numerics = Numerics(nodes[0])
         self._began: float | None = None
         self._told: dict[int, dict[str, Progress]] = {}
         self._latest: dict[str, Progress] = {}
         self._sent: dict[str, tuple[int, int, int]] = {}  # and bytes, and merged
+        self._lined: dict[str, tuple[int, int, int]] = {}  # that the lines have told of
         self._gone: set[str] = set()
         self._finals: dict[str, Progress] = {}
-        self._totals: Totals | None = None
         self._asked: list[str] = []
         self._tries = 0
-        self._finished: Finished | None = None
 
     async def on_start(self) -> None:
         """Take up the newest snapshot."""
-        await self.storage.claim(checkpoint.METRICS)
-        snapshot = await self._snapshots.latest()
-        if snapshot is not None:
-            found = msgspec.msgpack.decode(snapshot.header, type=Counted)
-            if found.identity != self._identity:
-                raise ValueError(f"the snapshots here belong to another run ({found.identity})")
+        found = await self._take_up(Counted)
+        if found is not None:
             self._header = found
-            self._sent = dict(found.sent)
-            self._numerics = Numerics(self._names[0], found.numerics, dict(found.unpromised))
-            if found.last is not None:
-                self._tell(self._monitor, Row(found.rounds, found.last))
+            self._sent, self._lined = dict(found.sent), dict(found.sent)
         self.timers.start("begin", _Begin(), after=_FIRST)
         self._listen()
 
     async def progress(self, message: Progress) -> None:
         """A node tells where it is."""
-        if message.run != self._identity or message.name not in self._nodes:
+        if message.run != self._identity or message.name not in self._all:
             return
         self._listen()
-        self._compare(message)
+        self._compare(message.name, message.fingerprint)
         now = self.clock.now()
         if message.time > 0.0 and (self._began is None or message.time > now - self._began):
             self._began = now - message.time
@@ -159,7 +140,7 @@ class Watcher(Actor):
             max(counts[0], message.sent), max(counts[1], message.content),
             max(counts[2], message.merged),
         )  # fmt: skip
-        if self._began is None and self._nodes == self._gone | self._latest.keys():
+        if self._began is None and self._all == self._gone | self._latest.keys():
             self.begin(_Begin())
         else:
             self._note(message)
@@ -210,7 +191,7 @@ class Watcher(Actor):
         Raises:
             BeyondHelp: nobody is left.
         """
-        new = sorted(self._nodes & message.workers.keys() - self._gone)
+        new = sorted(self._all & message.workers.keys() - self._gone)
         if message.run != self._identity or self._totals is not None or not new:
             return
         for name in new:
@@ -218,15 +199,15 @@ class Watcher(Actor):
             sentence = f"{name} has left the run for good: {message.workers[name]}"
             self._numerics.unpromised.setdefault(name, "it has left the run for good")
             self.publish("left", worker=name, sentence=sentence)
-        if self._nodes == self._gone and not self._finals:
+        if self._all == self._gone and not self._finals:
             raise BeyondHelp(f"{sentence}; nobody is left, so the run cannot go on")
-        if self._began is None and self._nodes == self._gone | self._latest.keys():
+        if self._began is None and self._all == self._gone | self._latest.keys():
             self.begin(_Begin())
         await self._look()
         await self._end_if_all_have()
 
     async def _end_if_all_have(self) -> None:
-        if self._finals and self._nodes == self._gone | self._finals.keys():
+        if self._finals and self._all == self._gone | self._finals.keys():
             await self._over()
 
     async def end(self, message: _End) -> None:
@@ -242,7 +223,7 @@ class Watcher(Actor):
                 return
             vector, integers, _ = unpack(message.weights)
             message.layout.check(vector)
-            if len(self._nodes) <= FILES_MAX:
+            if len(self._all) <= FILES_MAX:
                 await modelfile.write(
                     self.storage, message.layout, vector, integers,
                     modelfile.of_node(message.name),
@@ -264,12 +245,6 @@ class Watcher(Actor):
             else:
                 self._ask()
 
-    def _compare(self, message: Progress) -> None:
-        for sentence in self._numerics.heard(message.name, message.fingerprint):
-            if self._strict:
-                raise Misfit(f"the run is strict, but {sentence}")
-            self.publish("warning", sentence=f"the same bits are not promised: {sentence}")
-
     async def _look(self) -> None:
         """Write the lines of which all nodes have told, and wait for those that have not."""
         while self._told:
@@ -280,7 +255,7 @@ class Watcher(Actor):
                     ((known := self._latest.get(name)) is not None)
                     and (known.round >= oldest or known.final)
                 )
-                for name in self._names
+                for name in self._nodes
             ):
                 break
             await self._write(oldest)
@@ -297,11 +272,11 @@ class Watcher(Actor):
         """Append the line of an evaluation."""
         self.timers.cancel("line")
         told = self._told.pop(at)
-        of_nodes = {name: told[name].metrics for name in self._names if name in told}
-        (sent, content, merged), counted = _added(self._sent), _added(self._header.sent)
+        of_nodes = {name: told[name].metrics for name in self._nodes if name in told}
+        (sent, content, merged), counted = _added(self._sent), _added(self._lined)
         row: dict[str, Any] = {
             "round": at * self._every,
-            **_measured(of_nodes),
+            **self._measured(of_nodes),
             "nodes": len(told),
             "age": float(np.mean([each.age for each in told.values()])),
             "messages": sent - counted[0],
@@ -312,11 +287,8 @@ class Watcher(Actor):
         if self._gone:
             row["left"] = sorted(self._gone)
         text = json.dumps(row, allow_nan=False)
-        line = text.encode() + b"\n"
-        await self.storage.append(checkpoint.METRICS, line, self._header.offset)
-        offset = self._header.offset + len(line)
-        await self._save(rounds=at * self._every, offset=offset, last=text, sent=dict(self._sent))
-        self._tell(self._monitor, Row(at * self._every, text))
+        self._lined = dict(self._sent)
+        await self._append(at * self._every, text, sent=self._lined)
 
     async def _over(self) -> None:
         """All are at the end; ask for one final model after the other, so that one is held here."""
@@ -325,7 +297,7 @@ class Watcher(Actor):
         while self._told:
             await self._write(min(self._told))
         self._totals = Totals()
-        self._asked = [name for name in self._names if name in self._finals]
+        self._asked = [name for name in self._nodes if name in self._finals]
         self.timers.start("retry", _Retry(), after=RETRY, every=RETRY)
         self._ask()
 
@@ -340,44 +312,14 @@ class Watcher(Actor):
         if self._asked:
             self._ask()
         else:
-            await self._finish()
+            await self._finish({name: one.metrics for name, one in self._finals.items()})
 
-    async def _finish(self) -> None:
-        assert self._totals is not None
-        mean = self._totals.mean()
-        sha256 = await modelfile.write(self.storage, mean.layout, mean.vector, mean.buffers)
-        await self._save(finished=True)
-        metrics = _measured({name: self._finals[name].metrics for name in self._finals})
-        self._finished = Finished(
-            self._header.rounds, sha256, metrics.get("accuracy"), metrics,
-            self._numerics.unpromised,
-        )  # fmt: skip
-        _log.info("%d of %d nodes have come to the end", len(self._finals), len(self._nodes))
-        self._tell(self._monitor, self._finished)
-
-    async def _save(self, **changed: Any) -> None:
-        header = msgspec.structs.replace(
-            self._header, numerics=self._numerics.reference,
-            unpromised=self._numerics.unpromised, **changed,
-        )  # fmt: skip
-        counter = 2 * header.rounds + int(header.finished)
-        await self._snapshots.save(counter, msgspec.msgpack.encode(header), [])
-        self._header = header
-
-    @staticmethod
-    def _tell(to: ActorRef, message: Message[Any]) -> None:
-        with contextlib.suppress(LinkFull):  # it is told again
-            to.tell(message)
+    def _measured(self, of_nodes: Mapping[str, Mapping[str, Mean]]) -> dict[str, float | None]:
+        """Also of the worst node."""
+        worst = {name: number(value) for name, value in measures.worst(of_nodes).items()}
+        return dict(sorted({**super()._measured(of_nodes), **worst}.items()))
 
 
 def _added(counts: Mapping[str, tuple[int, int, int]]) -> tuple[int, int, int]:
     sent, content, merged = (sum(each[place] for each in counts.values()) for place in range(3))
     return sent, content, merged
-
-
-def _measured(of_nodes: dict[str, dict[str, Mean]]) -> dict[str, float | None]:
-    """The mean of each metric over the nodes, the worst tenth of them, and the worst node."""
-    found = {name: mean.value for name, mean in measures.added(of_nodes).items()}
-    found |= measures.worst_deciles(of_nodes)
-    found |= measures.worst(of_nodes)
-    return {name: number(value) for name, value in sorted(found.items())}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -407,6 +408,29 @@ def test_a_run_that_was_stopped_is_resumed_from_the_saves_of_its_nodes(tmp_path:
     assert [row["round"] for row in lines] == [10, 20, 30, 40]
     assert lines[2]["age"] > before[1]["age"]
     assert lines[2]["messages"] == 50
+
+
+@pytest.mark.parametrize(
+    ("until", "says"),
+    [
+        (Seconds(100), "was complete"),
+        (Seconds(109), "was complete"),  # the next line would come at 200
+        (Seconds(300), "after round 10"),
+    ],
+)
+def test_a_resumed_run_says_whether_there_is_more_to_do(
+    until: Seconds, says: str, tmp_path: Path
+) -> None:
+    first = run(until=Seconds(100)).start(on=Simulated(2), out=tmp_path)
+    said: list[str] = []
+
+    def hear(row: Mapping[str, Any]) -> None:
+        if "event" in row:
+            said.append(str(row["event"]))
+
+    again = run(until=until)
+    again.start(on=Simulated(2), resume=first.directory, on_row=hear)
+    assert said[0].endswith(says)
 
 
 # -- configuration -------------------------------------------------------------------------------
