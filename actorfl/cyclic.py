@@ -10,23 +10,17 @@ from typing import Any, Final, TypeVar
 import msgspec
 import numpy as np
 
-from actorfl import step
-from actorfl.engine import engine_of
 from actorfl.flatmodel import Model
 from actorfl.gossip.letters import Here, LargePush, Noted, Progress, Pull, Push, Shares
-from actorfl.kept import folder_of
-from actorfl.lane import lane_of
+from actorfl.graphnode import GraphNode
 from actorfl.letters import Show, Shown
 from actorfl.mean import Mean
 from actorfl.periods import length_of
 from actorfl.protocol import pack
 from actorfl.runtext import RunText
 from actorfl.seeds import seed_for
-from actorfl.step import Data
 from actorfl.sync import Period
-from actorfl.task import Dataset, who_of
-from actors import Actor, ActorRef, Message
-from actors.crashpoints import crash_point
+from actors import ActorRef, Message
 from transports import LinkFull, Timer
 
 T = TypeVar("T")
@@ -63,20 +57,14 @@ class Retry(Message[None]):
     """A node to itself: say again what was not noted."""
 
 
-class Cyclic(Actor):
+class Cyclic(GraphNode):
     """Base of the nodes of a run under ``Period``: what they do is said by subclasses.
 
     A node begins when the gatherer says that all are there, or a peer shows that it has begun. A
     new incarnation goes on from its save, says to its neighbours that it is there, and learns from
     them what time it is.
 
-    Args:
-        name: of the node.
-        index: its place in the topology.
-        run: what is to be done, and under which identity.
-        gatherer: is told how it fares, and what its model is at the end.
-        neighbours: by name: all to whom it may ever send, or from whom it may hear.
-        at: where models are evaluated.
+    Its arguments are those of ``GraphNode``.
     """
 
     def __init__(
@@ -89,17 +77,9 @@ class Cyclic(Actor):
         neighbours: dict[str, ActorRef],
         at: str,
     ) -> None:
-        self._name = name
-        self._run = run.read()
-        self._identity = run.identity
-        self._task = self._run.task.resolved(self._run.base)
-        self._engine = engine_of(self._task)
-        self._who = who_of(self._run.topology, index)
-        self._gatherer = gatherer
-        self._neighbours = neighbours
-        self._at = at
-        self._lane = lane_of(self.system.world, self._task)
-        self._snapshots = self.snapshots(folder_of(name))
+        super().__init__(
+            name=name, index=index, run=run, gatherer=gatherer, neighbours=neighbours, at=at
+        )
         assert isinstance(self._run.sync, Period)
         self._period = self._run.sync
         self._length = length_of(self._run.until, self._period.seconds)
@@ -115,18 +95,10 @@ class Cyclic(Actor):
 
     async def on_start(self) -> None:
         """Load the data and the newest save, say hello, and begin at a random phase."""
-        crash_point("worker.start")
-        seed = step.load_seed(self._run, self._name)
-        data = await self._lane.run(step.load, self._run, self._task, self._who, seed=seed)
-        self._test: Dataset | None = None
-        if self._at == "central":
-            self._test = await self._lane.run(self._task.test, seed=seed)
-        elif self._at == "workers":
-            self._test = data.validation
-        self._fingerprint = await self._lane.run(self._engine.fingerprint)
-        initial = await self._lane.run(self._engine.initial, self._task, self._run.seed)
+        await self._load_data()
+        initial = await self._lane.run(self._initial)
         self._layout = initial.layout
-        time = await self._load(data, initial)
+        time = await self._load(initial)
         if time is not None:
             self._begin(time)
             self._greet(time)
@@ -142,7 +114,7 @@ class Cyclic(Actor):
     _draw: np.random.Generator
 
     @abstractmethod
-    async def _load(self, data: Data, initial: Model) -> float | None:
+    async def _load(self, initial: Model) -> float | None:
         """Get ready; seconds since the run began at the newest save, or None without one."""
 
     @abstractmethod

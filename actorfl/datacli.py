@@ -5,14 +5,12 @@ from __future__ import annotations
 import contextlib
 import json
 import sys
-import traceback
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from actorfl.exitcodes import ExitCode
-from actorfl.saying import EPILOG, Output, can_write, fail, sentence_and_code
+from actorfl.saying import EPILOG, Output, can_write, told_in_one_line
 
 data = typer.Typer(name="data", help="Look at the data of a run.", no_args_is_help=True)
 
@@ -30,18 +28,12 @@ def show(
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
 ) -> None:
     """Tell what each worker has, examples and classes, without training."""
-    try:
-        with contextlib.redirect_stdout(sys.stderr):  # a task may print
-            from actorfl import shares
-            from actorfl.run import Run
+    # A task may print.
+    with told_in_one_line(debug=debug), contextlib.redirect_stdout(sys.stderr):
+        from actorfl import shares
+        from actorfl.run import Run
 
-            found = shares.shares_of(Run.from_toml(file, settings or []))
-    except KeyboardInterrupt:
-        fail("interrupted", ExitCode.INTERRUPTED)
-    except Exception as error:  # noqa: BLE001  (every error ends as one line and a code)
-        if debug:
-            traceback.print_exc()
-        fail(*sentence_and_code(error))
+        found = shares.shares_of(Run.from_toml(file, settings or []))
     say = Output(sys.stdout)
     if as_json:
         say.line(json.dumps(found.summary()))

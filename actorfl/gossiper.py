@@ -23,7 +23,6 @@ from actorfl.local import SGD
 from actorfl.peersampling.source import SampledPeers
 from actorfl.peersampling.words import PresentView
 from actorfl.runtext import RunText
-from actorfl.step import Data
 from actors import ActorRef
 from actors.crashpoints import crash_point
 from transports import Weights
@@ -71,7 +70,7 @@ class Gossiper(Cyclic):
         self._waits = False
         self._lost = False  # once, what it had learned
 
-    async def _load(self, data: Data, initial: Model) -> float | None:
+    async def _load(self, initial: Model) -> float | None:
         if initial.buffers:
             names = ", ".join(sorted(initial.buffers)[:3])
             raise BeyondHelp(
@@ -91,9 +90,9 @@ class Gossiper(Cyclic):
         coordinates = Coordinates(self._layout, parts)
         self._learner = Learner(self._gossip, coordinates, saved.learned, self._draw)
         assert isinstance(self._run.local, SGD)
-        self._examples = float(self._run.local.examples_of(data.examples))
+        self._examples = float(self._run.local.examples_of(self._data.examples))
         self._update: Update = self._engine.update(
-            self._task, data.train, self._run.local, coordinates.part_of
+            self._task, self._data.train, self._run.local, coordinates.part_of
         )
         return None if found is None else saved.time
 

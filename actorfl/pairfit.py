@@ -30,9 +30,10 @@ def check(run: Run) -> None:
     algorithm, topology = run.algorithm, run.topology
     name = type(algorithm).__name__
     if not isinstance(topology, Peers):
+        other = "FedAvg" if algorithm.takes_steps else "RidgeReadout"
         raise Misfit(
             f"{name} is computed between neighbours, and {type(topology).__name__} has an "
-            "aggregator; use a topology without a centre, such as RingGraph, or FedAvg"
+            f"aggregator; use a topology without a centre, such as RingGraph, or {other}"
         )
     if not isinstance(algorithm, PairAlgorithm):
         raise Misfit(

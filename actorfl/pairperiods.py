@@ -29,7 +29,6 @@ from actorfl.parcel import packed_each, unpacked
 from actorfl.peerstate import Saved, load, save
 from actorfl.runtext import RunText
 from actorfl.seeds import seed_for
-from actorfl.step import Data
 from actorfl.terms import Array
 from actorfl.topology import Peers
 from actors import ActorRef
@@ -73,8 +72,7 @@ class PairGossiper(Cyclic):
         self._cycles = 0  # that are over
         self._trained = 0.0
 
-    async def _load(self, data: Data, initial: Model) -> float | None:
-        self._data = data
+    async def _load(self, initial: Model) -> float | None:
         saved = await load(self._snapshots, self._identity)
         if saved is None:
             state = PairState(initial.vector, initial.buffers)

@@ -15,10 +15,9 @@ from actorfl.algorithm import Scalar
 from actorfl.delivery import Inbox, Kept, Outbox, Tag
 from actorfl.engine import engine_of
 from actorfl.errors import NothingToResume, WrongValue
-from actorfl.fingerprint import Fingerprint
 from actorfl.flatmodel import Model
+from actorfl.graphnode import GraphNode
 from actorfl.kept import folder_of
-from actorfl.lane import lane_of
 from actorfl.layout import LayoutError
 from actorfl.letters import Letter, Note, Offer, Report, Reported, Show, Shown, Standing, Told
 from actorfl.local import SGD
@@ -32,12 +31,11 @@ from actorfl.peerstate import Saved
 from actorfl.protocol import pack
 from actorfl.runtext import RunText
 from actorfl.seeds import seed_for
-from actorfl.step import Data
 from actorfl.sync import ASP
-from actorfl.task import Dataset, who_of
+from actorfl.task import Dataset
 from actorfl.terms import Array
 from actorfl.topology import Peers
-from actors import Actor, ActorRef, Message
+from actors import ActorRef, Message
 from actors.crashpoints import crash_point
 from transports import LinkFull, Transfer, Weights
 
@@ -58,16 +56,10 @@ class _Returned(Message[None]):
     pass
 
 
-class Peer(Actor):
+class Peer(GraphNode):
     """Holds a node's data and model, runs its program, keeps and receives its letters.
 
-    Args:
-        name: of the node.
-        index: its place in the topology.
-        run: what is to be done, and under which identity.
-        gatherer: is told of rounds and of the end.
-        neighbours: all whom it sends to or hears from, by name, in the order of the topology.
-        at: where models are evaluated.
+    Its arguments are those of ``GraphNode``.
     """
 
     def __init__(
@@ -80,16 +72,9 @@ class Peer(Actor):
         neighbours: dict[str, ActorRef],
         at: str,
     ) -> None:
-        self._name = name
-        self._run = run.read()
-        self._identity = run.identity
-        self._task = self._run.task.resolved(self._run.base)
-        self._who = who_of(self._run.topology, index)
-        self._gatherer = gatherer
-        self._neighbours = neighbours
-        self._at = at
-        self._lane = lane_of(self.system.world, self._task)
-        self._snapshots = self.snapshots(folder_of(name))
+        super().__init__(
+            name=name, index=index, run=run, gatherer=gatherer, neighbours=neighbours, at=at
+        )
         self._outbox: Outbox[Weights] = Outbox()
         self._inbox: Inbox[Parcel] = Inbox()
         self._transfers: dict[tuple[str, Tag], Transfer] = {}
@@ -107,17 +92,7 @@ class Peer(Actor):
 
     async def on_start(self) -> None:
         """Load the data and the newest save, then run the program."""
-        crash_point("worker.start")
-        seed = step.load_seed(self._run, self._name)
-        self._data: Data = await self._lane.run(
-            step.load, self._run, self._task, self._who, seed=seed
-        )
-        self._test: Dataset | None = None
-        if self._at == "central":
-            self._test = await self._lane.run(self._task.test, seed=seed)
-        elif self._at == "workers":
-            self._test = self._data.validation
-        self._fingerprint: Fingerprint = await self._lane.run(engine_of(self._task).fingerprint)
+        await self._load_data()
         saved = await peerstate.load(self._snapshots, self._identity)
         if saved is None:
             saved = Saved(0, await self._lane.run(self._initial))
@@ -141,9 +116,6 @@ class Peer(Actor):
         self.timers.start("retry", _Retry(), after=RETRY, every=RETRY)
         if self._final is None:
             self.pipe_to_self(self._program(), lambda _: _Returned())
-
-    def _initial(self) -> Model:
-        return engine_of(self._task).initial(self._task, self._run.seed)
 
     async def _program(self) -> None:
         """The person's program or ours, and the save that makes its end durable."""

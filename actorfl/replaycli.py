@@ -5,14 +5,13 @@ from __future__ import annotations
 import contextlib
 import json
 import sys
-import traceback
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from actorfl.exitcodes import ExitCode
-from actorfl.saying import Output, fail, sentence_and_code
+from actorfl.saying import Output, fail, told_in_one_line
 from actorfl.stopping import terminable
 
 
@@ -34,7 +33,7 @@ def replay(  # noqa: PLR0917  (typer turns parameters into arguments and options
     """Compute one clock of one worker again, and compare its bits with those of the run."""
     from actorfl.cli import _shown
 
-    try:
+    with told_in_one_line(debug=debug):
         aside = contextlib.redirect_stdout(sys.stderr) if as_json else contextlib.nullcontext()
         with aside, terminable():
             from actorfl import replaying
@@ -44,14 +43,6 @@ def replay(  # noqa: PLR0917  (typer turns parameters into arguments and options
                 replayed = replaying.replay(_shown(run, out), worker, clock, debug=debugger)
             except Left:
                 fail("the debugger was left before the step was over", ExitCode.INTERRUPTED)
-    except KeyboardInterrupt:
-        fail("interrupted", ExitCode.INTERRUPTED)
-    except typer.Exit:
-        raise
-    except Exception as error:  # noqa: BLE001  (every error ends as one line and a code)
-        if debug:
-            traceback.print_exc()
-        fail(*sentence_and_code(error))
     say = Output(sys.stdout)
     if as_json:
         say.line(json.dumps(replayed.summary()))

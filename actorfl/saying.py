@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
-from collections.abc import Mapping, Sequence
+import traceback
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
@@ -12,6 +14,7 @@ import typer
 
 from actorfl.errors import ActorflError
 from actorfl.exitcodes import ExitCode
+from actorfl.stopping import uninterrupted
 
 if TYPE_CHECKING:
     from actorfl.baselines import Baselines
@@ -209,6 +212,26 @@ def print_remote(error: Exception) -> None:
     remote = getattr(error, "remote_traceback", "")
     if remote and not getattr(error, "__notes__", ()):  # else it was printed with the error
         print(remote, file=sys.stderr)
+
+
+@contextlib.contextmanager
+def told_in_one_line(*, debug: bool) -> Iterator[None]:
+    """Within it every error ends the command with one line and a code, an interrupt with another.
+
+    Args:
+        debug: whether the traceback of an error is shown above its line.
+    """
+    try:
+        yield
+    except KeyboardInterrupt:
+        with uninterrupted():
+            fail("interrupted", ExitCode.INTERRUPTED)
+    except typer.Exit:
+        raise
+    except Exception as error:  # noqa: BLE001  (every error ends as one line and a code)
+        if debug:
+            traceback.print_exc()
+        fail(*sentence_and_code(error))
 
 
 def fail(sentence: str, code: ExitCode) -> NoReturn:

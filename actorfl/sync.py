@@ -388,7 +388,7 @@ class Quorum(Sync):
 
 
 @dataclass(frozen=True)
-class Period(Sync):
+class Period(Free):
     """No rounds: each node of a graph acts once in a period of its own clock, at a random phase.
 
     For `Gossip`. What is sent arrives at most once; nobody waits for anybody. A round in the
@@ -416,25 +416,6 @@ class Period(Sync):
         check_count(self, "save", 1, _MOST_INNER)
 
     @property
-    def barrier(self) -> bool:
-        """There is none."""
-        return False
-
-    @property
     def family(self) -> str:
         """Its own."""
         return "Period"
-
-    def admits(self, clock: int, clocks: Mapping[str, int]) -> bool:
-        """Nobody asks."""
-        return True
-
-    def closes(
-        self,
-        arrived: Collection[str],
-        expected: AbstractSet[str],
-        now: float,
-        durations: Sequence[float] = (),
-    ) -> bool:
-        """Nothing is gathered."""
-        return True

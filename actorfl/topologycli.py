@@ -5,15 +5,13 @@ from __future__ import annotations
 import contextlib
 import json
 import sys
-import traceback
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from actorfl.exitcodes import ExitCode
-from actorfl.saying import EPILOG, Output, can_write, fail, sentence_and_code
+from actorfl.saying import EPILOG, Output, can_write, told_in_one_line
 
 if TYPE_CHECKING:
     from actorfl.topology import Topology
@@ -49,25 +47,19 @@ def show(
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
 ) -> None:
     """Tell a graph's degrees, diameter and spectral gap, and draw it."""
-    try:
-        with contextlib.redirect_stdout(sys.stderr):  # a class of the user's own may print
-            from actorfl.graphs import picture, report
-            from actorfl.mixing import mixing_of
-            from actorfl.topology import Peers
+    # A class of the user's own may print.
+    with told_in_one_line(debug=debug), contextlib.redirect_stdout(sys.stderr):
+        from actorfl.graphs import picture, report
+        from actorfl.mixing import mixing_of
+        from actorfl.topology import Peers
 
-            if out is not None:
-                picture.check(out)
-            graph = _topology(what)
-            found = report.report_on(graph, mixing_of(mixing) if mixing else None)
-            if out is not None:
-                assert isinstance(graph, Peers), "else there is no report"
-                picture.draw(graph, out)
-    except KeyboardInterrupt:
-        fail("interrupted", ExitCode.INTERRUPTED)
-    except Exception as error:  # noqa: BLE001  (every error ends as one line and a code)
-        if debug:
-            traceback.print_exc()
-        fail(*sentence_and_code(error))
+        if out is not None:
+            picture.check(out)
+        graph = _topology(what)
+        found = report.report_on(graph, mixing_of(mixing) if mixing else None)
+        if out is not None:
+            assert isinstance(graph, Peers), "else there is no report"
+            picture.draw(graph, out)
     say = Output(sys.stdout)
     if as_json:
         say.line(json.dumps(found.summary()))

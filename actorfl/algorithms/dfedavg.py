@@ -4,18 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-
-from actorfl.algorithm import Ctx
 from actorfl.algorithms.mixed import Mixed
-from actorfl.errors import Misfit
-from actorfl.layout import Vector
-from actorfl.local import SGD
-from actorfl.ranges import check_number
+from actorfl.algorithms.proximal import Proximal
 
 
 @dataclass(frozen=True)
-class DFedAvg(Mixed):
+class DFedAvg(Proximal, Mixed):
     """Decentralised FedAvg: local epochs, then the weighted mean of the neighbours' models.
 
     Sun, Li and Wang, "Decentralized Federated Averaging", IEEE TPAMI 45(4), 2023, Algorithm 1:
@@ -44,21 +38,4 @@ class DFedAvg(Mixed):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_number(self, "mu", "finite and at least 0", lambda x: x >= 0)
-
-    @property
-    def corrects_gradients(self) -> bool:
-        """Whether there is a proximal term."""
-        return self.mu != 0.0
-
-    def check_run(self, local: SGD, workers: int) -> None:
-        """Refuse what must diverge."""
-        if local.lr * self.mu > 2.0:
-            raise Misfit(
-                f"DFedAvg with mu={self.mu} diverges under lr={local.lr} of `local`: their product "
-                f"is at most 2; take a mu of at most {2.0 / local.lr:g}, or a smaller lr"
-            )
-
-    def grad(self, ctx: Ctx, g: Vector) -> Vector:
-        """Add mu times the way gone so far."""
-        return g + np.float32(self.mu) * ctx.delta
+        self.check_mu()

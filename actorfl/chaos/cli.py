@@ -5,15 +5,14 @@ from __future__ import annotations
 import contextlib
 import json
 import sys
-import traceback
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from actorfl.exitcodes import ExitCode
-from actorfl.saying import Output, fail, sentence_and_code
-from actorfl.stopping import interruptible, uninterrupted
+from actorfl.saying import Output, told_in_one_line
+from actorfl.stopping import interruptible
 
 
 def chaos(  # noqa: PLR0917  (typer turns parameters into arguments and options)
@@ -47,7 +46,7 @@ def chaos(  # noqa: PLR0917  (typer turns parameters into arguments and options)
 ) -> None:
     """Play a run in simulated time under generated faults, and check what must always hold."""
     progress, say = Output(sys.stderr), Output(sys.stdout)
-    try:
+    with told_in_one_line(debug=debug):
         from actorfl.chaos import command
 
         with interruptible(), contextlib.redirect_stdout(sys.stderr):  # a task may print
@@ -62,13 +61,6 @@ def chaos(  # noqa: PLR0917  (typer turns parameters into arguments and options)
                 )  # fmt: skip
                 told, broken = report.summary(), bool(report.failed or trouble)
                 lines = command.summary_lines(report, trouble)
-    except KeyboardInterrupt:
-        with uninterrupted():
-            fail("interrupted", ExitCode.INTERRUPTED)
-    except Exception as error:  # noqa: BLE001  (every error ends as one line and a code)
-        if debug:
-            traceback.print_exc()
-        fail(*sentence_and_code(error))
     for line in lines:
         (progress if as_json else say).line(line)
     if as_json:

@@ -133,7 +133,8 @@ class EdgeListGraph(Graph):
                 raise WrongValue.saying(
                     f"the edges of EdgeListGraph are not connected: there is no way {how} "
                     f"{names[0]} {'to' if how == 'from' else 'from'} {names[missed]}; add an edge, "
-                    "or say connected = false for a graph in parts"
+                    "or say connected = false for a graph in parts, beside its `edges` and not the "
+                    "name of a file"
                 )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from abc import abstractmethod
 from collections.abc import Iterable
-from typing import TypeAlias, get_args
+from typing import NotRequired, TypeAlias, TypedDict, Unpack, get_args
 
 import msgspec
 
@@ -19,16 +19,17 @@ from actorfl.peersampling.uniform import UniformSampler
 from actorfl.ranges import check_count
 
 
+class Known(TypedDict):
+    """What a node begins with: descriptors that it knows, whom it may ask, and chance."""
+
+    view: NotRequired[Iterable[Descriptor]]
+    contacts: NotRequired[Iterable[Descriptor]]
+    draw: random.Random
+
+
 class _Protocol(msgspec.Struct, frozen=True, tag=True):
     @abstractmethod
-    def begin(
-        self,
-        me: Descriptor,
-        *,
-        view: Iterable[Descriptor] = (),
-        contacts: Iterable[Descriptor] = (),
-        draw: random.Random,
-    ) -> Sampler:
+    def begin(self, me: Descriptor, **known: Unpack[Known]) -> Sampler:
         """One node's part in it; see ``Sampler``."""
 
 
@@ -51,16 +52,9 @@ class NewscastProtocol(_Protocol, frozen=True):
     def __post_init__(self) -> None:
         check_count(self, "view", 1, VIEW_MAX)
 
-    def begin(
-        self,
-        me: Descriptor,
-        *,
-        view: Iterable[Descriptor] = (),
-        contacts: Iterable[Descriptor] = (),
-        draw: random.Random,
-    ) -> Sampler:
+    def begin(self, me: Descriptor, **known: Unpack[Known]) -> Sampler:
         """One node's part in it."""
-        return NewscastSampler(me, size=self.view, view=view, contacts=contacts, draw=draw)
+        return NewscastSampler(me, size=self.view, **known)
 
 
 class CyclonProtocol(_Protocol, frozen=True):
@@ -85,18 +79,9 @@ class CyclonProtocol(_Protocol, frozen=True):
         check_count(self, "view", 1, VIEW_MAX)
         check_count(self, "shuffle", 1, self.view)
 
-    def begin(
-        self,
-        me: Descriptor,
-        *,
-        view: Iterable[Descriptor] = (),
-        contacts: Iterable[Descriptor] = (),
-        draw: random.Random,
-    ) -> Sampler:
+    def begin(self, me: Descriptor, **known: Unpack[Known]) -> Sampler:
         """One node's part in it."""
-        return CyclonSampler(
-            me, size=self.view, shuffle=self.shuffle, view=view, contacts=contacts, draw=draw
-        )
+        return CyclonSampler(me, size=self.view, shuffle=self.shuffle, **known)
 
 
 class GenericProtocol(_Protocol, frozen=True):
@@ -132,18 +117,11 @@ class GenericProtocol(_Protocol, frozen=True):
         check_count(self, "healing", 0, self.view // 2)
         check_count(self, "swap", 0, self.view // 2 - self.healing)
 
-    def begin(
-        self,
-        me: Descriptor,
-        *,
-        view: Iterable[Descriptor] = (),
-        contacts: Iterable[Descriptor] = (),
-        draw: random.Random,
-    ) -> Sampler:
+    def begin(self, me: Descriptor, **known: Unpack[Known]) -> Sampler:
         """One node's part in it."""
         return GenericSampler(
             me, size=self.view, select=self.select, exchange=self.exchange, healing=self.healing,
-            swap=self.swap, view=view, contacts=contacts, draw=draw,
+            swap=self.swap, **known,
         )  # fmt: skip
 
 
@@ -165,19 +143,12 @@ class UniformProtocol(_Protocol, frozen=True):
     def __post_init__(self) -> None:
         check_count(self, "view", 1, VIEW_MAX)
 
-    def begin(
-        self,
-        me: Descriptor,
-        *,
-        view: Iterable[Descriptor] = (),
-        contacts: Iterable[Descriptor] = (),
-        draw: random.Random,
-    ) -> Sampler:
+    def begin(self, me: Descriptor, **known: Unpack[Known]) -> Sampler:
         """One node's part in it."""
-        contacts = tuple(contacts)
+        contacts = tuple(known.get("contacts", ()))
         asked = {one.name for one in contacts}  # they are no nodes
-        first = [one for one in view if one.name not in asked]
-        return UniformSampler(me, size=self.view, view=first, contacts=contacts, draw=draw)
+        first = [one for one in known.get("view", ()) if one.name not in asked]
+        return UniformSampler(me, size=self.view, view=first, contacts=contacts, draw=known["draw"])
 
 
 SamplingProtocol: TypeAlias = NewscastProtocol | CyclonProtocol | GenericProtocol | UniformProtocol

@@ -5,15 +5,13 @@ from __future__ import annotations
 import contextlib
 import json
 import sys
-import traceback
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from actorfl.exitcodes import ExitCode
-from actorfl.saying import Output, fail, row_line, sentence_and_code
-from actorfl.stopping import interruptible, uninterrupted
+from actorfl.saying import Output, row_line, told_in_one_line
+from actorfl.stopping import interruptible
 
 
 def simulate(  # noqa: PLR0917  (typer turns parameters into arguments and options)
@@ -42,7 +40,7 @@ def simulate(  # noqa: PLR0917  (typer turns parameters into arguments and optio
 ) -> None:
     """Train in simulated time on many nodes, and tell what it took."""
     progress, say = Output(sys.stderr), Output(sys.stdout)
-    try:
+    with told_in_one_line(debug=debug):
         from actorfl.simulate import playing, report
 
         with (
@@ -54,13 +52,6 @@ def simulate(  # noqa: PLR0917  (typer turns parameters into arguments and optio
             outcome = playing.simulate(
                 run, described, out=out, say=progress.line, row_line=row_line, stopping=stopping
             )
-    except KeyboardInterrupt:
-        with uninterrupted():
-            fail("interrupted", ExitCode.INTERRUPTED)
-    except Exception as error:  # noqa: BLE001  (every error ends as one line and a code)
-        if debug:
-            traceback.print_exc()
-        fail(*sentence_and_code(error))
     for line in report.lines(outcome):
         (progress if as_json else say).line(line)
     if as_json:
