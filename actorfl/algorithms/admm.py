@@ -9,11 +9,11 @@ from typing import ClassVar
 import numpy as np
 
 from actorfl.algorithm import Ctx
-from actorfl.algorithms.mixed import MODEL, model_in
+from actorfl.algorithms.sendsmodel import SendsModel, model_in
 from actorfl.errors import Misfit
 from actorfl.layout import Vector
 from actorfl.local import SGD
-from actorfl.pairing import Content, PairAlgorithm, PairCtx, PairState, expect
+from actorfl.pairing import Content, PairCtx, PairState
 from actorfl.ranges import check_number
 from actorfl.topology import Peers
 
@@ -21,7 +21,7 @@ _DUAL, _NEAR, _DEGREE = "dual", "near", "degree"
 
 
 @dataclass(frozen=True)
-class ConsensusADMM(PairAlgorithm):
+class ConsensusADMM(SendsModel):
     """Decentralised ADMM: all minimise the sum of their losses, and agree.
 
     Shi et al., "On the Linear Convergence of the ADMM in Decentralized Consensus Optimization",
@@ -91,15 +91,6 @@ class ConsensusADMM(PairAlgorithm):
         pull = np.multiply(ctx.weights, 2 * degree, dtype=np.float32) - near
         corrected: Vector = g + dual + np.float32(self.rho) * pull
         return corrected
-
-    def outgoing(self, ctx: PairCtx, state: PairState) -> tuple[Mapping[str, Content], PairState]:
-        """The model, to each target."""
-        content: Content = {MODEL: state.weights}
-        return dict.fromkeys(ctx.targets, content), state
-
-    def check_letter(self, ctx: PairCtx, content: Content) -> None:
-        """Refuse what is no such model."""
-        expect(content, {MODEL: ("float32", (ctx.layout.size,))})
 
     def incoming(
         self, ctx: PairCtx, state: PairState, received: Mapping[str, Content]

@@ -8,14 +8,14 @@ from typing import ClassVar
 
 import numpy as np
 
-from actorfl.algorithms.mixed import MODEL, model_in
+from actorfl.algorithms.sendsmodel import SendsModel, model_in
 from actorfl.errors import Misfit
-from actorfl.pairing import Content, PairAlgorithm, PairCtx, PairState, expect
+from actorfl.pairing import Content, PairCtx, PairState
 from actorfl.topology import Peers
 
 
 @dataclass(frozen=True)
-class ADPSGD(PairAlgorithm):
+class ADPSGD(SendsModel):
     """AD-PSGD: each node trains at its own speed, and averages with one neighbour at a time.
 
     Lian et al., "Asynchronous Decentralized Parallel Stochastic Gradient Descent", ICML 2018,
@@ -43,15 +43,6 @@ class ADPSGD(PairAlgorithm):
                 f"ADPSGD asks a neighbour and is answered, and the links of "
                 f"{type(topology).__name__} {what}; use an undirected graph that stays"
             )
-
-    def outgoing(self, ctx: PairCtx, state: PairState) -> tuple[Mapping[str, Content], PairState]:
-        """The model, to whom it asks."""
-        content: Content = {MODEL: state.weights}
-        return dict.fromkeys(ctx.targets, content), state
-
-    def check_letter(self, ctx: PairCtx, content: Content) -> None:
-        """Refuse what is no such model."""
-        expect(content, {MODEL: ("float32", (ctx.layout.size,))})
 
     def incoming(
         self, ctx: PairCtx, state: PairState, received: Mapping[str, Content]

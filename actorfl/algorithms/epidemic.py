@@ -9,17 +9,17 @@ from typing import ClassVar
 
 import numpy as np
 
-from actorfl.algorithms.mixed import MODEL, model_in
+from actorfl.algorithms.sendsmodel import SendsModel, model_in
 from actorfl.errors import Misfit
 from actorfl.mixing import drift_of
-from actorfl.pairing import Content, Late, PairAlgorithm, PairCtx, PairState, expect
+from actorfl.pairing import Content, Late, PairCtx, PairState
 from actorfl.ranges import check_count
 from actorfl.seeds import seed_for
 from actorfl.topology import WORKERS_MAX, Peers
 
 
 @dataclass(frozen=True)
-class EpidemicLearning(PairAlgorithm):
+class EpidemicLearning(SendsModel):
     """Epidemic learning: train, send the model to s others, and take the mean of what came.
 
     De Vos et al., "Epidemic Learning: Boosting Decentralized Learning with Randomized
@@ -106,15 +106,6 @@ class EpidemicLearning(PairAlgorithm):
         if self.fanout is None:
             return topology.sources(name, number)
         return _drawn(topology, self.fanout, number, seed)[1][name]
-
-    def outgoing(self, ctx: PairCtx, state: PairState) -> tuple[Mapping[str, Content], PairState]:
-        """The model, to each target."""
-        content: Content = {MODEL: state.weights}
-        return dict.fromkeys(ctx.targets, content), state
-
-    def check_letter(self, ctx: PairCtx, content: Content) -> None:
-        """Refuse what is no such model."""
-        expect(content, {MODEL: ("float32", (ctx.layout.size,))})
 
     def incoming(
         self, ctx: PairCtx, state: PairState, received: Mapping[str, Content]

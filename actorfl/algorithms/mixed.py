@@ -7,18 +7,16 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from actorfl.algorithms.sendsmodel import SendsModel, model_in
 from actorfl.layout import Vector
 from actorfl.mixing import mixing_of
-from actorfl.pairing import Content, PairAlgorithm, PairCtx, PairState, expect
+from actorfl.pairing import Content, PairCtx, PairState
 from actorfl.statistics import between
 from actorfl.topology import Peers
 
-MODEL = "model"
-"""The name under which a node's model is sent."""
-
 
 @dataclass(frozen=True)
-class Mixed(PairAlgorithm):
+class Mixed(SendsModel):
     """Base: each node sends its model to its neighbours, and takes a weighted mean of all.
 
         x_i <- sum over j of W_ij x_j  =  x_i + sum over j in N_i of W_ij (x_j - x_i)
@@ -49,15 +47,6 @@ class Mixed(PairAlgorithm):
         """A row of W."""
         return mixing_of(self.mixing).weights(topology, name, number)
 
-    def outgoing(self, ctx: PairCtx, state: PairState) -> tuple[Mapping[str, Content], PairState]:
-        """The model, to each target."""
-        content: Content = {MODEL: state.weights}
-        return dict.fromkeys(ctx.targets, content), state
-
-    def check_letter(self, ctx: PairCtx, content: Content) -> None:
-        """Refuse what is no such model."""
-        expect(content, {MODEL: ("float32", (ctx.layout.size,))})
-
     def incoming(
         self, ctx: PairCtx, state: PairState, received: Mapping[str, Content]
     ) -> PairState:
@@ -65,11 +54,6 @@ class Mixed(PairAlgorithm):
         theirs = {name: model_in(content) for name, content in received.items()}
         mean = mixed(ctx, state.weights, theirs)
         return state.replaced(between(ctx.layout, mean, (state.weights, *theirs.values())))
-
-
-def model_in(content: Content) -> Vector:
-    """The model that a neighbour sent."""
-    return np.asarray(content[MODEL], np.float32)
 
 
 def mixed(ctx: PairCtx, own: Vector, theirs: Mapping[str, Vector], step: float = 1.0) -> Vector:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -44,14 +44,21 @@ class GraphPeers:
         names = self._fixed
         if names is None:
             names = self._topology.targets(self._name, number)
-        if not names:
-            return None
-        # Most are there most of the time, so one look usually does.
-        name = names[int(draw.random() * len(names))]
-        if self._there(name):
-            return name
-        present = [each for each in names if self._there(each)]
-        return present[int(draw.random() * len(present))] if present else None
+        return one_there(names, self._there, draw)
 
     def __repr__(self) -> str:
         return f"<GraphPeers of {self._name}>"
+
+
+def one_there(
+    names: Sequence[str], there: Callable[[str], bool], draw: np.random.Generator
+) -> str | None:
+    """One of those that are there, each with the same chance; None where nobody is."""
+    if not names:
+        return None
+    # Most are there most of the time, so one look usually does.
+    name = names[int(draw.random() * len(names))]
+    if there(name):
+        return name
+    present = [each for each in names if there(each)]
+    return present[int(draw.random() * len(present))] if present else None

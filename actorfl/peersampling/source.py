@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from actorfl.gossip.peers import one_there
 from actorfl.peersampling.words import PresentView
 from actors import ActorRef, ActorSystem
 
@@ -42,14 +43,7 @@ class SampledPeers:
 
     def pick(self, draw: np.random.Generator, number: int) -> str | None:
         """The name of a peer; None where nobody is there. See ``gossip.peers.PeerSource``."""
-        names = self._view.names
-        if not names:
-            return None
-        name = names[int(draw.random() * len(names))]
-        if self._there(name):
-            return name
-        present = [each for each in names if self._there(each)]
-        return present[int(draw.random() * len(present))] if present else None
+        return one_there(self._view.names, self._there, draw)
 
     def ref(self, name: str) -> ActorRef | None:
         """The actor of a peer; None where it is not in the view any more."""
