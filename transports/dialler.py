@@ -15,6 +15,9 @@ from transports.port import Port
 from transports.rng import Rng
 from transports.sockets import Context, Socket
 
+PATIENCE = 60
+"""A peer that has been away for so many times as long as a wait may wait that long to be asked."""
+
 
 class Dialler:
     """Keeps one lane of a link connected, with a new socket and a new epoch for each attempt.
@@ -61,6 +64,8 @@ class Dialler:
         self._port: Port | None = None
         self._timer: Timer | None = None
         self._stopped = False
+        # When the connection was lost, or could not be made for the first time.
+        self._lost: float | None = None
 
     @property
     def lane(self) -> Lane:
@@ -93,6 +98,7 @@ class Dialler:
     def welcomed(self) -> None:
         """The peer agreed."""
         self.attempts = 0
+        self._lost = None
         self._disarm()
 
     def retry(self) -> None:
@@ -101,8 +107,14 @@ class Dialler:
         self._drop()
         if self._stopped:
             return
-        limits = self._limits
-        wait = min(limits.reconnect_max, limits.reconnect_min * 2.0 ** min(self.attempts, 30))
+        limits, now = self._limits, self._clock.now()
+        if self._lost is None:
+            self._lost = now
+        # Who has been away for hours is asked for less often than who may be back in a moment.
+        slowest = max(
+            limits.reconnect_max, min(limits.reconnect_longest, (now - self._lost) / PATIENCE)
+        )
+        wait = min(slowest, limits.reconnect_min * 2.0 ** min(self.attempts, 30))
         # Jitter, so that all who lost one peer do not come back in step.
         self._timer = self._clock.call_later(self._rng.uniform(wait / 2, wait), self.connect)
 

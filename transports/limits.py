@@ -45,7 +45,11 @@ class Limits:
             names.
         max_fenced: dead incarnations remembered; the oldest is forgotten first.
         reconnect_min: seconds before the first new attempt to connect.
-        reconnect_max: seconds between attempts at most; each wait is drawn from half to all of it.
+        reconnect_max: seconds between attempts at most in the first minute of an outage; each wait
+            is drawn from half to all of it.
+        reconnect_longest: seconds between attempts at most later: a sixtieth of the outage so far,
+            and no more than this. Bounds what a long partition costs, and how long its end may
+            go unnoticed.
         heartbeat: seconds between libzmq's own questions to the other end of a connection over tcp,
             where a pulled cable or a machine without power says nothing. Rare enough to cost
             nothing, often enough that a wait of ``heartbeat_timeout`` covers a lost packet.
@@ -73,6 +77,7 @@ class Limits:
     max_fenced: int = 4096
     reconnect_min: float = 0.005
     reconnect_max: float = 1.0
+    reconnect_longest: float = 30.0
     heartbeat: float = 10.0
     heartbeat_timeout: float = 30.0
     hello_timeout: float = 10.0

@@ -366,6 +366,28 @@ async def test_a_frozen_node_is_connected_to_but_does_not_answer(world: SimWorld
     await two.recorder.until(lambda: two.recorder.numbers == [1])
 
 
+async def test_a_peer_that_is_away_for_long_is_dialled_less_often(world: SimWorld) -> None:
+    one, two, there, _ = await world.pair()
+
+    async def hellos(seconds: float) -> float:
+        before = world.network.statistics().sent
+        await asyncio.sleep(seconds)
+        return (world.network.statistics().sent - before) / 2  # who dialled says hello on both lanes
+
+    world.network.cut("a", "b")
+    assert 60 <= await hellos(60.0) <= 130, "a second apart at most in the first minute"
+    await asyncio.sleep(3600.0)
+    assert 3600 / 30 <= await hellos(3600.0) <= 2 * 3600 / 30 + 1
+    world.network.uncut("a", "b")
+    await asyncio.sleep(30.0 + LONG)
+    assert there.state == "up"
+    world.network.cut("a", "b")
+    assert 60 <= await hellos(60.0) <= 130, "an outage of its own begins at the start"
+    world.network.uncut("a", "b")
+    await asyncio.sleep(LONG)
+    assert {len(one.recorder.ups), len(two.recorder.ups)} == {3}
+
+
 async def test_a_node_that_was_frozen_learns_late_that_its_connection_ended(
     world: SimWorld,
 ) -> None:
