@@ -475,10 +475,11 @@ class MemoryStorage:
             raise StorageError(f"cannot {verb} {name}: this storage is closed")
 
     def _put(self, verb: str, name: str, content: bytes) -> None:
-        others = sum(len(kept) for other, kept in self.disk.items() if other != name)
-        if self._capacity is not None and others + len(content) > self._capacity:
-            self._counts["failures"] += 1
-            raise StorageError(_sentence(verb, name, OSError(errno.ENOSPC, "")))
+        if self._capacity is not None:
+            others = sum(len(kept) for other, kept in self.disk.items() if other != name)
+            if others + len(content) > self._capacity:
+                self._counts["failures"] += 1
+                raise StorageError(_sentence(verb, name, OSError(errno.ENOSPC, "")))
         self.disk[name] = content
 
 

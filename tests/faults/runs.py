@@ -11,6 +11,8 @@ from typing import Any
 
 import msgpack
 import msgspec
+import pytest
+from _pytest.mark import ParameterSet
 
 from actorfl import SGD, FedAvg, Result, Rounds, Run, Star, running
 from actors import Deployment, Event, Inline
@@ -58,6 +60,11 @@ async def carry_out(
     async with running(run, on or Inline(), out=out, resume=resume, on_row=hear_row) as under_way:
         under_way.live.system.events.subscribe(Event, hear)
         return await under_way.result()
+
+
+def thorough(seeds: int) -> ParameterSet:
+    """So many seeds where tests may take long, with time for them on a busy machine, too."""
+    return pytest.param(seeds, marks=[pytest.mark.slow, pytest.mark.timeout(3600)])
 
 
 def rows(directory: Path) -> list[dict[str, Any]]:

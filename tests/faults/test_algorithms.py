@@ -34,7 +34,7 @@ from actorfl.errors import Misfit
 from actors import Drop, Duplicate, FaultPlan, Inline, Kill, Processes, Reorder, Simulated
 from actors.testing.chaos import explore
 from tests.actorfl.clocks import TOGETHER
-from tests.faults.runs import carry_out, small
+from tests.faults.runs import carry_out, small, thorough
 from tests.faults.tasks import Counting
 from tests.faults.test_kills import fit, killing, slow
 from tests.faults.test_simulated import PATIENT, simulate
@@ -149,7 +149,7 @@ async def test_the_control_variates_of_scaffold_survive_their_process(tmp_path: 
     assert result.sha256 == expected.sha256
 
 
-@pytest.mark.parametrize("seeds", [10, pytest.param(200, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("seeds", [10, thorough(200)])
 def test_no_schedule_of_faults_changes_a_bit_of_scaffold(seeds: int, tmp_path: Path) -> None:
     file = tmp_path / "run.toml"
     file.write_text(SCAFFOLD)

@@ -29,7 +29,7 @@ from actorfl.execute import running
 from actorfl.topology import Node
 from actors import AtClock, CrashPoint, Deployment, FaultPlan, Inline, Kill, Processes, Simulated
 from tests.actorfl.configs import made_in, run_of
-from tests.faults.runs import ROUNDS, carry_out, fits, rows, small
+from tests.faults.runs import ROUNDS, carry_out, fits, rows, small, thorough
 from tests.faults.tasks import Broken, Counting, Empty, Tally, Wide
 from tests.faults.test_simulated import schedule, simulate
 
@@ -200,7 +200,7 @@ def test_the_death_of_a_worker_or_of_its_combiner_changes_no_bit(
         assert result.restarts == 1
 
 
-@pytest.mark.parametrize("seeds", [3, pytest.param(40, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("seeds", [3, thorough(40)])
 def test_no_schedule_of_faults_changes_a_bit_of_what_is_combined(
     seeds: int, expected: str, tmp_path: Path
 ) -> None:

@@ -44,7 +44,7 @@ from actors import (
     Simulated,
     Snapshots,
 )
-from tests.faults.runs import ROUNDS, carry_out, rows, small
+from tests.faults.runs import ROUNDS, carry_out, rows, small, thorough
 from tests.faults.tasks import Counting, Ledger, Wide, entries
 from tests.faults.test_simulated import schedule, simulate
 
@@ -119,7 +119,7 @@ def test_less_goes_over_the_wire_by_what_the_format_says(
     assert fewer.bytes - up == pytest.approx(share * up, rel=0.1)
 
 
-@pytest.mark.parametrize("seeds", [2, pytest.param(40, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("seeds", [2, thorough(40)])
 @pytest.mark.parametrize(
     ("compress", "topology"),
     [(TopK(0.1), TREE), (OneBit(), None), (RandomK(0.3), None)],
@@ -172,7 +172,7 @@ async def books(directory: Path, run: Run) -> tuple[Any, Any]:
     return owed, paid
 
 
-@pytest.mark.parametrize("seeds", [2, pytest.param(40, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("seeds", [2, thorough(40)])
 @pytest.mark.parametrize(
     "values",
     [

@@ -26,7 +26,7 @@ from actorfl import (
 from actorfl.kept import Kept, folder_of
 from actorfl.sync import Sync
 from actors import FaultPlan, FileStorage, Kill, Simulated, Snapshots
-from tests.faults.runs import rows, small
+from tests.faults.runs import rows, small, thorough
 from tests.faults.test_simulated import schedule, simulate
 from tests.faults.test_trees import SHAPES
 
@@ -53,7 +53,7 @@ async def gap(directory: Path, run: Run) -> tuple[float, float]:
     return float(np.abs(control - np.mean(kept, axis=0)).max()), float(np.abs(control).max())
 
 
-@pytest.mark.parametrize("seeds", [6, pytest.param(200, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("seeds", [6, thorough(200)])
 @pytest.mark.parametrize(
     "values",
     [
@@ -88,7 +88,7 @@ def in_tree(seed: int, tree: Tree) -> Simulated:
 
 
 @pytest.mark.timeout(1200)
-@pytest.mark.parametrize("seeds", [3, pytest.param(200, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("seeds", [3, thorough(200)])
 @pytest.mark.parametrize(
     ("tree", "syncs"),
     [

@@ -36,7 +36,7 @@ from actorfl.chaos.settings import Chaos
 from actorfl.exitcodes import ExitCode
 from actors import Deployment, FaultPlan, Inline, Kill, Processes, Simulated
 from actors.testing.chaos.worker import Player
-from tests.faults.runs import carry_out, events, fits, rows, small
+from tests.faults.runs import carry_out, events, fits, rows, small, thorough
 from tests.faults.tasks import Empty, Raising
 from tests.faults.test_simulated import schedule, simulate
 
@@ -82,7 +82,7 @@ def test_no_schedule_of_faults_changes_a_bit_of_a_run_that_workers_join_and_leav
             assert all(set(each) <= set(there) for each, there in zip(drawn, MEMBERS, strict=True))
 
 
-@pytest.mark.parametrize("seeds", [2, pytest.param(200, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("seeds", [2, thorough(200)])
 @pytest.mark.parametrize("sync", SYNCS, ids=named)
 def test_what_must_hold_under_a_policy_holds_across_joins_and_leaves(
     sync: Sync, seeds: int

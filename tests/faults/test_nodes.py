@@ -49,7 +49,7 @@ from actors import (
 )
 from actors.sim import SimulationStatistics
 from tests.faults.programs import MUCH, Bursting, Handing, Hurrying, Leading, Pairing, Waiting
-from tests.faults.runs import carry_out, rows
+from tests.faults.runs import carry_out, rows, thorough
 from tests.faults.tasks import Blobs, Counting
 
 pytestmark = pytest.mark.timeout(300)
@@ -106,7 +106,7 @@ def memo() -> Iterator[Memo]:
         yield one
 
 
-@pytest.mark.parametrize("seeds", [3, pytest.param(200, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("seeds", [3, thorough(200)])
 @pytest.mark.parametrize(
     ("program", "task"),
     [(Handing(), Counting()), (Handing(every=2), Blobs()), (Pairing(), Blobs())],

@@ -37,7 +37,7 @@ from actorfl.chaos.settings import Chaos
 from actorfl.task import Batch, Dataset
 from actors import Inline, Simulated
 from actors.testing.chaos import explore
-from tests.faults.runs import carry_out, rows, small
+from tests.faults.runs import carry_out, rows, small, thorough
 from tests.faults.serving import MOMENTUM, keep_laws, served
 from tests.faults.tasks import Blobs, Counting, blobs
 from tests.faults.test_simulated import PATIENT, schedule, simulate
@@ -207,7 +207,7 @@ def test_each_aggregator_moves_the_model_by_the_share_of_its_workers(
     assert sum(row["updates"] for row in rows(result.directory)) == 8
 
 
-@pytest.mark.parametrize("seeds", [3, pytest.param(200, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("seeds", [3, thorough(200)])
 @pytest.mark.timeout(1200)
 @pytest.mark.parametrize("sync", [ASP(), SSP(1), Buffered(2)], ids=repr)
 def test_no_schedule_loses_a_gradient_of_an_aggregator(sync: Any, seeds: int) -> None:

@@ -15,7 +15,7 @@ from actorfl.chaos.settings import Chaos
 from actorfl.sync import Sync
 from actorfl.witness import Act
 from actors.testing.chaos import explore
-from tests.faults.runs import small
+from tests.faults.runs import small, thorough
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -129,7 +129,7 @@ def test_who_has_to_wait_is_told_where_nobody_has_to() -> None:
 # -- under chaos -----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("seeds", [6, pytest.param(200, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("seeds", [6, thorough(200)])
 @pytest.mark.parametrize(
     ("sync", "algorithm"),
     [

@@ -46,7 +46,7 @@ from actorfl.seeds import seed_for
 from actors import Deployment, FaultPlan, Inline, Processes, Simulated, UsageError
 from actors.testing.chaos import replay
 from actors.testing.chaos.worker import Player
-from tests.faults.runs import ROUNDS, carry_out, fits, rows, small
+from tests.faults.runs import ROUNDS, carry_out, fits, rows, small, thorough
 from tests.faults.tasks import Empty, Tally
 from tests.faults.test_chaos import acts
 from tests.faults.test_simulated import schedule, simulate
@@ -215,7 +215,7 @@ def test_a_quorum_waits_for_a_part_of_those_who_are_selected(tmp_path: Path) -> 
     assert late > 0
 
 
-@pytest.mark.parametrize("seeds", [4, pytest.param(200, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("seeds", [4, thorough(200)])
 def test_no_schedule_of_faults_changes_who_is_selected_or_a_bit(seeds: int, tmp_path: Path) -> None:
     of = (
         Sample(count=2, by="examples"),
@@ -283,7 +283,7 @@ rounds = 4
 """
 
 
-@pytest.mark.parametrize("seeds", [2, pytest.param(200, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("seeds", [2, thorough(200)])
 @pytest.mark.parametrize(
     ("algorithm", "more"),
     [("scaffold", ""), ("fedavg", 'sync = { kind = "quorum", fraction = 0.5 }')],

@@ -372,7 +372,9 @@ async def test_a_peer_that_is_away_for_long_is_dialled_less_often(world: SimWorl
     async def hellos(seconds: float) -> float:
         before = world.network.statistics().sent
         await asyncio.sleep(seconds)
-        return (world.network.statistics().sent - before) / 2  # who dialled says hello on both lanes
+        return (
+            world.network.statistics().sent - before
+        ) / 2  # who dialled says hello on both lanes
 
     world.network.cut("a", "b")
     assert 60 <= await hellos(60.0) <= 130, "a second apart at most in the first minute"
