@@ -57,6 +57,7 @@ def nearest(word: str, choices: Iterable[str]) -> str:
     """
     known = sorted(set(choices))
     near = [choice for choice in known if choice.rpartition(".")[2] == word]
+    near = near or [choice for choice in known if _letters(choice) == _letters(word)]
     near = near or difflib.get_close_matches(word, known, n=1, cutoff=0.6)
     if not near:
         last = {choice.rpartition(".")[2]: choice for choice in known}
@@ -68,6 +69,11 @@ def nearest(word: str, choices: Iterable[str]) -> str:
     named = ", ".join(f"`{choice}`" for choice in known[:_MOST_CHOICES_NAMED])
     more = ", ..." if len(known) > _MOST_CHOICES_NAMED else ""
     return f"known here: {named}{more}"
+
+
+def _letters(word: str) -> str:
+    """A word as people remember it: `D-PSGD` for `dpsgd`, `fed_avg` for `fedavg`."""
+    return word.lower().replace("-", "").replace("_", "").replace(" ", "")
 
 
 class ActorflError(Exception):

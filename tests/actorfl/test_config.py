@@ -236,6 +236,8 @@ def test_an_unknown_key_that_was_set_is_refused_with_its_slot_and_the_nearest(
     [
         ("topology.kind=sta", "topology", "did you mean `star`?"),
         ("algorithm=fedavgg", "algorithm", "did you mean `fedavg`?"),
+        ("algorithm=D-PSGD", "algorithm", "did you mean `dpsgd`?"),
+        ("algorithm=Fed_Avg", "algorithm", "did you mean `fedavg`?"),
         ("task=digit", "task", "did you mean `digits`?"),
         ("sync=zzz", "sync", "known here: `asp`, `bsp`, `buffered`"),
     ],
