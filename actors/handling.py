@@ -21,7 +21,7 @@ from actors.message import Lane, kinds_below
 from actors.runs import messages_of
 from actors.signals import Failure, Terminated
 from actors.suggest import shown
-from actors.timers import Tick
+from actors.timers import SPENT, Tick
 from transports import Link, LinkClosed, LinkFull, MessageTooLarge, Weights
 
 if TYPE_CHECKING:
@@ -141,9 +141,7 @@ class Handling:
                         continue
                     function = find(type(message))
             if function is None:
-                why = f"no handler for it{self._of_base(type(message).__qualname__)}"
-                self._system.dead_letter(cell.path, entry, why)
-                cell.skipped += 1
+                self._no_handler(entry, message)
                 continue
             if envelope is not None:
                 self.current = envelope
@@ -168,6 +166,42 @@ class Handling:
                 self.current = None
         self.taken = taken
         return None
+
+    def handle_one(self, entry: Item | Tick) -> Coroutine[Any, Any, None] | None:
+        """As ``handle``, for an entry that needs no mailbox, of an actor that goes on."""
+        if crashpoints.on_message is not None:
+            return self.handle(deque((entry,)), 1)
+        cell = self._cell
+        message: Any
+        if isinstance(entry, Item):
+            try:
+                message = self._decode(entry.body)
+            except Exception as error:  # noqa: BLE001  (what checks a message is the user's own code)
+                self._not_understood(entry, error)
+                cell.skipped += 1
+                return None
+        elif entry.timer is not SPENT or cell.timers.take(entry):
+            message = entry.message  # it is fresh from its timer: no other one is cancelled
+        else:
+            cell.skipped += 1
+            return None
+        function = self._by_type.get(type(message))
+        if function is None:
+            self._no_handler(entry, message)
+            return None
+        try:
+            result = function(cell.actor, message)
+            if result is not None and isinstance(result, CoroutineType):
+                return self._awaited(result, None, message)
+            cell.handled += 1
+        except BaseException as error:  # noqa: BLE001  (whatever user code raises fails the actor)
+            self._raised(error, None, message)
+        return None
+
+    def _no_handler(self, entry: Any, message: Any) -> None:
+        why = f"no handler for it{self._of_base(type(message).__qualname__)}"
+        self._system.dead_letter(self._cell.path, entry, why)
+        self._cell.skipped += 1
 
     def _opened(self, envelope: Envelope) -> Any:
         """The message in an envelope; None where it is not to be handled."""

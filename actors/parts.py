@@ -69,7 +69,9 @@ class Parts:
     def timers(self) -> Timers:
         """See ``Actor.timers``."""
         if self._timers is None:
-            self._timers = Timers(self.system.world.clock, self._cell.deliver)
+            cell, clock = self._cell, self.system.world.clock
+            at_once = self.system.prepared is not None
+            self._timers = Timers(clock, cell.deliver, cell.handle_now if at_once else None)
         return self._timers
 
     @property

@@ -21,6 +21,7 @@ from actors.runs import items_of
 from actors.signalling import MAX_UNACKNOWLEDGED, Signalling
 from actors.signals import AnySignal, Dial
 from transports import (
+    Channel,
     Endpoint,
     LandingPool,
     Link,
@@ -30,7 +31,6 @@ from transports import (
     MessageTooLarge,
     NodeId,
     NoisyEndpoint,
-    OwnChannel,
     Timer,
     Transfer,
     Weights,
@@ -405,7 +405,13 @@ class Router:
 
     def on_items(self, link: Link[Item], items: list[Item]) -> None:
         """A batch from the control lane."""
-        faults = self._system.world.faults
+        system = self._system
+        faults = system.world.faults
+        if faults is None and len(items) == 1 and system.prepared is not None:
+            item = items[0]
+            cell = system.cells.get(item.to) if item.kind == TELL else None
+            if cell is not None and cell.handle_now(item):
+                return
         if faults is not None and link is not self.endpoint.local:
             for item in items:
                 parcel = Parcel(item, (), self._path)
@@ -442,7 +448,7 @@ class Router:
         if failed is not None:
             raise failed  # the link logs and counts it
 
-    def _take_run(self, own: OwnChannel[Item], link: Link[Item], run: Item) -> None:
+    def _take_run(self, own: Channel[Item], link: Link[Item], run: Item) -> None:
         own.joined += run.ask - 1
         cell = self._system.cells.get(run.to)
         if cell is not None:

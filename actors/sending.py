@@ -23,7 +23,15 @@ from actors.item import ASK, OVERHEAD, TELL, Item
 from actors.message import CONTROL, Lane, Message, lane_of, reply_type
 from actors.ref import ActorRef
 from actors.runs import Run
-from transports import Link, LinkClosed, LinkFull, MessageTooLarge, OwnChannel, Transfer, Weights
+from transports import (
+    Channel,
+    Link,
+    LinkClosed,
+    LinkFull,
+    MessageTooLarge,
+    Transfer,
+    Weights,
+)
 
 if TYPE_CHECKING:
     from actors.system import ActorSystem
@@ -57,7 +65,10 @@ class Sender:
         self._loop = asyncio.get_running_loop()
         self._thread = get_ident()
         self._run = Run()
-        self._own: OwnChannel[Item]
+        #: By the names of nodes, and which state of the links they are from.
+        self._links: dict[str, Link[Item]] = {}
+        self._seen = -1
+        self._own: Channel[Item]
         self._encode = system.codec.encode_raw
 
     def tell(self, ref: ActorRef, message: Message[Any]) -> Transfer | None:
@@ -120,15 +131,23 @@ class Sender:
         self._system.dead_letter(ref.path, item, "unreachable")
         return None
 
-    def _begin_run(self, own: OwnChannel[Item], ref: ActorRef, sender: Cell | None) -> None:
+    def _begin_run(self, own: Channel[Item], ref: ActorRef, sender: Cell | None) -> None:
         self._own = own
         own.leaving = self._run.end
         self._run.begin(ref, sender, own.queue)
 
     def _link_of(self, ref: ActorRef) -> Link[Item] | None:
         """The link to a reference's node, and from now on with the reference."""
-        link = self._router.link_to(ref.node)
-        ref._link, ref._seen = link, self._router.changes  # noqa: SLF001  (the system's own note)
+        router, links = self._router, self._links
+        link = links.get(ref.node) if self._seen == router.changes else None
+        if link is None:
+            link = router.link_to(ref.node)
+            if self._seen != router.changes:
+                self._seen = router.changes
+                links.clear()
+            if link is not None:
+                links[ref.node] = link
+        ref._link, ref._seen = link, router.changes  # noqa: SLF001  (the system's own note)
         return link
 
     def on_loop(self, call: Callable[[], None]) -> None:

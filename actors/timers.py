@@ -19,7 +19,7 @@ class Tick(msgspec.Struct, eq=False):
 
     key: str
     message: Message[Any]
-    #: What sends it next, or ``_SPENT`` where it was sent for the last time.
+    #: What sends it next, or ``SPENT`` where it was sent for the last time.
     timer: Timer
     #: Whether it is in the mailbox.
     queued: bool = False
@@ -35,10 +35,17 @@ class Timers:
     mailbox, so a slow actor is not flooded. All end with the actor's incarnation.
     """
 
-    __slots__ = ("_active", "_again", "_clock", "_deliver")
+    __slots__ = ("_active", "_again", "_at_once", "_clock", "_deliver")
 
-    def __init__(self, clock: Clock, deliver: Callable[[Tick], None]) -> None:
+    def __init__(
+        self,
+        clock: Clock,
+        deliver: Callable[[Tick], None],
+        at_once: Callable[[Tick], bool] | None = None,
+    ) -> None:
         self._clock = clock
+        #: Has its actor handle a tick without the mailbox, unless it has to wait.
+        self._at_once = at_once
         #: Of a clock that can make a timer anew which has just come due, at less than a new one.
         self._again: Callable[[Timer, float], Timer] | None = getattr(clock, "again", None)
         self._deliver = deliver
@@ -61,7 +68,7 @@ class Timers:
             )
             raise UsageError(msg)
         self.cancel(key)
-        tick = self._active[key] = Tick(key, message, _SPENT)
+        tick = self._active[key] = Tick(key, message, SPENT)
         tick.timer = self._clock.call_later(after, self._fire, tick, every)
 
     def cancel(self, key: str) -> None:
@@ -82,22 +89,26 @@ class Timers:
 
     def take(self, tick: Tick) -> bool:
         """Whether the tick is still wanted; called when it leaves the mailbox."""
-        tick.queued = False
+        if tick.queued:
+            tick.queued = False
         if tick.cancelled:
             return False
-        if tick.timer is _SPENT:
+        if tick.timer is SPENT:
             del self._active[tick.key]
         return True
 
     def _fire(self, tick: Tick, every: float | None) -> None:
-        again, deliver = self._again, self._deliver
+        again, at_once = self._again, self._at_once
         if every is None:
-            tick.timer = _SPENT
+            tick.timer = SPENT
         elif again is not None:
-            tick.timer = again(tick.timer, every)
+            timer = again(tick.timer, every)
+            if timer is not tick.timer:  # as hardly ever, and to say it anew costs more
+                tick.timer = timer
         else:
             tick.timer = self._clock.call_later(every, self._fire, tick, every)
-        if not tick.queued:
+        if not tick.queued and (at_once is None or not at_once(tick)):
+            deliver = self._deliver
             tick.queued = True
             deliver(tick)
 
@@ -114,4 +125,4 @@ class _Spent:
         """Nothing is left to cancel."""
 
 
-_SPENT = _Spent()
+SPENT = _Spent()

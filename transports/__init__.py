@@ -2,6 +2,7 @@
 
 import logging
 
+from transports.channel import Channel
 from transports.clock import Clock, LoopClock, Timer
 from transports.endpoint import Endpoint
 from transports.errors import (
@@ -23,7 +24,6 @@ from transports.lane import Lost
 from transports.limits import Limits
 from transports.link import Link
 from transports.noise import Noise, NoisyEndpoint
-from transports.ownchannel import OwnChannel
 from transports.rng import Rng, SeededRng, SystemRng
 from transports.sockets import Context
 from transports.transfer import Transfer
@@ -35,6 +35,7 @@ logging.getLogger(__name__).addHandler(logging.NullHandler())
 __all__ = [
     "AddressError",
     "AddressInUse",
+    "Channel",
     "Clock",
     "Context",
     "Endpoint",
@@ -51,7 +52,6 @@ __all__ = [
     "NodeId",
     "Noise",
     "NoisyEndpoint",
-    "OwnChannel",
     "ProtocolError",
     "Rng",
     "SeededRng",

@@ -79,8 +79,8 @@ class Channel(Generic[T]):
         "_max_frame", "_max_message", "_outlet", "_since", "_tick", "_ticks",
         "_unacknowledged",
         "_undeliverable", "_waiters", "batches_in", "batches_out", "bytes_in", "bytes_out",
-        "codec", "dropped", "enqueued", "epoch", "lane", "peer", "peer_window", "port", "queue",
-        "receiving", "route", "sending", "soft", "state", "window",
+        "codec", "dropped", "enqueued", "epoch", "joined", "lane", "leaving", "peer",
+        "peer_window", "port", "queue", "receiving", "route", "sending", "soft", "state", "window",
     )  # fmt: skip
 
     def __init__(
@@ -118,7 +118,11 @@ class Channel(Generic[T]):
         self.soft = NEVER
         """Value of ``enqueued`` above which ``send_carefully`` decides."""
         self.queue: list[T] = []
-
+        #: Called before what is queued leaves. Within a node, who adds the bytes to ``enqueued``
+        #: and keeps that below ``soft`` may let the last item of ``queue`` grow until then.
+        self.leaving: Callable[[], None] | None = None
+        #: Messages that the floor above has let go along in those items.
+        self.joined = 0
         #: Sends a frame where the connection has a short way, and whether to look for a signal.
         self._outlet: Callable[[bytes], bool] | None = None
         self._encode = codec.encoder.encode
@@ -257,6 +261,8 @@ class Channel(Generic[T]):
         """Send what is queued, in frames of about ``batch_bytes``."""
         if self.state != "up":
             return
+        if self.leaving is not None:
+            self.leaving()
         queue = self.queue
         if queue:
             self.queue = []

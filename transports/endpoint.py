@@ -246,6 +246,7 @@ class Endpoint(Generic[I]):
             count_refused=self._count_refused,
             count_error=self._count_error,
             checksums=self._checksums,
+            simulated=self._simulated,
         )
         if peer != self.node:
             self._links[peer] = link

@@ -96,6 +96,7 @@ class Link(Generic[I]):
         count_refused: counts a refusal at the endpoint.
         count_error: counts an exception of the handler at the endpoint.
         checksums: whether pieces of transfers leave with a checksum.
+        simulated: whether its sockets are.
     """
 
     def __init__(
@@ -112,12 +113,13 @@ class Link(Generic[I]):
         count_refused: Callable[[str], None],
         count_error: Callable[[], None],
         checksums: bool = False,
+        simulated: bool = False,
     ) -> None:
         self.peer = peer
         self.state: Literal["connecting", "up", "down", "closed"] = "connecting"
         self.local = node == peer
         #: Of the link of a node to itself, for a sender that lets the last of its queue grow.
-        self.own: OwnChannel[I] | None = None
+        self.own: Channel[I] | None = None
         #: Why it is not up: what the last connection ended with, or the last attempt at one.
         self.trouble: str | None = None
         self._node = node
@@ -127,7 +129,7 @@ class Link(Generic[I]):
         self._count_refused = count_refused
         self._count_error = count_error
         self._refused: Counter[str] = Counter()
-        self._control = self._make_control(codecs[0], clock, limits, broken)
+        self._control = self._make_control(codecs[0], clock, limits, broken, simulated)
         events: Channel[Any] = Channel(
             "bulk",
             peer,
@@ -158,6 +160,7 @@ class Link(Generic[I]):
         clock: Clock,
         limits: Limits,
         broken: Callable[[Link[I], Lane, str], None],
+        simulated: bool,
     ) -> Channel[I]:
         options: dict[str, Any] = {
             "clock": clock,
@@ -168,10 +171,12 @@ class Link(Generic[I]):
             "broken": lambda reason: broken(self, "control", reason),
             "acknowledges": not self.local,
         }
-        if self.local:
+        if self.local and not simulated:
             self.own = OwnChannel("control", self.peer, codec, deliver=self._deliver, **options)
             return self.own
-        return Channel("control", self.peer, codec, **options)
+        channel: Channel[I] = Channel("control", self.peer, codec, **options)
+        self.own = channel if self.local else None
+        return channel
 
     # For the floor above
 
@@ -291,7 +296,12 @@ class Link(Generic[I]):
             control.check(batch.epoch, batch.to, self._node)
         items = control.receive(batch, size)
         if items:
-            self._deliver(items)
+            on_items = self._on_items
+            try:  # as _deliver, without the call
+                on_items(self, items)
+            except Exception:
+                self._count_error()
+                _logger.exception(_HANDLER_FAILED, self._node, self.peer)
             # The handler may have ended this very link.
             if control.state != "closed":
                 control.received(size)
@@ -436,12 +446,11 @@ class Link(Generic[I]):
 
 def _lane_statistics(channel: Channel[Any]) -> LaneStatistics:
     sending, receiving = channel.sending, channel.receiving
-    joined = channel.joined if isinstance(channel, OwnChannel) else 0
     return LaneStatistics(
         state=channel.state,
         epoch=channel.epoch,
-        messages_out=sending.last + joined,
-        messages_in=receiving.last - receiving.missed + joined,
+        messages_out=sending.last + channel.joined,
+        messages_in=receiving.last - receiving.missed + channel.joined,
         batches_out=channel.batches_out,
         batches_in=channel.batches_in,
         bytes_out=channel.bytes_out,

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final, TypeVar
 
-import zmq
-
 from transports.channel import NEVER, Channel
 from transports.loopback import Loopback
 from transports.port import NOW
@@ -23,10 +21,8 @@ class OwnChannel(Channel[T]):
 
     Nothing is read before a turn has ended, so nothing gains by leaving earlier: what a turn has
     sent goes through the sockets at its end, and is read there as well. It never leaves memory that
-    is ours, so it carries no checksum. What is not as always takes the way of all channels.
-
-    The last item of ``queue`` has not left yet: who adds the bytes to ``enqueued`` and keeps that
-    below ``soft`` may let the item grow until ``leaving`` is called, as long as it is the last.
+    is ours, so it carries no checksum. What is not as always takes the way of all channels. So
+    does all on a simulated network, where messages arrive when the network says so.
 
     Args:
         deliver: takes the items of a batch; must not raise.
@@ -35,10 +31,6 @@ class OwnChannel(Channel[T]):
 
     def __init__(self, *args: Any, deliver: Callable[[list[T]], None], **options: Any) -> None:
         super().__init__(*args, **options)
-        #: Called before anything leaves.
-        self.leaving: Callable[[], None] = _nothing
-        #: Messages that the floor above has let go along in the items of others.
-        self.joined = 0
         self._deliver = deliver
         self._in_tick = False
         self._loopback: Loopback | None = None
@@ -47,9 +39,7 @@ class OwnChannel(Channel[T]):
     def opened(self, loopback: Loopback) -> None:
         """The pair of sockets is there."""
         self.up(loopback, None, epoch=1, first=1, window=self.window)
-        # On a simulated network messages arrive when the network says so.
-        if isinstance(loopback.socket, zmq.Socket):
-            self._loopback = loopback
+        self._loopback = loopback
 
     def send_carefully(self, item: T, nbytes: int) -> None:
         """Queue an item where a bound may be reached or a turn begins."""
@@ -68,11 +58,6 @@ class OwnChannel(Channel[T]):
             self._in_tick = True
             loopback.defer(self._turn)
 
-    def flush(self) -> None:
-        """See ``Channel.flush``."""
-        self.leaving()
-        super().flush()
-
     def _turn(self) -> None:
         self._in_tick = False
         self.soft = NEVER
@@ -83,7 +68,8 @@ class OwnChannel(Channel[T]):
         if loopback.unread:  # which goes first
             self.flush()
             return
-        self.leaving()
+        if self.leaving is not None:
+            self.leaving()
         nbytes = self.enqueued - sending.sent_bytes
         most = self._limits.batch_messages
         if count > 1 and nbytes > 2 * self._limits.batch_bytes:
@@ -122,7 +108,3 @@ class OwnChannel(Channel[T]):
         if self.queue and not self._in_tick and self.state == "up":
             self._in_tick = True
             loopback.defer(self._turn)
-
-
-def _nothing() -> None:
-    pass

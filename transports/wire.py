@@ -11,9 +11,9 @@ has a checksum only where its sender expects damage: TCP, the kernel and CURVE c
 from __future__ import annotations
 
 import struct
-import zlib
 from dataclasses import dataclass
 from typing import Any, Final, Generic, TypeVar
+from zlib import crc32
 
 import msgspec
 
@@ -271,7 +271,7 @@ class Codec(Generic[I]):
         """
         # Joining costs a third of encoding into a buffer that was begun with the checksum.
         body = self.encoder.encode(frame)
-        return _PREFIX.pack(CODE, zlib.crc32(body)) + body
+        return _PREFIX.pack(CODE, crc32(body)) + body
 
     def decode(self, data: bytes) -> Any:
         """The frame in these bytes.
@@ -280,12 +280,12 @@ class Codec(Generic[I]):
             DamagedFrame: its checksum does not fit.
             ProtocolError: reason "malformed" or "version".
         """
-        if len(data) < _LEAST:
-            raise DamagedFrame(f"a frame of {len(data)} bytes has no checksum")
-        kind, checksum = _PREFIX.unpack_from(data)
+        size = len(data)
+        if size < _LEAST:
+            raise DamagedFrame(f"a frame of {size} bytes has no checksum")
         # Below some kilobytes a copy is faster than a view.
-        body = data[5:] if len(data) < 4096 else memoryview(data)[5:]
-        if kind != CODE or zlib.crc32(body) != checksum:
+        body = data[5:] if size < 4096 else memoryview(data)[5:]
+        if data[:5] != with_checksum(CODE, crc32(body)):
             raise DamagedFrame("a frame's checksum does not fit its bytes")
         # Header, kind and version take one byte each, so that any version's frames are told apart
         # before their fields are read.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import collections
+from contextvars import ContextVar
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ import actors
 from actors import (
     Actor,
     ActorGraph,
+    ActorRef,
     ActorRestarted,
     Backoff,
     CrashPoint,
@@ -39,6 +41,7 @@ from actors.errors import AskError
 from actors.faults.disks import DiskFaults
 from actors.sim import Disk, Simulation
 from actors.sim.disk import SimStorage
+from actors.testing import systems
 from transports import Weights
 from transports.sim import SimClock, SimLoop
 
@@ -55,6 +58,57 @@ class Counter(Actor):
         self._count += 1
         crash_point("counted")
         return self._count
+
+
+ROUND: ContextVar[int] = ContextVar("round", default=0)
+
+
+class Mark(Message[None]):
+    text: str
+
+
+class Wait(Message[None]):
+    pass
+
+
+class Seen(Message[list[str]]):
+    pass
+
+
+class Clerk(Actor):
+    """Notes what it handles, and how much it has handled, in its context and not beside it."""
+
+    def __init__(self) -> None:
+        self._seen: list[str] = []
+        self.timers.start("tick", Mark("tick"), after=1.0, every=1.0)
+
+    def mark(self, message: Mark) -> None:
+        ROUND.set(ROUND.get() + 1)
+        self._seen.append(f"{message.text} {ROUND.get()}")
+
+    async def wait(self, message: Wait) -> None:
+        await asyncio.sleep(2.0)
+        self._seen.append("waited")
+
+    def seen(self, message: Seen) -> list[str]:
+        return self._seen
+
+
+def test_ticks_and_messages_are_handled_in_order_in_the_context_of_their_actor() -> None:
+    async def main() -> list[str]:
+        async with systems("here", "there", on=Simulated(shuffle=False)) as (here, there):
+            clerk = await there.spawn("clerk", Clerk)
+            asker = ActorRef(here, clerk.node, clerk.path, clerk.uid)
+            await asyncio.sleep(1.5)
+            asker.tell(Mark("first"))
+            await asyncio.sleep(0.1)
+            asker.tell(Wait())  # in which two ticks come due, of which one waits
+            asker.tell(Mark("second"))
+            await asyncio.sleep(2.9)
+            return await asker.ask(Seen(), timeout=10.0)
+
+    seen = actors.run(main(), on=Simulated(shuffle=False))
+    assert seen == ["tick 1", "first 2", "waited", "second 3", "tick 4", "tick 5"]
 
 
 def counting(children: int = 2) -> ActorGraph:

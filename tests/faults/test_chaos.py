@@ -359,7 +359,7 @@ def test_a_schedule_with_a_trace_of_another_version_is_refused(
     file.write_text(f"# trace {trace}\n{FaultPlan(Drop(0.5), seed=7).to_toml()}")
     result = CliRunner().invoke(app, ["chaos", str(toml), "--replay", str(file)])
     assert result.exit_code == ExitCode.CONFIG
-    assert "names a trace of another version than 2" in result.stderr
+    assert "names a trace of another version than 3" in result.stderr
     assert "remove its line '# trace " in result.stderr
 
 

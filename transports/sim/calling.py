@@ -15,7 +15,7 @@ from typing import Any, Final, TypeVarTuple
 from transports.sim.errors import RealWorldError
 from transports.sim.handles import SimHandle
 from transports.sim.quiet import QuietLoop
-from transports.sim.timerqueue import TimerQueue
+from transports.sim.timerqueue import STRETCH, TimerQueue
 from transports.sim.units import SECOND, USUAL, nanoseconds
 
 Ts = TypeVarTuple("Ts")
@@ -27,6 +27,11 @@ and cancels a time-out for each request."""
 
 class CallingLoop(QuietLoop):
     """Callbacks that are ready, and timers in virtual time; who runs them is ``SimLoop``."""
+
+    # More than an object of Python 3.11 keeps at hand without them.
+    __slots__ = (
+        "_ready", "_stopping", "_timer_count", "_timers", "_trace", "enqueue", "now_ns", "tick",
+    )  # fmt: skip
 
     def __init__(self) -> None:
         super().__init__()
@@ -46,6 +51,9 @@ class CallingLoop(QuietLoop):
         self._crowded = False
         self._look_from = _CANCELLED
         self._closed = False
+        #: Told of each callback.
+        self._trace: Callable[[int, asyncio.Handle], object] | None = None
+        self._stopping = False
         self._thread = threading.get_ident()
 
     # Time
@@ -180,11 +188,41 @@ class CallingLoop(QuietLoop):
         timer._ns, timer._scheduled = ns, True  # noqa: SLF001  (one of the loop's own)
         self._timer_count = number = self._timer_count + 1
         entry: Any = (ns, number, timer)
-        if ns < self._timers.horizon:
-            heappush(self._timers.near, entry)
+        timers = self._timers
+        if ns < timers.horizon:
+            heappush(timers.near, entry)
         else:
-            self._timers.put_off(entry)
+            timers.put_off(entry)
         return timer  # type: ignore[return-value]  # alike to who calls
+
+    def again_later(self, timer: Any, delay: float) -> asyncio.TimerHandle:
+        """As ``again_at_ns``, in ``delay`` virtual seconds from now, above 0."""
+        ns = round(delay * SECOND) or 1 if delay < USUAL else nanoseconds(delay)
+        ns += self.now_ns
+        timers = self._timers
+        if ns < timers.horizon or type(timer) is not SimHandle:
+            return self.again_at_ns(timer, ns)
+        # As there, without the calls: each tick of each actor comes here.
+        timer._ns, timer._scheduled = ns, True  # noqa: SLF001  (one of the loop's own)
+        self._timer_count = number = self._timer_count + 1
+        entries = timers.far.get(ns >> STRETCH)
+        if entries is None:
+            timers.put_off((ns, number, timer))  # type: ignore[arg-type]  # alike
+        else:
+            entries.append((ns, number, timer))  # type: ignore[arg-type]  # alike
+        return timer  # type: ignore[return-value]  # alike to who calls
+
+    def run_next(self, handle: SimHandle) -> None:
+        """As ``enqueue``, where that is the last thing that a callback does.
+
+        What would be the only one of the next round is called now, as it would be there.
+        """
+        near = self._timers.near
+        if self._ready or self._trace or self._stopping or (near and near[0][0] <= self.now_ns):
+            self._ready.append(handle)
+        else:
+            self.tick += 1
+            handle._context.run(handle._callback)  # type: ignore[arg-type]  # noqa: SLF001  # not cancelled
 
     def _never(
         self, callback: Callable[[*Ts], object], args: tuple[*Ts], context: Context | None

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from transports.clock import Timer
 from transports.sim.loop import SimLoop
-from transports.sim.units import SECOND, USUAL, nanoseconds
+from transports.sim.units import SECOND, USUAL
 
 EPOCH: Final = 1_700_000_000.0
 """``wall()`` at virtual time 0, in seconds since 1970: the same for every simulation, so that
@@ -24,11 +24,15 @@ class SimClock:
             machines never agree, and what compares their times finds it out here.
     """
 
-    __slots__ = ("_loop", "_skew_ns")
+    __slots__ = ("_loop", "_skew_ns", "again")
 
     def __init__(self, loop: SimLoop, *, skew: float = 0.0) -> None:
         self._loop = loop
         self._skew_ns = round(skew * SECOND)
+        #: Calls what a timer of ``call_later`` called that has just come due once more, so many
+        #: virtual seconds from now, above 0; gives the timer that can be cancelled, mostly the
+        #: same: ten thousand that were made anew would cost more to look after than to make.
+        self.again: Callable[[Timer, float], Timer] = loop.again_later
 
     def now(self) -> float:
         """Virtual seconds since the loop was made, plus the skew."""
@@ -48,21 +52,6 @@ class SimClock:
         if 0.0 < delay < USUAL:
             return loop.call_at_ns(loop.now_ns + (round(delay * SECOND) or 1), callback, *args)
         return loop.call_later(max(0.0, delay), callback, *args)
-
-    def again(self, timer: Timer, delay: float) -> Timer:
-        """Call what a timer called that has just come due once more, ``delay`` seconds from now.
-
-        Args:
-            timer: made by ``call_later``, and not cancelled since.
-            delay: virtual seconds, above 0.
-
-        Returns:
-            The timer that can be cancelled, mostly the same: ten thousand of them that were made
-            anew each time would cost more to look after than to make.
-        """
-        loop = self._loop
-        ns = round(delay * SECOND) or 1 if delay < USUAL else nanoseconds(delay)
-        return loop.again_at_ns(timer, loop.now_ns + ns)
 
     async def sleep(self, seconds: float) -> None:
         """Suspend the calling task for ``seconds`` of virtual time."""

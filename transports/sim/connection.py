@@ -9,6 +9,7 @@ from typing import Literal, Protocol
 
 from transports.sim.draws import Draws
 from transports.sim.flow import Flow, Message, travel
+from transports.sim.handles import SimHandle
 from transports.sim.medium import Host, Medium
 from transports.sim.net import Net
 
@@ -22,8 +23,8 @@ class End(Protocol):
         """A dialler's connection is there."""
         ...
 
-    def arrived(self, connection: Connection, message: Message, nbytes: int) -> None:
-        """A message arrived; of all parts it has so many bytes."""
+    def arrived(self, connection: Connection, message: Message, nbytes: int) -> SimHandle | None:
+        """A message arrived; of all parts it has so many bytes. The call that tells of it."""
         ...
 
     def gone(self, connection: Connection) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Final
 
 from transports.sim.draws import Draws
+from transports.sim.handles import SimHandle
 from transports.sim.medium import Host, Medium
 from transports.sim.net import Net
 from transports.sim.trace import Way
@@ -42,7 +43,8 @@ class Flow:
         net: what the way is like.
         draws: of the jitter; one number for each message, so that the n-th message of a
             connection takes the same time whatever happens elsewhere.
-        deliver: takes each message that arrived, and its bytes of all parts.
+        deliver: takes each message that arrived, and its bytes of all parts; gives the call that
+            tells of it.
         ended: called when the sender's end arrived.
     """
 
@@ -55,7 +57,7 @@ class Flow:
         lane: str,
         net: Net,
         draws: Draws,
-        deliver: Callable[[Message, int], None],
+        deliver: Callable[[Message, int], SimHandle | None],
         ended: Callable[[], None],
     ) -> None:
         self.source = source
@@ -93,7 +95,8 @@ class Flow:
     def put(self, data: bytes) -> None:
         """Put a message of one part on its way: neither is this closed nor the sender frozen."""
         # In one place, without calls: nearly each message comes here.
-        loop, bits = self._loop, self._bits
+        loop, bits, counts = self._loop, self._bits, self._medium.counts
+        counts.sent += 1
         self._number = number = self._number + 1
         size = len(data)
         now, free = loop.now_ns, self._free
@@ -104,15 +107,14 @@ class Flow:
         self._free = free
         arrival = free + self._delay + bits(self._jitter_bits) % self._jitter
         if arrival > now:
-            self._medium.counts.delayed += 1
-        queue = self._queue
-        queue.append((arrival, number, size, free, (data,)))
+            counts.delayed += 1
+        self._queue.append((arrival, number, size, free, (data,)))
         if self._timer is None:
-            spent, self._spent = self._spent, None
-            if spent is not None:
-                self._timer = loop.again_at_ns(spent, queue[0][0])
-            else:
+            spent = self._spent
+            if spent is None or len(self._queue) > 1:
                 self._arm()
+            else:
+                self._timer = loop.again_at_ns(spent, arrival)
 
     def send(self, message: Message | None) -> None:
         """Put a message, or the end of all, on its way; while the sender is frozen it waits."""
@@ -142,6 +144,7 @@ class Flow:
         self._arm()
 
     def _arm(self) -> None:
+        self._spent = None
         if self._timer is None and self._queue:
             self._timer = self._loop.call_at_ns(
                 self._queue[0][0], self._arrive, context=self._medium.context
@@ -150,13 +153,14 @@ class Flow:
     def _disarm(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
-            self._timer = None
+            self._timer = self._spent = None
 
     def _arrive(self) -> None:
         self._spent, self._timer = self._timer, None
         medium, queue = self._medium, self._queue
         now, counts, trace = self._loop.now_ns, medium.counts, medium.trace
         deliver, meter = self._deliver, medium.meter
+        telling: SimHandle | None = None
         # Only the first is looked at, so none overtakes a slower one before it.
         while queue and queue[0][0] <= now:
             if self.target.frozen:
@@ -165,6 +169,8 @@ class Flow:
             if message is None:
                 if trace is not None:
                     trace.note(now, self._way("end"), number, size)
+                if telling is not None:
+                    self._loop.enqueue(telling)
                 self._ended()
                 return
             counts.delivered += 1
@@ -177,9 +183,11 @@ class Flow:
                 except (KeyError, IndexError):
                     way = self._way_of(message[0])
                 trace.note(now, way, number, size)
-            deliver(message, size)
+            telling = deliver(message, size) or telling
         if queue:
             self._arm()
+        if telling is not None:
+            self._loop.run_next(telling)
 
     def _way_of(self, frame: Part) -> Way:
         """What a frame is recorded as."""

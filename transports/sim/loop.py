@@ -91,7 +91,6 @@ class SimLoop(CallingLoop):
         self._tasks: dict[str | None, weakref.WeakSet[SimTask[Any]]] = {}
         self._steps = 0
         self._jumps = 0
-        self._stopping = False
         self._running = False
 
     # Futures and tasks
@@ -286,6 +285,8 @@ class SimLoop(CallingLoop):
         held, discarded = self._held, self._discarded
         steps, most_steps, now = self._steps, self._max_steps, self.now_ns
         handle: Any  # what asyncio keeps in its handles is typed in part
+        if self._stopping and not ready:
+            return
         while True:
             self.tick += 1
             if self._crowded:
@@ -297,8 +298,6 @@ class SimLoop(CallingLoop):
                 if count > 1 and draws is not None:
                     take_turns(ready, draws)
                 handle = ready.popleft()
-            elif self._stopping:
-                return
             elif near or timers.refill():
                 ns, number, handle = heappop(near)
                 # As cancelled(), without the call.

@@ -83,6 +83,8 @@ class SimSocket:
         self._to: Connection | None = None
         self._routed = False
         self._watch: _Watch | None = None
+        #: The call that tells its watch, until that is made or swallowed.
+        self.pending: SimHandle | None = None
         self._armed = True
         self._most = _ANY_SIZE
         self._loop = self.ticks = medium.loop
@@ -116,9 +118,8 @@ class SimSocket:
         """Whether ``EVENTS`` says that there is something to read."""
         if self.closed:
             self._check()
-        watch = self._watch
-        if watch is not None and watch.pending is not None:
-            watch.swallow()
+        if self.pending is not None:
+            self._swallow()
         if self._reading or self._inbox:
             return True
         self._armed = True
@@ -155,7 +156,7 @@ class SimSocket:
         """Send a part; see ``transports.sockets.Socket``. Without ``copy`` memory is not copied."""
         if self.closed:
             self._check()
-        if self._watch is not None and self._watch.pending is not None:
+        if self.pending is not None:
             self._swallow()
         if not self._writing and not self._routed:
             if self.router:
@@ -183,12 +184,11 @@ class SimSocket:
         connection = self._connection if route is None else self._routes.get(route)
         if connection is None or (flow := connection.way_from(self)) is None:
             return None
-        medium, source, put = self._medium, self.host, flow.put
+        source, put = self.host, flow.put
 
         def send_whole(data: bytes) -> bool:
             # As send, where all is as it should be.
-            watch = self._watch
-            swallowed = watch is not None and watch.pending is not None
+            swallowed = self.pending is not None
             if swallowed:
                 self._swallow()
             if flow.closed or source.frozen:  # a flow ends before its ends learn of it
@@ -196,7 +196,6 @@ class SimSocket:
                     self.send(connection.route, _MORE)
                 self.send(data)
             else:
-                medium.counts.sent += 1
                 put(data)
             return swallowed
 
@@ -208,9 +207,8 @@ class SimSocket:
         """See ``transports.sockets.Watched.head``."""
         if self.closed:
             self._check()
-        watch = self._watch
-        if watch is not None and watch.pending is not None:
-            watch.swallow()
+        if self.pending is not None:
+            self._swallow()
         message: Any
         if self._reading:  # left over
             message = tuple(self._reading)
@@ -254,7 +252,7 @@ class SimSocket:
     def _next(self, flags: int) -> Part:
         if self.closed:
             self._check()
-        if self._watch is not None and self._watch.pending is not None:
+        if self.pending is not None:
             self._swallow()
         if not self._reading:
             if not self._inbox or not self._alive:
@@ -275,23 +273,23 @@ class SimSocket:
         connection.route = b"\0" + self._route_count.to_bytes(4, "big")
         self._routes[connection.route] = connection
 
-    def arrived(self, connection: Connection, message: Message, nbytes: int) -> None:
-        """A message arrived; of all parts it has so many bytes."""
+    def arrived(self, connection: Connection, message: Message, nbytes: int) -> SimHandle | None:
+        """A message arrived; of all parts it has so many bytes.
+
+        Returns:
+            The call that tells of it, to be made by the loop next, if anybody is to be told.
+        """
         if self.closed or self.host.crashed:
-            return
+            return None
         if nbytes > self._most and not connection.local and max(map(size_of, message)) > self._most:
             connection.cut()  # as libzmq does
-            return
+            return None
         self._inbox.append((connection.route, *message) if self.router else message)
-        if self._armed and (watch := self._watch) is not None:  # as _signal, without the calls
-            self._armed = False
-            handle = watch.handle
-            if handle is None:
-                watch.tell_readable()
-            else:
-                watch.pending = handle
-                enqueue = self._loop.enqueue
-                enqueue(handle)
+        if not self._armed or (watch := self._watch) is None:
+            return None
+        self._armed = False
+        self.pending = handle = watch.handle or watch.prepare()
+        return handle
 
     def gone(self, connection: Connection) -> None:
         """A connection ended, or could not be made."""
@@ -325,15 +323,19 @@ class SimSocket:
     def _signal(self) -> None:
         if self._armed and self._watch is not None:
             self._armed = False
-            self._watch.tell_readable()
+            self.pending = self._watch.handle or self._watch.prepare()
+            self._loop.enqueue(self.pending)
 
     def _swallow(self) -> None:
-        watch = self._watch
-        if watch is not None and watch.pending is not None:
-            watch.swallow()
+        if self.pending is not None:
+            self.pending.cancel()
+            self.pending = None
+            if self._watch is not None:
+                self._watch.handle = None
 
     def unwatch(self) -> None:
         """Signal no longer."""
+        self._swallow()
         self._watch = None
         self._armed = True
 
@@ -388,28 +390,20 @@ class _Watch:
         self._readable = readable
         self._ended = ended
         self.context: Context = copy_context()
-        #: The call that tells it, until one is swallowed, and the same where it is to be made.
+        #: The call that tells it, until one is swallowed.
         self.handle: SimHandle | None = None
-        self.pending: SimHandle | None = None
         self._has_ended = False
         self._stopped = False
 
-    def tell_readable(self) -> None:
-        if self.handle is None:
-            self.handle = self._loop.handle(self.call_readable, self.context)
-        self.pending = self.handle
-        self._loop.enqueue(self.handle)
+    def prepare(self) -> SimHandle:
+        self.handle = handle = self._loop.handle(self.call_readable, self.context)
+        return handle
 
     def call_readable(self) -> None:
-        self.pending = None
+        self._socket.pending = None
         if not self._stopped:
             readable = self._readable
             readable()
-
-    def swallow(self) -> None:
-        if self.pending is not None:
-            self.pending.cancel()
-            self.pending = self.handle = None
 
     def tell_ended(self) -> None:
         if self._ended is not None:
@@ -428,5 +422,4 @@ class _Watch:
 
     def stop(self) -> None:
         self._stopped = True
-        self.swallow()
         self._socket.unwatch()

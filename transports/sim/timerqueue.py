@@ -11,7 +11,7 @@ from typing import Final
 Entry = tuple[int, int, asyncio.TimerHandle]
 """Nanoseconds, which of the timers it is, and what is to be called."""
 
-_SHIFT: Final = 26
+STRETCH: Final = 26
 """Nanoseconds of one stretch of time, as a power of 2: 67 ms. Answers and acknowledgements, which
 are set and come due all the time, then meet but few others; what is put off is sorted once."""
 
@@ -25,23 +25,24 @@ class TimerQueue:
     Attributes:
         near: a heap of the entries before ``horizon``; who pops it calls ``refill`` when it is
             empty.
+        far: the lists, by the nanoseconds of their entries without the last ``STRETCH`` bits.
         horizon: nanoseconds from which on entries are put off.
     """
 
-    __slots__ = ("_far", "_stretches", "horizon", "near")
+    __slots__ = ("_stretches", "far", "horizon", "near")
 
     def __init__(self) -> None:
         self.near: list[Entry] = []
-        self.horizon = 1 << _SHIFT
-        self._far: dict[int, list[Entry]] = {}
+        self.horizon = 1 << STRETCH
+        self.far: dict[int, list[Entry]] = {}
         self._stretches: list[int] = []
 
     def put_off(self, entry: Entry) -> None:
         """Add an entry at or behind the horizon; those before it are pushed to ``near``."""
-        stretch = entry[0] >> _SHIFT
-        entries = self._far.get(stretch)
+        stretch = entry[0] >> STRETCH
+        entries = self.far.get(stretch)
         if entries is None:
-            self._far[stretch] = [entry]
+            self.far[stretch] = [entry]
             heappush(self._stretches, stretch)
         else:
             entries.append(entry)
@@ -50,30 +51,30 @@ class TimerQueue:
         """Move the next stretch of time to ``near``, which is empty; whether there was one."""
         while self._stretches:
             stretch = heappop(self._stretches)
-            self.horizon = (stretch + 1) << _SHIFT
-            self.near += sorted(self._far.pop(stretch))
+            self.horizon = (stretch + 1) << STRETCH
+            self.near += sorted(self.far.pop(stretch))
             if self.near:
                 return True
         return False
 
     def __len__(self) -> int:
-        return len(self.near) + sum(map(len, self._far.values()))
+        return len(self.near) + sum(map(len, self.far.values()))
 
     def __iter__(self) -> Iterator[Entry]:
         """All entries, in no order."""
-        return chain(self.near, *self._far.values())
+        return chain(self.near, *self.far.values())
 
     def keep(self, wanted: Callable[[Entry], bool]) -> None:
         """Drop all other entries."""
         # What is sorted is a heap.
         self.near[:] = sorted(filter(wanted, self.near))
-        for entries in self._far.values():
+        for entries in self.far.values():
             entries[:] = filter(wanted, entries)
 
     def clear(self) -> None:
         """Drop all entries."""
         self.near.clear()
-        self._far.clear()
+        self.far.clear()
         self._stretches.clear()
 
     def __repr__(self) -> str:

@@ -9,7 +9,7 @@ from typing import Final
 
 import msgspec
 
-TRACE_VERSION: Final = 2
+TRACE_VERSION: Final = 3
 """Of what is hashed, and of what a simulation sends for the same program: digests of different
 versions differ, whatever happened. It grows with each change of either."""
 

@@ -124,6 +124,39 @@ def test_a_timer_that_has_come_due_can_be_set_anew_and_cancelled(debug: bool) ->
     assert loop.statistics().waiting == 0
 
 
+@pytest.mark.parametrize("others", [0, 1])
+def test_what_a_callback_leaves_to_be_run_next_runs_at_once_where_it_would_be_alone(
+    others: int,
+) -> None:
+    loop = SimLoop()
+    ran: list[tuple[str, int]] = []
+
+    def note(what: str) -> None:
+        ran.append((what, loop.tick))
+
+    async def main() -> None:
+        with owned("node"):
+            handle = loop.handle(lambda: note(OWNER.get() or ""), copy_context())
+        begun = loop.tick + 1
+
+        def last() -> None:
+            for _ in range(others):
+                loop.call_soon(note, "other")
+            loop.run_next(handle)
+            note("after")
+
+        loop.call_soon(last)
+        await asyncio.sleep(1.0)
+        ran[:] = [(what, tick - begun) for what, tick in ran]
+
+    simulate(main(), loop)
+    # In a round of its own either way.
+    if others:
+        assert ran == [("after", 0), ("other", 1), ("node", 1)]
+    else:
+        assert ran == [("node", 1), ("after", 1)]
+
+
 def test_a_prepared_call_runs_in_its_context_as_often_as_it_is_wanted() -> None:
     loop = SimLoop()
     ran: list[str | None] = []
