@@ -217,12 +217,21 @@ class CallingLoop(QuietLoop):
 
         What would be the only one of the next round is called now, as it would be there.
         """
+        if self.skip():
+            handle._context.run(handle._callback)  # type: ignore[arg-type]  # noqa: SLF001  # not cancelled
+        else:
+            self._ready.append(handle)
+
+    def skip(self) -> bool:
+        """Where a callback is to end by leaving one for the next round: whether to make it now.
+
+        It would be the only one there, and that round has begun.
+        """
         near = self._timers.near
         if self._ready or self._trace or self._stopping or (near and near[0][0] <= self.now_ns):
-            self._ready.append(handle)
-        else:
-            self.tick += 1
-            handle._context.run(handle._callback)  # type: ignore[arg-type]  # noqa: SLF001  # not cancelled
+            return False
+        self.tick += 1
+        return True
 
     def _never(
         self, callback: Callable[[*Ts], object], args: tuple[*Ts], context: Context | None

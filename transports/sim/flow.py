@@ -43,8 +43,9 @@ class Flow:
         net: what the way is like.
         draws: of the jitter; one number for each message, so that the n-th message of a
             connection takes the same time whatever happens elsewhere.
-        deliver: takes each message that arrived, and its bytes of all parts; gives the call that
-            tells of it.
+        take: takes a message that arrived, and its bytes of all parts, where that is the last of
+            what is to be done; whether it did.
+        deliver: takes any other one; gives the call that tells of it.
         ended: called when the sender's end arrived.
     """
 
@@ -57,6 +58,7 @@ class Flow:
         lane: str,
         net: Net,
         draws: Draws,
+        take: Callable[[Message, int], bool],
         deliver: Callable[[Message, int], SimHandle | None],
         ended: Callable[[], None],
     ) -> None:
@@ -67,6 +69,7 @@ class Flow:
         self._medium = medium
         self._loop = medium.loop
         self._bits = draws.bits
+        self._take = take
         self._deliver = deliver
         self._ended = ended
         self._queue: deque[_Item] = deque()
@@ -159,12 +162,12 @@ class Flow:
         self._spent, self._timer = self._timer, None
         medium, queue = self._medium, self._queue
         now, counts, trace = self._loop.now_ns, medium.counts, medium.trace
-        deliver, meter = self._deliver, medium.meter
+        meter = medium.meter
         telling: SimHandle | None = None
+        if self.target.frozen:
+            return  # until thaw
         # Only the first is looked at, so none overtakes a slower one before it.
         while queue and queue[0][0] <= now:
-            if self.target.frozen:
-                return  # until thaw
             _, number, size, _, message = queue.popleft()
             if message is None:
                 if trace is not None:
@@ -183,9 +186,15 @@ class Flow:
                 except (KeyError, IndexError):
                     way = self._way_of(message[0])
                 trace.note(now, way, number, size)
+            if not queue or queue[0][0] > now:
+                if queue:
+                    self._arm()
+                if telling is None:
+                    take = self._take
+                    if take(message, size):
+                        return
+            deliver = self._deliver
             telling = deliver(message, size) or telling
-        if queue:
-            self._arm()
         if telling is not None:
             self._loop.run_next(telling)
 

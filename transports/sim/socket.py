@@ -291,6 +291,24 @@ class SimSocket:
         self.pending = handle = watch.handle or watch.prepare()
         return handle
 
+    def take(self, connection: Connection, message: Message, nbytes: int) -> bool:
+        """A message arrived, and this is the last thing that a callback does.
+
+        Returns:
+            Whether it was handed to who reads, as if that had been told of it and were the only
+            call of the next round: if not, it has yet to arrive.
+        """
+        watch, data = self._watch, message[0]
+        if (
+            not self._armed or watch is None or (take := watch.take) is None or len(message) > 1
+            or type(data) is not bytes or nbytes > self._most or self.closed or self.host.crashed
+            or not self._loop.skip()
+        ):  # fmt: skip
+            return False
+        # Armed: nothing is unread. It stays so, since nothing else arrives meanwhile.
+        watch.context.run(take, connection.route if self.router else None, data)
+        return True
+
     def gone(self, connection: Connection) -> None:
         """A connection ended, or could not be made."""
         self._routes.pop(connection.route, None)
@@ -308,9 +326,14 @@ class SimSocket:
 
     # Signals
 
-    def watch(self, readable: Callable[[], None], ended: Callable[[], None] | None) -> _Watch:
+    def watch(
+        self,
+        readable: Callable[[], None],
+        ended: Callable[[], None] | None,
+        take: Callable[[Any, bytes], None] | None = None,
+    ) -> _Watch:
         """See ``transports.sockets.watch``."""
-        self._watch = _Watch(self, self._medium, readable, ended)
+        self._watch = _Watch(self, self._medium, readable, ended, take)
         if self._inbox:
             self._signal()
         return self._watch
@@ -384,7 +407,9 @@ class _Watch:
         medium: Medium,
         readable: Callable[[], None],
         ended: Callable[[], None] | None,
+        take: Callable[[Any, bytes], None] | None,
     ) -> None:
+        self.take = take
         self._socket = socket
         self._loop = medium.loop
         self._readable = readable
