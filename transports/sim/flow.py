@@ -6,10 +6,11 @@ import math
 from asyncio import TimerHandle
 from collections import deque
 from collections.abc import Callable
-from typing import Final
+from heapq import heappush
+from typing import Any, Final, Protocol
 
 from transports.sim.draws import Draws
-from transports.sim.handles import SimHandle
+from transports.sim.handles import SimHandle, SimTimer
 from transports.sim.medium import Host, Medium
 from transports.sim.net import Net
 from transports.sim.trace import Way
@@ -30,6 +31,17 @@ _KIND_AT: Final = 6
 _Item = tuple[int, int, int, int, Message | None]
 """Arrival, number, size, departure, and the message, or None for the end of the stream; a plain
 tuple, since there is one for each message."""
+
+
+class Signalled(Protocol):
+    """A socket whose signals its own calls swallow; see ``SimSocket``."""
+
+    #: The call that tells its watch, until that is made or swallowed.
+    pending: SimHandle | None
+
+    def swallow(self) -> None:
+        """Have that call not be made."""
+        ...
 
 
 class Flow:
@@ -74,9 +86,9 @@ class Flow:
         self._ended = ended
         self._queue: deque[_Item] = deque()
         self._held: list[Message] = []
-        self._timer: TimerHandle | None = None
+        self._timer: TimerHandle | SimTimer | None = None
         #: One that has come due: it can be set anew, at less than another.
-        self._spent: TimerHandle | None = None
+        self._spent: TimerHandle | SimTimer | None = None
         self._number = 0
         self._free = 0
         #: By the byte that tells a frame's kind.
@@ -95,29 +107,52 @@ class Flow:
         """Messages on the way."""
         return len(self._held) + sum(item[4] is not None for item in self._queue)
 
-    def put(self, data: bytes) -> None:
-        """Put a message of one part on its way: neither is this closed nor the sender frozen."""
-        # In one place, without calls: nearly each message comes here.
-        loop, bits, counts = self._loop, self._bits, self._medium.counts
-        counts.sent += 1
-        self._number = number = self._number + 1
-        size = len(data)
-        now, free = loop.now_ns, self._free
-        if free < now:  # noqa: PLR1730  (a call costs more)
-            free = now
-        if not self._wide:
-            free += round(size * SECOND / self._bandwidth)
-        self._free = free
-        arrival = free + self._delay + bits(self._jitter_bits) % self._jitter
-        if arrival > now:
-            counts.delayed += 1
-        self._queue.append((arrival, number, size, free, (data,)))
-        if self._timer is None:
-            spent = self._spent
-            if spent is None or len(self._queue) > 1:
-                self._arm()
-            else:
-                self._timer = loop.again_at_ns(spent, arrival)
+    def outlet(self, end: Signalled, otherwise: Callable[[bytes], None]) -> Callable[[bytes], bool]:
+        """What sends messages of one part; see ``transports.sockets.Watched.outlet``.
+
+        Args:
+            end: whose messages they are.
+            otherwise: sends one when this is closed or its source frozen.
+        """
+        loop, bits, counts, source = self._loop, self._bits, self._medium.counts, self.source
+        queue, timers = self._queue, loop._timers  # noqa: SLF001  (see below)
+
+        def send_whole(data: bytes) -> bool:
+            # In one place, without calls: nearly each message comes here.
+            swallowed = end.pending is not None
+            if swallowed:
+                end.swallow()
+            if self.closed or source.frozen:  # a flow ends before its ends learn of it
+                otherwise(data)
+                return swallowed
+            counts.sent += 1
+            self._number = number = self._number + 1
+            size = len(data)
+            now, free = loop.now_ns, self._free
+            if free < now:  # noqa: PLR1730  (a call costs more)
+                free = now
+            if not self._wide:
+                free += round(size * SECOND / self._bandwidth)
+            self._free = free
+            arrival = free + self._delay + bits(self._jitter_bits) % self._jitter
+            if arrival > now:
+                counts.delayed += 1
+            queue.append((arrival, number, size, free, (data,)))
+            if self._timer is None:
+                spent = self._spent
+                if spent is None or len(queue) > 1:
+                    self._arm()
+                elif arrival >= timers.horizon or type(spent) is not SimTimer:
+                    self._timer = loop.again_at_ns(spent, arrival)
+                else:  # as there, without the call
+                    spent._ns, spent._scheduled = arrival, True  # noqa: SLF001
+                    loop._timer_count = count = loop._timer_count + 1  # noqa: SLF001
+                    entry: Any = (arrival, count, spent)
+                    heappush(timers.near, entry)
+                    self._timer = spent
+            return swallowed
+
+        return send_whole
 
     def send(self, message: Message | None) -> None:
         """Put a message, or the end of all, on its way; while the sender is frozen it waits."""
