@@ -176,18 +176,21 @@ class Cell(Parts):
             or self.state is not _RUNNING
         ):  # fmt: skip
             return False
-        self._context.run(self._turn_with, entry)
-        return True
-
-    def _turn_with(self, entry: Item | Tick) -> None:
+        handling, run = self._handling or self.handling, self._context.run
         rest: Coroutine[Any, Any, None] | None = None
         self._turning = True
         try:
-            rest = (self._handling or self.handling).handle_one(entry)
+            rest = run(handling.handle_one, entry)
         except Exception as error:  # noqa: BLE001  (ours: what users raise never gets so far)
             rest = _raised(error)
         finally:
             self._turning = False
+        if rest is not None or self.mailbox or self.stop_wanted or self.halt_wanted:
+            run(self._go_on, rest)
+        return True
+
+    def _go_on(self, rest: Coroutine[Any, Any, None] | None) -> None:
+        """Do what ``handle_now`` has left to be done."""
         if rest is not None:
             self._live(rest=rest)
         elif self.mailbox and self.state is _RUNNING:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -69,7 +70,8 @@ class Timers:
             raise UsageError(msg)
         self.cancel(key)
         tick = self._active[key] = Tick(key, message, SPENT)
-        tick.timer = self._clock.call_later(after, self._fire, tick, every)
+        # A callback without arguments of its own is called faster, again and again.
+        tick.timer = self._clock.call_later(after, partial(self._fire, tick, every))
 
     def cancel(self, key: str) -> None:
         """End the timer with that key, if there is one."""

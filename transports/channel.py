@@ -74,13 +74,12 @@ class Channel(Generic[T]):
 
     # More than an object of Python 3.11 keeps at hand without them.
     __slots__ = (
-        "_ack_bytes", "_ack_delay", "_ack_timer", "_acknowledges", "_batch_bytes", "_broken",
-        "_clock", "_closed_because", "_encode", "_ends", "_incarnation", "_limits", "_loop",
-        "_max_frame", "_max_message", "_outlet", "_since", "_tick", "_ticks",
-        "_unacknowledged",
-        "_undeliverable", "_waiters", "batches_in", "batches_out", "bytes_in", "bytes_out",
-        "codec", "dropped", "enqueued", "epoch", "joined", "lane", "leaving", "peer",
-        "peer_window", "port", "queue", "receiving", "route", "sending", "soft", "state", "window",
+        "_ack_bytes", "_ack_delay", "_ack_timer", "_batch_bytes", "_broken", "_clock",
+        "_closed_because", "_encode", "_ends", "_incarnation", "_limits", "_loop", "_max_frame",
+        "_max_message", "_outlet", "_since", "_tick", "_ticks", "_unacknowledged", "_undeliverable",
+        "acknowledges", "batches_in", "batches_out", "bytes_in", "bytes_out", "codec", "dropped",
+        "enqueued", "epoch", "joined", "lane", "leaving", "peer", "peer_window", "port", "queue",
+        "receiving", "route", "sending", "soft", "state", "waiters", "window",
     )  # fmt: skip
 
     def __init__(
@@ -135,7 +134,7 @@ class Channel(Generic[T]):
         self._ack_delay = ack_delay
         self._broken = broken
         self._undeliverable = undeliverable
-        self._acknowledges = acknowledges
+        self.acknowledges = acknowledges
         self.peer_window = window
         self._ack_bytes = min(_ACK_BYTES, window // 4)
         self._loop = asyncio.get_running_loop()
@@ -147,7 +146,8 @@ class Channel(Generic[T]):
         self._unacknowledged = 0
         self._since = 0.0
         self._ack_timer: Timer | None = None
-        self._waiters = Waiters()
+        #: Those who wait for room.
+        self.waiters = Waiters()
         self._closed_because = ""
 
     # Sending
@@ -179,12 +179,63 @@ class Channel(Generic[T]):
 
     def send_carefully(self, item: T, nbytes: int) -> None:
         """Queue an item where a bound may be reached or a tick begins."""
-        sending = self.sending
+        sending, port = self.sending, self.port
         held = self.enqueued + nbytes - sending.acked_bytes
         if held > self.window or nbytes > self._max_message or self.state == "closed":
             self.check_bounds(nbytes)
         self.enqueued += nbytes
-        port = self.port
+        if (
+            self.state != "up" or port is None or self._ends or self.queue
+            or self._tick == (tick := self._ticks.tick)
+        ):  # fmt: skip
+            self._add(port, item, nbytes)
+            return
+        # The first of a tick. As _send_batch, in one place: most ticks send one item, and each call
+        # costs. What goes wrong is left to _send_batch, which says why.
+        self._tick = tick
+        receiving = self.receiving
+        first, last, items = sending.last + 1, receiving.last, [item]
+        # Python finds faster what is called where it is read first.
+        encode, outlet = self._encode, self._outlet
+        batch = Batch(VERSION, self.epoch, self._incarnation, first, last, items)
+        try:
+            body = encode(batch)
+        except Exception:  # noqa: BLE001  (user data decides what an encoder raises)
+            self._send_first_again(port, items, nbytes)
+            return
+        size = len(body) + CHECKSUM
+        if size > self._max_frame or port.closed:
+            self._send_first_again(port, items, nbytes)
+            return
+        data = with_checksum(CODE, crc32(body)) + body
+        try:
+            if outlet is not None:
+                if outlet(data):
+                    port.touched()
+            else:
+                if self.route is not None:
+                    port.send(self.route, MORE)
+                port.send(data, NOW)
+        except zmq.ZMQError:
+            self._send_first_again(port, items, nbytes)
+            return
+        sending.last = first
+        sending.sent_bytes = sent = sending.sent_bytes + nbytes
+        sending.marks.append((first, sent))
+        receiving.acked = last
+        self._unacknowledged = 0
+        self.batches_out += 1
+        self.bytes_out += size
+        if not port.simulated:  # where the loop itself counts, a tick needs no end
+            port.begin()
+
+    def _send_first_again(self, port: Port | Loopback, items: list[T], nbytes: int) -> None:
+        self._send_batch(items, nbytes)
+        if not port.simulated:
+            port.begin()
+
+    def _add(self, port: Port | Loopback | None, item: T, nbytes: int) -> None:
+        """Queue an item that is not the first of a tick, or not on a connection; it is counted."""
         if self.state != "up" or port is None:
             self.queue.append(item)
         elif self._ends:
@@ -199,57 +250,11 @@ class Channel(Generic[T]):
             if self.enqueued > self.soft:
                 self.flush()
             port.defer(self._end_tick)
-        elif self.queue:
+        else:
             self.queue.append(item)
             self._ends = True
             self.flush()
             port.defer(self._end_tick)  # after the send, which others wait for
-        else:
-            self._tick = self._ticks.tick
-            items = [item]
-            if not self._send_at_once(port, items, nbytes):
-                self._send_batch(items, nbytes)
-            if not port.simulated:  # where the loop itself counts, a tick needs no end
-                port.begin()
-
-    def _send_at_once(self, port: Port | Loopback, items: list[T], nbytes: int) -> bool:
-        """As ``_send_batch``, in one place: most ticks send one item, and each call costs.
-
-        Returns:
-            Whether it left; what goes wrong is left to ``_send_batch``, which says why.
-        """
-        sending, receiving = self.sending, self.receiving
-        first, last = sending.last + 1, receiving.last
-        # Python finds faster what is called where it is read first.
-        encode, outlet = self._encode, self._outlet
-        batch = Batch(VERSION, self.epoch, self._incarnation, first, last, items)
-        try:
-            body = encode(batch)
-        except Exception:  # noqa: BLE001  (user data decides what an encoder raises)
-            return False
-        size = len(body) + CHECKSUM
-        if size > self._max_frame or port.closed:
-            return False
-        data = with_checksum(CODE, crc32(body)) + body
-        try:
-            if outlet is not None:
-                if outlet(data):
-                    port.touched()
-            else:
-                if self.route is not None:
-                    port.send(self.route, MORE)
-                port.send(data, NOW)
-        except zmq.ZMQError:
-            return False
-        if items:
-            sending.last += len(items)
-            sending.sent_bytes += nbytes
-            sending.marks.append((sending.last, sending.sent_bytes))
-        receiving.acked = last
-        self._unacknowledged = 0
-        self.batches_out += 1
-        self.bytes_out += size
-        return True
 
     def _end_tick(self) -> None:
         self._ends = False
@@ -339,7 +344,8 @@ class Channel(Generic[T]):
             return False
         try:
             if self._outlet is not None:
-                self._outlet(data)
+                if not self._outlet(data):
+                    return True
             else:
                 if self.route is not None:
                     port.send(self.route, MORE)
@@ -436,10 +442,10 @@ class Channel(Generic[T]):
         count = len(items)
         if count > MAX_BATCH:
             raise ProtocolError("too large", f"{self.peer} sent {count} messages in one batch")
-        if self._acknowledges:
+        if self.acknowledges:
             if batch.ack > self.sending.acked:
-                if self.sending.acknowledge(batch.ack) and self._waiters.futures:
-                    self._wake_for_room()
+                if self.sending.acknowledge(batch.ack) and self.waiters.futures:
+                    self.wake_for_room()
             elif not count:
                 self._acknowledge_now()  # it tells nothing: it asks
         self.batches_in += 1
@@ -455,9 +461,9 @@ class Channel(Generic[T]):
 
     def received(self, size: int) -> None:
         """The floor above has the items of a batch: see that they are acknowledged."""
-        if not self._acknowledges:
-            if self.sending.acknowledge(self.receiving.last) and self._waiters.futures:
-                self._wake_for_room()
+        if not self.acknowledges:
+            if self.sending.acknowledge(self.receiving.last) and self.waiters.futures:
+                self.wake_for_room()
             return
         if self.receiving.acked == self.receiving.last:
             return  # an answer took the acknowledgement along
@@ -484,19 +490,15 @@ class Channel(Generic[T]):
         receiving = self.receiving
         if receiving.acked < receiving.last:
             self.flush()
-            port = self.port
-            if receiving.acked < receiving.last and self.state == "up" and port is not None:
-                if self._send_at_once(port, [], 0):
-                    if self._outlet is None:
-                        port.touched()
-                else:
-                    self._send_batch([], 0)
+            if receiving.acked < receiving.last and self.state == "up":
+                self._send_batch([], 0)
 
     # Waiting
 
-    def _wake_for_room(self) -> None:
+    def wake_for_room(self) -> None:
+        """Wake those who wait for room, if there is some now."""
         if self._has_room():
-            self._waiters.wake()
+            self.waiters.wake()
 
     def _has_room(self) -> bool:
         return (self.enqueued - self.sending.acked_bytes) * 2 <= self.window
@@ -510,7 +512,7 @@ class Channel(Generic[T]):
         if self._has_room() and self.state != "closed":
             await asyncio.sleep(0)
         while not self._has_room() and self.state != "closed":
-            await self._waiters.wait()
+            await self.waiters.wait()
         if self._is_closed():
             raise LinkClosed(self._closed_sentence())
 
@@ -565,7 +567,7 @@ class Channel(Generic[T]):
         self.soft = NEVER
         self.port = self.route = self._outlet = None
         lost = self.sending.cut()
-        self._wake_for_room()
+        self.wake_for_room()
         return lost
 
     def bye(self, reason: str) -> None:
@@ -593,7 +595,7 @@ class Channel(Generic[T]):
         if self._ack_timer is not None:
             self._ack_timer.cancel()
             self._ack_timer = None
-        self._waiters.wake()
+        self.waiters.wake()
         return lost
 
     def _closed_sentence(self) -> str:

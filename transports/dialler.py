@@ -12,6 +12,7 @@ from transports.channel import Channel
 from transports.clock import Clock, Timer
 from transports.limits import Limits
 from transports.port import Port
+from transports.reading import Dialled
 from transports.rng import Rng
 from transports.sockets import Context, Socket
 
@@ -30,7 +31,7 @@ class Dialler:
         address: where the peer listens.
         context: of the sockets.
         hello: encodes the hello of an epoch.
-        receive: reads one message of the socket, see ``Port``.
+        reading: reads the sockets.
         gone: told why the connection is gone or could not be made.
         clock: timers.
         rng: jitter.
@@ -44,7 +45,7 @@ class Dialler:
         context: Context,
         *,
         hello: Callable[[int], bytes],
-        receive: Callable[[Socket], int],
+        reading: Dialled[Any],
         gone: Callable[[str], None],
         clock: Clock,
         rng: Rng,
@@ -56,7 +57,7 @@ class Dialler:
         self._address = address
         self._context = context
         self._hello = hello
-        self._receive = receive
+        self._reading = reading
         self._gone = gone
         self._clock = clock
         self._rng = rng
@@ -86,7 +87,10 @@ class Dialler:
         ask_for_life(socket, self._address, self._limits)
         # Connections within a process have no monitor; their end shows as a send that fails.
         ended = self._ended if self._address.scheme != "inproc" else None
-        self._port = Port(socket, self._receive, ended, stays_awake=self.lane == "control")
+        reading = self._reading
+        self._port = Port(
+            socket, reading.read, ended, reading.take, stays_awake=self.lane == "control"
+        )
         try:
             socket.connect(self._address.endpoint(self.lane))
         except zmq.ZMQError as error:

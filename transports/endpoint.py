@@ -22,6 +22,7 @@ from transports.listeners import Listeners
 from transports.loopback import Loopback
 from transports.ownchannel import OwnChannel
 from transports.port import CHUNK_COST, MORE, NOW, read_into
+from transports.reading import Dialled, Part, Routed
 from transports.rng import Rng
 from transports.sockets import Context, Socket, check_scheme
 from transports.statistics import Dropped, EndpointStatistics
@@ -48,9 +49,6 @@ from libzmq's thread and may be ahead of the socket's own knowledge."""
 
 _CLOSING: Final = 0.002
 """Seconds between looks at whether all that was sent has been acknowledged, on closing."""
-
-Part = tuple[bytes, bool]
-"""What a part of a message holds, and whether a further one follows."""
 
 
 class Endpoint(Generic[I]):
@@ -102,6 +100,7 @@ class Endpoint(Generic[I]):
         self._diallers: dict[NodeId, dict[Lane, Dialler]] = {}
         self._local: Link[I] | None = None
         self._local_ports: list[Loopback] = []
+        #: By connection; who reads the listening sockets has them, too.
         self._routes: dict[Lane, dict[bytes, Link[I]]] = {lane: {} for lane in LANES}
         self._gate = Gate(node, cluster, self._limits)
         self._refused: Counter[str] = Counter()
@@ -119,7 +118,11 @@ class Endpoint(Generic[I]):
         if self._state != "new":
             raise RuntimeError(f"{self!r} was opened before: make a new one")
         self._state = "open"
-        self._listeners.open(self._receive_routed, self._connection_ended)
+        readings = {
+            lane: Routed(lane, routes, self._receive, simulated=self._simulated)
+            for lane, routes in self._routes.items()
+        }
+        self._listeners.open(readings, self._connection_ended)
         await self.listen(f"inproc://{self.node}")
         self._local = self._make_link(self.node)
         for lane in LANES:
@@ -162,8 +165,11 @@ class Endpoint(Generic[I]):
             configure(socket, self._limits)
         ends[0].bind(address)
         ends[1].connect(address)
-        receive = self._receive_own if lane == "control" else self._receive_dialled
-        port = Loopback(*ends, partial(receive, lane, link))
+        if lane == "control":
+            port = Loopback(*ends, partial(self._receive_own, link), partial(self._take_own, link))
+        else:
+            reading = Dialled(lane, link, self._receive, simulated=self._simulated)
+            port = Loopback(*ends, reading.read, reading.take)
         self._local_ports.append(port)
         channel = link.channel(lane)
         if isinstance(channel, OwnChannel):
@@ -200,7 +206,7 @@ class Endpoint(Generic[I]):
                 parsed,
                 self._context,
                 hello=partial(self._hello, link, lane, token),
-                receive=partial(self._receive_dialled, lane, link),
+                reading=Dialled(lane, link, self._receive, simulated=self._simulated),
                 gone=partial(self._connection_gone, link, lane),
                 clock=self._clock,
                 rng=self._rng,
@@ -297,30 +303,16 @@ class Endpoint(Generic[I]):
 
     # Frames
 
-    def _receive_routed(self, lane: Lane, socket: Any) -> int:
-        if self._simulated:
-            route, data, more = socket.head()
-            link = self._routes[lane].get(route or b"")
-            return self._receive(lane, link, route, (data, more), socket)
-        route = socket.recv(NOW)
-        part = socket.recv(NOW, copy=False)  # a ROUTER puts the route before at least one part
-        link = self._routes[lane].get(route)
-        return self._receive(lane, link, route, (part.bytes, part.more), socket)
+    def _receive_own(self, link: Link[I], socket: Socket) -> int:
+        return self._take_own(link, None, (socket.recv(NOW), False), socket)
 
-    def _receive_dialled(self, lane: Lane, link: Link[I], socket: Any) -> int:
-        if self._simulated:
-            _, data, more = socket.head()
-            return self._receive(lane, link, None, (data, more), socket)
-        part = socket.recv(NOW, copy=False)
-        return self._receive(lane, link, None, (part.bytes, part.more), socket)
-
-    def _receive_own(self, lane: Lane, link: Link[I], socket: Socket) -> int:
+    def _take_own(self, link: Link[I], _route: bytes | None, part: Part, _socket: Socket) -> int:
         # As _receive, for what can only be a batch of this node itself.
-        data = socket.recv(NOW)
+        data = part[0]
         try:
-            link.on_control(self._codecs[lane].decode(data), len(data))
+            link.on_control(self._codecs["control"].decode(data), len(data))
         except ProtocolError as error:
-            self._refuse(lane, link, None, error)
+            self._refuse("control", link, None, error)
         return 1
 
     def _receive(

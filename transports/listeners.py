@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
+from typing import Any
 
 import zmq
 
@@ -14,7 +15,8 @@ from transports.errors import AddressError, AddressInUse
 from transports.identity import NodeId
 from transports.limits import Limits
 from transports.port import Port
-from transports.sockets import Context, Socket, bind, check_scheme
+from transports.reading import Routed
+from transports.sockets import Context, bind, check_scheme
 
 
 class Listeners:
@@ -36,19 +38,20 @@ class Listeners:
         #: Where they listen, in the order of ``listen``.
         self.addresses: list[Address] = []
 
-    def open(self, receive: Callable[[Lane, Socket], int], ended: Callable[[Lane], None]) -> None:
+    def open(self, readings: Mapping[Lane, Routed[Any]], ended: Callable[[Lane], None]) -> None:
         """Make the sockets.
 
         Args:
-            receive: reads a message of a lane, see ``Port``.
+            readings: what reads the socket of each lane.
             ended: told that some connection of a lane has ended.
         """
         for lane in LANES:
             socket = self._context.socket(zmq.ROUTER)
             configure(socket, self._limits)
             socket.setsockopt(zmq.ROUTER_MANDATORY, 1)
+            reading, told = readings[lane], partial(ended, lane)
             self._ports[lane] = Port(
-                socket, partial(receive, lane), partial(ended, lane), stays_awake=lane == "control"
+                socket, reading.read, told, reading.take, stays_awake=lane == "control"
             )
 
     async def listen(self, address: str) -> str:

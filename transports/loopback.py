@@ -34,9 +34,16 @@ class Loopback:
         sends: connected to it; the loopback closes it.
         receive: reads one message of ``reads`` and returns its cost against ``DRAIN_BUDGET``. Must
             not raise anything but ``zmq.Again`` where there is none.
+        take: see ``Port``.
     """
 
-    def __init__(self, reads: Socket, sends: Socket, receive: Callable[[Socket], int]) -> None:
+    def __init__(
+        self,
+        reads: Socket,
+        sends: Socket,
+        receive: Callable[[Socket], int],
+        take: Callable[[Any, tuple[bytes, bool], Socket], int] | None = None,
+    ) -> None:
         self.socket = sends
         self.closed = False
         self._reads = reads
@@ -56,7 +63,11 @@ class Loopback:
         self.simulated = not isinstance(reads, zmq.Socket)
         #: See ``Port.ticks``.
         self.ticks: Ticks = cast("Watched", reads).ticks if self.simulated else self
-        self._signals: Signals | None = watch(reads, self._visit, None) if self.simulated else None
+        self._take_one = take
+        taken = None if take is None else self._taken
+        self._signals: Signals | None = (
+            watch(reads, self._visit, None, taken) if self.simulated else None
+        )
         self._readable = readable(reads)
 
     def send(self, data: Any, flags: int, copy: bool = True) -> None:
@@ -123,6 +134,11 @@ class Loopback:
             return
         if not self.closed:
             self._call_soon(self._visit)
+
+    def _taken(self, route: bytes | None, data: bytes) -> None:
+        """Handed over by a simulated network."""
+        take: Any = self._take_one
+        take(route, (data, False), self._reads)
 
     def close(self, linger: float = 0.0) -> None:
         """Stop reading and close both; see ``Port.close``."""

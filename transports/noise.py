@@ -6,9 +6,10 @@ from collections.abc import Callable, Sequence
 from typing import Any, Generic, Protocol, TypeVar
 
 from transports.address import Lane
-from transports.endpoint import Endpoint, Part
+from transports.endpoint import Endpoint
 from transports.errors import ProtocolError
 from transports.link import Link
+from transports.reading import Part
 from transports.sockets import Socket
 from transports.wire import (
     Batch,

@@ -100,8 +100,8 @@ class OwnChannel(Channel[T]):
             self.bytes_in += len(data)
             self._deliver(items)
             sending.acked, sending.acked_bytes = sending.last, sending.sent_bytes
-            if self._waiters.futures:
-                self._wake_for_room()
+            if self.waiters.futures:
+                self.wake_for_room()
             count -= size
             nbytes -= share
             left -= len(data)

@@ -6,7 +6,7 @@ import asyncio
 import os
 import time
 from collections.abc import Callable
-from typing import Final, cast
+from typing import Any, Final, cast
 
 import zmq
 
@@ -60,6 +60,8 @@ class Port:
             returns its cost against ``DRAIN_BUDGET``. Must not raise anything else. None for a
             socket that nothing ever comes back on.
         on_ended: called when a connection of the socket ended or could not be made, if given.
+        take: does what ``receive`` does with a message of one part that a simulated network hands
+            over: its connection (of a ROUTER), what it holds, and the socket.
         stays_awake: keep the loop from sleeping for a moment while messages go to and fro.
     """
 
@@ -68,6 +70,7 @@ class Port:
         socket: Socket,
         receive: Callable[[Socket], int] | None,
         on_ended: Callable[[], None] | None = None,
+        take: Callable[[Any, tuple[bytes, bool], Socket], int] | None = None,
         *,
         stays_awake: bool = False,
     ) -> None:
@@ -100,8 +103,10 @@ class Port:
         self._awake = self._in_vain = self._left_out = 0
         self._reads = receive is not None
         self._receive = receive or _nothing_comes
+        self._take_one = take
         visit = self._visit_simulated if self.simulated else self._visit
-        self._signals = watch(socket, visit, on_ended) if self._reads else None
+        taken = None if take is None else self._taken
+        self._signals = watch(socket, visit, on_ended, taken) if self._reads else None
 
     def outlet(self, route: bytes | None) -> Callable[[bytes], bool] | None:
         """See ``transports.sockets.outlet``."""
@@ -265,6 +270,20 @@ class Port:
             self._visiting = False
         if again:
             self.touched()
+        if self._begun:
+            self.touched()
+            self._end()
+
+    def _taken(self, route: bytes | None, data: bytes) -> None:
+        # As _visit_simulated, for what is handed over: nothing is left to be looked for.
+        take: Any = self._take_one
+        self._visiting = True
+        try:
+            take(route, (data, False), self.socket)
+            if self._begun:
+                self._end()
+        finally:
+            self._visiting = False
         if self._begun:
             self.touched()
             self._end()

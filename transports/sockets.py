@@ -138,7 +138,12 @@ class Watched(Socket, Protocol):
         """The turns of its loop."""
         ...
 
-    def watch(self, readable: Callable[[], None], ended: Callable[[], None] | None) -> Signals:
+    def watch(
+        self,
+        readable: Callable[[], None],
+        ended: Callable[[], None] | None,
+        take: Callable[[Any, bytes], None] | None = None,
+    ) -> Signals:
         """Call back on the loop as ``watch`` of this module says."""
         ...
 
@@ -244,7 +249,10 @@ def outlet(socket: Socket, route: bytes | None) -> Callable[[bytes], bool] | Non
 
 
 def watch(
-    socket: Socket, readable: Callable[[], None], ended: Callable[[], None] | None
+    socket: Socket,
+    readable: Callable[[], None],
+    ended: Callable[[], None] | None,
+    take: Callable[[Any, bytes], None] | None = None,
 ) -> Signals:
     """Have the running loop call back when something happens to a socket.
 
@@ -254,10 +262,13 @@ def watch(
             descriptor of ZeroMQ, once, until a read ends in ``zmq.Again`` or ``EVENTS`` says that
             nothing is left, and not at all when a send swallowed the signal.
         ended: called when a connection of the socket ended or could not be made, if given.
+        take: on a simulated network, called with a message of one part and its connection (of a
+            ROUTER) instead of ``readable``, where that would find nothing else to read and would
+            be the only call of its turn; must leave nothing unread behind. Nothing has to be read.
     """
     if isinstance(socket, zmq.Socket):
         return _Descriptors(socket, readable, ended)
-    return cast("Watched", socket).watch(readable, ended)
+    return cast("Watched", socket).watch(readable, ended, take)
 
 
 class _Descriptors:

@@ -327,7 +327,7 @@ async def test_who_gives_up_waiting_for_room_is_forgotten(
             with pytest.raises(TimeoutError):
                 async with asyncio.timeout(0.001):
                     await waiting
-    assert not link._control._waiters
+    assert not link._control.waiters
     assert not link._bulk._waiters
     assert not system.router.queues
     await system.close(linger=0.0)
@@ -361,7 +361,7 @@ def test_asks_that_wait_for_room_keep_their_order_and_say_what_remains() -> None
                     for n in range(16)
                 ]
                 await asyncio.sleep(5)
-                assert len(link._control._waiters) == 1, "the others queue behind it"
+                assert len(link._control.waiters) == 1, "the others queue behind it"
                 simulation.network.thaw("one")
                 assert await asyncio.gather(*asks) == list(range(16))
                 return await ref.ask(Taken(), timeout=5), remaining

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 import actors
 from actorfl import Every, Rounds, Run
 from actors import Simulated, code
-from transports.sim.flow import Flow, Message
+from transports.sim.flow import Flow, Message, Signalled
 
 HOME = Path(__file__).parents[2] / "examples" / "ehealth"
 
@@ -55,19 +55,26 @@ class Wire:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.sent: dict[str, list[bytes]] = {}
-        send, put = Flow.send, Flow.put
+        send, outlet = Flow.send, Flow.outlet
 
         def listening(flow: Flow, message: Message | None) -> None:  # None ends a connection
             parts = () if message is None else message
             self.sent.setdefault(flow.source.name, []).extend(bytes(part) for part in parts)
             send(flow, message)
 
-        def listening_to_one_part(flow: Flow, data: bytes) -> None:
-            self.sent.setdefault(flow.source.name, []).append(bytes(data))
-            put(flow, data)
+        def outlet_listened_to(
+            flow: Flow, end: Signalled, otherwise: Callable[[bytes], None]
+        ) -> Callable[[bytes], bool]:
+            send_whole = outlet(flow, end, otherwise)
+
+            def listening_to_one_part(data: bytes) -> bool:
+                self.sent.setdefault(flow.source.name, []).append(data)
+                return send_whole(data)
+
+            return listening_to_one_part
 
         monkeypatch.setattr(Flow, "send", listening)
-        monkeypatch.setattr(Flow, "put", listening_to_one_part)
+        monkeypatch.setattr(Flow, "outlet", outlet_listened_to)
 
     def types(self, node: str) -> Counter[str]:
         """How many messages of each type: a typed message names its class."""

@@ -13,7 +13,7 @@ from heapq import heappush
 from typing import Any, Final, TypeVarTuple
 
 from transports.sim.errors import RealWorldError
-from transports.sim.handles import SimHandle
+from transports.sim.handles import SimHandle, SimTimer
 from transports.sim.quiet import QuietLoop
 from transports.sim.timerqueue import STRETCH, TimerQueue
 from transports.sim.units import SECOND, USUAL, nanoseconds
@@ -172,7 +172,7 @@ class CallingLoop(QuietLoop):
             timer = asyncio.TimerHandle(ns / SECOND, callback, args, self, context)
             timer._scheduled = True  # noqa: SLF001  # asyncio's own mark, without which it does not report a cancellation
         else:
-            timer = SimHandle(context, callback, args, self, False, ns, True)
+            timer = SimTimer(ns, callback, args, self, context)
         self._timer_count = number = self._timer_count + 1
         timers = self._timers
         if ns < timers.horizon:
@@ -183,7 +183,7 @@ class CallingLoop(QuietLoop):
 
     def again_at_ns(self, timer: Any, ns: int) -> asyncio.TimerHandle:
         """Set a timer anew that has come due, to a time to come; which one that is now."""
-        if type(timer) is not SimHandle:  # in debug mode
+        if type(timer) is not SimTimer:  # in debug mode
             return self.call_at_ns(ns, timer._callback, *timer._args, context=timer._context)  # noqa: SLF001
         timer._ns, timer._scheduled = ns, True  # noqa: SLF001  (one of the loop's own)
         self._timer_count = number = self._timer_count + 1
@@ -200,7 +200,7 @@ class CallingLoop(QuietLoop):
         ns = round(delay * SECOND) or 1 if delay < USUAL else nanoseconds(delay)
         ns += self.now_ns
         timers = self._timers
-        if ns < timers.horizon or type(timer) is not SimHandle:
+        if ns < timers.horizon or type(timer) is not SimTimer:
             return self.again_at_ns(timer, ns)
         # As there, without the calls: each tick of each actor comes here.
         timer._ns, timer._scheduled = ns, True  # noqa: SLF001  (one of the loop's own)
@@ -217,12 +217,21 @@ class CallingLoop(QuietLoop):
 
         What would be the only one of the next round is called now, as it would be there.
         """
+        if self.skip():
+            handle._context.run(handle._callback)  # type: ignore[arg-type]  # noqa: SLF001  # not cancelled
+        else:
+            self._ready.append(handle)
+
+    def skip(self) -> bool:
+        """Where a callback is to end by leaving one for the next round: whether to make it now.
+
+        It would be the only one there, and that round has begun.
+        """
         near = self._timers.near
         if self._ready or self._trace or self._stopping or (near and near[0][0] <= self.now_ns):
-            self._ready.append(handle)
-        else:
-            self.tick += 1
-            handle._context.run(handle._callback)  # type: ignore[arg-type]  # noqa: SLF001  # not cancelled
+            return False
+        self.tick += 1
+        return True
 
     def _never(
         self, callback: Callable[[*Ts], object], args: tuple[*Ts], context: Context | None

@@ -27,6 +27,10 @@ class End(Protocol):
         """A message arrived; of all parts it has so many bytes. The call that tells of it."""
         ...
 
+    def take(self, connection: Connection, message: Message, nbytes: int) -> bool:
+        """A message arrived as the last thing that a callback does; whether it was taken so."""
+        ...
+
     def gone(self, connection: Connection) -> None:
         """The connection ended, or could not be made."""
         ...
@@ -131,6 +135,7 @@ class Connection:
             lane=self._call.lane,
             net=Net() if self.local else self._call.net(source.name, target.name),
             draws=self._call.draws[direction],
+            take=partial(end.take, self),
             deliver=partial(end.arrived, self),
             ended=self._back_ended if direction else self._there_ended,
         )

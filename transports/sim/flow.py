@@ -6,10 +6,11 @@ import math
 from asyncio import TimerHandle
 from collections import deque
 from collections.abc import Callable
-from typing import Final
+from heapq import heappush
+from typing import Any, Final, Protocol
 
 from transports.sim.draws import Draws
-from transports.sim.handles import SimHandle
+from transports.sim.handles import SimHandle, SimTimer
 from transports.sim.medium import Host, Medium
 from transports.sim.net import Net
 from transports.sim.trace import Way
@@ -32,6 +33,17 @@ _Item = tuple[int, int, int, int, Message | None]
 tuple, since there is one for each message."""
 
 
+class Signalled(Protocol):
+    """A socket whose signals its own calls swallow; see ``SimSocket``."""
+
+    #: The call that tells its watch, until that is made or swallowed.
+    pending: SimHandle | None
+
+    def swallow(self) -> None:
+        """Have that call not be made."""
+        ...
+
+
 class Flow:
     """Messages from one socket to another, first in, first out, as over TCP.
 
@@ -43,8 +55,9 @@ class Flow:
         net: what the way is like.
         draws: of the jitter; one number for each message, so that the n-th message of a
             connection takes the same time whatever happens elsewhere.
-        deliver: takes each message that arrived, and its bytes of all parts; gives the call that
-            tells of it.
+        take: takes a message that arrived, and its bytes of all parts, where that is the last of
+            what is to be done; whether it did.
+        deliver: takes any other one; gives the call that tells of it.
         ended: called when the sender's end arrived.
     """
 
@@ -57,6 +70,7 @@ class Flow:
         lane: str,
         net: Net,
         draws: Draws,
+        take: Callable[[Message, int], bool],
         deliver: Callable[[Message, int], SimHandle | None],
         ended: Callable[[], None],
     ) -> None:
@@ -67,13 +81,14 @@ class Flow:
         self._medium = medium
         self._loop = medium.loop
         self._bits = draws.bits
+        self._take = take
         self._deliver = deliver
         self._ended = ended
         self._queue: deque[_Item] = deque()
         self._held: list[Message] = []
-        self._timer: TimerHandle | None = None
+        self._timer: TimerHandle | SimTimer | None = None
         #: One that has come due: it can be set anew, at less than another.
-        self._spent: TimerHandle | None = None
+        self._spent: TimerHandle | SimTimer | None = None
         self._number = 0
         self._free = 0
         #: By the byte that tells a frame's kind.
@@ -92,29 +107,52 @@ class Flow:
         """Messages on the way."""
         return len(self._held) + sum(item[4] is not None for item in self._queue)
 
-    def put(self, data: bytes) -> None:
-        """Put a message of one part on its way: neither is this closed nor the sender frozen."""
-        # In one place, without calls: nearly each message comes here.
-        loop, bits, counts = self._loop, self._bits, self._medium.counts
-        counts.sent += 1
-        self._number = number = self._number + 1
-        size = len(data)
-        now, free = loop.now_ns, self._free
-        if free < now:  # noqa: PLR1730  (a call costs more)
-            free = now
-        if not self._wide:
-            free += round(size * SECOND / self._bandwidth)
-        self._free = free
-        arrival = free + self._delay + bits(self._jitter_bits) % self._jitter
-        if arrival > now:
-            counts.delayed += 1
-        self._queue.append((arrival, number, size, free, (data,)))
-        if self._timer is None:
-            spent = self._spent
-            if spent is None or len(self._queue) > 1:
-                self._arm()
-            else:
-                self._timer = loop.again_at_ns(spent, arrival)
+    def outlet(self, end: Signalled, otherwise: Callable[[bytes], None]) -> Callable[[bytes], bool]:
+        """What sends messages of one part; see ``transports.sockets.Watched.outlet``.
+
+        Args:
+            end: whose messages they are.
+            otherwise: sends one when this is closed or its source frozen.
+        """
+        loop, bits, counts, source = self._loop, self._bits, self._medium.counts, self.source
+        queue, timers = self._queue, loop._timers  # noqa: SLF001  (see below)
+
+        def send_whole(data: bytes) -> bool:
+            # In one place, without calls: nearly each message comes here.
+            swallowed = end.pending is not None
+            if swallowed:
+                end.swallow()
+            if self.closed or source.frozen:  # a flow ends before its ends learn of it
+                otherwise(data)
+                return swallowed
+            counts.sent += 1
+            self._number = number = self._number + 1
+            size = len(data)
+            now, free = loop.now_ns, self._free
+            if free < now:  # noqa: PLR1730  (a call costs more)
+                free = now
+            if not self._wide:
+                free += round(size * SECOND / self._bandwidth)
+            self._free = free
+            arrival = free + self._delay + bits(self._jitter_bits) % self._jitter
+            if arrival > now:
+                counts.delayed += 1
+            queue.append((arrival, number, size, free, (data,)))
+            if self._timer is None:
+                spent = self._spent
+                if spent is None or len(queue) > 1:
+                    self._arm()
+                elif arrival >= timers.horizon or type(spent) is not SimTimer:
+                    self._timer = loop.again_at_ns(spent, arrival)
+                else:  # as there, without the call
+                    spent._ns, spent._scheduled = arrival, True  # noqa: SLF001
+                    loop._timer_count = count = loop._timer_count + 1  # noqa: SLF001
+                    entry: Any = (arrival, count, spent)
+                    heappush(timers.near, entry)
+                    self._timer = spent
+            return swallowed
+
+        return send_whole
 
     def send(self, message: Message | None) -> None:
         """Put a message, or the end of all, on its way; while the sender is frozen it waits."""
@@ -159,12 +197,12 @@ class Flow:
         self._spent, self._timer = self._timer, None
         medium, queue = self._medium, self._queue
         now, counts, trace = self._loop.now_ns, medium.counts, medium.trace
-        deliver, meter = self._deliver, medium.meter
+        meter = medium.meter
         telling: SimHandle | None = None
+        if self.target.frozen:
+            return  # until thaw
         # Only the first is looked at, so none overtakes a slower one before it.
         while queue and queue[0][0] <= now:
-            if self.target.frozen:
-                return  # until thaw
             _, number, size, _, message = queue.popleft()
             if message is None:
                 if trace is not None:
@@ -183,9 +221,15 @@ class Flow:
                 except (KeyError, IndexError):
                     way = self._way_of(message[0])
                 trace.note(now, way, number, size)
+            if not queue or queue[0][0] > now:
+                if queue:
+                    self._arm()
+                if telling is None:
+                    take = self._take
+                    if take(message, size):
+                        return
+            deliver = self._deliver
             telling = deliver(message, size) or telling
-        if queue:
-            self._arm()
         if telling is not None:
             self._loop.run_next(telling)
 

@@ -319,6 +319,24 @@ class SimLoop(CallingLoop):
                     if count > 1 and draws is not None:
                         take_turns(ready, draws)
                     handle = ready.popleft()
+                elif not (held or discarded):
+                    # As below: most rounds have one timer, and nothing else.
+                    self._steps = steps = steps + 1
+                    if steps > most_steps:
+                        ready.append(handle)
+                        self._run_away(f"{steps - 1} steps")
+                    if trace is not None:
+                        trace(now, handle)
+                    try:
+                        if args := handle._args:  # noqa: SLF001  (as asyncio)
+                            handle._context.run(handle._callback, *args)  # noqa: SLF001
+                        else:
+                            handle._context.run(handle._callback)  # noqa: SLF001
+                    except BaseException as error:  # noqa: BLE001  (what ends the run is raised again)
+                        self._failed(handle, error)
+                    if self._stopping:
+                        return
+                    continue
             else:
                 raise SimulatedDeadlock(self._deadlock())
             while True:

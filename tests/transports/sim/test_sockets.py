@@ -302,6 +302,52 @@ def test_the_signal_comes_once_and_a_send_swallows_it() -> None:
     sim.run(main())
 
 
+def test_a_message_that_comes_alone_is_handed_over_and_any_other_one_is_told_of() -> None:
+    sim = Sim()
+    who: ContextVar[str] = ContextVar("who", default="nobody")
+    taken: list[tuple[bytes, str]] = []
+    signals: list[float] = []
+
+    def take(route: bytes, data: bytes) -> None:
+        assert len(route) == 5
+        taken.append((data, who.get()))
+
+    async def main() -> None:
+        dealer, router = sim.pair()
+        who.set("reader")
+        watch(router, lambda: signals.append(sim.loop.time()), None, take)
+        who.set("sender")
+        for data in (b"alone", b"once more"):
+            dealer.send(data)
+            await asyncio.sleep(1)
+        assert taken == [(b"alone", "reader"), (b"once more", "reader")]
+        assert not signals
+        assert received(router) == []
+        dealer.send(b"not the last", zmq.SNDMORE)
+        dealer.send(b"part")
+        await asyncio.sleep(1)
+        assert signals == [2.0]
+        dealer.send(b"behind what is unread")
+        await asyncio.sleep(1)
+        assert signals == [2.0]
+        assert [parts[1:] for parts in received(router)] == [
+            [b"not the last", b"part"], [b"behind what is unread"]
+        ]  # fmt: skip
+        dealer.send(b"two")
+        dealer.send(b"at once")
+        await asyncio.sleep(1)
+        assert signals == [2.0, 4.0]
+        assert bodies(router) == [b"two", b"at once"]
+        dealer.send(b"another callback is due")
+        sim.loop.call_at_ns(sim.loop.now_ns, lambda: None)
+        await asyncio.sleep(1)
+        assert signals == [2.0, 4.0, 5.0]
+        assert bodies(router) == [b"another callback is due"]
+        assert len(taken) == 2
+
+    sim.run(main())
+
+
 def test_signals_come_in_the_context_of_who_watches_and_not_of_who_sends() -> None:
     sim = Sim()
     who: ContextVar[str] = ContextVar("who", default="nobody")
