@@ -24,7 +24,6 @@ from transports.transfer import (
     Outgoing,
     Piece,
     Transfer,
-    check_layouts,
     cut_weights,
 )
 from transports.waiters import Waiters
@@ -110,7 +109,12 @@ class Bulk(Generic[I]):
     # Sending
 
     def transfer(
-        self, item: I, weights: Sequence[Weights], nbytes: int, pair: Hashable
+        self,
+        item: I,
+        weights: Sequence[Weights],
+        nbytes: int,
+        pair: Hashable,
+        failed: Callable[[Transfer], None] | None = None,
     ) -> Transfer:
         """Begin a transfer; see ``Link.transfer``."""
         if self._closed_because is not None:
@@ -131,9 +135,10 @@ class Bulk(Generic[I]):
         done: asyncio.Future[None] = self._loop.create_future()
         self._futures[outgoing.number] = done
         self._sizes[outgoing.number] = size
-        done.add_done_callback(partial(self._settled, outgoing))
+        transfer = Transfer(outgoing, done)
+        done.add_done_callback(partial(self._settled, outgoing, transfer, failed))
         self.pump()
-        return Transfer(outgoing, done)
+        return transfer
 
     def _has_room(self) -> bool:
         return len(self._outbound) < self._limits.max_transfers
@@ -157,20 +162,28 @@ class Bulk(Generic[I]):
         PROCESS.put(token, self._node, self._peer, outgoing.weights)
         return token
 
-    def _settled(self, outgoing: Outgoing[I], done: asyncio.Future[None]) -> None:
+    def _settled(
+        self,
+        outgoing: Outgoing[I],
+        transfer: Transfer,
+        failed: Callable[[Transfer], None] | None,
+        done: asyncio.Future[None],
+    ) -> None:
         self._futures.pop(outgoing.number, None)
         self._sizes.pop(outgoing.number, None)
         outgoing.weights = ()
         outgoing.forget()
         if outgoing.token is not None:
             PROCESS.discard(outgoing.token)
-        if not done.cancelled():
-            done.exception()  # seen: a sender may well not care
-        elif self._outbound.withdraw(outgoing):
+        # Seeing what went wrong: a sender may well not care.
+        wrong = done.cancelled() or done.exception() is not None
+        if done.cancelled() and self._outbound.withdraw(outgoing):
             self._tell(Cancel(outgoing.number))
             self.pump()
-        if self._has_room():
+        if self._waiters.futures and self._has_room():
             self._waiters.wake()
+        if wrong and failed is not None:
+            failed(transfer)
 
     def pump(self) -> None:
         """Send what may be sent now."""
@@ -256,7 +269,7 @@ class Bulk(Generic[I]):
                 self._inbound.landed(known, known.buffer)
                 self._tell(Credit(number, known.received, known.allowed))
         elif isinstance(event, Parcel):
-            layouts = check_layouts(event.layouts, len(event.body), self._limits)
+            layouts = self._inbound.layouts(event.layouts, len(event.body))
             # A copy of at most Limits.inline bytes: a body lies anywhere in its frame.
             memory = aligned_empty(len(event.body))
             memory.data[:] = event.body

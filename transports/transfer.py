@@ -378,6 +378,8 @@ class Incoming(Generic[I]):
 
 def cut_weights(layouts: Sequence[Layout], buffer: memoryview) -> list[Weights]:
     """Weights over consecutive parts of one buffer; each part is a multiple of 64 bytes."""
+    if len(layouts) == 1:
+        return [Weights(layouts[0], buffer)]
     weights: list[Weights] = []
     start = 0
     for layout in layouts:
@@ -429,6 +431,9 @@ class Inbound(Generic[I]):
         # Transfers that received something since they were last granted credit, and how much.
         self._owed: dict[int, Incoming[I]] = {}
         self._owed_bytes = 0
+        # What came last, and what it was checked to be: models come again and again.
+        self._seen: tuple[int, Sequence[Sequence[Any]]] = (0, ())
+        self._checked: list[Layout] = []
 
     def __len__(self) -> int:
         """Transfers under way."""
@@ -460,10 +465,22 @@ class Inbound(Generic[I]):
             )
         if event.total < 1:
             raise ProtocolError("transfer", f"a large transfer of {event.total} bytes")
-        layouts = check_layouts(event.layouts, event.total, self._limits)
+        layouts = self.layouts(event.layouts, event.total)
         incoming = Incoming(event.transfer, event.item, layouts, event.total)
         self._open[event.transfer] = incoming
         return incoming
+
+    def layouts(self, stated: Sequence[Sequence[Any]], total: int) -> list[Layout]:
+        """As ``check_layouts``.
+
+        Raises:
+            ProtocolError: reason "layout" or "too large".
+        """
+        seen = (total, stated)
+        if seen != self._seen:
+            self._checked = check_layouts(stated, total, self._limits)
+            self._seen = seen
+        return self._checked
 
     def landed(self, incoming: Incoming[I], buffer: memoryview) -> None:
         """Memory was found, or a new connection goes on with it: grant credit."""
