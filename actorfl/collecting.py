@@ -190,7 +190,11 @@ class Collector(Actor):
             else:
                 if weights is not None and not self._near:
                     self._bytes += weights.nbytes
-                await self._fold(message)
+                rounds = self._rounds
+                if isinstance(rounds, Flow):
+                    await self._take(rounds, message)
+                else:
+                    self._fold(message)
         finally:
             if weights is not None:
                 weights.release()
@@ -231,7 +235,11 @@ class Collector(Actor):
         with contextlib.suppress(Refusal):  # it knows that none is wider
             self._widen(Refusal("overflow", [own], message.sentence), "")
 
-    async def _fold(self, message: Put) -> None:
+    async def _take(self, flow: Flow, message: Put) -> None:
+        """Take a part where there is no barrier; only a root has none."""
+        raise NotImplementedError
+
+    def _fold(self, message: Put) -> None:
         """Take a part: add it and acknowledge it, or refuse it."""
         worker = message.worker
         nobody = worker in self._plan.below and message.header is None

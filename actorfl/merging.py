@@ -339,9 +339,7 @@ class Merger:
                 f"its terms are {sorted(names)}, those of this round {sorted(self._names)}",
             )
         for name, term in terms.sums.items():
-            array, dtype = (
-                (term.array, _FLOAT32) if isinstance(term, Sum) else (term.units, _INT64)
-            )
+            array, dtype = (term.array, _FLOAT32) if isinstance(term, Sum) else (term.units, _INT64)
             # By the name in whatever byte order; numpy takes long to say it.
             if array.dtype != dtype and array.dtype.name != dtype.name:
                 raise Refused("dtype", theirs, f"term {name!r} is {array.dtype}, expected {dtype}")

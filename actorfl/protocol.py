@@ -1,9 +1,9 @@
 """What workers, aggregators and the evaluator tell each other: tells that no aggregator repeats.
 
-``Ready(c) -> Go(c) | Wait | Done``, ``Put(c) -> Ack(c) | Refused(c) | Go(c + 1)``. A ``Go(c)`` while a worker
-asks for another clock tells it the current one. An aggregator that was restarted re-enters its
-clock with empty sums and workers put again. ``Idle -> Build | Evaluate | nothing``; ``Build ->
-Initial``, ``Evaluate -> Evaluated``.
+``Ready(c) -> Go(c) | Wait | Done``, ``Put(c) -> Ack(c) | Refused(c) | Go(c + 1)``. A ``Go(c)``
+while a worker asks for another clock tells it the current one. An aggregator that was restarted
+re-enters its clock with empty sums and workers put again. ``Idle -> Build | Evaluate | nothing``;
+``Build -> Initial``, ``Evaluate -> Evaluated``.
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ from actorfl.task import who_of
 from actors import Actor, ActorRef, Message
 from actors.crashpoints import crash_point
 from actors.snapshot import KEPT
-from transports import LinkFull, Transfer
+from transports import LinkFull, Transfer, Weights
 
 #: Kind of the event that a run with ``record`` publishes for each step: SHA-256 of its input, of
 #: the data, and of the result.

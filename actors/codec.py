@@ -146,12 +146,12 @@ class Codec:
         raise NotImplementedError(msg)
 
     def _dec_hook(self, kind: type[Any], value: Any) -> Any:
-        if kind is self._ref_type or typing.get_origin(kind) is self._ref_type:
-            return self._reference(value)
         if kind is Weights:
             if not isinstance(value, int) or not 0 <= value < len(self._in):
                 msg = f"array {value!r} is not among the {len(self._in)} that came along"
                 raise ValueError(msg)
             return self._in[value]
+        if kind is self._ref_type or typing.get_origin(kind) is self._ref_type:
+            return self._reference(value)
         msg = f"values of type {kind!r} do not travel"
         raise NotImplementedError(msg)

@@ -338,12 +338,23 @@ class FileStorage:
         start = self._root
         if "/" in prefix:
             start = self._path(prefix.rpartition("/")[0])
+        skipped = len(str(self._root)) + 1
         found = []
-        for path in start.rglob("*"):
-            name = path.relative_to(self._root).as_posix()
-            hidden = any(part.startswith(".") for part in name.split("/"))
-            if name.startswith(prefix) and not hidden and path.is_file():
-                found.append(name)
+        folders = [str(start)]
+        while folders:
+            try:
+                entries = os.scandir(folders.pop())
+            except (FileNotFoundError, NotADirectoryError):
+                continue
+            with entries:
+                for entry in entries:
+                    name = entry.path[skipped:]
+                    if entry.name.startswith("."):
+                        continue
+                    if entry.is_dir(follow_symlinks=False):
+                        folders.append(entry.path)
+                    elif name.startswith(prefix) and entry.is_file():
+                        found.append(name)
         return tuple(sorted(found))
 
     def _remove(self, path: Path) -> None:

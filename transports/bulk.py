@@ -24,14 +24,14 @@ from transports.transfer import (
     Outgoing,
     Piece,
     Transfer,
-    cut_weights,
 )
 from transports.waiters import Waiters
-from transports.weights import Weights, aligned_empty
+from transports.weights import Weights
 from transports.wire import (
     MAX_SENTENCE,
     REFUSALS,
     VERSION,
+    Again,
     Cancel,
     Chunk,
     Credit,
@@ -211,6 +211,8 @@ class Bulk(Generic[I]):
             self.channel.send(event, _EVENT_BYTES)
 
     def _end(self, number: int, error: Exception | None) -> None:
+        if error is not None:
+            self._outbound.forget_parcel()
         if self._outbound.end(number) is None:
             return
         done = self._futures.get(number)
@@ -225,7 +227,7 @@ class Bulk(Generic[I]):
 
     def undeliverable(self, event: object, why: str) -> None:
         """The channel dropped an event: its transfer cannot be."""
-        if isinstance(event, Parcel | Handover | Open):
+        if isinstance(event, Parcel | Again | Handover | Open):
             self._end(event.transfer, MessageTooLarge(f"a transfer to {self._peer} {why}"))
 
     # Receiving
@@ -251,16 +253,18 @@ class Bulk(Generic[I]):
                 )
             case Cancel():
                 self._forget(event.transfer)
-            case Parcel() | Handover() | Open():
+            case Parcel() | Again() | Handover() | Open():
                 try:
                     self._arrive(event)
                 except ProtocolError as error:
                     self._reject(event.transfer, error)
 
-    def _arrive(self, event: Parcel[I] | Handover[I] | Open[I]) -> None:
+    def _arrive(self, event: Parcel[I] | Again[I] | Handover[I] | Open[I]) -> None:
         number = event.transfer
         known = self._inbound.known(number)
         if known == "delivered":
+            if isinstance(event, Parcel):  # others may refer to it
+                self._inbound.parcel(event)
             self._tell(Done(number))
         elif isinstance(event, Open):
             if known is None:
@@ -269,11 +273,9 @@ class Bulk(Generic[I]):
                 self._inbound.landed(known, known.buffer)
                 self._tell(Credit(number, known.received, known.allowed))
         elif isinstance(event, Parcel):
-            layouts = self._inbound.layouts(event.layouts, len(event.body))
-            # A copy of at most Limits.inline bytes: a body lies anywhere in its frame.
-            memory = aligned_empty(len(event.body))
-            memory.data[:] = event.body
-            self._pass_on(number, event.item, cut_weights(layouts, memory.data))
+            self._pass_on(number, event.item, self._inbound.parcel(event))
+        elif isinstance(event, Again):
+            self._pass_on(number, event.item, self._inbound.again(event))
         else:
             weights = PROCESS.take(event.token, self._peer, self._node)
             if weights is None:

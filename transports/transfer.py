@@ -7,6 +7,7 @@ its number, so that after a cut it goes on where the receiver has it, and none a
 from __future__ import annotations
 
 import asyncio
+import weakref
 from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable, Hashable, Iterable, Sequence
@@ -16,8 +17,8 @@ from typing import Any, Generic, Literal, TypeVar
 from transports.errors import LayoutError, ProtocolError
 from transports.lane import Range, ranges_of, ranges_without
 from transports.limits import Limits
-from transports.weights import Layout, Weights, check_layout, layout_nbytes
-from transports.wire import Handover, Open, Parcel
+from transports.weights import Layout, Weights, aligned_empty, check_layout, layout_nbytes
+from transports.wire import Again, Handover, Open, Parcel
 
 I = TypeVar("I")  # noqa: E741  (the item type of the floor above)
 
@@ -161,6 +162,10 @@ class Outbound(Generic[I]):
         self._begun: dict[int, Outgoing[I]] = {}
         self._queued = 0
         self._in_flight = 0
+        # The last parcel of this connection, and what was in it: what goes to many actors of a node
+        # goes to the node once. Not held: whoever is done with its weights frees their memory.
+        self._parcel = 0
+        self._in_parcel: tuple[weakref.ref[Weights], ...] = ()
 
     def __len__(self) -> int:
         """Transfers that wait or are under way."""
@@ -179,7 +184,7 @@ class Outbound(Generic[I]):
         self._queued += 1
         return transfer
 
-    def next(self) -> Parcel[I] | Handover[I] | Open[I] | Piece[I] | None:
+    def next(self) -> Parcel[I] | Again[I] | Handover[I] | Open[I] | Piece[I] | None:
         """What to send now, None when there is nothing or no room."""
         while self._ready:
             pair = self._ready[0]
@@ -207,19 +212,23 @@ class Outbound(Generic[I]):
             return piece
         return None
 
-    def _begin(self, transfer: Outgoing[I]) -> Parcel[I] | Handover[I] | Open[I] | None:
-        event: Parcel[I] | Handover[I] | Open[I]
+    def _begin(self, transfer: Outgoing[I]) -> Parcel[I] | Again[I] | Handover[I] | Open[I] | None:
+        event: Parcel[I] | Again[I] | Handover[I] | Open[I]
         whole = True
         if transfer.token is None:
             transfer.token = self._hand_over(transfer)
         if transfer.token is not None:
             event = Handover(transfer.number, transfer.item, transfer.token)
+        elif self._is_in_parcel(transfer.weights):
+            event = Again(transfer.number, transfer.item, self._parcel)
         elif transfer.total <= self._limits.inline:
             if self._in_flight and self._in_flight + transfer.total > self._window:
                 return None
             event = Parcel(transfer.number, transfer.item, transfer.layouts(), transfer.body())
             transfer.offset = transfer.total
             self._in_flight += transfer.total
+            self._parcel = transfer.number
+            self._in_parcel = tuple(map(weakref.ref, transfer.weights))
         else:
             event = Open(transfer.number, transfer.item, transfer.layouts(), transfer.total)
             whole = False
@@ -231,6 +240,18 @@ class Outbound(Generic[I]):
         if whole:
             self._advance(transfer)
         return event
+
+    def _is_in_parcel(self, weights: Sequence[Weights]) -> bool:
+        inside = self._in_parcel
+        return (
+            len(weights) > 0
+            and len(inside) == len(weights)
+            and all(known() is each for known, each in zip(inside, weights, strict=True))
+        )
+
+    def forget_parcel(self) -> None:
+        """The peer may not have the last parcel: what was in it goes whole again."""
+        self._in_parcel = ()
 
     def _advance(self, transfer: Outgoing[I]) -> None:
         """The last byte of a pair's first transfer left, or it is over: the next one's turn."""
@@ -315,6 +336,7 @@ class Outbound(Generic[I]):
 
     def cut(self) -> None:
         """The connection is gone: everything begun begins again, in its order."""
+        self.forget_parcel()
         self._in_flight = 0
         waiting: dict[Hashable, deque[Outgoing[I]]] = {}
         for transfer in sorted(self._begun.values(), key=lambda t: t.number):
@@ -434,6 +456,8 @@ class Inbound(Generic[I]):
         # What came last, and what it was checked to be: models come again and again.
         self._seen: tuple[int, Sequence[Sequence[Any]]] = (0, ())
         self._checked: list[Layout] = []
+        # The last parcel of this connection, for what comes with the same arrays.
+        self._parcel: tuple[int, list[Layout], memoryview] | None = None
 
     def __len__(self) -> int:
         """Transfers under way."""
@@ -482,6 +506,30 @@ class Inbound(Generic[I]):
             self._seen = seen
         return self._checked
 
+    def parcel(self, event: Parcel[I]) -> list[Weights]:
+        """The arrays of a small transfer.
+
+        Raises:
+            ProtocolError: reason "layout" or "too large".
+        """
+        self._parcel = None  # one that is refused is nobody's
+        layouts = self.layouts(event.layouts, len(event.body))
+        # A copy of at most Limits.inline bytes: a body lies anywhere in its frame.
+        memory = aligned_empty(len(event.body)).data
+        memory[:] = event.body
+        self._parcel = event.transfer, layouts, memory
+        return cut_weights(layouts, memory)
+
+    def again(self, event: Again[I]) -> list[Weights]:
+        """The same arrays as those of the last parcel, in the same memory.
+
+        Raises:
+            ProtocolError: reason "transfer": another parcel came last, or none.
+        """
+        if self._parcel is None or self._parcel[0] != event.of:
+            raise ProtocolError("transfer", f"parcel {event.of} is not the last that came here")
+        return cut_weights(*self._parcel[1:])
+
     def landed(self, incoming: Incoming[I], buffer: memoryview) -> None:
         """Memory was found, or a new connection goes on with it: grant credit."""
         incoming.buffer = buffer
@@ -489,6 +537,7 @@ class Inbound(Generic[I]):
 
     def cut(self) -> None:
         """The connection is gone; credit is granted when the sender begins again."""
+        self._parcel = None
         self._owed.clear()
         self._owed_bytes = 0
 
