@@ -212,7 +212,7 @@ class Bulk(Generic[I]):
 
     def _end(self, number: int, error: Exception | None) -> None:
         if error is not None:
-            self._outbound.forget_parcel()
+            self._outbound.parcel.forget()
         if self._outbound.end(number) is None:
             return
         done = self._futures.get(number)

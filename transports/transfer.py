@@ -7,7 +7,6 @@ its number, so that after a cut it goes on where the receiver has it, and none a
 from __future__ import annotations
 
 import asyncio
-import weakref
 from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable, Hashable, Iterable, Sequence
@@ -17,7 +16,8 @@ from typing import Any, Generic, Literal, TypeVar
 from transports.errors import LayoutError, ProtocolError
 from transports.lane import Range, ranges_of, ranges_without
 from transports.limits import Limits
-from transports.weights import Layout, Weights, aligned_empty, check_layout, layout_nbytes
+from transports.parcels import Received, Sent, cut_weights
+from transports.weights import Layout, Weights, check_layout
 from transports.wire import Again, Handover, Open, Parcel
 
 I = TypeVar("I")  # noqa: E741  (the item type of the floor above)
@@ -162,10 +162,8 @@ class Outbound(Generic[I]):
         self._begun: dict[int, Outgoing[I]] = {}
         self._queued = 0
         self._in_flight = 0
-        # The last parcel of this connection, and what was in it: what goes to many actors of a node
-        # goes to the node once. Not held: whoever is done with its weights frees their memory.
-        self._parcel = 0
-        self._in_parcel: tuple[weakref.ref[Weights], ...] = ()
+        #: The last parcel of this connection.
+        self.parcel = Sent()
 
     def __len__(self) -> int:
         """Transfers that wait or are under way."""
@@ -219,16 +217,15 @@ class Outbound(Generic[I]):
             transfer.token = self._hand_over(transfer)
         if transfer.token is not None:
             event = Handover(transfer.number, transfer.item, transfer.token)
-        elif self._is_in_parcel(transfer.weights):
-            event = Again(transfer.number, transfer.item, self._parcel)
+        elif self.parcel.holds(transfer.weights):
+            event = Again(transfer.number, transfer.item, self.parcel.number)
         elif transfer.total <= self._limits.inline:
             if self._in_flight and self._in_flight + transfer.total > self._window:
                 return None
             event = Parcel(transfer.number, transfer.item, transfer.layouts(), transfer.body())
             transfer.offset = transfer.total
             self._in_flight += transfer.total
-            self._parcel = transfer.number
-            self._in_parcel = tuple(map(weakref.ref, transfer.weights))
+            self.parcel.left(transfer.number, transfer.weights)
         else:
             event = Open(transfer.number, transfer.item, transfer.layouts(), transfer.total)
             whole = False
@@ -240,18 +237,6 @@ class Outbound(Generic[I]):
         if whole:
             self._advance(transfer)
         return event
-
-    def _is_in_parcel(self, weights: Sequence[Weights]) -> bool:
-        inside = self._in_parcel
-        return (
-            len(weights) > 0
-            and len(inside) == len(weights)
-            and all(known() is each for known, each in zip(inside, weights, strict=True))
-        )
-
-    def forget_parcel(self) -> None:
-        """The peer may not have the last parcel: what was in it goes whole again."""
-        self._in_parcel = ()
 
     def _advance(self, transfer: Outgoing[I]) -> None:
         """The last byte of a pair's first transfer left, or it is over: the next one's turn."""
@@ -336,7 +321,7 @@ class Outbound(Generic[I]):
 
     def cut(self) -> None:
         """The connection is gone: everything begun begins again, in its order."""
-        self.forget_parcel()
+        self.parcel.forget()
         self._in_flight = 0
         waiting: dict[Hashable, deque[Outgoing[I]]] = {}
         for transfer in sorted(self._begun.values(), key=lambda t: t.number):
@@ -398,19 +383,6 @@ class Incoming(Generic[I]):
         return cut_weights(self.layouts, self.buffer)
 
 
-def cut_weights(layouts: Sequence[Layout], buffer: memoryview) -> list[Weights]:
-    """Weights over consecutive parts of one buffer; each part is a multiple of 64 bytes."""
-    if len(layouts) == 1:
-        return [Weights(layouts[0], buffer)]
-    weights: list[Weights] = []
-    start = 0
-    for layout in layouts:
-        end = start + layout_nbytes(layout)
-        weights.append(Weights(layout, buffer[start:end]))
-        start = end
-    return weights
-
-
 def check_layouts(layouts: Sequence[Sequence[Any]], total: int, limits: Limits) -> list[Layout]:
     """Refuse layouts from the wire that do not describe ``total`` bytes.
 
@@ -456,8 +428,7 @@ class Inbound(Generic[I]):
         # What came last, and what it was checked to be: models come again and again.
         self._seen: tuple[int, Sequence[Sequence[Any]]] = (0, ())
         self._checked: list[Layout] = []
-        # The last parcel of this connection, for what comes with the same arrays.
-        self._parcel: tuple[int, list[Layout], memoryview] | None = None
+        self._parcel = Received()
 
     def __len__(self) -> int:
         """Transfers under way."""
@@ -512,13 +483,9 @@ class Inbound(Generic[I]):
         Raises:
             ProtocolError: reason "layout" or "too large".
         """
-        self._parcel = None  # one that is refused is nobody's
+        self._parcel.forget()  # one that is refused is nobody's
         layouts = self.layouts(event.layouts, len(event.body))
-        # A copy of at most Limits.inline bytes: a body lies anywhere in its frame.
-        memory = aligned_empty(len(event.body)).data
-        memory[:] = event.body
-        self._parcel = event.transfer, layouts, memory
-        return cut_weights(layouts, memory)
+        return self._parcel.came(event.transfer, layouts, event.body)
 
     def again(self, event: Again[I]) -> list[Weights]:
         """The same arrays as those of the last parcel, in the same memory.
@@ -526,9 +493,7 @@ class Inbound(Generic[I]):
         Raises:
             ProtocolError: reason "transfer": another parcel came last, or none.
         """
-        if self._parcel is None or self._parcel[0] != event.of:
-            raise ProtocolError("transfer", f"parcel {event.of} is not the last that came here")
-        return cut_weights(*self._parcel[1:])
+        return self._parcel.again(event.of)
 
     def landed(self, incoming: Incoming[I], buffer: memoryview) -> None:
         """Memory was found, or a new connection goes on with it: grant credit."""
@@ -537,7 +502,7 @@ class Inbound(Generic[I]):
 
     def cut(self) -> None:
         """The connection is gone; credit is granted when the sender begins again."""
-        self._parcel = None
+        self._parcel.forget()
         self._owed.clear()
         self._owed_bytes = 0
 
