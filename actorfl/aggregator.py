@@ -14,7 +14,6 @@ from actorfl.keeper import number
 from actorfl.mean import Mean
 from actorfl.merging import Refused as Refusal
 from actorfl.plan import PlanText
-from actorfl.protocol import Put
 from actorfl.roster import Phase
 from actorfl.rounds import Rounds
 from actors import ActorRef
@@ -43,12 +42,6 @@ class Aggregator(Flowing):
         if not self._plan.sync.barrier:
             read = self._plan
             self._rounds = Flow(read.roster, read.sync, last=read.until.last, stays=read.stays)
-
-    async def _fold(self, message: Put) -> None:
-        if isinstance(self._rounds, Flow):
-            await self._take(self._rounds, message)
-        else:
-            await super()._fold(message)
 
     def _widen(self, refusal: Refusal, worker: str) -> bool:
         if isinstance(self._rounds, Flow):

@@ -27,12 +27,17 @@ from actorfl.roster import Answer, Phase, Verdict
 from actorfl.rounds import Rounds
 from actorfl.sync import REMEMBERED
 from actorfl.terms import Contribution, Sum, Terms, TermsError
-from actorfl.witness import Kind, witness
+from actorfl.witness import Kind, watched, witness
 from actors import Actor, ActorRef, Message
 from actors.crashpoints import crash_point
 from transports import LinkFull, Transfer, Weights
 
 _log = logging.getLogger("actorfl.aggregator")
+
+# Seconds until a part is acknowledged whose worker waits anyway: a short clock ends before, and its
+# successor's Go says the same. Less than half of `worker.RETRY`, after which the part would come
+# again.
+_ACK_AFTER = 0.1
 
 
 class _Deadline(Message[None]):
@@ -45,6 +50,10 @@ class _Deadline(Message[None]):
 
     clock: int
     seconds: float
+
+
+class _Owed(Message[None]):
+    pass
 
 
 class Collector(Actor):
@@ -83,6 +92,8 @@ class Collector(Actor):
         self._durations: tuple[float, ...] = ()
         self._opened = 0.0
         self._bytes = 0
+        # Whose part is in and not acknowledged: they wait for the next clock as well.
+        self._owed: dict[str, tuple[ActorRef, Stamp]] = {}
 
     # -- what differs ------------------------------------------------------------------------------
 
@@ -166,7 +177,7 @@ class Collector(Actor):
             if verdict is Verdict.HELD:
                 self._tell(message.me, Wait(self._stamp(message.worker)))
             elif verdict is Verdict.AGAIN:
-                self._tell(message.me, Ack(message.stamp))
+                self._acknowledge(message.worker, message.me, message.stamp)
             elif verdict is Verdict.LATE:
                 self._tell(message.me, Refused(message.stamp, "late", _late(message)))
             elif verdict is Verdict.UNSELECTED:
@@ -179,7 +190,11 @@ class Collector(Actor):
             else:
                 if weights is not None and not self._near:
                     self._bytes += weights.nbytes
-                await self._fold(message)
+                rounds = self._rounds
+                if isinstance(rounds, Flow):
+                    await self._take(rounds, message)
+                else:
+                    self._fold(message)
         finally:
             if weights is not None:
                 weights.release()
@@ -220,7 +235,11 @@ class Collector(Actor):
         with contextlib.suppress(Refusal):  # it knows that none is wider
             self._widen(Refusal("overflow", [own], message.sentence), "")
 
-    async def _fold(self, message: Put) -> None:
+    async def _take(self, flow: Flow, message: Put) -> None:
+        """Take a part where there is no barrier; only a root has none."""
+        raise NotImplementedError
+
+    def _fold(self, message: Put) -> None:
         """Take a part: add it and acknowledge it, or refuse it."""
         worker = message.worker
         nobody = worker in self._plan.below and message.header is None
@@ -242,7 +261,26 @@ class Collector(Actor):
                 self._witness("merged", each.worker, message.incarnation)
         self._loss[worker] = message.loss
         self._note(message)
-        self._tell(message.me, Ack(message.stamp))
+        if not message.waits:
+            self._tell(message.me, Ack(message.stamp))
+            return
+        self._rounds.waiting.add(worker)
+        if not self._owed and not self.timers.is_active("owed"):
+            self.timers.start("owed", _Owed(), after=_ACK_AFTER)
+        self._owed[worker] = (message.me, message.stamp)
+
+    def owed(self, message: _Owed) -> None:
+        """The clock lasts: whose part is in is to know."""
+        if self._rounds.phase is Phase.FINISHED:  # they have been told so
+            self._owed.clear()
+        for worker, (me, stamp) in list(self._owed.items()):
+            self._acknowledge(worker, me, stamp)
+
+    def _acknowledge(self, worker: str, me: ActorRef, stamp: Stamp) -> None:
+        """Tell that a part is in."""
+        if self._owed.pop(worker, None) is not None:
+            self._rounds.waiting.discard(worker)  # it asks now, and is not to be told twice
+        self._tell(me, Ack(stamp))
 
     def _note(self, message: Put) -> None:
         """What is told of the workers below."""
@@ -415,6 +453,7 @@ class Collector(Actor):
         """Send its clock to a worker, unless it is on its way there already."""
         assert self._down is not None
         assert self._grid is not None
+        self._owed.pop(name, None)
         going = self._going.get(name)
         incarnation = self._rounds.incarnations.get(name, -1)
         stamp = self._stamp(name)
@@ -466,6 +505,8 @@ class Collector(Actor):
         staleness: int = 0,
         held: int = 0,
     ) -> None:
+        if not watched():
+            return
         by = (self.system.generation << 20) | self.restarts
         clock = self._rounds.clock if clock is None else clock
         witness(kind, by, clock, worker, incarnation, workers, staleness, held)

@@ -93,6 +93,9 @@ class Keeper(Collector):
         self._began: float | None = None
         self._seconds = 0.0
         self._records: dict[str, Record] = {}
+        # How far the run was when its end was last looked for, and whether it was there.
+        self._looked_at: tuple[int, int, float, dict[str, Record]] | None = None
+        self._reached = False
         self._window = Window()
         self._kept = 0
         # The clock of a run that had ended, and goes on to a later end.
@@ -317,7 +320,14 @@ class Keeper(Collector):
     @property
     def _final(self) -> bool:
         """Whether all rounds are done and only an evaluation is left."""
-        return self._plan.until.reached(self._progress)
+        if isinstance(self._rounds, Flow):
+            return self._plan.until.reached(self._progress)
+        # Asked for each worker and part, and different once a round.
+        at = (self._rounds.clock, self._updates, self._seconds, self._records)
+        if at != self._looked_at:
+            self._reached = self._plan.until.reached(self._progress)
+            self._looked_at = at
+        return self._reached
 
     @property
     def _evaluates(self) -> bool:

@@ -22,6 +22,9 @@ from actorfl.terms import (
     listed_workers,
 )
 
+_FLOAT32 = np.dtype(np.float32)
+_INT64 = np.dtype(np.int64)
+
 Reason: TypeAlias = Literal[
     "overlap",  # a contribution is in the sums already
     "clock",  # it belongs to another clock
@@ -151,6 +154,9 @@ class Merger:
 
     def __init__(self, layout: Layout, grid: Grid, clock: int) -> None:
         self.layout = layout
+        # What each update is compared with, read once.
+        self._shapes = layout.shapes
+        self._shape = (layout.size,)
         self._memory: dict[str, ExactSum] = {}
         self.restart(grid, clock)
 
@@ -318,9 +324,10 @@ class Merger:
 
     def _check_keys(self, terms: Terms) -> None:
         theirs = terms.contributions
-        difference = self.layout.difference(terms.shapes)
-        if difference is not None:
-            raise Refused(difference[0], theirs, difference[1])
+        if terms.shapes != self._shapes:
+            difference = self.layout.difference(terms.shapes)
+            if difference is not None:
+                raise Refused(difference[0], theirs, difference[1])
         if terms.packed:
             raise Refused("payload", theirs, f"its terms {sorted(terms.packed)} are compressed")
         self._check_whole(terms)
@@ -332,12 +339,11 @@ class Merger:
                 f"its terms are {sorted(names)}, those of this round {sorted(self._names)}",
             )
         for name, term in terms.sums.items():
-            array, dtype = (
-                (term.array, "float32") if isinstance(term, Sum) else (term.units, "int64")
-            )
-            if array.dtype.name != dtype:
+            array, dtype = (term.array, _FLOAT32) if isinstance(term, Sum) else (term.units, _INT64)
+            # By the name in whatever byte order; numpy takes long to say it.
+            if array.dtype != dtype and array.dtype.name != dtype.name:
                 raise Refused("dtype", theirs, f"term {name!r} is {array.dtype}, expected {dtype}")
-            if array.shape != (self.layout.size,):
+            if array.shape != self._shape:
                 raise Refused(
                     "shape",
                     theirs,

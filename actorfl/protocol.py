@@ -1,9 +1,9 @@
 """What workers, aggregators and the evaluator tell each other: tells that no aggregator repeats.
 
-``Ready(c) -> Go(c) | Wait | Done``, ``Put(c) -> Ack(c) | Refused(c)``. A ``Go(c)`` while a worker
-asks for another clock tells it the current one. An aggregator that was restarted re-enters its
-clock with empty sums and workers put again. ``Idle -> Build | Evaluate | nothing``; ``Build ->
-Initial``, ``Evaluate -> Evaluated``.
+``Ready(c) -> Go(c) | Wait | Done``, ``Put(c) -> Ack(c) | Refused(c) | Go(c + 1)``. A ``Go(c)``
+while a worker asks for another clock tells it the current one. An aggregator that was restarted
+re-enters its clock with empty sums and workers put again. ``Idle -> Build | Evaluate | nothing``;
+``Build -> Initial``, ``Evaluate -> Evaluated``.
 """
 
 from __future__ import annotations
@@ -133,6 +133,9 @@ class Put(Message[None]):
         absent: of an aggregator: who else is not in it, and why.
         bytes: of an aggregator: models and sums that it and those below it have sent and received
             since it told last.
+        waits: of a worker that has nothing to say in a ``Ready``: once its part is in it waits for
+            the next clock, so the ``Go`` of that says as much as an ``Ack``, which comes only where
+            the clock lasts.
     """
 
     stamp: Stamp
@@ -149,6 +152,7 @@ class Put(Message[None]):
     refused: _Words = msgspec.field(default_factory=dict)
     absent: _Words = msgspec.field(default_factory=dict)
     bytes: _Count = 0
+    waits: bool = False
 
 
 class Widen(Message[None]):

@@ -271,29 +271,18 @@ class Terms:
             TermsError: arrays that the header states are missing, or others came, or names and
                 contributions stand twice.
         """
-        packed = _packed_in(arrays)
-        whole = {n.removeprefix("whole/"): a for n, a in arrays.items() if n[:6] == "whole/"}
-        apart = packed.keys() | whole.keys()
-        named = [f"sum/{each.name}" for each in header.sums if each.name not in apart]
+        packed: dict[str, dict[str, Array]] = {}
+        whole: dict[str, Array] = {}
         integers = {n.removeprefix("integer/"): a for n, a in arrays.items() if n[:8] == "integer/"}
-        expected = {
-            *named,
-            *(f"packed/{field}/{name}" for name, fields in packed.items() for field in fields),
-            *(f"whole/{name}" for name in whole),
-            *(f"integer/{name}" for name in integers),
-        }
-        stated = [each.name for each in header.sums]
-        if (
-            len(set(stated)) != len(stated)
-            or not packed.keys() <= {each.name for each in header.sums if each.count == 0}
-            or not whole.keys() <= {each.name for each in header.sums if each.count > 0}
-            or packed.keys() & whole.keys()
-            or expected != set(arrays)
-        ):
-            raise TermsError(
-                f"the header states {sorted(stated)} and integer buffers, but the arrays are "
-                f"{sorted(arrays)[:8]}"
-            )
+        stated = {each.name for each in header.sums}
+        if len(stated) != len(header.sums):
+            raise _contradicted(header, arrays)
+        # Of nearly all updates that is all there is.
+        plain = len(stated) + len(integers) == len(arrays)
+        if not plain or not all(f"sum/{name}" in arrays for name in stated):
+            packed = _packed_in(arrays)
+            whole = {n.removeprefix("whole/"): a for n, a in arrays.items() if n[:6] == "whole/"}
+            _check_apart(header, arrays, packed, whole, integers)
         contributions = frozenset(header.contributions)
         if len(contributions) != len(header.contributions):
             raise TermsError("a contribution stands twice in one header")
@@ -361,6 +350,41 @@ class TermsHeader(msgspec.Struct, frozen=True, array_like=True):
         default_factory=dict
     )
     grid: Grid | None = None
+
+
+def _check_apart(
+    header: TermsHeader,
+    arrays: Mapping[str, Array],
+    packed: Mapping[str, Mapping[str, Array]],
+    whole: Mapping[str, Array],
+    integers: Mapping[str, Array],
+) -> None:
+    """Refuse a header that states other arrays than came, some of them compressed or whole.
+
+    Raises:
+        TermsError: it does.
+    """
+    apart = packed.keys() | whole.keys()
+    expected = {
+        *(f"sum/{each.name}" for each in header.sums if each.name not in apart),
+        *(f"packed/{field}/{name}" for name, fields in packed.items() for field in fields),
+        *(f"whole/{name}" for name in whole),
+        *(f"integer/{name}" for name in integers),
+    }
+    if (
+        not packed.keys() <= {each.name for each in header.sums if each.count == 0}
+        or not whole.keys() <= {each.name for each in header.sums if each.count > 0}
+        or packed.keys() & whole.keys()
+        or expected != set(arrays)
+    ):
+        raise _contradicted(header, arrays)
+
+
+def _contradicted(header: TermsHeader, arrays: Mapping[str, Array]) -> TermsError:
+    return TermsError(
+        f"the header states {sorted(each.name for each in header.sums)} and integer buffers, but "
+        f"the arrays are {sorted(arrays)[:8]}"
+    )
 
 
 def _packed_in(arrays: Mapping[str, Array]) -> dict[str, dict[str, Array]]:

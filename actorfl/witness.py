@@ -45,6 +45,11 @@ class Act:
 _watcher: Callable[[Act], object] | None = None
 
 
+def watched() -> bool:
+    """Whether anybody judges this process."""
+    return _watcher is not None
+
+
 def witness(  # noqa: PLR0917  (called in a few places, once each)
     kind: Kind,
     by: int,

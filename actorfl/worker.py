@@ -22,7 +22,7 @@ from actorfl.task import who_of
 from actors import Actor, ActorRef, Message
 from actors.crashpoints import crash_point
 from actors.snapshot import KEPT
-from transports import LinkFull, Transfer
+from transports import LinkFull, Transfer, Weights
 
 #: Kind of the event that a run with ``record`` publishes for each step: SHA-256 of its input, of
 #: the data, and of the result.
@@ -34,6 +34,8 @@ COMPUTED: Final = "computed"
 RETRY = 0.25
 # Workers whose questions are no load.
 _FEW = 100
+# Bytes of arrays that travel in one piece, of the same size as `Limits.inline`.
+_LITTLE = 1 << 16
 # Where there are more, what a restarted aggregator is to be asked at the latest, in retries.
 _MOST_RETRIES = 10
 
@@ -213,8 +215,13 @@ class Worker(Actor):
             await self._keep(stamp.clock, made.mine, since)
         return Put(
             stamp, self._name, self._incarnation, made.metrics, made.loss, made.header,
-            made.weights, self.ref,
+            made.weights, self.ref, waits=self._waits(made.weights),
         )  # fmt: skip
+
+    def _waits(self, weights: Weights | None) -> bool:
+        """Whether a part with these arrays may be answered by the next clock, see ``Put``."""
+        # One that is long on its way would be put again before a late answer is there.
+        return self._fingerprint is None and weights is not None and weights.nbytes <= _LITTLE
 
     def _check_kept(self, since: int, clock: int) -> None:
         """Refuse to go on as if nothing had been kept.

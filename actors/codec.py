@@ -17,6 +17,9 @@ from transports import Weights
 
 RefParts = tuple[str, str, int]
 
+# References that are kept, some 300 bytes each.
+_MOST_BOUND = 8192
+
 
 class Codec:
     """Turns values into bytes plus the arrays that travel beside them, and back.
@@ -45,6 +48,8 @@ class Codec:
         #: For a sender that looks at `found` and turns what is raised into `cannot` by itself.
         self.encode_raw = msgspec.msgpack.Encoder(enc_hook=self._enc_hook).encode
         self._decoders: dict[Any, msgspec.msgpack.Decoder[Any]] = {}
+        # Actors tell each other who they are again and again.
+        self._bound: dict[tuple[Any, ...], Any] = {}
 
     def encode(self, value: Any) -> tuple[bytes, Sequence[Weights]]:
         """The value's bytes and the ``Weights`` found in it, in order of their index.
@@ -110,6 +115,17 @@ class Codec:
             self._decoders[kind] = made
             return made
 
+    def _reference(self, value: Any) -> Any:
+        try:
+            key = tuple(value)
+            return self._bound[key]
+        except (KeyError, TypeError):  # a new one, or none
+            parts = msgspec.convert(value, tuple[str, str, int])
+        if len(self._bound) >= _MOST_BOUND:  # whoever sends ever new ones keeps no more than that
+            self._bound.clear()
+        bound = self._bound[parts] = self._bind(*parts)
+        return bound
+
     def _enc_hook(self, value: Any) -> Any:
         if isinstance(value, self._ref_type):
             return self._parts(value)
@@ -130,13 +146,12 @@ class Codec:
         raise NotImplementedError(msg)
 
     def _dec_hook(self, kind: type[Any], value: Any) -> Any:
-        if kind is self._ref_type or typing.get_origin(kind) is self._ref_type:
-            node, path, uid = msgspec.convert(value, tuple[str, str, int])
-            return self._bind(node, path, uid)
         if kind is Weights:
             if not isinstance(value, int) or not 0 <= value < len(self._in):
                 msg = f"array {value!r} is not among the {len(self._in)} that came along"
                 raise ValueError(msg)
             return self._in[value]
+        if kind is self._ref_type or typing.get_origin(kind) is self._ref_type:
+            return self._reference(value)
         msg = f"values of type {kind!r} do not travel"
         raise NotImplementedError(msg)

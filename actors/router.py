@@ -134,9 +134,10 @@ class Router:
         if not bulk and not arrays:
             link.send(item, size)
             return None
-        transfer = link.transfer(item, arrays, size, pair=(item.sender, item.to))
-        transfer.done.add_done_callback(lambda _: self._transferred(link, transfer, item))
-        return transfer
+        return link.transfer(
+            item, arrays, size, pair=(item.sender, item.to),
+            failed=lambda transfer: self._not_transferred(link, transfer, item),
+        )  # fmt: skip
 
     async def put_when_there_is_room(
         self,
@@ -171,7 +172,7 @@ class Router:
             if not queue.length:
                 del self.queues[link, lane]
 
-    def _transferred(self, link: Link[Item], transfer: Transfer, item: Item) -> None:
+    def _not_transferred(self, link: Link[Item], transfer: Transfer, item: Item) -> None:
         future = transfer.done
         if future.cancelled():
             error: BaseException = LinkClosed("its sender gave the transfer up")
@@ -179,8 +180,7 @@ class Router:
                 self._account(link, ((), ((transfer.number, transfer.number),)), str(error))
         else:
             failed = future.exception()
-            if failed is None:
-                return
+            assert failed is not None  # else this is not called
             error = failed
         if isinstance(error, LinkClosed) and transfer.begun:
             # It may have arrived, so it is no dead letter: its number is in a range.

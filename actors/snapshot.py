@@ -11,7 +11,7 @@ import logging
 import re
 import struct
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -223,20 +223,27 @@ class Snapshots:
     async def _listed(self) -> list[str]:
         """Our files, oldest first; their names sort as their numbers do."""
         prefix = f"{self._name}/"
-        files = await self._storage.list(prefix)
-        return sorted(file for file in files if _FILE.fullmatch(file.removeprefix(prefix)))
+        return _ours(prefix, await self._storage.list(prefix))
 
     async def _remove_older(self, saved: str) -> None:
-        if self._keep is None:
+        keep = self._keep
+        if keep is None:
             return
-        listed = await self._listed()
         self._bad.discard(saved)
-        others = [file for file in listed if file != saved and file not in self._bad]
-        kept = {saved, *others[1 - self._keep :]}
-        for file in listed:
-            if file < saved and file not in kept:
-                await self._storage.remove(file)
-                self._removed += 1
+        prefix, bad = f"{self._name}/", frozenset(self._bad)
+
+        def older(names: tuple[str, ...]) -> list[str]:
+            listed = _ours(prefix, names)
+            others = [file for file in listed if file != saved and file not in bad]
+            kept = {saved, *others[1 - keep :]}
+            return [file for file in listed if file < saved and file not in kept]
+
+        self._removed += await self._storage.tidy(prefix, older)
+
+
+def _ours(prefix: str, names: Iterable[str]) -> list[str]:
+    """The snapshots among files, oldest first; their names sort as their numbers do."""
+    return sorted(name for name in names if _FILE.fullmatch(name.removeprefix(prefix)))
 
 
 class _NotWhole(Exception):  # noqa: N818  (never leaves this module)

@@ -15,7 +15,7 @@ import zlib
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Protocol, TypeVar, get_args
+from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias, TypeVar, get_args
 
 import msgspec
 
@@ -30,6 +30,8 @@ T = TypeVar("T")
 Durability = Literal["process", "machine"]
 """What a finished write survives: the death of the process (the kernel has it), or of the machine
 (fsync of the file and of its folder)."""
+
+Unwanted: TypeAlias = Callable[[tuple[str, ...]], Iterable[str]]
 
 _MAX_NAME = 1000  # bytes of a whole name: PATH_MAX is 4096 with the root in front
 _MAX_PART = 160  # bytes between slashes: the usual NAME_MAX of 255 less what a temporary name adds
@@ -91,6 +93,18 @@ class Storage(Protocol):
 
     async def remove(self, name: str) -> None:
         """Remove it; nothing if there is nothing."""
+
+    async def tidy(self, prefix: str, unwanted: Unwanted) -> int:
+        """Remove what is no longer wanted, in one operation where that is less work.
+
+        Args:
+            prefix: as for ``list``.
+            unwanted: given all names that start with it, sorted, says which are to go. It is called
+                where the removing happens, maybe in another thread.
+
+        Returns:
+            How many were removed.
+        """
 
     async def close(self) -> None:
         """Finish what was called before, then refuse everything."""
@@ -188,6 +202,10 @@ class FileStorage:
         """See `Storage.remove`."""
         path = self._path(name)
         await self._run("remove", path, lambda: self._remove(path))
+
+    async def tidy(self, prefix: str, unwanted: Unwanted) -> int:
+        """See `Storage.tidy`."""
+        return await self._run("tidy", self._root, lambda: self._tidy(prefix, unwanted))
 
     async def close(self) -> None:
         """Finish what was called before, end the thread, then refuse everything."""
@@ -338,12 +356,23 @@ class FileStorage:
         start = self._root
         if "/" in prefix:
             start = self._path(prefix.rpartition("/")[0])
+        skipped = len(str(self._root)) + 1
         found = []
-        for path in start.rglob("*"):
-            name = path.relative_to(self._root).as_posix()
-            hidden = any(part.startswith(".") for part in name.split("/"))
-            if name.startswith(prefix) and not hidden and path.is_file():
-                found.append(name)
+        folders = [str(start)]
+        while folders:
+            try:
+                entries = os.scandir(folders.pop())
+            except (FileNotFoundError, NotADirectoryError):
+                continue
+            with entries:
+                for entry in entries:
+                    name = entry.path[skipped:]
+                    if entry.name.startswith("."):
+                        continue
+                    if entry.is_dir(follow_symlinks=False):
+                        folders.append(entry.path)
+                    elif name.startswith(prefix) and entry.is_file():
+                        found.append(name)
         return tuple(sorted(found))
 
     def _remove(self, path: Path) -> None:
@@ -351,6 +380,13 @@ class FileStorage:
             path.unlink()
             self._sync_folder(path.parent)
         self._counts["removes"] += 1
+
+    def _tidy(self, prefix: str, unwanted: Unwanted) -> int:
+        removed = 0
+        for name in unwanted(self._list(prefix)):
+            self._remove(self._path(name))
+            removed += 1
+        return removed
 
     def _make_folder(self, folder: Path) -> None:
         if folder.is_dir():
@@ -452,6 +488,14 @@ class MemoryStorage:
         """See `Storage.remove`."""
         self.disk.pop(self._check("remove", name), None)
         self._counts["removes"] += 1
+
+    async def tidy(self, prefix: str, unwanted: Unwanted) -> int:
+        """See `Storage.tidy`."""
+        removed = 0
+        for name in unwanted(await self.list(prefix)):
+            await self.remove(name)
+            removed += 1
+        return removed
 
     async def close(self) -> None:
         """Refuse everything from now on; `disk` keeps its contents."""

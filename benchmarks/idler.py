@@ -25,9 +25,10 @@ class Idler(Worker):
             shape = await self._lane.run(engine_of(self._task).shape, self._task)
             layout = self.layouts[model.size] = shape[0]
         header, arrays = part(model, self._name, go.stamp.clock, layout).to_wire()
+        weights = Weights.of(arrays)
         return Put(
-            go.stamp, self._name, self._incarnation, {}, Mean(), header, Weights.of(arrays),
-            self.ref,
+            go.stamp, self._name, self._incarnation, {}, Mean(), header, weights, self.ref,
+            waits=self._waits(weights),
         )  # fmt: skip
 
 

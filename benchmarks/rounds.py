@@ -4,7 +4,8 @@
 
 What is measured is a run as people write it, a task, a star, FedAvg, but that clients put the model
 that came down, as those of the yardstick do. It has three processes: the aggregator, the evaluator
-and the clients; in row 22 each of two clients has its own. The yardstick
+and the clients; in row 22 each of two clients has its own. Beside it stands the same run with
+``combine``: the clients of a process are added up there, and one sum leaves it. The yardstick
 sends the same models over raw pyzmq, see ``benchmarks.star``. Trials of both alternate, each in a
 process of its own.
 
@@ -80,6 +81,7 @@ class Case:
         clients, size, processes: clients, parameters, processes of the clients.
         seconds: that a trial counts rounds for.
         durability: of the run.
+        combine: whether the clients of a process are added up there.
     """
 
     clients: int
@@ -87,13 +89,14 @@ class Case:
     processes: int = 1
     seconds: float = 3.0
     durability: Literal["process", "machine"] = "process"
+    combine: bool = False
 
 
 async def ours(case: Case) -> dict[str, float]:
     """Rounds per second, and milliseconds that all processes compute in one."""
     run = Run(
         Nothing(case.size), Star(case.clients), FedAvg(), local=SGD(lr=0.1),
-        until=Rounds(_MOST), durability=case.durability,
+        until=Rounds(_MOST), durability=case.durability, combine=case.combine,
     )  # fmt: skip
     came: list[float] = []
     computed: list[float] = []
@@ -148,17 +151,16 @@ def trial(who: str, case: Case) -> dict[str, float]:
 def rows(arguments: argparse.Namespace) -> Iterator[Row]:
     yield apart(arguments)
     for clients in arguments.clients:
-        cases = {
+        cases: dict[str, Case] = {
             each: Case(clients, arguments.size, seconds=arguments.seconds, durability=each)
             for each in DURABILITY
         }
-        names = ("star", *DURABILITY)
+        cases["combined"] = Case(clients, arguments.size, seconds=arguments.seconds, combine=True)
+        names = ("star", *cases)
         rates, costs = Trials(names), Trials(names)
         for repetition in range(arguments.repetitions):
             for who in rates.order(repetition):
-                came = measured(
-                    "benchmarks.rounds", who, cases["machine" if who == "machine" else "process"]
-                )
+                came = measured("benchmarks.rounds", who, cases.get(who, cases["process"]))
                 rates.add(who, came["rounds"])
                 costs.add(who, came["busy"])
         rate, cost = rates.medians(), costs.medians()
@@ -167,8 +169,11 @@ def rows(arguments: argparse.Namespace) -> Iterator[Row]:
             floor, goal = (">= 0.3", 0.6) if each == "process" else ("", None)
             said = f'{what}, "{each}": rounds/s'
             yield Row("19", said, rate[each], rate["star"], floor, goal)
-        said = f"{what}: ms of processor time a round"
-        yield Row("19", said, cost["process"], cost["star"])
+        said = f'{what}, "process", clients combined: rounds/s'
+        yield Row("19", said, rate["combined"], rate["star"])
+        for each, which in (("process", ""), ("combined", ", clients combined")):
+            said = f"{what}{which}: ms of processor time a round"
+            yield Row("19", said, cost[each], cost["star"])
 
 
 def apart(arguments: argparse.Namespace) -> Row:

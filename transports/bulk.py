@@ -24,15 +24,14 @@ from transports.transfer import (
     Outgoing,
     Piece,
     Transfer,
-    check_layouts,
-    cut_weights,
 )
 from transports.waiters import Waiters
-from transports.weights import Weights, aligned_empty
+from transports.weights import Weights
 from transports.wire import (
     MAX_SENTENCE,
     REFUSALS,
     VERSION,
+    Again,
     Cancel,
     Chunk,
     Credit,
@@ -110,7 +109,12 @@ class Bulk(Generic[I]):
     # Sending
 
     def transfer(
-        self, item: I, weights: Sequence[Weights], nbytes: int, pair: Hashable
+        self,
+        item: I,
+        weights: Sequence[Weights],
+        nbytes: int,
+        pair: Hashable,
+        failed: Callable[[Transfer], None] | None = None,
     ) -> Transfer:
         """Begin a transfer; see ``Link.transfer``."""
         if self._closed_because is not None:
@@ -131,9 +135,10 @@ class Bulk(Generic[I]):
         done: asyncio.Future[None] = self._loop.create_future()
         self._futures[outgoing.number] = done
         self._sizes[outgoing.number] = size
-        done.add_done_callback(partial(self._settled, outgoing))
+        transfer = Transfer(outgoing, done)
+        done.add_done_callback(partial(self._settled, outgoing, transfer, failed))
         self.pump()
-        return Transfer(outgoing, done)
+        return transfer
 
     def _has_room(self) -> bool:
         return len(self._outbound) < self._limits.max_transfers
@@ -157,20 +162,28 @@ class Bulk(Generic[I]):
         PROCESS.put(token, self._node, self._peer, outgoing.weights)
         return token
 
-    def _settled(self, outgoing: Outgoing[I], done: asyncio.Future[None]) -> None:
+    def _settled(
+        self,
+        outgoing: Outgoing[I],
+        transfer: Transfer,
+        failed: Callable[[Transfer], None] | None,
+        done: asyncio.Future[None],
+    ) -> None:
         self._futures.pop(outgoing.number, None)
         self._sizes.pop(outgoing.number, None)
         outgoing.weights = ()
         outgoing.forget()
         if outgoing.token is not None:
             PROCESS.discard(outgoing.token)
-        if not done.cancelled():
-            done.exception()  # seen: a sender may well not care
-        elif self._outbound.withdraw(outgoing):
+        # Seeing what went wrong: a sender may well not care.
+        wrong = done.cancelled() or done.exception() is not None
+        if done.cancelled() and self._outbound.withdraw(outgoing):
             self._tell(Cancel(outgoing.number))
             self.pump()
-        if self._has_room():
+        if self._waiters.futures and self._has_room():
             self._waiters.wake()
+        if wrong and failed is not None:
+            failed(transfer)
 
     def pump(self) -> None:
         """Send what may be sent now."""
@@ -198,6 +211,8 @@ class Bulk(Generic[I]):
             self.channel.send(event, _EVENT_BYTES)
 
     def _end(self, number: int, error: Exception | None) -> None:
+        if error is not None:
+            self._outbound.parcel.forget()
         if self._outbound.end(number) is None:
             return
         done = self._futures.get(number)
@@ -212,7 +227,7 @@ class Bulk(Generic[I]):
 
     def undeliverable(self, event: object, why: str) -> None:
         """The channel dropped an event: its transfer cannot be."""
-        if isinstance(event, Parcel | Handover | Open):
+        if isinstance(event, Parcel | Again | Handover | Open):
             self._end(event.transfer, MessageTooLarge(f"a transfer to {self._peer} {why}"))
 
     # Receiving
@@ -238,16 +253,18 @@ class Bulk(Generic[I]):
                 )
             case Cancel():
                 self._forget(event.transfer)
-            case Parcel() | Handover() | Open():
+            case Parcel() | Again() | Handover() | Open():
                 try:
                     self._arrive(event)
                 except ProtocolError as error:
                     self._reject(event.transfer, error)
 
-    def _arrive(self, event: Parcel[I] | Handover[I] | Open[I]) -> None:
+    def _arrive(self, event: Parcel[I] | Again[I] | Handover[I] | Open[I]) -> None:
         number = event.transfer
         known = self._inbound.known(number)
         if known == "delivered":
+            if isinstance(event, Parcel):  # others may refer to it
+                self._inbound.parcel(event)
             self._tell(Done(number))
         elif isinstance(event, Open):
             if known is None:
@@ -256,11 +273,9 @@ class Bulk(Generic[I]):
                 self._inbound.landed(known, known.buffer)
                 self._tell(Credit(number, known.received, known.allowed))
         elif isinstance(event, Parcel):
-            layouts = check_layouts(event.layouts, len(event.body), self._limits)
-            # A copy of at most Limits.inline bytes: a body lies anywhere in its frame.
-            memory = aligned_empty(len(event.body))
-            memory.data[:] = event.body
-            self._pass_on(number, event.item, cut_weights(layouts, memory.data))
+            self._pass_on(number, event.item, self._inbound.parcel(event))
+        elif isinstance(event, Again):
+            self._pass_on(number, event.item, self._inbound.again(event))
         else:
             weights = PROCESS.take(event.token, self._peer, self._node)
             if weights is None:

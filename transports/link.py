@@ -203,7 +203,13 @@ class Link(Generic[I]):
             control.queue.append(item)
 
     def transfer(
-        self, item: I, weights: Sequence[Weights], nbytes: int, *, pair: Hashable
+        self,
+        item: I,
+        weights: Sequence[Weights],
+        nbytes: int,
+        *,
+        pair: Hashable,
+        failed: Callable[[Transfer], None] | None = None,
     ) -> Transfer:
         """Send a message with arrays on the bulk lane; they arrive together or not at all.
 
@@ -213,6 +219,7 @@ class Link(Generic[I]):
             nbytes: encoded size of the item alone in bytes, by estimate.
             pair: sender and receiver, in any hashable form; transfers of one pair arrive in order,
                 pairs take turns.
+            failed: called when its ``done`` failed or was cancelled, a turn of the loop later.
 
         Returns:
             The transfer; its ``done`` is awaitable.
@@ -222,7 +229,7 @@ class Link(Generic[I]):
             MessageTooLarge: the item and the arrays' names do not fit into one frame.
             LinkClosed: the link has ended.
         """
-        return self._bulk.transfer(item, weights, nbytes, pair)
+        return self._bulk.transfer(item, weights, nbytes, pair, failed)
 
     async def drain(self, lane: Lane = "control") -> None:
         """Wait until a lane has room.

@@ -12,6 +12,7 @@ from transports.link import Link
 from transports.reading import Part
 from transports.sockets import Socket
 from transports.wire import (
+    Again,
     Batch,
     Cancel,
     Chunk,
@@ -96,7 +97,7 @@ def _items_of(frame: Any, link: Link[Any] | None) -> list[Any]:
         return []
     found = []
     for each in frame.items:
-        if isinstance(each, Parcel | Handover | Open):
+        if isinstance(each, Parcel | Again | Handover | Open):
             found.append(each.item)
         elif not isinstance(each, Credit | Done | Reject | Cancel):
             found.append(each)

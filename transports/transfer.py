@@ -16,8 +16,9 @@ from typing import Any, Generic, Literal, TypeVar
 from transports.errors import LayoutError, ProtocolError
 from transports.lane import Range, ranges_of, ranges_without
 from transports.limits import Limits
-from transports.weights import Layout, Weights, check_layout, layout_nbytes
-from transports.wire import Handover, Open, Parcel
+from transports.parcels import Received, Sent, cut_weights
+from transports.weights import Layout, Weights, check_layout
+from transports.wire import Again, Handover, Open, Parcel
 
 I = TypeVar("I")  # noqa: E741  (the item type of the floor above)
 
@@ -161,6 +162,8 @@ class Outbound(Generic[I]):
         self._begun: dict[int, Outgoing[I]] = {}
         self._queued = 0
         self._in_flight = 0
+        #: The last parcel of this connection.
+        self.parcel = Sent()
 
     def __len__(self) -> int:
         """Transfers that wait or are under way."""
@@ -179,7 +182,7 @@ class Outbound(Generic[I]):
         self._queued += 1
         return transfer
 
-    def next(self) -> Parcel[I] | Handover[I] | Open[I] | Piece[I] | None:
+    def next(self) -> Parcel[I] | Again[I] | Handover[I] | Open[I] | Piece[I] | None:
         """What to send now, None when there is nothing or no room."""
         while self._ready:
             pair = self._ready[0]
@@ -207,19 +210,22 @@ class Outbound(Generic[I]):
             return piece
         return None
 
-    def _begin(self, transfer: Outgoing[I]) -> Parcel[I] | Handover[I] | Open[I] | None:
-        event: Parcel[I] | Handover[I] | Open[I]
+    def _begin(self, transfer: Outgoing[I]) -> Parcel[I] | Again[I] | Handover[I] | Open[I] | None:
+        event: Parcel[I] | Again[I] | Handover[I] | Open[I]
         whole = True
         if transfer.token is None:
             transfer.token = self._hand_over(transfer)
         if transfer.token is not None:
             event = Handover(transfer.number, transfer.item, transfer.token)
+        elif self.parcel.holds(transfer.weights):
+            event = Again(transfer.number, transfer.item, self.parcel.number)
         elif transfer.total <= self._limits.inline:
             if self._in_flight and self._in_flight + transfer.total > self._window:
                 return None
             event = Parcel(transfer.number, transfer.item, transfer.layouts(), transfer.body())
             transfer.offset = transfer.total
             self._in_flight += transfer.total
+            self.parcel.left(transfer.number, transfer.weights)
         else:
             event = Open(transfer.number, transfer.item, transfer.layouts(), transfer.total)
             whole = False
@@ -315,6 +321,7 @@ class Outbound(Generic[I]):
 
     def cut(self) -> None:
         """The connection is gone: everything begun begins again, in its order."""
+        self.parcel.forget()
         self._in_flight = 0
         waiting: dict[Hashable, deque[Outgoing[I]]] = {}
         for transfer in sorted(self._begun.values(), key=lambda t: t.number):
@@ -376,17 +383,6 @@ class Incoming(Generic[I]):
         return cut_weights(self.layouts, self.buffer)
 
 
-def cut_weights(layouts: Sequence[Layout], buffer: memoryview) -> list[Weights]:
-    """Weights over consecutive parts of one buffer; each part is a multiple of 64 bytes."""
-    weights: list[Weights] = []
-    start = 0
-    for layout in layouts:
-        end = start + layout_nbytes(layout)
-        weights.append(Weights(layout, buffer[start:end]))
-        start = end
-    return weights
-
-
 def check_layouts(layouts: Sequence[Sequence[Any]], total: int, limits: Limits) -> list[Layout]:
     """Refuse layouts from the wire that do not describe ``total`` bytes.
 
@@ -429,6 +425,10 @@ class Inbound(Generic[I]):
         # Transfers that received something since they were last granted credit, and how much.
         self._owed: dict[int, Incoming[I]] = {}
         self._owed_bytes = 0
+        # What came last, and what it was checked to be: models come again and again.
+        self._seen: tuple[int, Sequence[Sequence[Any]]] = (0, ())
+        self._checked: list[Layout] = []
+        self._parcel = Received()
 
     def __len__(self) -> int:
         """Transfers under way."""
@@ -460,10 +460,40 @@ class Inbound(Generic[I]):
             )
         if event.total < 1:
             raise ProtocolError("transfer", f"a large transfer of {event.total} bytes")
-        layouts = check_layouts(event.layouts, event.total, self._limits)
+        layouts = self.layouts(event.layouts, event.total)
         incoming = Incoming(event.transfer, event.item, layouts, event.total)
         self._open[event.transfer] = incoming
         return incoming
+
+    def layouts(self, stated: Sequence[Sequence[Any]], total: int) -> list[Layout]:
+        """As ``check_layouts``.
+
+        Raises:
+            ProtocolError: reason "layout" or "too large".
+        """
+        seen = (total, stated)
+        if seen != self._seen:
+            self._checked = check_layouts(stated, total, self._limits)
+            self._seen = seen
+        return self._checked
+
+    def parcel(self, event: Parcel[I]) -> list[Weights]:
+        """The arrays of a small transfer.
+
+        Raises:
+            ProtocolError: reason "layout" or "too large".
+        """
+        self._parcel.forget()  # one that is refused is nobody's
+        layouts = self.layouts(event.layouts, len(event.body))
+        return self._parcel.came(event.transfer, layouts, event.body)
+
+    def again(self, event: Again[I]) -> list[Weights]:
+        """The same arrays as those of the last parcel, in the same memory.
+
+        Raises:
+            ProtocolError: reason "transfer": another parcel came last, or none.
+        """
+        return self._parcel.again(event.of)
 
     def landed(self, incoming: Incoming[I], buffer: memoryview) -> None:
         """Memory was found, or a new connection goes on with it: grant credit."""
@@ -472,6 +502,7 @@ class Inbound(Generic[I]):
 
     def cut(self) -> None:
         """The connection is gone; credit is granted when the sender begins again."""
+        self._parcel.forget()
         self._owed.clear()
         self._owed_bytes = 0
 

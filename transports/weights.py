@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from functools import cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -160,8 +160,36 @@ def aligned_empty(nbytes: int) -> npt.NDArray[np.uint8]:
     import numpy as np
 
     raw = np.empty(nbytes + ALIGNMENT, np.uint8)
-    skip = -raw.ctypes.data % ALIGNMENT
+    skip = -raw.__array_interface__["data"][0] % ALIGNMENT  # half of what raw.ctypes takes
     return raw[skip : skip + nbytes]
+
+
+@lru_cache(maxsize=16)  # what a node sends is of a few kinds, each sent again and again
+def _laid_out(
+    arrays: tuple[tuple[str, np.dtype[Any], str | None, tuple[int, ...]], ...],
+) -> tuple[Layout, int]:
+    """The layout of arrays one after the other, and the bytes of their buffer.
+
+    Args:
+        arrays: name, dtype, the name under which that travels if it is another, and shape of each.
+
+    Raises:
+        LayoutError: see ``Weights.of``.
+    """
+    specs: list[TensorSpec] = []
+    offset = 0
+    for name, own, tag, shape in arrays:
+        dtype = own.name if tag is None else tag
+        if dtype not in ITEM_SIZES or dtype_of(dtype) != own.newbyteorder("<"):
+            raise LayoutError(
+                f"array {name!r} of dtype {own} cannot travel as {dtype!r}: convert it to one of "
+                f"{', '.join(ITEM_SIZES)}"
+            )
+        specs.append(TensorSpec(name, dtype, tuple(shape), offset))
+        offset = _aligned(offset + specs[-1].nbytes)
+    layout = tuple(specs)
+    check_layout(layout, offset)
+    return layout, offset
 
 
 def _elements(buffer: memoryview, spec: TensorSpec) -> npt.NDArray[np.uint8]:
@@ -210,24 +238,15 @@ class Weights:
         import numpy as np
 
         dtypes = dtypes or {}
-        specs: list[TensorSpec] = []
-        offset = 0
-        for name, array in arrays.items():
-            dtype = dtypes.get(name, array.dtype.name)
-            if dtype not in ITEM_SIZES or dtype_of(dtype) != array.dtype.newbyteorder("<"):
-                raise LayoutError(
-                    f"array {name!r} of dtype {array.dtype} cannot travel as {dtype!r}: convert it "
-                    f"to one of {', '.join(ITEM_SIZES)}"
-                )
-            specs.append(TensorSpec(name, dtype, tuple(array.shape), offset))
-            offset = _aligned(offset + array.nbytes)
-        layout = tuple(specs)
-        check_layout(layout, offset)
-        memory = aligned_empty(offset)
+        layout, nbytes = _laid_out(
+            tuple((name, each.dtype, dtypes.get(name), each.shape) for name, each in arrays.items())
+        )
+        memory = aligned_empty(nbytes)
         end = 0
         for spec, array in zip(layout, arrays.values(), strict=True):
-            memory[end : spec.offset] = 0  # what travels holds nothing of earlier tenants
-            end = spec.offset + spec.nbytes
+            if end < spec.offset:
+                memory[end : spec.offset] = 0  # what travels holds nothing of earlier tenants
+            end = spec.offset + array.nbytes
             target = memory[spec.offset : end].view(dtype_of(spec.dtype)).reshape(spec.shape)
             np.copyto(target, array)
         memory[end:] = 0

@@ -24,7 +24,7 @@ from transports.weights import TensorSpec
 
 I = TypeVar("I")  # noqa: E741  (the item type of the floor above)
 
-VERSION: Final = 1
+VERSION: Final = 2
 """Protocol version; only equal ones talk to each other."""
 
 REFUSALS: Final = (
@@ -208,6 +208,20 @@ class Open(msgspec.Struct, Generic[I], array_like=True, tag=2):
     total: int
 
 
+class Again(msgspec.Struct, Generic[I], array_like=True, tag=7):
+    """A whole small transfer of the same arrays as the last ``Parcel`` on this connection.
+
+    Attributes:
+        transfer: its number.
+        item: the message the arrays belong to.
+        of: the number of that parcel.
+    """
+
+    transfer: int
+    item: I
+    of: int
+
+
 class Credit(msgspec.Struct, array_like=True, tag=3):
     """The receiver has a transfer up to ``received`` and takes it up to ``allowed`` (bytes)."""
 
@@ -258,7 +272,14 @@ class Codec(Generic[I]):
     def bulk(item: type[Any]) -> Codec[Any]:
         """The codec of a bulk lane whose transfers carry ``item``."""
         event: Any = (
-            Parcel[item] | Handover[item] | Open[item] | Credit | Done | Reject | Cancel  # type: ignore[valid-type]  # made at run time from the floor above's type
+            Parcel[item]  # type: ignore[valid-type]  # made at run time from the floor above's type
+            | Again[item]  # type: ignore[valid-type]
+            | Handover[item]  # type: ignore[valid-type]
+            | Open[item]  # type: ignore[valid-type]
+            | Credit
+            | Done
+            | Reject
+            | Cancel
         )
         union: Any = Batch[event] | Hello | Welcome | Refused | Bye | Chunk
         return Codec(msgspec.msgpack.Encoder(), msgspec.msgpack.Decoder(union))

@@ -11,7 +11,7 @@ from actors.errors import StorageError
 from actors.faults.kinds import NO_MOMENTS, Full, Torn
 from actors.faults.moment import Moments
 from actors.faults.plan import FaultPlan, keyed
-from actors.storage import Storage
+from actors.storage import Storage, Unwanted
 from transports import Clock, Rng, SeededRng
 
 if TYPE_CHECKING:
@@ -132,6 +132,10 @@ class FaultyStorage:
     async def remove(self, name: str) -> None:
         """See `Storage.remove`."""
         await self._storage.remove(name)
+
+    async def tidy(self, prefix: str, unwanted: Unwanted) -> int:
+        """See `Storage.tidy`."""
+        return await self._storage.tidy(prefix, unwanted)
 
     async def close(self) -> None:
         """See `Storage.close`."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import itertools
 import re
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +40,7 @@ from actorfl.protocol import (
 )
 from actorfl.terms import Packed, Sum, Terms
 from actors import Actor, ActorRef, ActorSystem, FileStorage, World
-from transports import Weights
+from transports import LoopClock, Timer, Weights
 
 LAYOUT = Layout.build([("w", (3,), "float32", "parameter")])
 EXAMPLES = {"w0": 3, "w1": 5, "w2": 11}
@@ -142,6 +144,7 @@ class Script:
         run: str = RUN,
         scale: float = 1.0,
         clock: int | None = None,
+        waits: bool = False,
     ) -> None:
         start, _, _ = unpack(go.weights)
         at = go.stamp.clock if clock is None else clock
@@ -154,7 +157,7 @@ class Script:
         self.aggregator.tell(
             Put(
                 Stamp(run, at, at), name, incarnation, {}, Mean(), header, Weights.of(arrays),
-                self.refs[name],
+                self.refs[name], waits=waits,
             )
         )  # fmt: skip
 
@@ -236,6 +239,107 @@ async def test_the_clock_begins_anew_on_a_wider_grid_whoever_overflowed_first(
             assert widened
         await storage.close()
     assert len(found) == 1
+
+
+class HeldClock(LoopClock):
+    """The real clock, but that its timers come due when the test says so."""
+
+    def __init__(self) -> None:
+        self._calls: list[asyncio.TimerHandle] = []
+
+    def call_later(self, delay: float, callback: Callable[..., object], *args: Any) -> Timer:
+        loop = asyncio.get_running_loop()
+        timer = asyncio.TimerHandle(loop.time() + delay, callback, args, loop)
+        self._calls.append(timer)
+        return timer
+
+    def expire(self) -> None:
+        """All timers come due now."""
+        calls, self._calls = self._calls, []
+        for timer in calls:
+            if not timer.cancelled():
+                asyncio.get_running_loop().call_soon(timer._run)
+
+
+@asynccontextmanager
+async def opened(
+    directory: Path, rounds: int
+) -> AsyncIterator[tuple[Script, HeldClock, dict[str, Go]]]:
+    """An aggregator whose first clock is open, and what its workers were told of it."""
+    storage, clock = FileStorage(directory), HeldClock()
+    async with ActorSystem("node", world=World(storage=storage, clock=clock)) as system:
+        script = Script(system)
+        await script.start(rounds)
+        for name in EXAMPLES:
+            script.ready(name, 0)
+        yield script, clock, {name: await script.expect(name, Go) for name in EXAMPLES}
+    await storage.close()
+
+
+async def next_of(script: Script, name: str) -> Any:
+    """What a worker is told next, whatever that is."""
+    async with asyncio.timeout(10):
+        return await script.inboxes[name].get()
+
+
+async def test_who_waits_anyway_is_told_the_next_clock_and_nothing_else(tmp_path: Path) -> None:
+    async with opened(tmp_path / "waiting", 3) as (script, _, gos):
+        for clock in range(3):
+            for name in EXAMPLES:
+                script.put(name, gos[name], waits=True)
+            for name in EXAMPLES:
+                gos[name] = await next_of(script, name)
+                assert isinstance(gos[name], Go if clock < 2 else Done)
+        found: Finished = await script.expect("monitor", Finished)
+    assert found.sha256 == await played(tmp_path / "asking", [tuple(EXAMPLES)] * 3)
+
+
+async def test_where_a_clock_lasts_a_part_is_acknowledged_and_its_worker_asks(
+    tmp_path: Path,
+) -> None:
+    async with opened(tmp_path, 2) as (script, clock, gos):
+        script.put("w0", gos["w0"], waits=True)
+        script.ready("w0", 0)
+        assert isinstance(await next_of(script, "w0"), Wait)  # the part before it is in
+        clock.expire()
+        assert (await next_of(script, "w0")) == Ack(gos["w0"].stamp)
+        for name in ("w1", "w2"):
+            script.put(name, gos[name], waits=True)
+        for name in ("w1", "w2"):
+            assert (await next_of(script, name)).stamp.clock == 1
+        # Who was told that its part is in asks, and would else be told twice.
+        assert script.inboxes["w0"].empty()
+        script.ready("w0", 1)
+        assert (await next_of(script, "w0")).stamp.clock == 1
+
+
+async def test_a_part_that_is_asked_for_again_is_not_acknowledged_before(tmp_path: Path) -> None:
+    """Else its worker would go on to the next clock with its part missing on the wider grid."""
+    async with opened(tmp_path, 1) as (script, clock, gos):
+        script.put("w0", gos["w0"], waits=True)
+        script.put("w1", gos["w1"], waits=True, scale=1e4)
+        again = await next_of(script, "w0")
+        assert isinstance(again, Go)
+        assert again.grid.widened > 0
+        clock.expire()
+        assert isinstance(await next_of(script, "w1"), Ack)
+        script.put("w0", again, waits=True)
+        script.put("w2", again, waits=True)
+        assert isinstance(await next_of(script, "w0"), Done)
+        await script.expect("monitor", Finished)
+
+
+async def test_a_part_that_comes_twice_is_acknowledged_at_once_and_once(tmp_path: Path) -> None:
+    async with opened(tmp_path, 1) as (script, clock, gos):
+        for _ in range(2):
+            script.put("w0", gos["w0"], waits=True)
+        assert isinstance(await next_of(script, "w0"), Ack)
+        clock.expire()
+        script.ready("w0", 1)
+        assert isinstance(await next_of(script, "w0"), Wait)
+        for name in ("w1", "w2"):
+            script.put(name, gos[name], waits=True)
+        await script.expect("monitor", Finished)
 
 
 HALVES = np.array([0.5, 0.5, 0.5], np.float32)

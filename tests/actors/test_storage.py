@@ -124,6 +124,23 @@ async def test_names_are_listed_by_prefix_and_sorted(storage: Storage) -> None:
     assert await storage.list("b/") == ("b/2", "b/c/d")
 
 
+async def test_what_is_not_wanted_among_the_names_of_a_prefix_is_removed(storage: Storage) -> None:
+    for name in ("b/2", "b/10", "a", "b/c/d"):
+        await storage.write(name, [b"x"])
+    seen: list[tuple[str, ...]] = []
+
+    def odd(names: tuple[str, ...]) -> tuple[str, ...]:
+        seen.append(names)
+        return names[::2]
+
+    assert await storage.tidy("b/", odd) == 2
+    assert seen == [("b/10", "b/2", "b/c/d")]
+    assert await storage.list() == ("a", "b/2")
+    assert await storage.tidy("none/", odd) == 0
+    with pytest.raises(StorageError):
+        await storage.tidy("b/", lambda _: ["../outside"])
+
+
 @pytest.mark.parametrize(
     "name",
     [

@@ -369,6 +369,14 @@ class Wide(Blobs):
 
 
 @dataclass(frozen=True)
+class Wider(Blobs):
+    """A model of 24,586 parameters: too large to go to a process but once for each worker."""
+
+    def model(self) -> nn.Module:
+        return nn.Sequential(nn.Linear(4, 3512), nn.ReLU(), nn.Linear(3512, 2))
+
+
+@dataclass(frozen=True)
 class Fitting(Blobs):
     """Trains by a fit of its own that does what the local loop does, or does not."""
 

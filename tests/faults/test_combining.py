@@ -30,7 +30,7 @@ from actorfl.topology import Node
 from actors import AtClock, CrashPoint, Deployment, FaultPlan, Inline, Kill, Processes, Simulated
 from tests.actorfl.configs import made_in, run_of
 from tests.faults.runs import ROUNDS, carry_out, fits, rows, small, thorough
-from tests.faults.tasks import Broken, Counting, Empty, Tally, Wide
+from tests.faults.tasks import Broken, Counting, Empty, Tally, Wider
 from tests.faults.test_simulated import schedule, simulate
 
 pytestmark = pytest.mark.timeout(300)
@@ -158,10 +158,10 @@ def test_a_run_tells_the_same_with_combiners_and_without(
 def test_combining_sends_less(tmp_path: Path) -> None:
     sent = {}
     for combine in (False, "auto"):
-        values = {"task": Wide(), "until": Rounds(3), "combine": combine, **EIGHT}
+        values = {"task": Wider(), "until": Rounds(3), "combine": combine, **EIGHT}
         result, network = simulate(small(**values), Simulated(2), tmp_path / str(combine))
         sent[combine] = (result.bytes, network.network.nbytes)
-    model = 4 * 12_294
+    model = 4 * 24_586
     # Down one model for each process instead of each worker; up one sum, of 8 bytes a parameter.
     assert sent[False][0] == pytest.approx(3 * 16 * model, rel=0.01)
     assert sent["auto"][0] == pytest.approx(3 * 2 * (1 + 2) * model, rel=0.01)

@@ -48,6 +48,22 @@ async def test_transfers_arrive_whole_whatever_their_size(world: World) -> None:
         assert transfer.progress == transfer.total == sum(weights.nbytes for weights in sent)
 
 
+async def test_what_goes_to_many_arrives_at_each_and_is_released_by_each(world: World) -> None:
+    _, two, there, _ = await world.pair()
+    model = arrays(3000)
+    before = there.statistics().bulk.bytes_out
+    transfers = [there.transfer(Note(n), [model], 10, pair=n) for n in range(20)]
+    await finished(*(transfer.done for transfer in transfers))
+    # It went once, whoever got it: to a node as bytes, within a process as it is.
+    assert there.statistics().bulk.bytes_out - before < 3 * model.nbytes
+    received = [weights for _, (weights,) in two.recorder.transfers]
+    while received:
+        assert all(each == model for each in received)
+        received.pop().release()
+    await finished(there.transfer(Note(20), [arrays(3000, 1)], 10, pair=0).done)
+    assert two.recorder.transfers[-1][1] == [arrays(3000, 1)]
+
+
 async def test_a_layout_of_many_arrays_arrives_as_it_was(world: World) -> None:
     _, two, there, _ = await world.pair()
     rng = np.random.default_rng(0)
