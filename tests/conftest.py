@@ -18,11 +18,16 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import blockbuster.blockbuster
+import hypothesis
 import pytest
 import pytest_asyncio
 import uvloop
 import zmq
 from zmq.utils.garbage import GarbageCollectorThread
+
+# An example may take as long as a busy machine makes it: tests have limits of their own.
+hypothesis.settings.register_profile("actorfl", deadline=None)
+hypothesis.settings.load_profile("actorfl")
 
 #: Threads that belong to the process, by the beginning of their name, and why each may stay.
 _STAYS = {

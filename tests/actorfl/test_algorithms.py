@@ -271,7 +271,7 @@ def test_the_adaptive_ones_follow_their_equations(algorithm: FedOpt, second) -> 
     assert math.copysign(1, state.weights[0]) == 1.0
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(st.lists(st.floats(-1e3, 1e3, width=32), min_size=1, max_size=8))
 def test_the_second_moment_of_yogi_is_never_negative(deltas: list[float]) -> None:
     moment = np.zeros(1, np.float32)
@@ -464,7 +464,7 @@ def robust(algorithm: Algorithm, results: list[Vector]) -> Vector:
     return merged(algorithm, state, results, layout=TWO).weights
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(models)
 def test_the_median_is_that_of_each_coordinate(results: list[Vector]) -> None:
     expected = np.median(np.stack(results).astype(float), axis=0).astype(np.float32)
@@ -473,7 +473,7 @@ def test_the_median_is_that_of_each_coordinate(results: list[Vector]) -> None:
     assert robust(TrimmedMean(most), results).tobytes() == robust(Median(), results).tobytes()
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(models)
 def test_without_trimming_or_clipping_it_is_the_mean(results: list[Vector]) -> None:
     mean = np.mean(np.stack(results).astype(float), axis=0)
@@ -481,7 +481,7 @@ def test_without_trimming_or_clipping_it_is_the_mean(results: list[Vector]) -> N
         np.testing.assert_allclose(robust(algorithm, results), mean, rtol=1e-6, atol=1e-7)
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(models, st.sampled_from([-2.0, 0.5, 8.0]))
 def test_what_shifts_all_models_shifts_the_median(results: list[Vector], by: float) -> None:
     shifted = [np.asarray(model + np.float32(by)) for model in results]

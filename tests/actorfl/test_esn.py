@@ -168,7 +168,7 @@ def test_where_a_recording_is_missing_the_sentence_says_what_to_get(
 VALUES = st.floats(-(2.0**34), 2.0**34, allow_nan=False, allow_subnormal=False)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(arrays(np.float64, st.integers(0, 9), elements=VALUES))
 def test_a_float64_comes_back_from_its_limbs(values: Floats) -> None:
     written = limbs.to_limbs(values)
@@ -199,7 +199,7 @@ def exact_sum(form: Form, each: list[Moments], total: int) -> ExactSum:
     return found
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(st.permutations(range(4)), st.sampled_from([4, 4000, 2**32]), st.integers(0, 3))
 def test_summed_moments_are_those_of_all_data_in_any_order_and_grouping(
     order: list[int], total: int, cut: int

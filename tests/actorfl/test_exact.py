@@ -9,7 +9,7 @@ from random import Random
 import msgspec
 import numpy as np
 import pytest
-from hypothesis import assume, example, given, settings
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from actorfl.exact import BLOCK, ExactSum, NonFinite, Overflow, Overweight
@@ -88,7 +88,6 @@ def exponent_at(grid: Grid, i: int) -> int:
     return grid.exponents[0 if i < NET.part("w").stop else 1]
 
 
-@settings(deadline=None)
 @given(rounds(min_size=2))
 def test_the_mean_is_the_correctly_rounded_quotient_of_the_values_on_the_grid(
     contributions: list[tuple[Vector, int]],
@@ -104,7 +103,6 @@ def test_the_mean_is_the_correctly_rounded_quotient_of_the_values_on_the_grid(
     assert total.mean().tolist() == expected
 
 
-@settings(deadline=None)
 @given(rounds(), st.integers(1, MAX_TOTAL))
 def test_the_sum_and_the_mean_over_another_total_are_correctly_rounded_too(
     contributions: list[tuple[Vector, int]], divisor: int
@@ -122,7 +120,6 @@ def test_the_sum_and_the_mean_over_another_total_are_correctly_rounded_too(
         assert result.tolist() == expected
 
 
-@settings(deadline=None)
 @given(rounds(min_size=2), st.randoms(use_true_random=False), st.data())
 def test_neither_order_nor_grouping_changes_a_bit(
     contributions: list[tuple[Vector, int]], random: Random, data: st.DataObject
@@ -143,7 +140,6 @@ def test_neither_order_nor_grouping_changes_a_bit(
     assert np.array_equal(tree.units(), flat.units())
 
 
-@settings(deadline=None)
 @given(rounds(), weights)
 def test_a_single_contribution_comes_back_with_the_same_bits(
     contributions: list[tuple[Vector, int]], weight: int
@@ -158,7 +154,6 @@ def test_a_single_contribution_comes_back_with_the_same_bits(
     assert up.mean().tobytes() == vector.tobytes()
 
 
-@settings(deadline=None)
 @given(rounds(), st.integers(2, 5))
 def test_a_duplicate_client_is_the_same_as_twice_its_examples(
     contributions: list[tuple[Vector, int]], times: int
@@ -172,7 +167,6 @@ def test_a_duplicate_client_is_the_same_as_twice_its_examples(
     assert often.mean().tobytes() == once.mean().tobytes()
 
 
-@settings(deadline=None)
 @given(
     st.integers(-(1 << 63) + 1, (1 << 63) - 1), st.integers(1, MAX_TOTAL), st.integers(-149, 104)
 )
@@ -192,7 +186,6 @@ def test_every_quotient_is_correctly_rounded(total: int, divisor: int, exponent:
     assert out.tolist() == [expected, 0.0, -expected]
 
 
-@settings(deadline=None)
 @given(st.integers(1 << 23, (1 << 24) - 1), st.integers(1, MAX_TOTAL), st.integers(-149, 80))
 def test_ties_between_two_floats_go_to_the_even_one(
     mantissa: int, divisor: int, exponent: int
@@ -206,7 +199,6 @@ def test_ties_between_two_floats_go_to_the_even_one(
         assert result == nearest_float32(Fraction(value) * Fraction(2) ** exponent / divisor)
 
 
-@settings(deadline=None)
 @given(
     st.lists(
         st.lists(
@@ -306,7 +298,6 @@ def test_a_non_finite_value_is_named_with_its_part_and_element() -> None:
         total.add(vector)
 
 
-@settings(deadline=None)
 @given(st.integers(1, MAX_TOTAL), st.floats(2.0**-120, 2.0**100, width=32))
 def test_the_largest_value_that_is_let_in_never_overflows_int64(total: int, top: float) -> None:
     layout = Layout.of({"x": np.zeros(1, np.float32)})
@@ -325,7 +316,6 @@ def test_the_largest_value_that_is_let_in_never_overflows_int64(total: int, top:
             ExactSum(layout, grid).add(np.array([above]))
 
 
-@settings(deadline=None)
 @given(st.floats(2.0**-149, 2.0**120, width=32), st.integers(1, 1 << 20))
 def test_the_grid_is_finer_than_float32_for_values_of_the_model(top: float, total: int) -> None:
     layout = Layout.of({"x": np.zeros(1, np.float32)})
@@ -361,7 +351,6 @@ def test_what_falls_below_the_grid_is_counted() -> None:
     assert total.units()[:5].tolist() == [1, 0, 0, round(1 / unit), 2]
 
 
-@settings(deadline=None)
 @given(
     st.one_of(
         st.lists(st.integers(-(1 << 24), 1 << 24), min_size=8, max_size=8),
@@ -446,7 +435,6 @@ def test_a_wider_grid_takes_what_overflowed_until_a_worker_counts_as_diverged() 
     assert grid.wider() is None
 
 
-@settings(deadline=None)
 @given(st.lists(float32s, min_size=NET.size, max_size=NET.size), st.integers(1, MAX_TOTAL))
 def test_a_grid_is_a_pure_function_and_survives_messagepack(values: list[float], n: int) -> None:
     model = np.array(values, dtype=np.float32)

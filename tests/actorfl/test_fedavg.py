@@ -9,7 +9,7 @@ from typing import ClassVar
 import msgspec
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from actorfl.algorithm import (
@@ -90,7 +90,6 @@ def named(models: list[tuple[Vector, int]]) -> list[tuple[str, Vector, int]]:
     return [(f"w{i}", vector, n) for i, (vector, n) in enumerate(models)]
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(vectors, st.integers(1, 500)), min_size=2, max_size=6))
 def test_fedavg_weighs_each_model_by_its_share_of_the_examples(
     models: list[tuple[Vector, int]],
@@ -106,7 +105,6 @@ def test_fedavg_weighs_each_model_by_its_share_of_the_examples(
         )
 
 
-@settings(deadline=None)
 @given(st.permutations(range(5)), st.lists(vectors, min_size=5, max_size=5))
 def test_the_order_of_clients_changes_no_bit(order: list[int], models: list[Vector]) -> None:
     results = named([(vector, 3 * i + 1) for i, vector in enumerate(models)])
@@ -116,7 +114,6 @@ def test_the_order_of_clients_changes_no_bit(order: list[int], models: list[Vect
     assert other.state.weights.tobytes() == one.state.weights.tobytes()
 
 
-@settings(deadline=None)
 @given(vectors, st.integers(1, 10**6))
 def test_one_client_gives_its_own_model_bit_for_bit(vector: Vector, examples: int) -> None:
     step, _ = one_round(FedAvg(), ServerState(NET.zeros()), [("w0", vector, examples)])

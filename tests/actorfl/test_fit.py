@@ -186,7 +186,7 @@ def test_what_was_drawn_before_does_not_matter() -> None:
     assert trained(local).tobytes() == first.tobytes()
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(st.integers(0, 15), st.booleans())
 def test_the_address_of_the_start_vector_does_not_matter(words: int, frozen: bool) -> None:
     raw = np.zeros(len(START.vector) + 16, np.float32)

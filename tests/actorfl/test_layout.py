@@ -3,7 +3,7 @@ from __future__ import annotations
 import msgspec
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from actorfl.layout import MAX_NAME, IntegerBuffer, Layout, LayoutError, Part
@@ -25,7 +25,6 @@ NET = Layout.of(
 )
 
 
-@settings(deadline=None)
 @given(layouts)
 def test_parts_cover_the_vector_without_gap_and_survive_messagepack(layout: Layout) -> None:
     vector = np.arange(layout.size, dtype=np.float32)

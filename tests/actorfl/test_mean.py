@@ -8,7 +8,7 @@ import msgspec
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from actorfl.mean import GRID_BITS, MAX_VALUE, Mean
@@ -20,7 +20,6 @@ def on_grid(value: float) -> Fraction:
     return Fraction(round(Fraction(value) * 2**GRID_BITS), 2**GRID_BITS)
 
 
-@settings(deadline=None)
 @given(st.lists(finite, min_size=1, max_size=40))
 def test_the_value_is_the_correctly_rounded_mean_of_the_values_on_the_grid(
     values: list[float],
@@ -30,7 +29,6 @@ def test_the_value_is_the_correctly_rounded_mean_of_the_values_on_the_grid(
     assert Mean.of(np.array(values)) == Mean.of(values)
 
 
-@settings(deadline=None)
 @given(
     st.lists(finite, min_size=1, max_size=20),
     st.randoms(use_true_random=False),
@@ -47,7 +45,6 @@ def test_totals_depend_neither_on_order_nor_on_grouping(
     assert Mean.of(shuffled[:cut]) + Mean.of(shuffled[cut:]) == whole
 
 
-@settings(deadline=None)
 @given(finite, st.integers(0, 10**6))
 def test_a_weight_counts_a_value_that_often(value: float, weight: int) -> None:
     mean = Mean.of(value, weight)
@@ -55,7 +52,6 @@ def test_a_weight_counts_a_value_that_often(value: float, weight: int) -> None:
     assert mean.total == on_grid(value) * 2**GRID_BITS * weight
 
 
-@settings(deadline=None)
 @given(st.integers(-(2**120), 2**120), st.integers(0, 2**60))
 def test_it_survives_messagepack_as_plain_integers(total: int, count: int) -> None:
     mean = Mean.exact(total, count)

@@ -106,7 +106,7 @@ def test_a_node_has_a_weight_for_itself_and_each_that_it_hears(
             assert list(mixing.weights(graph, name, number)) == [name, *sources]
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     nodes=st.integers(4, 24), p=st.floats(0.3, 1), seed=st.integers(0, 99),
     mixing=st.sampled_from([Metropolis(), BestConstant()]),

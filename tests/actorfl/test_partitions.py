@@ -61,7 +61,7 @@ def sizes(parts: list[Indices]) -> list[int]:
 
 
 @dealers
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(pool=pools(), seed=seeds)
 def test_parts_are_a_partition_none_of_them_empty_or_are_refused(
     partitioner: Partitioner, pool: tuple[Labels, int], seed: int
@@ -152,7 +152,7 @@ def test_contiguous_parts_are_blocks_in_order_whose_sizes_differ_by_at_most_one(
     assert max(sizes(parts)) - min(sizes(parts)) <= 1
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.integers(1, 4), st.integers(1, 10), st.integers(1, 8), st.integers(1, 5), seeds)
 def test_a_worker_has_as_many_classes_as_shards_at_most_where_shards_end_where_classes_do(
     shards: int, workers: int, per_class: int, size: int, seed: int

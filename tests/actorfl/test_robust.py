@@ -32,7 +32,7 @@ RULES = (Krum(), MultiKrum(), MultiKrum(m=2), GeometricMedian())
 models = st.lists(
     st.lists(st.integers(-32, 32), min_size=2, max_size=2), min_size=5, max_size=8
 ).map(lambda rows: [np.array(row, np.float32) / np.float32(8) for row in rows])
-quick = settings(deadline=None, max_examples=15)
+quick = settings(max_examples=15)
 by_rule = pytest.mark.parametrize("rule", RULES, ids=repr)
 
 

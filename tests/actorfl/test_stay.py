@@ -87,7 +87,6 @@ def play(flow: Flow, draw: random.Random, steps: Steps, number: int) -> Iterator
         yield flow
 
 
-@settings(deadline=None)
 @given(some_stays, st.integers(1, 3), st.integers(0, 2**32), st.sampled_from([None, *ROSTER[1:]]))
 def test_nobody_is_ever_too_far_ahead_across_joins_leaves_deaths_and_restarts(
     stays: dict[str, Stay], bound: int, seed: int, dies: str | None
@@ -117,7 +116,7 @@ def test_nobody_is_ever_too_far_ahead_across_joins_leaves_deaths_and_restarts(
         assert laws.staleness_is_bounded(alive, names, bound, stays) is None
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(some_stays, st.integers(0, 2**32))
 def test_everybody_gets_its_clocks_and_no_others(stays: dict[str, Stay], seed: int) -> None:
     steps: Steps = []

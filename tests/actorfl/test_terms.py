@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from actorfl.grid import Grid
@@ -102,7 +102,6 @@ def test_the_header_of_an_update_is_read_by_plain_messagepack() -> None:
     assert plain[2] == [["w", [3]], ["b", []]]
 
 
-@settings(deadline=None)
 @given(
     st.lists(
         st.tuples(

@@ -296,7 +296,7 @@ MANY: tuple[MessageFault | Partition | Cut, ...] = (
 )  # fmt: skip
 
 
-@settings(max_examples=4, deadline=None)
+@settings(max_examples=4)
 @given(st.sets(st.sampled_from(MANY)), st.booleans())
 def test_faults_more_or_less_move_no_draw_of_another(
     others: set[MessageFault | Partition | Cut], before: bool

@@ -211,17 +211,13 @@ PHASES = [Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink]
 LEAVE = [HealthCheck.too_slow, HealthCheck.data_too_large]
 
 
-@settings(
-    max_examples=60, deadline=None, derandomize=True, suppress_health_check=LEAVE, phases=PHASES
-)
+@settings(max_examples=60, derandomize=True, suppress_health_check=LEAVE, phases=PHASES)
 @given(**ANY)
 def test_every_play_keeps_the_laws(steps: list[Step], seed: int, abrupt: bool) -> None:
     play(steps, seed, abrupt)
 
 
-@settings(
-    max_examples=25, deadline=None, derandomize=True, suppress_health_check=LEAVE, phases=PHASES
-)
+@settings(max_examples=25, derandomize=True, suppress_health_check=LEAVE, phases=PHASES)
 @given(steps=plays(*WITHIN, st.builds(Kill, st.just("p0")), besides=(PAIR,)))
 def test_every_play_on_real_nodes_keeps_the_laws(steps: list[Step]) -> None:
     play_on_real_nodes(steps)
@@ -229,7 +225,7 @@ def test_every_play_on_real_nodes_keeps_the_laws(steps: list[Step]) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-@settings(max_examples=2000, deadline=None, suppress_health_check=LEAVE, phases=PHASES)
+@settings(max_examples=2000, suppress_health_check=LEAVE, phases=PHASES)
 @given(**ANY)
 def test_two_thousand_plays_keep_the_laws(steps: list[Step], seed: int, abrupt: bool) -> None:
     play(steps, seed, abrupt)

@@ -58,7 +58,7 @@ class Breaking(MemoryStorage):
         await super().remove(name)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(
     counter=st.integers(0, 2**63 - 1),
     incarnation=st.integers(0, 2**63 - 1),
@@ -185,7 +185,7 @@ async def test_a_snapshot_with_any_byte_changed_is_passed_over() -> None:
         assert content(await snapshots.latest()) == (1, 1, b"old", [])
 
 
-@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
+@settings(suppress_health_check=[HealthCheck.too_slow])
 @given(rubbish=st.binary(max_size=200), keep_head=st.booleans())
 def test_rubbish_under_our_name_never_raises(rubbish: bytes, keep_head: bool) -> None:
     async def main() -> None:

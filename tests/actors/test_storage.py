@@ -220,7 +220,7 @@ OPERATIONS = st.lists(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(operations=OPERATIONS, kind=st.sampled_from(KINDS))
 def test_a_storage_is_a_dictionary_of_bytes(
     operations: list[tuple[str, str, bytes, int]], kind: str

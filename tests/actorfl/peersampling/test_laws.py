@@ -47,7 +47,7 @@ PROTOCOLS = st.one_of(st.builds(NewscastProtocol, st.integers(1, 12)), cyclon(),
     lost=st.sampled_from([0.0, 0.2, 0.9]),
     seed=st.integers(0, 2**32),
 )
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_no_view_holds_its_own_node_or_one_twice_or_too_many(
     protocol: SamplingProtocol, nodes: int, lost: float, seed: int
 ) -> None:
@@ -76,7 +76,7 @@ descriptors = st.lists(
     protocol=PROTOCOLS,
     words=st.lists(st.tuples(st.booleans(), descriptors, st.integers(0, 20)), max_size=12),
 )
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_the_laws_of_views_hold_whatever_others_say(
     protocol: SamplingProtocol, words: list[tuple[bool, list[Descriptor], int]]
 ) -> None:

@@ -73,7 +73,7 @@ def lost(node: Node) -> set[int]:
     }
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.integers(0, 2**32), nets, faults)
 def test_every_message_arrives_once_and_in_order_or_is_counted_lost(
     seed: int, net: Net, story: list[tuple[str, int, float]]

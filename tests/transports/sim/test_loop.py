@@ -10,7 +10,7 @@ from contextvars import copy_context
 from typing import Any, TypeVar
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from transports.clock import Clock, Timer
@@ -33,7 +33,6 @@ delays = st.integers(0, 5) | st.integers(0, 10**12)
 """Nanoseconds; small ones so that some are equal."""
 
 
-@settings(deadline=None)
 @given(st.lists(delays, max_size=30))
 def test_timers_fire_at_their_time_and_equal_ones_in_the_order_they_were_set(
     times: list[int],
@@ -55,7 +54,6 @@ def test_timers_fire_at_their_time_and_equal_ones_in_the_order_they_were_set(
     assert all(now == ns for now, ns, _ in fired)
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(delays, st.booleans()), max_size=300))
 def test_cancelled_timers_never_fire_and_the_others_all_do(
     timers: list[tuple[int, bool]],
@@ -196,7 +194,6 @@ def test_the_handles_of_the_loop_tell_what_those_of_asyncio_tell() -> None:
     simulate(main(), loop)
 
 
-@settings(deadline=None)
 @given(st.floats(1e-9, 10), st.integers(1, 50))
 def test_time_does_not_drift_over_many_sleeps(interval: float, count: int) -> None:
     loop = SimLoop()
@@ -209,7 +206,6 @@ def test_time_does_not_drift_over_many_sleeps(interval: float, count: int) -> No
     assert loop.now_ns == count * max(1, round(interval * 1e9))
 
 
-@settings(deadline=None)
 @given(st.floats(0, 1e6), st.floats(0, 1e6))
 def test_waiting_for_the_rest_of_an_interval_reaches_its_end(start: float, rest: float) -> None:
     loop = SimLoop()
@@ -326,7 +322,6 @@ def order_of(owners: list[str], **arguments: Any) -> list[tuple[str, int]]:
     return order
 
 
-@settings(deadline=None)
 @given(names, st.integers())
 def test_shuffled_nodes_take_turns_and_each_keeps_its_order(owners: list[str], seed: int) -> None:
     order = order_of(owners, seed=seed, shuffle=True)

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import pytest
 import zmq
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from transports.sim.errors import RealWorldError
@@ -72,7 +72,6 @@ nets = st.builds(
 sendings = st.lists(st.tuples(st.integers(0, 2000), st.floats(0, 0.5)), min_size=1, max_size=20)
 
 
-@settings(deadline=None)
 @given(nets, sendings, st.integers(0, 2**32))
 def test_a_connection_keeps_the_order_and_each_message_takes_its_time(
     net: Net, sends: list[tuple[int, float]], seed: int

@@ -5,7 +5,7 @@ from __future__ import annotations
 from heapq import heappop, heappush
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from transports.sim.timerqueue import TimerQueue
@@ -23,7 +23,6 @@ def put(queue: TimerQueue, ns: int, number: int) -> None:
         queue.put_off(entry)
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(moments, st.booleans()), max_size=40))
 def test_entries_come_out_in_order_though_some_are_put_in_between(
     steps: list[tuple[int, bool]],
@@ -48,7 +47,6 @@ def test_entries_come_out_in_order_though_some_are_put_in_between(
     assert not queue.refill()
 
 
-@settings(deadline=None)
 @given(st.lists(moments, max_size=40), st.integers(1, 5))
 def test_what_is_not_kept_is_gone_and_the_rest_in_order(times: list[int], every: int) -> None:
     queue = TimerQueue()

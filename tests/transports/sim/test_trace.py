@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from transports.sim.draws import Draws
@@ -30,7 +30,6 @@ def traced(those: list[Event], keep: int = 0) -> Trace:
     return trace
 
 
-@settings(deadline=None)
 @given(events, events)
 def test_equal_digests_mean_equal_events(one: list[Event], other: list[Event]) -> None:
     assert (traced(one).hexdigest() == traced(other).hexdigest()) == (one == other)
@@ -52,7 +51,6 @@ def test_the_last_events_are_kept() -> None:
     assert traced(those).events == ()
 
 
-@settings(deadline=None)
 @given(st.integers(), st.integers(1, 2**70))
 def test_draws_are_within_their_bound_and_repeat(seed: int, bound: int) -> None:
     one, other = Draws(seed), Draws(seed)
