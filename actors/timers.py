@@ -36,7 +36,7 @@ class Timers:
     mailbox, so a slow actor is not flooded. All end with the actor's incarnation.
     """
 
-    __slots__ = ("_active", "_again", "_at_once", "_clock", "_deliver")
+    __slots__ = ("_active", "_again", "_at_once", "_clock", "_deliver", "_interval")
 
     def __init__(
         self,
@@ -48,7 +48,9 @@ class Timers:
         #: Has its actor handle a tick without the mailbox, unless it has to wait.
         self._at_once = at_once
         #: Of a clock that can make a timer anew which has just come due, at less than a new one.
-        self._again: Callable[[Timer, float], Timer] | None = getattr(clock, "again", None)
+        self._again: Callable[[Timer, Any], Timer] | None = getattr(clock, "again", None)
+        #: Seconds as that takes them.
+        self._interval: Callable[[float], Any] | None = getattr(clock, "interval", None)
         self._deliver = deliver
         self._active: dict[str, Tick] = {}
 
@@ -70,8 +72,9 @@ class Timers:
             raise UsageError(msg)
         self.cancel(key)
         tick = self._active[key] = Tick(key, message, SPENT)
+        interval = every if every is None or self._interval is None else self._interval(every)
         # A callback without arguments of its own is called faster, again and again.
-        tick.timer = self._clock.call_later(after, partial(self._fire, tick, every))
+        tick.timer = self._clock.call_later(after, partial(self._fire, tick, interval))
 
     def cancel(self, key: str) -> None:
         """End the timer with that key, if there is one."""
@@ -99,7 +102,7 @@ class Timers:
             del self._active[tick.key]
         return True
 
-    def _fire(self, tick: Tick, every: float | None) -> None:
+    def _fire(self, tick: Tick, every: Any) -> None:
         again, at_once = self._again, self._at_once
         if every is None:
             tick.timer = SPENT

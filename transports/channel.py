@@ -74,12 +74,12 @@ class Channel(Generic[T]):
 
     # More than an object of Python 3.11 keeps at hand without them.
     __slots__ = (
-        "_ack_bytes", "_ack_delay", "_ack_timer", "_batch_bytes", "_broken", "_clock",
-        "_closed_because", "_encode", "_ends", "_incarnation", "_limits", "_loop", "_max_frame",
-        "_max_message", "_outlet", "_since", "_tick", "_ticks", "_unacknowledged", "_undeliverable",
-        "acknowledges", "batches_in", "batches_out", "bytes_in", "bytes_out", "codec", "dropped",
-        "enqueued", "epoch", "joined", "lane", "leaving", "peer", "peer_window", "port", "queue",
-        "receiving", "route", "sending", "soft", "state", "waiters", "window",
+        "_ack_delay", "_ack_timer", "_batch_bytes", "_broken", "_clock", "_closed_because",
+        "_encode", "_ends", "_incarnation", "_limits", "_loop", "_max_frame", "_max_message",
+        "_outlet", "_since", "_tick", "_ticks", "_undeliverable", "ack_bytes", "acknowledges",
+        "batches_in", "batches_out", "bytes_in", "bytes_out", "codec", "dropped", "enqueued",
+        "epoch", "joined", "lane", "leaving", "peer", "peer_window", "port", "queue", "receiving",
+        "route", "sending", "soft", "state", "unacknowledged", "waiters", "window",
     )  # fmt: skip
 
     def __init__(
@@ -136,14 +136,15 @@ class Channel(Generic[T]):
         self._undeliverable = undeliverable
         self.acknowledges = acknowledges
         self.peer_window = window
-        self._ack_bytes = min(_ACK_BYTES, window // 4)
+        #: Bytes received and not acknowledged at which they are.
+        self.ack_bytes = min(_ACK_BYTES, window // 4)
         self._loop = asyncio.get_running_loop()
         # The tick in which an item left alone, and whether the end of this one flushes.
         self._ticks: Ticks
         self._tick = -1
         self._ends = False
-        # Bytes received and not acknowledged, and since when.
-        self._unacknowledged = 0
+        #: Bytes received and not acknowledged; where there are some, a timer is set.
+        self.unacknowledged = 0
         self._since = 0.0
         self._ack_timer: Timer | None = None
         #: Those who wait for room.
@@ -180,10 +181,13 @@ class Channel(Generic[T]):
     def send_carefully(self, item: T, nbytes: int) -> None:
         """Queue an item where a bound may be reached or a tick begins."""
         sending, port = self.sending, self.port
-        held = self.enqueued + nbytes - sending.acked_bytes
-        if held > self.window or nbytes > self._max_message or self.state == "closed":
+        enqueued = self.enqueued + nbytes
+        if (
+            enqueued - sending.acked_bytes > self.window or nbytes > self._max_message
+            or self.state == "closed"
+        ):  # fmt: skip
             self.check_bounds(nbytes)
-        self.enqueued += nbytes
+        self.enqueued = enqueued
         if (
             self.state != "up" or port is None or self._ends or self.queue
             or self._tick == (tick := self._ticks.tick)
@@ -223,7 +227,7 @@ class Channel(Generic[T]):
         sending.sent_bytes = sent = sending.sent_bytes + nbytes
         sending.marks.append((first, sent))
         receiving.acked = last
-        self._unacknowledged = 0
+        self.unacknowledged = 0
         self.batches_out += 1
         self.bytes_out += size
         if not port.simulated:  # where the loop itself counts, a tick needs no end
@@ -322,7 +326,7 @@ class Channel(Generic[T]):
             if items:
                 sending.sent(len(items), nbytes)
             self.receiving.acked = self.receiving.last
-            self._unacknowledged = 0
+            self.unacknowledged = 0
             self.batches_out += 1
             self.bytes_out += len(data)
         else:
@@ -467,10 +471,10 @@ class Channel(Generic[T]):
             return
         if self.receiving.acked == self.receiving.last:
             return  # an answer took the acknowledgement along
-        if not self._unacknowledged:
+        if not self.unacknowledged:
             self._since = self._clock.now()
-        self._unacknowledged += size
-        if self._unacknowledged >= self._ack_bytes:
+        self.unacknowledged += size
+        if self.unacknowledged >= self.ack_bytes:
             self._acknowledge_now()
         elif self._ack_timer is None:
             self._ack_timer = self._clock.call_later(self._ack_delay, self._ack_due)
@@ -551,9 +555,9 @@ class Channel(Generic[T]):
         self.port, self.route, self.epoch = port, route, epoch
         self._outlet, self._ticks = port.outlet(route), port.ticks
         self.peer_window = max(window, 1)
-        self._ack_bytes = min(_ACK_BYTES, window // 4)
+        self.ack_bytes = min(_ACK_BYTES, window // 4)
         self._tick = -1  # that of another port
-        self._unacknowledged = 0
+        self.unacknowledged = 0
         self.state = "up"
 
     def down(self) -> Range | None:

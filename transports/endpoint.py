@@ -94,6 +94,7 @@ class Endpoint(Generic[I]):
             "control": Codec.control(item),
             "bulk": Codec.bulk(item),
         }
+        self._decode_control = self._codecs["control"].decode
         self._state = "new"
         self._listeners = Listeners(node, self._context, clock, self._limits)
         self._links: dict[NodeId, Link[I]] = {}
@@ -119,7 +120,7 @@ class Endpoint(Generic[I]):
             raise RuntimeError(f"{self!r} was opened before: make a new one")
         self._state = "open"
         readings = {
-            lane: Routed(lane, routes, self._receive, simulated=self._simulated)
+            lane: Routed(lane, routes, self._receive, self._take, simulated=self._simulated)
             for lane, routes in self._routes.items()
         }
         self._listeners.open(readings, self._connection_ended)
@@ -168,7 +169,7 @@ class Endpoint(Generic[I]):
         if lane == "control":
             port = Loopback(*ends, partial(self._receive_own, link), partial(self._take_own, link))
         else:
-            reading = Dialled(lane, link, self._receive, simulated=self._simulated)
+            reading = Dialled(lane, link, self._receive, self._take, simulated=self._simulated)
             port = Loopback(*ends, reading.read, reading.take)
         self._local_ports.append(port)
         channel = link.channel(lane)
@@ -206,7 +207,7 @@ class Endpoint(Generic[I]):
                 parsed,
                 self._context,
                 hello=partial(self._hello, link, lane, token),
-                reading=Dialled(lane, link, self._receive, simulated=self._simulated),
+                reading=Dialled(lane, link, self._receive, self._take, simulated=self._simulated),
                 gone=partial(self._connection_gone, link, lane),
                 clock=self._clock,
                 rng=self._rng,
@@ -304,16 +305,30 @@ class Endpoint(Generic[I]):
     # Frames
 
     def _receive_own(self, link: Link[I], socket: Socket) -> int:
-        return self._take_own(link, None, (socket.recv(NOW), False), socket)
+        return self._take_own(link, None, socket.recv(NOW), socket)
 
-    def _take_own(self, link: Link[I], _route: bytes | None, part: Part, _socket: Socket) -> int:
+    def _take_own(self, link: Link[I], _route: bytes | None, data: bytes, _socket: Socket) -> int:
         # As _receive, for what can only be a batch of this node itself.
-        data = part[0]
         try:
-            link.on_control(self._codecs["control"].decode(data), len(data))
+            link.on_control(self._decode_control(data), len(data))
         except ProtocolError as error:
             self._refuse("control", link, None, error)
         return 1
+
+    def _take(
+        self, lane: Lane, link: Link[I] | None, route: bytes | None, data: bytes, socket: Socket
+    ) -> int:
+        # As _receive, for a message of one part, and nearly always a batch of the control lane.
+        if link is not None and lane == "control":
+            try:
+                frame = self._decode_control(data)
+                if type(frame) is Batch:
+                    link.on_control(frame, len(data))
+                    return 1
+            except Exception as error:  # noqa: BLE001  (told there)
+                self._failed(lane, link, route, error)
+                return 1
+        return self._receive(lane, link, route, (data, False), socket)
 
     def _receive(
         self, lane: Lane, link: Link[I] | None, route: bytes | None, part: Part, socket: Socket
@@ -337,14 +352,9 @@ class Endpoint(Generic[I]):
                 link.on_chunk(frame, len(data), partial(read_into, socket))
             else:
                 self._receive_rare(lane, link, route, frame)
-        except ProtocolError as error:
+        except Exception as error:  # noqa: BLE001  (told there)
             refused = True
-            self._refuse(lane, link, route, error)
-        except Exception as error:
-            # A fault of ours must cost one frame, not the node.
-            refused = True
-            _logger.exception("a frame on the %s lane of %s failed", lane, self.node)
-            self._refuse(lane, link, route, ProtocolError("malformed", f"a frame failed: {error}"))
+            self._failed(lane, link, route, error)
         # Whatever the frame was, the parts that were not asked for go with it.
         while more and not socket.closed and socket.getsockopt(zmq.RCVMORE):
             socket.recv_into(bytearray())
@@ -372,6 +382,16 @@ class Endpoint(Generic[I]):
             self._on_refused(lane, link, frame)
         else:
             raise ProtocolError("malformed", f"{link.peer} sent a {type(frame).__name__} here")
+
+    def _failed(
+        self, lane: Lane, link: Link[I] | None, route: bytes | None, error: Exception
+    ) -> None:
+        if not isinstance(error, ProtocolError):
+            # A fault of ours must cost one frame, not the node.
+            where = f"a frame on the {lane} lane of {self.node} failed"
+            _logger.error(where, exc_info=error)
+            error = ProtocolError("malformed", f"a frame failed: {error}")
+        self._refuse(lane, link, route, error)
 
     def _refuse(
         self, lane: Lane, link: Link[I] | None, route: bytes | None, error: ProtocolError

@@ -325,10 +325,16 @@ class Link(Generic[I]):
             _logger.exception(_HANDLER_FAILED, self._node, self.peer)
         # An answer may have taken the acknowledgement along, and the handler have ended this very
         # link.
-        if control.state != "closed" and (
-            receiving.acked != receiving.last or not control.acknowledges
-        ):
-            control.received(size)
+        if not control.acknowledges:
+            if control.state != "closed":
+                control.received(size)
+        elif receiving.acked != receiving.last and control.state != "closed":
+            # As control.received, without the call, where an acknowledgement is to come already.
+            unacknowledged = control.unacknowledged
+            if unacknowledged and unacknowledged + size < control.ack_bytes:
+                control.unacknowledged = unacknowledged + size
+            else:
+                control.received(size)
 
     def _deliver(self, items: list[I]) -> None:
         on_items = self._on_items

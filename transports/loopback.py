@@ -42,7 +42,7 @@ class Loopback:
         reads: Socket,
         sends: Socket,
         receive: Callable[[Socket], int],
-        take: Callable[[Any, tuple[bytes, bool], Socket], int] | None = None,
+        take: Callable[[Any, bytes, Socket], int] | None = None,
     ) -> None:
         self.socket = sends
         self.closed = False
@@ -138,7 +138,7 @@ class Loopback:
     def _taken(self, route: bytes | None, data: bytes) -> None:
         """Handed over by a simulated network."""
         take: Any = self._take_one
-        take(route, (data, False), self._reads)
+        take(route, data, self._reads)
 
     def close(self, linger: float = 0.0) -> None:
         """Stop reading and close both; see ``Port.close``."""

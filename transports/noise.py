@@ -88,6 +88,11 @@ class NoisyEndpoint(Endpoint[I], Generic[I]):
                 socket = _NoisySocket(socket, lambda n: self._noise.strike(source, lane, n, items))
         return super()._receive(lane, link, route, part, socket)
 
+    def _take(
+        self, lane: Lane, link: Link[I] | None, route: bytes | None, data: bytes, socket: Socket
+    ) -> int:
+        return self._receive(lane, link, route, (data, False), socket)
+
 
 def _items_of(frame: Any, link: Link[Any] | None) -> list[Any]:
     if isinstance(frame, Chunk) and link is not None:

@@ -70,7 +70,7 @@ class Port:
         socket: Socket,
         receive: Callable[[Socket], int] | None,
         on_ended: Callable[[], None] | None = None,
-        take: Callable[[Any, tuple[bytes, bool], Socket], int] | None = None,
+        take: Callable[[Any, bytes, Socket], int] | None = None,
         *,
         stays_awake: bool = False,
     ) -> None:
@@ -279,7 +279,7 @@ class Port:
         take: Any = self._take_one
         self._visiting = True
         try:
-            take(route, (data, False), self.socket)
+            take(route, data, self.socket)
             if self._begun:
                 self._end()
         finally:

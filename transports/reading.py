@@ -20,6 +20,9 @@ Receive = Callable[[Lane, Link[I] | None, bytes | None, Part, Socket], int]
 """Takes a message by its lane, its link, the connection of a ROUTER and its first part; reads what
 follows from the socket, and tells what it cost; see ``Port``."""
 
+Take = Callable[[Lane, Link[I] | None, bytes | None, bytes, Socket], int]
+"""The same for a message of one part, which a simulated network hands over."""
+
 
 class Routed(Generic[I]):
     """Reads the listening socket of a lane.
@@ -28,15 +31,23 @@ class Routed(Generic[I]):
         lane: which.
         links: by the connections of the socket.
         receive: takes what was read.
+        take: takes what was handed over.
         simulated: whether the socket is.
     """
 
     def __init__(
-        self, lane: Lane, links: dict[bytes, Link[I]], receive: Receive[I], *, simulated: bool
+        self,
+        lane: Lane,
+        links: dict[bytes, Link[I]],
+        receive: Receive[I],
+        take: Take[I],
+        *,
+        simulated: bool,
     ) -> None:
         self._lane = lane
         self._links = links
         self._receive = receive
+        self._take = take
         self._simulated = simulated
 
     def read(self, socket: Any) -> int:
@@ -50,10 +61,10 @@ class Routed(Generic[I]):
         link = self._links.get(route)
         return self._receive(self._lane, link, route, (part.bytes, part.more), socket)
 
-    def take(self, route: bytes, part: Part, socket: Socket) -> int:
+    def take(self, route: bytes, data: bytes, socket: Socket) -> int:
         """Take a message of one part that a simulated network hands over."""
-        receive = self._receive
-        return receive(self._lane, self._links.get(route), route, part, socket)
+        take = self._take
+        return take(self._lane, self._links.get(route), route, data, socket)
 
 
 class Dialled(Generic[I]):
@@ -63,16 +74,19 @@ class Dialled(Generic[I]):
         lane: of the connection.
         link: whose it is.
         receive: takes what was read.
+        take: takes what was handed over.
         simulated: whether the socket is.
     """
 
-    def __init__(self, lane: Lane, link: Link[I], receive: Receive[I], *, simulated: bool) -> None:
+    def __init__(
+        self, lane: Lane, link: Link[I], receive: Receive[I], take: Take[I], *, simulated: bool
+    ) -> None:
         self._lane = lane
         self._link = link
         self._receive = receive
         self._simulated = simulated
         #: Takes a message of one part that a simulated network hands over, as ``Routed.take``.
-        self.take: Callable[[bytes | None, Part, Socket], int] = partial(receive, lane, link)
+        self.take: Callable[[bytes | None, bytes, Socket], int] = partial(take, lane, link)
 
     def read(self, socket: Any) -> int:
         """Read one message; see ``Port``."""

@@ -195,10 +195,9 @@ class CallingLoop(QuietLoop):
             timers.put_off(entry)
         return timer  # type: ignore[return-value]  # alike to who calls
 
-    def again_later(self, timer: Any, delay: float) -> asyncio.TimerHandle:
-        """As ``again_at_ns``, in ``delay`` virtual seconds from now, above 0."""
-        ns = round(delay * SECOND) or 1 if delay < USUAL else nanoseconds(delay)
-        ns += self.now_ns
+    def again_in_ns(self, timer: Any, delay: int) -> asyncio.TimerHandle:
+        """As ``again_at_ns``, in ``delay`` virtual nanoseconds from now, above 0."""
+        ns = self.now_ns + delay
         timers = self._timers
         if ns < timers.horizon or type(timer) is not SimTimer:
             return self.again_at_ns(timer, ns)

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from transports.clock import Timer
 from transports.sim.loop import SimLoop
-from transports.sim.units import SECOND, USUAL
+from transports.sim.units import SECOND, USUAL, nanoseconds
 
 EPOCH: Final = 1_700_000_000.0
 """``wall()`` at virtual time 0, in seconds since 1970: the same for every simulation, so that
@@ -29,10 +29,10 @@ class SimClock:
     def __init__(self, loop: SimLoop, *, skew: float = 0.0) -> None:
         self._loop = loop
         self._skew_ns = round(skew * SECOND)
-        #: Calls what a timer of ``call_later`` called that has just come due once more, so many
-        #: virtual seconds from now, above 0; gives the timer that can be cancelled, mostly the
-        #: same: ten thousand that were made anew would cost more to look after than to make.
-        self.again: Callable[[Timer, float], Timer] = loop.again_later
+        #: Calls what a timer of ``call_later`` called that has just come due once more, in so many
+        #: of what ``interval`` gives; gives the timer that can be cancelled, mostly the same: ten
+        #: thousand that were made anew would cost more to look after than to make.
+        self.again: Callable[[Timer, int], Timer] = loop.again_in_ns
 
     def now(self) -> float:
         """Virtual seconds since the loop was made, plus the skew."""
@@ -41,6 +41,11 @@ class SimClock:
     def now_ns(self) -> int:
         """Virtual nanoseconds since the loop was made, plus the skew."""
         return self._loop.now_ns + self._skew_ns
+
+    @staticmethod
+    def interval(seconds: float) -> int:
+        """Seconds above 0 as ``again`` takes them: at least one nanosecond."""
+        return nanoseconds(seconds) or 1
 
     def wall(self) -> float:
         """``EPOCH`` plus ``now()``."""

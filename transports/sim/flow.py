@@ -13,7 +13,7 @@ from transports.sim.draws import Draws
 from transports.sim.handles import SimHandle, SimTimer
 from transports.sim.medium import Host, Medium
 from transports.sim.net import Net
-from transports.sim.trace import Way
+from transports.sim.trace import TOGETHER, Way
 from transports.sim.units import SECOND
 from transports.wire import Batch, Bye, Chunk, Hello, Refused, Welcome
 
@@ -220,7 +220,11 @@ class Flow:
                     way = self._ways[message[0][_KIND_AT]]
                 except (KeyError, IndexError):
                     way = self._way_of(message[0])
-                trace.note(now, way, number, size)
+                noted = trace.noted  # as trace.note, without the call
+                noted += (now, way.key, number, size)
+                trace.ways.append(way)
+                if len(noted) >= TOGETHER:
+                    trace.hash()
             if not queue or queue[0][0] > now:
                 if queue:
                     self._arm()

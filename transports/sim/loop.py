@@ -283,7 +283,7 @@ class SimLoop(CallingLoop):
         ready, timers, near = self._ready, self._timers, self._timers.near
         draws, trace, dropped = self._draws, self._trace, self._undropped
         held, discarded = self._held, self._discarded
-        steps, most_steps, now = self._steps, self._max_steps, self.now_ns
+        steps, most_steps, now, end = self._steps, self._max_steps, self.now_ns, self._max_ns
         handle: Any  # what asyncio keeps in its handles is typed in part
         if self._stopping and not ready:
             return
@@ -306,7 +306,7 @@ class SimLoop(CallingLoop):
                     self._forgotten += 1
                     continue
                 if ns > now:
-                    if ns > self._max_ns:
+                    if ns > end:
                         heappush(near, (ns, number, handle))
                         self._run_away(f"{self._max_ns / SECOND:.9g} virtual seconds")
                     self.now_ns = now = ns

@@ -14,10 +14,11 @@ TRACE_VERSION: Final = 3
 versions differ, whatever happened. It grows with each change of either."""
 
 _RECORD: Final = struct.Struct("<QQQQ")
-_pack: Final = _RECORD.pack
+_NUMBERS: Final = 4
+"""Of each record."""
 
-_TOGETHER: Final = 256 * _RECORD.size
-"""Bytes hashed at once: each event by itself would cost as much as all else about it."""
+TOGETHER: Final = 256 * _NUMBERS
+"""Numbers hashed at once: each event by itself would cost as much as all else about it."""
 
 
 class Event(msgspec.Struct, frozen=True):
@@ -74,9 +75,10 @@ class Trace:
 
     def __init__(self, keep: int = 0) -> None:
         self._digest = hashlib.sha256(b"trace %d\n" % TRACE_VERSION)
-        self._noted = bytearray()
+        #: The numbers of the records that were not hashed yet; see ``note``.
+        self.noted: list[int] = []
         #: Of the last events, the newest last; and what was noted of those that were hashed.
-        self._ways: deque[Way] = deque(maxlen=keep)
+        self.ways: deque[Way] = deque(maxlen=keep)
         self._hashed = b""
         self._count = 0
 
@@ -87,37 +89,39 @@ class Trace:
 
     def note(self, ns: int, way: Way, number: int, size: int) -> None:
         """Add an event; see ``Event``."""
-        noted = self._noted
-        noted += _pack(ns, way.key, number, size)
-        self._ways.append(way)
-        if len(noted) >= _TOGETHER:
-            self._hash()
+        noted = self.noted
+        noted += (ns, way.key, number, size)
+        self.ways.append(way)
+        if len(noted) >= TOGETHER:
+            self.hash()
 
-    def _hash(self) -> None:
-        noted = self._noted
-        self._digest.update(noted)
-        self._count += len(noted) // _RECORD.size
-        kept = len(self._ways) * _RECORD.size
-        self._hashed = (self._hashed + noted)[-kept:] if kept else b""
+    def hash(self) -> None:
+        """Hash what was noted; to be called once that is ``TOGETHER`` numbers."""
+        noted = self.noted
+        data = struct.pack(f"<{len(noted)}Q", *noted)
+        self._digest.update(data)
+        self._count += len(noted) // _NUMBERS
+        kept = len(self.ways) * _RECORD.size
+        self._hashed = (self._hashed + data)[-kept:] if kept else b""
         noted.clear()
 
     @property
     def events(self) -> tuple[Event, ...]:
         """The last events, oldest first."""
-        self._hash()
+        self.hash()
         records = _RECORD.iter_unpack(self._hashed)
         return tuple(
             Event(ns, way.source, way.target, way.label, number, size)
-            for way, (ns, _, number, size) in zip(self._ways, records, strict=True)
+            for way, (ns, _, number, size) in zip(self.ways, records, strict=True)
         )
 
     def __len__(self) -> int:
         """Events recorded, kept or not."""
-        return self._count + len(self._noted) // _RECORD.size
+        return self._count + len(self.noted) // _NUMBERS
 
     def hexdigest(self) -> str:
         """The SHA-256 of all events so far, in hexadecimal."""
-        self._hash()
+        self.hash()
         return self._digest.hexdigest()
 
     def __repr__(self) -> str:

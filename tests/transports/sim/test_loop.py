@@ -109,7 +109,7 @@ def test_a_timer_that_has_come_due_can_be_set_anew_and_cancelled(debug: bool) ->
         def fire(name: str) -> None:
             fired.append(clock.now())
             assert name == "again"
-            timers.append(clock.again(timers.pop(), 0.5))
+            timers.append(clock.again(timers.pop(), clock.interval(0.5)))
             assert loop.statistics().waiting == 2
 
         timers.append(clock.call_later(1.0, fire, "again"))
