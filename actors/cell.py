@@ -15,7 +15,7 @@ from actors import ending, reacting
 from actors.actor import Actor
 from actors.errors import SpawnFailed
 from actors.events import ActorFailure
-from actors.handling import Envelope
+from actors.handling import Envelope, Handling
 from actors.item import Item
 from actors.lifecycle import State
 from actors.marks import Marks
@@ -52,6 +52,7 @@ _SHARE = 0.001
 _LONGEST = 512
 
 _RUNNING: Final = State.RUNNING
+_handle_one: Final = Handling.handle_one
 
 # What all actors share that have no use for one of their own; see ``Parts``.
 _NO_MAIL: deque[Any] = deque(maxlen=0)
@@ -176,17 +177,17 @@ class Cell(Parts):
             or self.state is not _RUNNING
         ):  # fmt: skip
             return False
-        handling, run = self._handling or self.handling, self._context.run
+        handling, context = self._handling or self.handling, self._context
         rest: Coroutine[Any, Any, None] | None = None
         self._turning = True
         try:
-            rest = run(handling.handle_one, entry)
+            rest = context.run(_handle_one, handling, entry)  # no method is made for it
         except Exception as error:  # noqa: BLE001  (ours: what users raise never gets so far)
             rest = _raised(error)
         finally:
             self._turning = False
         if rest is not None or self.mailbox or self.stop_wanted or self.halt_wanted:
-            run(self._go_on, rest)
+            context.run(self._go_on, rest)
         return True
 
     def _go_on(self, rest: Coroutine[Any, Any, None] | None) -> None:

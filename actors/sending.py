@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Sequence
 from functools import partial
 from threading import get_ident
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import msgspec
 
@@ -49,6 +49,9 @@ class _OfThread(threading.local):
 
 _of_thread = _OfThread()
 
+# Read as an attribute of what was imported, a method would be made for each call.
+_current: Final = CURRENT.get
+
 
 class Sender:
     """Sends for the actors of one system, and for code outside of them.
@@ -86,7 +89,7 @@ class Sender:
             raise wrong from error
         if (
             ref is run.ref
-            and CURRENT.get() is run.cell
+            and _current() is run.cell
             and run.queue[-1] is run.item
             and (type(message) is run.kind or run.takes(type(message)))
             and not codec.found
@@ -100,7 +103,7 @@ class Sender:
         link = ref._link if ref._seen == self._router.changes else self._link_of(ref)  # noqa: SLF001
         if link is None or type(message) not in CONTROL or codec.found:
             return self._tell_otherwise(ref, message, body, link)
-        sender = CURRENT.get()
+        sender = _current()
         item = Item(ref.uid, 0 if sender is None else sender.uid, TELL, body)
         try:
             link.send(item, len(body) + OVERHEAD)
@@ -117,7 +120,7 @@ class Sender:
         """What is the first of its type, travels on the bulk lane, or has no link to go by."""
         codec = self._codec
         arrays = codec.take() if codec.found else ()
-        sender = CURRENT.get()
+        sender = _current()
         item = Item(ref.uid, 0 if sender is None else sender.uid, TELL, body)
         if link is not None:
             try:
@@ -193,7 +196,7 @@ class Sender:
         self, ref: ActorRef, kind: type[Message[Any]], body: bytes, arrays: Sequence[Weights]
     ) -> None:
         """A blocking actor told something from its thread; it cannot wait for room in a link."""
-        sender = CURRENT.get()
+        sender = _current()
         item = Item(ref.uid, 0 if sender is None else sender.uid, TELL, body)
         link, reason = self._link_of(ref), "unreachable"
         if link is not None:
@@ -247,7 +250,7 @@ class Sender:
             raise
         if encoded is None:
             body, arrays = self._codec.encode(message)
-            sender = CURRENT.get()
+            sender = _current()
             uid, chain = (0, ()) if sender is None else self._who_waits(sender)
         else:
             body, arrays, chain = encoded
