@@ -15,7 +15,7 @@ from actors import ending, reacting
 from actors.actor import Actor
 from actors.errors import SpawnFailed
 from actors.events import ActorFailure
-from actors.handling import Envelope, Handling
+from actors.handling import Envelope, handle_one
 from actors.item import Item
 from actors.lifecycle import State
 from actors.marks import Marks
@@ -52,7 +52,6 @@ _SHARE = 0.001
 _LONGEST = 512
 
 _RUNNING: Final = State.RUNNING
-_handle_one: Final = Handling.handle_one
 
 # What all actors share that have no use for one of their own; see ``Parts``.
 _NO_MAIL: deque[Any] = deque(maxlen=0)
@@ -181,7 +180,7 @@ class Cell(Parts):
         rest: Coroutine[Any, Any, None] | None = None
         self._turning = True
         try:
-            rest = context.run(_handle_one, handling, entry)  # no method is made for it
+            rest = context.run(handle_one, handling, entry)
         except Exception as error:  # noqa: BLE001  (ours: what users raise never gets so far)
             rest = _raised(error)
         finally:

@@ -8,7 +8,7 @@ import logging
 from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
 from types import CoroutineType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
@@ -411,3 +411,8 @@ class Handling:
 def _nothing(_body: bytes) -> Any:
     """The decoder of an actor without handlers."""
     raise msgspec.DecodeError("it handles no messages")
+
+
+#: ``Handling.handle_one`` of the one that is given first: read as its attribute, a method would be
+#: made for each message.
+handle_one: Final = Handling.handle_one

@@ -36,7 +36,7 @@ class Timers:
     mailbox, so a slow actor is not flooded. All end with the actor's incarnation.
     """
 
-    __slots__ = ("_active", "_again", "_at_once", "_clock", "_deliver", "_interval")
+    __slots__ = ("_active", "_again", "_at_once", "_clock", "_deliver")
 
     def __init__(
         self,
@@ -44,13 +44,11 @@ class Timers:
         deliver: Callable[[Tick], None],
         at_once: Callable[[Tick], bool] | None = None,
     ) -> None:
-        self._clock = clock
+        self._clock: Any = clock  # with ``interval`` where there is ``again``
         #: Has its actor handle a tick without the mailbox, unless it has to wait.
         self._at_once = at_once
         #: Of a clock that can make a timer anew which has just come due, at less than a new one.
         self._again: Callable[[Timer, Any], Timer] | None = getattr(clock, "again", None)
-        #: Seconds as that takes them.
-        self._interval: Callable[[float], Any] | None = getattr(clock, "interval", None)
         self._deliver = deliver
         self._active: dict[str, Tick] = {}
 
@@ -72,7 +70,7 @@ class Timers:
             raise UsageError(msg)
         self.cancel(key)
         tick = self._active[key] = Tick(key, message, SPENT)
-        interval = every if every is None or self._interval is None else self._interval(every)
+        interval = every if every is None or self._again is None else self._clock.interval(every)
         # A callback without arguments of its own is called faster, again and again.
         tick.timer = self._clock.call_later(after, partial(self._fire, tick, interval))
 

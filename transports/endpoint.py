@@ -167,7 +167,9 @@ class Endpoint(Generic[I]):
         ends[0].bind(address)
         ends[1].connect(address)
         if lane == "control":
-            port = Loopback(*ends, partial(self._receive_own, link), partial(self._take_own, link))
+            port = Loopback(
+                *ends, partial(self._receive_own, link), partial(self._take, lane, link)
+            )
         else:
             reading = Dialled(lane, link, self._receive, self._take, simulated=self._simulated)
             port = Loopback(*ends, reading.read, reading.take)
@@ -305,16 +307,7 @@ class Endpoint(Generic[I]):
     # Frames
 
     def _receive_own(self, link: Link[I], socket: Socket) -> int:
-        return self._take_own(link, None, socket.recv(NOW), socket)
-
-    def _take_own(self, link: Link[I], _route: bytes | None, data: bytes, _socket: Socket) -> int:
-        # As _receive, for what can only be a batch of this node itself.
-        decode = self._decode_control
-        try:
-            link.on_control(decode(data), len(data))
-        except ProtocolError as error:
-            self._refuse("control", link, None, error)
-        return 1
+        return self._take("control", link, None, socket.recv(NOW), socket)
 
     def _take(
         self, lane: Lane, link: Link[I] | None, route: bytes | None, data: bytes, socket: Socket
