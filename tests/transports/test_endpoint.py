@@ -103,6 +103,20 @@ async def test_who_only_receives_holds_nothing_of_what_it_has_acknowledged(world
     assert len(back.channel("control").sending.marks) == 0
 
 
+async def test_many_small_messages_are_acknowledged_before_their_time_by_their_bytes(
+    world: World,
+) -> None:
+    # A quarter of the window is acknowledged at once; of time alone none ever would be here.
+    _, two, there, _ = await world.pair(
+        Limits(ack_delay=3600.0, control_window=4000, max_message=500)
+    )
+    for number in range(200):
+        there.send(Note(number), 10)
+        await asyncio.sleep(0)
+    await two.recorder.until(lambda: len(two.recorder.items) == 200)
+    await eventually(lambda: there.statistics().control.unacknowledged < 100)
+
+
 async def test_a_full_window_refuses_and_drain_waits_for_the_receiver(world: World) -> None:
     limits = Limits(control_window=1000, max_message=500, batch_bytes=100)
     _, two, there, _ = await world.pair(limits)
