@@ -33,8 +33,8 @@ types: $(STAMP)  ## mypy --strict over packages, tests, examples and benchmarks
 layers: $(STAMP)  ## imports never go up a floor
 	$(BIN)/lint-imports
 
-unit: $(STAMP)  ## the tests alone
-	$(BIN)/python -m pytest
+unit: $(STAMP)  ## the tests alone, on two cores
+	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 test-slow: $(STAMP)  ## the tests that take long
 	$(BIN)/python -m pytest -m slow

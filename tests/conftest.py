@@ -99,6 +99,8 @@ _MAY_BLOCK: tuple[tuple[tuple[str, ...], str, tuple[str, ...]], ...] = (
         ("create", "open", "begin"),
     ),
     (("os.getcwd",), "actorfl/rundir.py", ("shown",)),
+    # Where a program's own paths begin if it has no file: no disk is asked.
+    (("os.getcwd",), "actorfl/run.py", ("_script_directory",)),
     # The notice of where a run can be observed: before its first actor, and after the last.
     (
         (*_WRITE, *_STAT, "os.replace", "os.unlink", "os.listdir", "os.scandir"),

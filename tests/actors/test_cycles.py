@@ -60,7 +60,7 @@ def tasks() -> set[asyncio.Task[object]]:
     return asyncio.all_tasks()
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(300)
 async def test_fifty_processes_that_die_one_after_the_other_leave_nothing_behind() -> None:
     await cycle(50)
 
