@@ -10,7 +10,7 @@ taken off at the end, all modulo 2^64.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple, Self
 
 import numpy as np
@@ -28,6 +28,10 @@ BLOCK = 1 << 15
 # A block with more than a sixteenth of its values near zero (a sparse model) is worked through at
 # once: from there on picking values out of it is slower.
 _FEW = 16
+
+# Small parts that follow each other are worked through together, with a constant for each element
+# (16 bytes): at this size numpy's calls cost as much as what they compute.
+_TOGETHER = 1 << 12
 
 _WORD = 1 << 64
 
@@ -61,6 +65,21 @@ class _Segment(NamedTuple):
     bits: int  # of magic
 
 
+class _Stretch(NamedTuple):
+    """A segment, or several small ones, that are worked through at once.
+
+    The constants are those of the segments: arrays without dimensions (which numpy takes up faster
+    than scalars), or with an element for each of the vector's.
+    """
+
+    start: int
+    stop: int
+    segments: tuple[_Segment, ...]
+    limit: Vector
+    exact: Vector
+    magic: npt.NDArray[np.float64]
+
+
 class ExactSum:
     """An exact running sum of weighted float32 vectors, in 8 bytes per element.
 
@@ -88,8 +107,10 @@ class ExactSum:
         self._bits = self._wide.view(np.int64)
         self._narrow = np.empty(size, dtype=np.float32)
         self._flags = np.empty(size, dtype=np.bool_)
-        self._small: list[tuple[np.float64, Vector]] = []  # (magic, values) still to be counted
-        self.restart(grid)
+        # (magic, values) still to be counted
+        self._small: list[tuple[npt.NDArray[np.float64], Vector]] = []
+        self._lay_out(grid)
+        self._begin()
 
     def restart(self, grid: Grid) -> None:
         """Forget everything and begin on another grid, in the same memory.
@@ -99,14 +120,22 @@ class ExactSum:
         Raises:
             LayoutError: the grid is one of another layout.
         """
-        grid.check(self.layout)
-        self.grid = grid
+        if grid != self.grid:
+            self._lay_out(grid)
+        self._begin()
+
+    def _begin(self) -> None:
         self.weight = 0
         self.count = 0
         self.rounded = 0
-        self._segments = tuple(_segments(self.layout, grid))
         self._single = False  # one contribution, kept as float32 in the first half of _units
         self._magic_weight = 0  # how many times the magic bits are in _units
+
+    def _lay_out(self, grid: Grid) -> None:
+        grid.check(self.layout)
+        self.grid = grid
+        self._segments = tuple(_segments(self.layout, grid))
+        self._stretches = tuple(_stretches(self._segments))
 
     def add(self, vector: Vector, weight: int = 1) -> int:
         """Add ``weight * vector``, or nothing at all when it is refused.
@@ -134,9 +163,8 @@ class ExactSum:
         elif self._single:  # the first is kept as it is until the second is known to be good
             rounded = self.check(vector, weight)
             self._unfold_single()
-            with np.errstate(all="ignore"):
-                for segment in self._segments:
-                    self._fold(segment, vector[segment.start : segment.stop], weight)
+            for stretch in self._stretches:
+                self._fold(stretch, vector[stretch.start : stretch.stop], weight)
             self._magic_weight += weight
         else:
             rounded = self._check_and_fold(vector, weight)
@@ -150,9 +178,10 @@ class ExactSum:
         self.layout.check(vector)
         self._check_weight(weight)
         self._small.clear()
-        with np.errstate(all="ignore"):
-            rounded = sum(self._inspect(s, vector[s.start : s.stop]) for s in self._segments)
-            return rounded + self._count_small()
+        rounded = 0
+        for stretch in self._stretches:
+            rounded += self._inspect(stretch, vector[stretch.start : stretch.stop])
+        return rounded + self._count_small()
 
     def add_units(self, units: Units, weight: int, count: int, rounded: int = 0) -> None:
         """Add a sum that was made elsewhere on the same grid.
@@ -284,59 +313,70 @@ class ExactSum:
                 "the roster announced"
             )
 
-    def _inspect(self, segment: _Segment, block: Vector) -> int:
+    def _inspect(self, stretch: _Stretch, block: Vector) -> int:
         """Check a block; how many of its values are not on the grid, unless they are put aside."""
         size = block.size
         magnitudes = np.abs(block, out=self._narrow[:size])
-        if not magnitudes.max() <= segment.limit:  # NaN compares false
-            raise self._refusal(segment, block)
-        small = np.less(magnitudes, segment.exact, out=self._flags[:size])
+        flags = self._flags[:size]
+        # A count is taken faster than a maximum; NaN compares false.
+        if np.count_nonzero(np.less_equal(magnitudes, stretch.limit, out=flags)) != size:
+            raise self._refusal(stretch, block)
+        small = np.less(magnitudes, stretch.exact, out=flags)
         count = int(np.count_nonzero(small))
         if count == 0:
             return 0
-        if count < size // _FEW:
+        if stretch.magic.ndim == 0 and count < size // _FEW:
             # Put aside, to look at those of all blocks at once: a call of numpy's costs 0.5 us.
-            self._small.append((segment.magic, block[small]))
+            self._small.append((stretch.magic, block[small]))
             return 0
-        bits = self._round_to_grid(segment, block)
-        rounded = np.subtract(bits.view(np.float64), segment.magic, out=self._wide[:size])
-        return int(np.count_nonzero(np.not_equal(rounded, block, out=self._flags[:size])))
+        bits = self._round_to_grid(stretch.magic, block)
+        rounded = np.subtract(bits.view(np.float64), stretch.magic, out=self._wide[:size])
+        return int(np.count_nonzero(np.not_equal(rounded, block, out=flags)))
 
     def _count_small(self) -> int:
         """How many of the values that were put aside are not on the grid."""
         if not self._small:
             return 0
-        values = np.concatenate([values for _, values in self._small])
-        sizes = [values.size for _, values in self._small]
-        magics = np.repeat([magic for magic, _ in self._small], sizes)
+        if len(self._small) == 1:
+            magics, values = self._small[0]
+        else:
+            values = np.concatenate([values for _, values in self._small])
+            sizes = [values.size for _, values in self._small]
+            magics = np.repeat([magic for magic, _ in self._small], sizes)
         self._small.clear()
         rounded = np.add(values, magics, dtype=np.float64)
         np.subtract(rounded, magics, out=rounded)
         return int(np.count_nonzero(rounded != values))
 
-    def _refusal(self, segment: _Segment, block: Vector) -> Unfoldable:
-        part = self.layout.parts[segment.part]
-        bad = np.flatnonzero(~np.isfinite(block))
-        if bad.size:
-            at = segment.start - part.offset + int(bad[0])
-            return NonFinite(f"part {part.name!r} holds {block[bad[0]]} at element {at}")
-        top = float(np.abs(block).max())
+    def _refusal(self, stretch: _Stretch, block: Vector) -> Unfoldable:
+        """What is wrong with the first part that does not fit."""
+        for segment in stretch.segments:
+            values = block[segment.start - stretch.start : segment.stop - stretch.start]
+            part = self.layout.parts[segment.part]
+            bad = np.flatnonzero(~np.isfinite(values))
+            if bad.size:
+                at = segment.start - part.offset + int(bad[0])
+                return NonFinite(f"part {part.name!r} holds {values[bad[0]]} at element {at}")
+            top = np.abs(values).max()
+            if top > segment.limit:
+                break
         return Overflow(
-            f"part {part.name!r} holds {top:.3g}, more than the {float(segment.limit):.3g} that fit"
+            f"part {part.name!r} holds {float(top):.3g}, more than the {float(segment.limit):.3g} "
+            "that fit"
         )
 
-    def _round_to_grid(self, segment: _Segment, block: Vector) -> Units:
+    def _round_to_grid(self, magic: np.float64 | npt.NDArray[np.float64], block: Vector) -> Units:
         """Scratch with the bits of magic + q for each value of the block."""
         wide = self._wide[: block.size]
         np.copyto(wide, block)  # adding with a cast in one call takes 1.25 times as long
-        np.add(wide, segment.magic, out=wide)
+        np.add(wide, magic, out=wide)
         return self._bits[: block.size]
 
-    def _fold(self, segment: _Segment, block: Vector, weight: int) -> None:
-        bits = self._round_to_grid(segment, block)
+    def _fold(self, stretch: _Stretch, block: Vector, weight: int) -> None:
+        bits = self._round_to_grid(stretch.magic, block)
         if weight != 1:
             np.multiply(bits, weight, out=bits)
-        target = self._units[segment.start : segment.stop]
+        target = self._units[stretch.start : stretch.stop]
         np.add(target, bits, out=target)
 
     def _check_and_fold(self, vector: Vector, weight: int) -> int:
@@ -344,17 +384,16 @@ class ExactSum:
         self.layout.check(vector)
         self._small.clear()
         rounded = 0
-        with np.errstate(all="ignore"):
-            for index, segment in enumerate(self._segments):
-                block = vector[segment.start : segment.stop]
-                try:
-                    rounded += self._inspect(segment, block)
-                except Unfoldable:
-                    for done in self._segments[:index]:
-                        self._fold(done, vector[done.start : done.stop], -weight)
-                    raise
-                self._fold(segment, block, weight)
-            rounded += self._count_small()
+        for index, stretch in enumerate(self._stretches):
+            block = vector[stretch.start : stretch.stop]
+            try:
+                rounded += self._inspect(stretch, block)
+            except Unfoldable:
+                for done in self._stretches[:index]:
+                    self._fold(done, vector[done.start : done.stop], -weight)
+                raise
+            self._fold(stretch, block, weight)
+        rounded += self._count_small()
         self._magic_weight += weight
         return rounded
 
@@ -370,7 +409,7 @@ class ExactSum:
         with np.errstate(all="ignore"):
             for segment in reversed(self._segments):
                 block = stored[segment.start : segment.stop]
-                bits = self._round_to_grid(segment, block)
+                bits = self._round_to_grid(segment.magic, block)
                 np.multiply(bits, self.weight, out=self._units[segment.start : segment.stop])
         self._magic_weight = self.weight
         self._single = False
@@ -380,7 +419,9 @@ class ExactSum:
         for segment in self._segments:
             size = segment.stop - segment.start
             if self._single:
-                sums = self._round_to_grid(segment, self._stored[segment.start : segment.stop])
+                sums = self._round_to_grid(
+                    segment.magic, self._stored[segment.start : segment.stop]
+                )
                 np.subtract(sums, segment.bits, out=sums)
                 np.multiply(sums, self.weight, out=sums)
             else:
@@ -410,6 +451,31 @@ def _segments(layout: Layout, grid: Grid) -> Iterator[_Segment]:
         for start in range(part.offset, part.stop, BLOCK):
             stop = min(start + BLOCK, part.stop)
             yield _Segment(start, stop, index, exponent, limit, exact, magic, bits)
+
+
+def _stretches(segments: Iterable[_Segment]) -> Iterator[_Stretch]:
+    together: list[_Segment] = []
+    for segment in segments:
+        if together and segment.stop - together[0].start > _TOGETHER:
+            yield _stretch(together)
+            together = []
+        together.append(segment)
+    if together:
+        yield _stretch(together)
+
+
+def _stretch(segments: Sequence[_Segment]) -> _Stretch:
+    start, stop = segments[0].start, segments[-1].stop
+    limit, exact, magic = (
+        np.array([getattr(segment, name) for segment in segments])
+        for name in ("limit", "exact", "magic")
+    )
+    if len(segments) > 1:
+        sizes = [segment.stop - segment.start for segment in segments]
+        limit, exact, magic = (np.repeat(each, sizes) for each in (limit, exact, magic))
+    else:
+        limit, exact, magic = (each.reshape(()) for each in (limit, exact, magic))
+    return _Stretch(start, stop, tuple(segments), limit, exact, magic)
 
 
 def _signed(value: int) -> int:

@@ -258,6 +258,80 @@ def test_many_blocks_and_parts_of_odd_sizes_are_folded_alike() -> None:
     assert min(off) > 0
 
 
+def many_small_parts() -> tuple[Layout, Grid, list[Vector]]:
+    """Eight thousand values in parts of up to a thousand, each of a magnitude of its own."""
+    rng = np.random.default_rng(3)
+    sizes = [int(size) for size in rng.integers(0, 1000, 16)]
+    layout = Layout.of({f"p{k}": np.zeros(size, np.float32) for k, size in enumerate(sizes)})
+    scales = np.repeat(2.0 ** rng.integers(-60, 60, len(sizes)), sizes)
+    vectors = [(rng.standard_normal(layout.size) * scales).astype(np.float32) for _ in range(3)]
+    for vector in vectors:
+        vector[rng.integers(0, layout.size, 400)] *= np.float32(2.0**-44)
+    grid = Grid.of(np.max(np.abs(vectors), axis=0), layout, 1 << 20, 2.0**-149)
+    return layout, grid, vectors
+
+
+def test_small_parts_that_are_worked_through_together_keep_grids_of_their_own() -> None:
+    layout, grid, vectors = many_small_parts()
+    assert layout.size > 4096
+    total = ExactSum(layout, grid)
+    for weight, vector in enumerate(vectors, 1):
+        total.add(vector, weight)
+    rounded = 0
+    for index, part in enumerate(layout):
+        alone = ExactSum(
+            Layout.of({"alone": np.zeros(part.size, np.float32)}),
+            Grid((grid.exponents[index],), grid.total),
+        )
+        for weight, vector in enumerate(vectors, 1):
+            rounded += alone.add(vector[part.slice].copy(), weight)
+        assert np.array_equal(total.units()[part.slice], alone.units())
+        assert total.mean()[part.slice].tobytes() == alone.mean().tobytes()
+    assert total.rounded == rounded > 0
+
+
+def test_what_is_wrong_with_one_of_them_is_said_of_the_first_and_undone() -> None:
+    layout, grid, vectors = many_small_parts()
+    total = ExactSum(layout, grid)
+    for vector in vectors:
+        total.add(vector)
+    before = total.units().tobytes(), total.rounded
+    first, second = [part for part in layout if part.size > 10][4:6]
+    wrong = vectors[0].copy()
+    wrong[second.offset + 1] = math.nan
+    with pytest.raises(NonFinite, match=f"part '{second.name}' holds nan at element 1"):
+        total.add(wrong)
+    limit = grid.limit(layout.parts.index(first))
+    wrong[first.offset + 2] = np.nextafter(limit, np.float32(math.inf))
+    with pytest.raises(Overflow, match=f"part '{first.name}' holds"):
+        total.add(wrong)
+    assert (total.units().tobytes(), total.rounded) == before
+    wrong[first.offset + 2] = limit
+    wrong[second.offset + 1] = 0.0
+    total.add(wrong)
+
+
+def test_a_signalling_nan_is_refused_as_any_other() -> None:
+    # Of these the processor tells by a flag, of which numpy may make a warning.
+    total = ExactSum(NET, Grid.of(NET.zeros(), NET, 10))
+    vector = NET.zeros()
+    vector.view(np.uint32)[3] = 0x7F800001
+    for _ in range(2):
+        with pytest.raises(NonFinite):
+            total.add(vector)
+        total.add(NET.zeros())
+
+
+def test_a_grid_of_another_layout_is_refused_and_the_sum_stays() -> None:
+    total = ExactSum(NET, Grid.of(NET.zeros(), NET, 10))
+    total.add(NET.zeros())
+    state = repr(total)
+    with pytest.raises(LayoutError):
+        total.restart(Grid((0,), 10))
+    assert repr(total) == state
+    total.add(NET.zeros())
+
+
 @pytest.mark.parametrize("before", [0, 1, 2, 3])
 @pytest.mark.parametrize(
     ("bad", "error"),
