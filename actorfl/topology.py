@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from actorfl.defined import Abstract
-from actorfl.errors import MissingKey, WrongValue
+from actorfl.errors import MissingKey, WrongType, WrongValue
 from actorfl.naming import check_free
 from actorfl.ranges import check_count
 
@@ -129,7 +129,7 @@ class Star(Centred):
 
     Raises:
         MissingKey: neither is given.
-        WrongType: a count that is no whole number.
+        WrongType: a count that is no whole number, or names that are no tuple.
         WrongValue: a count out of range, names that are not distinct names, or one that a shard
             or another part of a run has, such as ``aggregator``.
     """
@@ -139,6 +139,7 @@ class Star(Centred):
     shards: int | None = None
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "named", take_names("Star", self.named))
         if self.workers is None:
             if not self.named:
                 raise MissingKey("workers", "Star", "(how many), or `named`, their names")
@@ -197,6 +198,21 @@ def check_names(names: Iterable[str], where: str, what: str = "") -> None:
         if name in seen:
             raise WrongValue(what or where, "distinct", name)
         seen.add(name)
+
+
+def take_names(whose: str, named: object) -> tuple[str, ...]:
+    """What was given as `named`, as a tuple.
+
+    Args:
+        whose: for people: ``"Star"``.
+        named: any iterable of names but a string, whose letters nobody means.
+
+    Raises:
+        WrongType: it is none.
+    """
+    if isinstance(named, str) or not isinstance(named, Iterable):
+        raise WrongType(f"named of {whose}", "a tuple of names", named)
+    return tuple(named)
 
 
 @functools.lru_cache(maxsize=4)  # each worker of a process asks, and a run has one number of them

@@ -10,7 +10,7 @@ from typing import cast
 
 from actorfl.errors import MissingKey, WrongType, WrongValue
 from actorfl.naming import check_free
-from actorfl.topology import WORKERS_MAX, Centred, Node, check_names, numbered
+from actorfl.topology import WORKERS_MAX, Centred, Node, check_names, numbered, take_names
 
 # Each level costs a way there and back in every round; nobody has so many.
 _MOST_LEVELS = 16
@@ -95,7 +95,7 @@ class Tree(Levelled):
             raise WrongType("levels of Tree", "pairs of a name and a number", levels)
         given = counts.items() if levels is None else [_pair(each) for each in levels]
         object.__setattr__(self, "levels", tuple((name, count) for name, count in given))
-        object.__setattr__(self, "named", tuple(named))
+        object.__setattr__(self, "named", take_names("Tree", named))
         self._check()
 
     def _check(self) -> None:

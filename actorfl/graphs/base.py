@@ -11,7 +11,7 @@ from typing import ClassVar, Final
 from actorfl.errors import MissingKey, WrongValue
 from actorfl.naming import PEERS, check_free
 from actorfl.ranges import check_count
-from actorfl.topology import WORKERS_MAX, Peers, check_names, numbered
+from actorfl.topology import WORKERS_MAX, Peers, check_names, numbered, take_names
 
 #: Links of a graph, each direction by itself: every one is wired, and a mistyped number must be
 #: refused here, not fill the memory first. A complete graph has so many at 1,024 nodes.
@@ -41,6 +41,7 @@ class Graph(Peers):
 
     def __post_init__(self) -> None:
         name = type(self).__name__
+        object.__setattr__(self, "named", take_names(name, self.named))
         if self.nodes is None:
             if not self.named:
                 raise MissingKey("nodes", name, "(how many), or `named`, their names")

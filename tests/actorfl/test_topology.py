@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 import pytest
 
-from actorfl.errors import MissingKey, WrongValue
+from actorfl.errors import MissingKey, WrongType, WrongValue
+from actorfl.graphs.ring import RingGraph
 from actorfl.nested import Group, Nested
 from actorfl.topology import WORKERS_MAX, Star, Topology
 from actorfl.tree import Tree
@@ -72,3 +76,15 @@ def test_a_run_is_not_called_as_one_of_its_processes(name: str, topology: Topolo
     with pytest.raises(WrongValue, match=f"`name` of Run must be another name .*, got '{name}'"):
         run_of(topology=topology, name=name)
     assert run_of(topology=topology, name="gatherer").name == "gatherer"
+
+
+@pytest.mark.parametrize("make", [Star, RingGraph, partial(Tree, root=1, worker=2)])
+@pytest.mark.parametrize("named", ["abc", 3])
+def test_a_string_is_no_tuple_of_names(make: Callable[..., Topology], named: object) -> None:
+    with pytest.raises(WrongType, match=r"^named of \w+: expected a tuple of names, got "):
+        make(named=named)
+
+
+def test_any_other_iterable_of_names_becomes_a_tuple_of_them() -> None:
+    assert Star(named=["north", "south"]) == Star(named=("north", "south"))  # type: ignore[arg-type]
+    assert hash(RingGraph(named=iter("abc"))) == hash(RingGraph(named=("a", "b", "c")))  # type: ignore[arg-type]
