@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from actorfl.algorithms.normclipping import NormClipping
     from actorfl.algorithms.parameterserver import ParameterServer
     from actorfl.algorithms.pushsum import PushSum
+    from actorfl.algorithms.readoutadmm import ReadoutADMM
     from actorfl.algorithms.readoutconsensus import ReadoutConsensus
     from actorfl.algorithms.ridgereadout import RidgeReadout
     from actorfl.algorithms.scaffold import Scaffold
@@ -253,6 +254,7 @@ _HOMES = {
     "Quorum": "actorfl.sync",
     "RandomK": "actorfl.compressions.randomk",
     "Randomised": "actorfl.gossip.tokens",
+    "ReadoutADMM": "actorfl.algorithms.readoutadmm",
     "ReadoutConsensus": "actorfl.algorithms.readoutconsensus",
     "Received": "actorfl.nodes",
     "RegularGraph": "actorfl.graphs.regular",
@@ -426,6 +428,7 @@ __all__ = [
     "Quorum",
     "RandomK",
     "Randomised",
+    "ReadoutADMM",
     "ReadoutConsensus",
     "Received",
     "RegularGraph",

@@ -154,6 +154,7 @@ SLOTS: Mapping[str, Slot] = {
                 "ridge-readout": "actorfl.algorithms.ridgereadout:RidgeReadout",
                 "averaged-readout": "actorfl.algorithms.averagedreadout:AveragedReadout",
                 "readout-consensus": "actorfl.algorithms.readoutconsensus:ReadoutConsensus",
+                "readout-admm": "actorfl.algorithms.readoutadmm:ReadoutADMM",
             },
         ),
         Slot(

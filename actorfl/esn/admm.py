@@ -91,13 +91,25 @@ def iterate(solvers: Sequence[Solver], state: State, penalty: float, mean: Mean)
         penalty: of all nodes together, at least 0.
         mean: over the nodes: ``exact_mean``, or ``consensus_mean(...)``.
     """
-    nodes, rho = len(solvers), solvers[0].rho
+    nodes = len(solvers)
     own = np.stack([
         solver.solve(agreed, dual)
         for solver, agreed, dual in zip(solvers, state.agreed, state.dual, strict=True)
     ])  # fmt: skip
-    agreed = rho * mean(own + state.dual) / (penalty / nodes + rho)
+    agreed = agreement(mean(own + state.dual), solvers[0].rho, penalty, nodes)
     return replace(state, own=own, dual=state.dual + own - agreed, agreed=agreed)
+
+
+def agreement(mean: Floats, rho: float, penalty: float, nodes: int) -> Floats:
+    """Z of a mean over the nodes of w + u.
+
+    Args:
+        mean: of any shape.
+        rho: as of ``Solver``.
+        penalty: of all nodes together, at least 0.
+        nodes: how many.
+    """
+    return rho * mean / (penalty / nodes + rho)
 
 
 def exact_mean(values: Floats) -> Floats:

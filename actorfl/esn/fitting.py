@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from actorfl.algorithms.averagedreadout import AveragedReadout
+from actorfl.algorithms.readoutadmm import ReadoutADMM
 from actorfl.algorithms.readoutconsensus import ReadoutConsensus
 from actorfl.algorithms.ridgereadout import RidgeReadout
 from actorfl.errors import Misfit
@@ -15,7 +16,7 @@ from actorfl.partitions.groups import ByGroup
 if TYPE_CHECKING:
     from actorfl.run import Run
 
-_SOLVING = (RidgeReadout, AveragedReadout, ReadoutConsensus)
+_SOLVING = (RidgeReadout, AveragedReadout, ReadoutConsensus, ReadoutADMM)
 
 
 def check_readout(run: Run) -> None:

@@ -29,6 +29,7 @@ from actorfl import (
     MultiKrum,
     NormClipping,
     ParameterServer,
+    ReadoutADMM,
     ReadoutConsensus,
     RidgeReadout,
     Scaffold,
@@ -45,6 +46,7 @@ SOLVING: dict[str, Algorithm] = {
     "ridge-readout": RidgeReadout(),
     "averaged-readout": AveragedReadout(),
     "readout-consensus": ReadoutConsensus(),
+    "readout-admm": ReadoutADMM(),
 }
 
 #: One algorithm of each other kind, none of them at its degenerate values.

@@ -3,7 +3,7 @@
 import subprocess
 import sys
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from actorfl import ReadoutConsensus, Reservoir
+from actorfl import ReadoutADMM, ReadoutConsensus, Reservoir
 from actorfl.errors import MissingFile, WrongValue
 from actorfl.esn import admm, limbs
 from actorfl.esn.form import Form
@@ -306,13 +306,19 @@ def test_a_rho_of_nothing_is_refused() -> None:
         admm.Solver(problem()[0][0], 0.0)
 
 
-def context(name: str, around: tuple[str, ...], mixing: dict[str, float]) -> PairCtx:
+def context(
+    name: str,
+    around: tuple[str, ...],
+    mixing: dict[str, float],
+    form: Form = Form(5, 2),  # noqa: B008  (frozen)
+    **changed: int,
+) -> PairCtx:
     def draw(purpose: str) -> np.random.Generator:
         raise AssertionError(f"nothing is drawn, and {purpose!r} was")
 
-    return PairCtx(
-        Form(5, 2).layout, name, 0, around, around, mixing, 10, 0.1, draw, count=3
-    )  # fmt: skip
+    of = {"round": 0, "count": 3, **changed}
+    return PairCtx(form.layout, name, targets=around, sources=around, mixing=mixing, examples=10,
+                   lr=0.1, draw=draw, **of)  # fmt: skip
 
 
 @pytest.mark.parametrize("share", ["moments", "readout"])
@@ -356,3 +362,46 @@ def test_a_round_of_consensus_is_that_of_the_weights(share: Literal["moments", "
     np.testing.assert_allclose(
         np.mean([state.array("values") for state in after], axis=0), before, rtol=1e-14, atol=1e-14
     )
+
+
+def test_the_rounds_of_admm_between_neighbours_are_its_iterations() -> None:
+    each, _ = problem()
+    form, zeros = Form(20, 1), np.zeros(Form(20, 1).layout.size, np.float32)
+    algorithm = ReadoutADMM(penalty=1.0, rho=40.0, inner=5)
+    names = [f"w{index}" for index in range(8)]
+    around = {name: (names[index - 1], names[(index + 1) % 8]) for index, name in enumerate(names)}
+
+    def of(name: str, number: int) -> PairCtx:
+        mixing = dict.fromkeys(around[name], 1 / 3)
+        return context(name, around[name], mixing, form, round=number, count=8)
+
+    states = {
+        name: algorithm.trained(of(name, 0), PairState(zeros), zeros, form.of_moments(one))
+        for name, one in zip(names, each, strict=True)
+    }
+    # Moments travel to 2^-60 within a model: what is compared begins with the same.
+    solvers = [admm.Solver(form.moments(form.of_moments(one)), 40.0) for one in each]
+    wanted, mean = admm.State.begin(solvers), admm.consensus_mean(ring(8), 5)
+    for iteration in range(4):
+        wanted = admm.iterate(solvers, wanted, 1.0, mean)
+        before = [states[name].weights.tobytes() for name in names]
+        for number in range(5 * iteration, 5 * iteration + 5):
+            assert [states[name].weights.tobytes() for name in names] == before
+            sent = {}
+            for name in names:
+                sent[name], states[name] = algorithm.outgoing(of(name, number), states[name])
+            for name in names:
+                received = {other: sent[other][name] for other in around[name]}
+                for content in received.values():
+                    algorithm.check_letter(of(name, number), content)
+                states[name] = algorithm.incoming(of(name, number), states[name], received)
+        for index, name in enumerate(names):
+            found = form.readout(states[name].weights)
+            np.testing.assert_allclose(found, wanted.agreed[index], rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("changed", [{"penalty": 0.0}, {"rho": 0.0}, {"inner": 0}])
+def test_what_admm_between_neighbours_cannot_use_is_refused(changed: dict[str, Any]) -> None:
+    (name,) = changed
+    with pytest.raises(WrongValue, match=f"`{name}` of ReadoutADMM"):
+        ReadoutADMM(**changed)

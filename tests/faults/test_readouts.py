@@ -23,6 +23,7 @@ from actorfl import (
     Inline,
     Median,
     Quorum,
+    ReadoutADMM,
     ReadoutConsensus,
     RidgeReadout,
     RingGraph,
@@ -40,6 +41,7 @@ from actorfl.esn.engine import Reservoirs
 from actorfl.esn.moments import Moments, nrmse
 from actorfl.esn.reservoir import Floats, washed
 from actorfl.esn.task import Series
+from actorfl.pairing import PairAlgorithm
 from actors import Processes, Simulated
 from tests.faults.plants import Alone, Plants
 from tests.faults.runs import carry_out, small
@@ -59,7 +61,7 @@ def reading(**changed: Any) -> Run:
     })  # fmt: skip
 
 
-def around(algorithm: ReadoutConsensus, rounds: int, **changed: Any) -> Run:
+def around(algorithm: PairAlgorithm, rounds: int, **changed: Any) -> Run:
     return reading(
         topology=RingGraph(4), algorithm=algorithm, until=Rounds(rounds),
         evaluate=Every(rounds), **changed,
@@ -123,10 +125,18 @@ def test_no_fault_changes_a_bit_of_a_readout(algorithm: Algorithm, tmp_path: Pat
         assert actors.run(carry_out(run, tmp_path, on), on=on).sha256 == expected
 
 
-@pytest.mark.parametrize("share", ["moments", "readout"])
-def test_no_fault_changes_a_bit_of_a_consensus(share: Any, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "algorithm",
+    [
+        ReadoutConsensus(1e-3),
+        ReadoutConsensus(1e-3, "readout"),
+        ReadoutADMM(1e-3, inner=2),
+    ],
+    ids=str,
+)
+def test_no_fault_changes_a_bit_of_a_consensus(algorithm: PairAlgorithm, tmp_path: Path) -> None:
     patient = Supervision(intensity=1000, outside=1000)
-    run = around(ReadoutConsensus(1e-3, share), 6, supervision=patient)
+    run = around(algorithm, 6, supervision=patient)
     quiet, _ = simulate(run, Simulated(2, seed=1), tmp_path)
     hit, _ = simulate(run, ring_schedule(2), tmp_path)
     assert hit.restarts > 0
@@ -141,6 +151,18 @@ def test_processes_without_torch_give_the_same_bits(tmp_path: Path) -> None:
     assert result.sha256 == inline.sha256
     assert result.metrics == inline.metrics
     assert not result.unpromised
+
+
+def test_admm_between_neighbours_comes_nearer_to_the_readout_of_all(tmp_path: Path) -> None:
+    star = reading(algorithm=RidgeReadout(1e-2)).start(on=Inline(), out=tmp_path)
+    right = float(star.metrics["nrmse"] or 0.0)
+    off = []
+    for iterations in (5, 20):
+        run = around(ReadoutADMM(1e-2, rho=0.1, inner=6), 6 * iterations)
+        result = run.start(on=Simulated(1), out=tmp_path)
+        off.append(float(result.metrics["nrmse_worst_decile"] or 0.0) / right - 1.0)
+    assert off[1] < 0.05
+    assert off[1] < off[0] / 2
 
 
 def test_all_nodes_of_a_ring_come_to_one_readout(tmp_path: Path) -> None:
