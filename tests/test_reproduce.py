@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import math
 import os
@@ -15,6 +16,7 @@ from actorfl.data.fashion import DEBIAN
 from benchmarks.reproduce import gates
 from benchmarks.reproduce.__main__ import EXPERIMENTS
 from benchmarks.reproduce.gates import Row
+from tests.actors.launched import until_gone
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "reproducing.md"
@@ -33,6 +35,38 @@ def reproduce(
         command, cwd=ROOT, capture_output=True, text=True, timeout=limit, check=False,
         env={**os.environ, **environment},
     )  # fmt: skip
+
+
+BUSY = """
+import os, sys, time
+from benchmarks.reproduce.running import spread_over
+
+def busy(case):
+    with open(os.path.join(sys.argv[1], str(os.getpid())), "w"):
+        time.sleep(60)
+
+if __name__ == "__main__":
+    spread_over(busy, range(4), 2)
+"""
+
+
+async def test_what_is_computed_beside_one_another_ends_with_whoever_wants_it(
+    tmp_path: Path,
+) -> None:
+    program, started = tmp_path / "busy.py", tmp_path / "started"
+    program.write_text(BUSY)
+    started.mkdir()
+    child = await asyncio.create_subprocess_exec(
+        sys.executable, str(program), str(started), env={**os.environ, "PYTHONPATH": str(ROOT)}
+    )
+    try:
+        async with asyncio.timeout(30):
+            while len(pids := [int(each.name) for each in started.iterdir()]) < 2:
+                await asyncio.sleep(0.01)
+    finally:
+        child.kill()  # it cannot tell them
+        await child.wait()
+    assert await until_gone(pids, 10.0) == []
 
 
 @pytest.mark.parametrize(
