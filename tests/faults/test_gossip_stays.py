@@ -1,0 +1,548 @@
+"""Nodes that join a run by the clock late, or leave it early, whoever is killed on the way."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+
+import actors
+from actorfl import (
+    ByAge,
+    CompleteGraph,
+    Cyclon,
+    EpidemicLearning,
+    Every,
+    Generalised,
+    Gossip,
+    Newscast,
+    Partitioned,
+    Period,
+    PushSum,
+    Randomised,
+    Result,
+    RingGraph,
+    Rounds,
+    Run,
+    RunFailed,
+    Seconds,
+    Stay,
+    Supervision,
+    UniformPeers,
+)
+from actorfl.algorithm import Algorithm
+from actorfl.chaos.scenario import shortened
+from actorfl.chaos.settings import Chaos
+from actorfl.cyclic import Cyclic
+from actorfl.errors import Misfit
+from actorfl.execute import running
+from actorfl.gossip.letters import Here, LargePush, Progress, Pull, Push, Shares
+from actorfl.gossiper import Gossiper
+from actorfl.peersampling.source import SampledPeers
+from actorfl.peersampling.topologies import Sampled
+from actorfl.peersampling.words import PresentView
+from actorfl.simulate import playing
+from actorfl.topology import Topology
+from actors import ActorRef, Drop, FaultPlan, Kill, Message, Processes, Simulated
+from tests.faults.runs import rows
+from tests.faults.test_gossip import WHOLE, Broken, run, simulate
+
+pytestmark = pytest.mark.timeout(120)
+
+#: Of three nodes, each in a process of its own: w1 joins after 40 s, w2 leaves after 80 s.
+STAYS = (Stay("w1", join=4), Stay("w2", leave=8))
+JOIN, LEAVE, PERIOD = 40.0, 80.0, 10.0
+#: Nodes in the lines of twelve periods.
+NODES = [2] * 4 + [3] * 4 + [2] * 4
+#: Two clocks of one simulation differ by less, in seconds.
+NEAR = 0.1
+
+
+class Said(NamedTuple):
+    sender: str
+    to: str
+    time: float
+    message: Message[Any]
+
+
+@dataclass
+class Ear:
+    """What nodes have said to each other, and told the gatherer, and whom they knew."""
+
+    peers: list[Said] = field(default_factory=list)
+    told: list[Progress] = field(default_factory=list)
+    views: list[tuple[str, float, tuple[str, ...]]] = field(default_factory=list)
+    merged: list[tuple[str, float]] = field(default_factory=list)
+
+    def times(self, sender: str) -> list[float]:
+        return [said.time for said in self.peers if said.sender == sender]
+
+    def finals(self, name: str) -> list[Progress]:
+        return [one for one in self.told if one.name == name and one.final]
+
+
+@contextmanager
+def listening(began: list[float]) -> Iterator[Ear]:
+    """Hear the nodes, on the clock of the run: seconds since the first node began."""
+    ear = Ear()
+    said, told, begin = Cyclic._say, SampledPeers.told, Cyclic._begin
+    received = Gossiper._received
+
+    def now() -> float:
+        return asyncio.get_running_loop().time() - began[0]
+
+    def hear(to: ActorRef, message: Message[Any]) -> bool:
+        if isinstance(message, Progress):
+            ear.told.append(message)
+        elif isinstance(message, Push | LargePush | Pull | Shares | Here):
+            ear.peers.append(Said(message.sender, to.name, now(), message))
+        return said(to, message)
+
+    def see(peers: SampledPeers, message: PresentView) -> None:
+        node: Any = getattr(peers._is_of_run, "__self__")  # noqa: B009
+        ear.views.append((node._name, now(), message.names))
+        told(peers, message)
+
+    def start(node: Cyclic, time: float) -> None:
+        # Who was away knows less of the time than others.
+        began[:] = [min([*began, node.clock.now() - time])]
+        begin(node, time)
+
+    async def take(node: Gossiper, *args: Any) -> None:
+        before = node._merged
+        await received(node, *args)
+        if node._merged > before:
+            ear.merged.append((node._name, now()))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Cyclic, "_say", staticmethod(hear))
+        patch.setattr(Cyclic, "_begin", start)
+        patch.setattr(SampledPeers, "told", see)
+        patch.setattr(Gossiper, "_received", take)
+        yield ear
+
+
+def three(algorithm: Algorithm | None = None, **changed: Any) -> Run:
+    values: dict[str, Any] = {
+        "topology": CompleteGraph(3), "stays": STAYS, "rounds": 12, "evaluate": Every(1),
+        "sync": Period(PERIOD, save=2), **changed,
+    }  # fmt: skip
+    return run(algorithm=algorithm or Gossip(), **values)
+
+
+def on(*faults: Any, until: float = 115.0, n: int = 3) -> Simulated:
+    return Simulated(n, compute=0.0, faults=FaultPlan(*faults, until=until))
+
+
+def check(ear: Ear, *, join: float = JOIN, leave: float = LEAVE) -> None:
+    """What must hold whatever happens: nobody speaks, hears or is spoken to outside its stay."""
+    assert all(time > join - NEAR for time in ear.times("w1"))
+    assert all(time < leave + NEAR for time in ear.times("w2"))
+    for said in ear.peers:
+        # Who is back asks those that were there when it went what time it is now.
+        time = said.message.time if isinstance(said.message, Here) else said.time
+        assert said.to != "w1" or time > join - NEAR
+        assert said.to != "w2" or time < leave + NEAR
+    assert all(time > join - NEAR for name, time in ear.merged if name == "w1")
+    assert all(time < leave + NEAR for name, time in ear.merged if name == "w2")
+    for name, time, names in ear.views:
+        assert "w1" not in names or time > join - NEAR
+        assert name != "w1" or time > join - NEAR
+        assert name != "w2" or time < leave + NEAR
+
+
+def models(result: Result) -> dict[str, np.ndarray[Any, Any]]:
+    found = {}
+    for file in sorted((result.directory / "models").iterdir()):
+        model = load_file(file)
+        found[file.stem] = np.concatenate([model[name].ravel() for name in sorted(model)])
+    return found
+
+
+TOPOLOGIES = pytest.mark.parametrize(
+    "topology",
+    [
+        CompleteGraph(3), RingGraph(3), UniformPeers(3, view=2), Newscast(3, view=2),
+        Cyclon(3, view=2, shuffle=2),
+    ],
+    ids=lambda each: type(each).__name__,
+)  # fmt: skip
+
+
+# -- who is there --------------------------------------------------------------------------------
+
+
+@TOPOLOGIES
+@pytest.mark.parametrize("exchange", ["push", "push-pull", "pull"])
+def test_three_nodes_of_which_one_joins_and_one_leaves(
+    topology: Topology, exchange: Any, tmp_path: Path
+) -> None:
+    with listening([]) as ear:
+        made = three(Gossip(exchange=exchange), topology=topology)
+        result, _, said = simulate(made, on(), tmp_path)
+    check(ear)
+    lines = rows(result.directory)
+    assert [row["nodes"] for row in lines] == NODES
+    each = 2 if exchange == "push-pull" else 1
+    found = [row["messages"] for row in lines]
+    # Nobody is asked before the gatherer has said that the run begins, nor heard of by a sampler.
+    assert sum(found) == pytest.approx(sum(NODES) * each, abs=2 * each)
+    assert not [sentence for sentence in said if "no peer" in sentence]
+    assert bool(ear.views) == isinstance(topology, Sampled)
+    assert ear.merged
+    # It begins with the initial model, and has caught up.
+    first = min(one.time for one in ear.told if one.name == "w1" and one.age)
+    assert first > JOIN
+    assert [one.age for one in ear.told if one.name == "w1" and one.time < JOIN] in (
+        [0.0],
+        [0.0] * 2,
+    )
+    assert lines[-1]["accuracy_worst"] > 0.85
+    ages = {one.name: one.age for one in ear.told if one.final}
+    assert 0.8 * ages["w0"] <= ages["w1"]
+    # Its last word is of the end of its stay, and its model stays as it was.
+    left = ear.finals("w2")
+    assert {one.round for one in left} == {8}
+    assert left[0].time == pytest.approx(LEAVE, abs=NEAR)
+    assert left[0].metrics
+    # The model of who has left is there, but counts for nothing.
+    kept = models(result)
+    assert set(kept) == {"w0", "w1", "w2"}
+    mean = load_file(result.directory / "model.safetensors")
+    joined = np.concatenate([mean[name].ravel() for name in sorted(mean)])
+    np.testing.assert_allclose(joined, (kept["w0"] + kept["w1"]) / 2, rtol=1e-6)
+    assert result.accuracy == lines[-1]["accuracy"]
+    assert result.rounds == 12
+    assert not result.unpromised
+
+
+def test_each_node_sends_once_in_each_period_of_its_stay(tmp_path: Path) -> None:
+    result, statistics, _ = simulate(three(), on(), tmp_path)
+    lines = rows(result.directory)
+    assert [row["messages"] for row in lines] == NODES
+    assert [row["merged"] for row in lines] == NODES
+    assert result.bytes == sum(NODES) * WHOLE
+    assert statistics.seconds < 125
+
+
+@pytest.mark.parametrize(
+    "gossip",
+    [
+        Gossip(send=Partitioned(2)), Gossip(tokens=Randomised(2, 1)), Gossip(merge=ByAge(limit=90)),
+        Gossip(send=Partitioned(2), tokens=Generalised(2, 1)),
+    ],
+    ids=["parts", "tokens", "limit", "parts and tokens"],
+)  # fmt: skip
+def test_parts_and_tokens_are_those_of_a_stay(gossip: Gossip, tmp_path: Path) -> None:
+    with listening([]) as ear:
+        result, _, _ = simulate(three(gossip), on(), tmp_path)
+    check(ear)
+    assert [row["nodes"] for row in rows(result.directory)] == NODES
+    pushes = Counter(said.sender for said in ear.peers)
+    assert pushes["w1"] <= 8 + 4
+    assert pushes["w2"] <= 8 + 4
+
+
+def test_epidemic_learning_by_the_clock_has_nodes_that_join_and_leave(tmp_path: Path) -> None:
+    with listening([]) as ear:
+        result, _, _ = simulate(three(EpidemicLearning(2)), on(), tmp_path)
+    check(ear)
+    lines = rows(result.directory)
+    assert [row["nodes"] for row in lines] == NODES
+    # Each sends to all others that are there.
+    assert [row["messages"] for row in lines] == [n * (n - 1) for n in NODES]
+    trained = {one.name: one.age for one in ear.told if one.final}
+    assert trained == {"w0": 12 * 20, "w1": 8 * 20, "w2": 8 * 20}
+    assert {*models(result)} == {"w0", "w1", "w2"}
+
+
+def test_who_is_under_way_to_a_node_when_it_leaves_or_from_it_is_lost(tmp_path: Path) -> None:
+    slow = three(sync=Period(PERIOD, transfer=7.0, save=2))
+    with listening([]) as ear:
+        result, _, _ = simulate(slow, on(), tmp_path)
+    check(ear)
+    sent = sum(row["messages"] for row in rows(result.directory))
+    assert sent < sum(NODES)
+    assert sent == sum(row["merged"] for row in rows(result.directory))
+
+
+def test_who_leaves_between_two_lines_is_in_the_one_before_with_what_it_was_then(
+    tmp_path: Path,
+) -> None:
+    made = three(evaluate=Every(5), stays=(Stay("w1", join=4), Stay("w2", leave=7)), rounds=15)
+    with listening([]) as ear:
+        result, _, _ = simulate(made, on(), tmp_path)
+    check(ear, leave=70.0)
+    lines = rows(result.directory)
+    assert [row["nodes"] for row in lines] == [3, 2, 2]
+    assert [row["round"] for row in lines] == [5, 10, 15]
+    (left,) = {one.round for one in ear.finals("w2")}
+    assert left == 1
+
+
+def test_a_node_that_is_alone_until_another_joins_trains_by_itself(tmp_path: Path) -> None:
+    two = three(
+        topology=CompleteGraph(2), stays=(Stay("w1", join=5, leave=8),), evaluate=Every(4)
+    )  # fmt: skip
+    result, _, said = simulate(two, on(n=2), tmp_path)
+    lines = rows(result.directory)
+    assert [row["nodes"] for row in lines] == [1, 2, 1]
+    assert lines[0]["age"] == 4 * 20
+    assert lines[0]["messages"] == 0
+    assert lines[-1]["accuracy"] > 0.85
+    assert not [sentence for sentence in said if "no peer" in sentence]
+
+
+@pytest.mark.parametrize(
+    "topology",
+    [UniformPeers(12, view=4), Newscast(12, view=4), Cyclon(12, view=4, shuffle=2)],
+    ids=["uniform", "newscast", "cyclon"],
+)
+def test_most_nodes_of_a_network_of_samplers_are_replaced_by_others(
+    topology: Topology, tmp_path: Path
+) -> None:
+    stays = (Stay("w[0-4]", leave=12), Stay("w[5-9]", join=8))
+    made = run(topology=topology, stays=stays, rounds=30)
+    with listening([]) as ear:
+        result, _, said = simulate(made, on(Kill("p1", 150.0, 20.0), until=290.0, n=4), tmp_path)
+    lines = rows(result.directory)
+    assert [row["nodes"] for row in lines] == [12, 7, 7]
+    assert lines[-1]["accuracy_worst"] > 0.85
+    for name, time, names in ear.views:
+        late = {"w5", "w6", "w7", "w8", "w9"}
+        assert not late & {name, *names} or time > 80 - NEAR
+    for each in ear.peers:
+        if each.to in {f"w{k}" for k in range(5)} and not isinstance(each.message, Here):
+            assert each.time < 120 + NEAR
+    # Whoever comes back finds somebody that is there.
+    assert not [sentence for sentence in said if "no peer" in sentence]
+    knew = {name: names for name, _, names in ear.views}
+    assert all(knew[f"w{k}"] for k in range(5, 12))
+
+
+# -- who dies ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "topology",
+    [CompleteGraph(3), UniformPeers(3, view=2), Newscast(3, view=2)],
+    ids=["graph", "uniform", "newscast"],
+)
+@pytest.mark.parametrize(
+    "kills",
+    [
+        (Kill("p1", 15.0, 10.0),),
+        (Kill("p1", 33.0, 15.0),),
+        (Kill("p1", 73.0, 4.0),),
+        (Kill("p2", 43.0, 12.0),),
+        (Kill("p2", 73.0, 15.0),),
+        (Kill("p2", 93.0, 4.0),),
+        (Kill("p1", 33.0, 15.0), Kill("p2", 85.0, 3.0), Kill("p2", 95.0, 3.0)),
+        (Kill("gatherer", 85.0, 12.0),),
+        (Kill("p2", 73.0, 15.0), Kill("gatherer", 75.0, 8.0)),
+    ],
+    ids=[
+        "before joining", "while joining", "after joining", "before leaving", "while leaving",
+        "after leaving", "both", "gatherer", "gatherer too",
+    ],
+)  # fmt: skip
+def test_who_is_restarted_is_as_silent_as_before(
+    kills: tuple[Kill, ...], topology: Topology, tmp_path: Path
+) -> None:
+    with listening([]) as ear:
+        result, statistics, _ = simulate(three(topology=topology), on(*kills), tmp_path)
+    assert statistics.killed == len(kills)
+    check(ear)
+    assert result.rounds == 12
+    lines = rows(result.directory)
+    assert [row["round"] for row in lines][-1] == 12
+    for row in lines:
+        assert row["nodes"] <= NODES[row["round"] - 1]
+    assert lines[-1]["nodes"] == 2
+    assert lines[-1]["accuracy_worst"] > 0.8
+    assert {*models(result)} == {"w0", "w1", "w2"}
+    assert statistics.seconds < 130
+
+
+@pytest.mark.parametrize(
+    "kill",
+    [Kill("p1", 33.0, 15.0), Kill("p2", 43.0, 12.0), Kill("p2", 73.0, 15.0), Kill("p2", 93.0, 4.0)],
+    ids=["while joining", "before leaving", "while leaving", "after leaving"],
+)
+def test_the_same_of_epidemic_learning(kill: Kill, tmp_path: Path) -> None:
+    with listening([]) as ear:
+        result, _, _ = simulate(three(EpidemicLearning(2)), on(kill), tmp_path)
+    check(ear)
+    assert rows(result.directory)[-1]["nodes"] == 2
+    assert {*models(result)} == {"w0", "w1", "w2"}
+
+
+def test_who_comes_back_before_it_leaves_goes_on_until_then(tmp_path: Path) -> None:
+    with listening([]) as ear:
+        simulate(three(), on(Kill("p2", 43.0, 5.0)), tmp_path)
+    times = ear.times("w2")
+    assert [time for time in times if 50.0 < time < LEAVE]
+    assert not [time for time in times if 43.0 + NEAR < time < 48.0]
+    assert ear.finals("w2")[0].age > 100
+
+
+def test_who_is_away_when_it_was_to_leave_holds_up_nobody_for_longer_than_any_other(
+    tmp_path: Path,
+) -> None:
+    kill = Kill("p2", 73.0, 90_000.0)
+    result, statistics, _ = simulate(three(), on(kill, until=100_000.0), tmp_path)
+    assert {*models(result)} == {"w0", "w1"}
+    lines = rows(result.directory)
+    assert [row["nodes"] for row in lines] == [*NODES[:7], 2, *NODES[8:]]
+    assert statistics.seconds < 160
+
+
+def test_no_loss_has_a_silent_node_heard(tmp_path: Path) -> None:
+    with listening([]) as ear:
+        result, statistics, _ = simulate(
+            three(topology=Newscast(3, view=2)), on(Drop(0.3), until=118.0), tmp_path
+        )
+    assert statistics.faults["drop"] > 10
+    check(ear)
+    assert all(row["nodes"] <= n for row, n in zip(rows(result.directory), NODES, strict=True))
+    assert {*models(result)} == {"w0", "w1", "w2"}
+
+
+def test_a_run_goes_on_without_one_that_fails_too_often_and_ends_where_only_such_are_left(
+    tmp_path: Path,
+) -> None:
+    failing: dict[str, Any] = {"task": Broken(broken=(0,)), "supervision": Supervision()}
+    stays = (Stay("w1", join=4), Stay("w2", leave=8))
+    result, _, _ = simulate(three(stays=stays, **failing), on(), tmp_path)
+    lines = rows(result.directory)
+    assert [row["nodes"] for row in lines] == [n - 1 for n in NODES]
+    assert lines[-1]["left"] == ["w0"]
+    failing["task"] = Broken(broken=(0, 1))
+    with pytest.raises(RunFailed, match="nobody is left"):
+        simulate(three(stays=(Stay("w2", leave=1),), **failing), on(), tmp_path)
+
+
+# -- resuming ------------------------------------------------------------------------------------
+
+
+async def stopped(made: Run, seconds: float, out: Path) -> Path:
+    """A run that was stopped after so long."""
+    async with running(made, on(), out=out) as under_way:
+        await asyncio.sleep(seconds)
+        return under_way.directory.path
+
+
+@pytest.mark.parametrize("algorithm", [Gossip(), EpidemicLearning(2)], ids=["gossip", "epidemic"])
+@pytest.mark.parametrize("at", [25.0, 62.0, 97.0], ids=["before both", "between", "after both"])
+def test_a_resumed_run_keeps_who_is_to_join_and_who_has_left(
+    at: float, algorithm: Algorithm, tmp_path: Path
+) -> None:
+    made = three(algorithm, topology=CompleteGraph(3))
+    directory = actors.run(stopped(made, at, tmp_path), on=on())
+    before = rows(directory)
+    assert [row["nodes"] for row in before] == NODES[: len(before)]
+
+    async def again() -> Result:
+        async with running(made, on(), resume=directory) as under_way:
+            return await under_way.result()
+
+    with listening([]) as ear:
+        result = actors.run(again(), on=on())
+    check(ear)
+    lines = rows(directory)
+    assert lines[: len(before)] == before
+    assert [row["round"] for row in lines] == list(range(1, 13))
+    assert [row["nodes"] for row in lines][-4:] == NODES[-4:]
+    if at > LEAVE:
+        assert not ear.times("w2")
+    assert {*models(result)} == {"w0", "w1", "w2"}
+
+
+def test_a_run_that_goes_on_past_the_end_of_a_stay_leaves_it_at_that(tmp_path: Path) -> None:
+    made = three(rounds=8)
+    first, _, _ = simulate(made, on(), tmp_path)
+    assert [row["nodes"] for row in rows(first.directory)] == NODES[:8]
+    longer = dataclasses.replace(made, until=Rounds(12))
+
+    async def again() -> Result:
+        async with running(longer, on(), resume=first.directory) as under_way:
+            return await under_way.result()
+
+    with listening([]) as ear:
+        result = actors.run(again(), on=on())
+    check(ear)
+    assert not ear.times("w2")
+    assert [row["nodes"] for row in rows(result.directory)] == NODES
+
+
+# -- elsewhere -----------------------------------------------------------------------------------
+
+
+def test_the_same_on_processes(tmp_path: Path) -> None:
+    stays = (Stay("w1", join=20), Stay("w2", leave=20))
+    real = three(stays=stays, rounds=40, evaluate=Every(20), sync=Period(0.05, save=10))
+    result = real.start(on=Processes(2), out=tmp_path)
+    lines = rows(result.directory)
+    assert [row["nodes"] for row in lines] == [2, 2]
+    assert lines[0]["accuracy"] > 0.8
+    assert {*models(result)} == {"w0", "w1", "w2"}
+
+
+def test_a_configuration_says_it_and_a_simulation_of_many_nodes_plays_it(tmp_path: Path) -> None:
+    made = three(topology=Newscast(3, view=2))
+    file = tmp_path / "run.toml"
+    text = made.to_toml()
+    assert "stays" in text
+    file.write_text(text)
+    read, settings = playing.read(file)
+    assert read.stays == STAYS
+    assert read.hash == made.hash
+    outcome = playing.simulate(read, settings, out=tmp_path)
+    assert [row["nodes"] for row in rows(outcome.result.directory)] == NODES
+
+
+def test_chaos_says_that_it_judges_aggregators() -> None:
+    with pytest.raises(Misfit, match="judges what an aggregator does, and Gossip has none"):
+        shortened(three(), Chaos())
+
+
+@pytest.mark.parametrize(
+    ("changed", "sentence"),
+    [
+        ({"stays": (Stay("x", join=1),)}, "the workers 'x', and none has such a name"),
+        (
+            {"stays": (Stay("w1", join=12),)},
+            "join in clock 12, and by `until` the last clock is 11",
+        ),
+        (
+            {"stays": (Stay("w1", join=3),), "until": Seconds(30)},
+            "join in clock 3, and by `until` the last clock is 2",
+        ),
+        ({"stays": (Stay("*", join=1),)}, "no worker is of the run in clock 0"),
+        ({"stays": (Stay("*", leave=4),)}, "no worker is of the run in clock 4"),
+        (
+            {"algorithm": PushSum()},
+            "PushSum count on their neighbours to the end; remove `stays`, or use Gossip or Epid",
+        ),
+    ],
+)
+def test_stays_that_do_not_fit_a_run_by_the_clock_are_refused(
+    changed: dict[str, Any], sentence: str
+) -> None:
+    with pytest.raises(Misfit, match=sentence):
+        three(**changed)
+
+
+def test_a_stay_that_begins_before_the_end_is_taken() -> None:
+    assert three(stays=(Stay("w1", join=3),), until=Seconds(30.5)).stays
+    assert three(stays=(Stay("w1", leave=500),)).stays
+    assert three(supervision=Supervision(exhausted="leave")).stays
