@@ -91,7 +91,9 @@ class Cyclic(GraphNode):
         self._attendance = Attendance(
             self._run.stays, self._run.topology.names, self._period.seconds, self._length
         )
+        self._planned = bool(self._attendance)  # else all are there, and nobody needs to look
         self._first, self._end = self._attendance.begin(name), self._attendance.end(name)
+        self._leaves = self._attendance.leaves(name)
         self._every = self._run.evaluate.every * self._period.seconds
         self._me: ActorRef | None = None  # where to answer, if others have to be told
         self._under_way: dict[int, Timer] = {}
@@ -111,7 +113,7 @@ class Cyclic(GraphNode):
         self._layout = initial.layout
         time = await self._load(initial)
         if time is not None:
-            self._sure = not self._attendance.leaves(self._name)
+            self._sure = not self._leaves
             self._begin(time)
             if self._joined:
                 self._greet(time)
@@ -152,7 +154,7 @@ class Cyclic(GraphNode):
         """It takes part from now on."""
 
     def _part_over(self) -> None:
-        """It takes part no more."""
+        """It takes part no more, and others do."""
 
     def _ref_of(self, name: str, said: ActorRef | None) -> ActorRef | None:
         """The actor of a node, which has said where it is unless it is a neighbour."""
@@ -168,7 +170,19 @@ class Cyclic(GraphNode):
 
     def _is_of_run(self, name: str) -> bool:
         """Whether another node takes part, as far as the time decides it."""
-        return self._attendance.there(name, self._time)
+        return not self._planned or self._attendance.there(name, self._time)
+
+    def _is_no_sender(self, name: str, ref: ActorRef | None) -> bool:
+        """Whether what a node sent is not taken: it has left, and has been away when it was to.
+
+        It is told what time it is. This is rare: the gatherer, too, has been away then.
+        """
+        if self._is_of_run(name):
+            return False
+        if ref is not None:
+            here = Here(self._identity, self._name, self._time, answer=True, me=self._me)
+            self._say(ref, here)
+        return True
 
     def _begin(self, time: float) -> None:
         """The run has begun, so many seconds ago: act from now on, or from when it joins."""
@@ -179,7 +193,7 @@ class Cyclic(GraphNode):
     def _take_part(self) -> None:
         """Act at a random phase from now on, if it is its time."""
         near = _NEAR * self._period.seconds
-        ended = self._attendance.leaves(self._name) and self._time >= self._end - near
+        ended = self._leaves and self._time >= self._end - near
         if self._joined or ended or not self._sure or self._time < self._first - near:
             return
         self._joined = True
@@ -200,12 +214,8 @@ class Cyclic(GraphNode):
 
     async def on_stop(self) -> None:
         """What is on its way is lost with its sender."""
-        self._lose_what_is_under_way()
-
-    def _lose_what_is_under_way(self) -> None:
         for timer in self._under_way.values():
             timer.cancel()
-        self._under_way.clear()
 
     @property
     def _time(self) -> float:
@@ -254,9 +264,8 @@ class Cyclic(GraphNode):
             if over:
                 self._over = True
                 self.timers.cancel("cycle")
-                if self._attendance.leaves(self._name):
-                    self._lose_what_is_under_way()
-                self._part_over()
+                if self._leaves:
+                    self._part_over()
                 await self._save()
             self._tell(self._progress(metrics))
         self._set_due()
@@ -295,8 +304,8 @@ class Cyclic(GraphNode):
         number: int = 0,
     ) -> None:
         self._under_way.pop(number, None)
-        # It may have been computing while it was to leave; what is for one that has left is lost.
-        left = self._time >= self._end and self._attendance.leaves(self._name)
+        # What is on its way when one of the two leaves is lost, and what is computed meanwhile.
+        left = self._leaves and (self._over or self._time >= self._end)
         if left or not self._is_of_run(name):
             return
         message = msgspec.structs.replace(message, time=self._time)
@@ -319,7 +328,7 @@ class Cyclic(GraphNode):
         if message.run != self._identity or peer is None:
             return
         self._heard(message.time)
-        silent = not self._joined or (self._over and self._attendance.leaves(self._name))
+        silent = not self._joined or (self._over and self._leaves)
         if not message.answer and not silent:
             here = Here(self._identity, self._name, self._time, answer=True, me=self._me)
             self._say(peer, here)
@@ -373,8 +382,7 @@ class Cyclic(GraphNode):
         if told is None or message.round < told.round or message.final < told.final:
             return
         if told.final:  # a gatherer that is restarted has forgotten who is at the end
-            leaves = self._attendance.leaves(self._name)  # and is silent until others are there
-            rest = self._length - self._time if leaves else 0.0
+            rest = self._length - self._time if self._leaves else 0.0  # until others are there
             self.timers.start("retry", Retry(), after=max(_REMIND, rest), every=_REMIND)
         else:
             self._untold = None

@@ -64,7 +64,8 @@ class Gossiper(Cyclic):
             self._run.topology, self._name, self._there
         )
         self._me = self.ref if sampled else None
-        self._waiting: Waits | None = None  # the sampler, to be told that this node takes part
+        self._sampler: ActorRef | None = None  # of a run that nodes join and leave
+        self._asked: tuple[str, ...] = ()  # whom the sampler would begin with
         self._greets = False  # as soon as it knows somebody
         self._cycles = 0  # of this incarnation
         self._waits = False
@@ -114,27 +115,32 @@ class Gossiper(Cyclic):
 
     def view(self, message: PresentView) -> None:
         """The node's sampler tells whom it knows."""
-        if self._sampled is not None:
-            self._sampled.told(message)
-            if self._greets:
-                self._greet(self._time)
+        if self._sampled is None:
+            return
+        self._sampled.told(message)
+        if message.sampler is not None:
+            self._sampler = self.system.ref(message.sampler)
+        if self._over and self._leaves:
+            self._part_over()  # it was restarted, or told in vain
+        elif self._greets:
+            self._greet(self._time)
 
     def waits(self, message: Waits) -> None:
         """The node's sampler asks whether to take part."""
-        self._waiting = message
-        if self._over:
-            self._say(message.me, Leave())
+        self._sampler, self._asked = message.me, message.names
+        if self._over and self._leaves:
+            self._part_over()
         elif self._joined:
             self._part_taken()
 
     def _part_taken(self) -> None:
-        if self._waiting is not None:
-            away = tuple(name for name in self._waiting.names if not self._is_of_run(name))
-            self._say(self._waiting.me, Join(away))
+        if self._sampler is not None:
+            away = tuple(name for name in self._asked if not self._is_of_run(name))
+            self._say(self._sampler, Join(away))
 
     def _part_over(self) -> None:
-        if self._waiting is not None and self._attendance.leaves(self._name):
-            self._say(self._waiting.me, Leave())
+        if self._sampler is not None:
+            self._say(self._sampler, Leave())
 
     # -- sending -----------------------------------------------------------------------------------
 
@@ -224,7 +230,7 @@ class Gossiper(Cyclic):
         self, sender: str, peer: ActorRef | None, parcel: Parcel, time: float, answer: bool
     ) -> None:
         self._heard(time)
-        if not self._acts or peer is None:
+        if not self._acts or peer is None or self._is_no_sender(sender, peer):
             return
         if self._gossip.exchange == "push-pull" and not answer:
             with contextlib.suppress(BadParcel):
@@ -251,7 +257,9 @@ class Gossiper(Cyclic):
         if message.run != self._identity or peer is None or self._over:
             return
         self._heard(message.time)
-        if self._gossip.exchange == "pull" and self._acts:
+        if not self._acts or self._is_no_sender(message.sender, peer):
+            return
+        if self._gossip.exchange == "pull":
             parcel = self._learner.parcel(self._learner.following())
             self._push(message.sender, peer, parcel, answer=True)
 

@@ -176,6 +176,8 @@ class PairGossiper(Cyclic):
             self._heard(message.time)
             if not self._acts or not self._cycles:
                 return
+            if self._is_no_sender(message.sender, self._neighbours.get(message.sender)):
+                return
             received = unpacked(message.content, self._layout).content
             state = merged(self._algorithm, self._ctx(), self._state, {message.sender: received})
         except (ValueError, TypeError, KeyError) as error:

@@ -341,7 +341,8 @@ class Watcher(LookingOn):
         while self._told:
             await self._write(min(self._told))
         self._totals = Totals()
-        self._asked = [name for name in self._nodes if name in self._finals]
+        shown = self._nodes if len(self._all) <= FILES_MAX else self._ended()
+        self._asked = [name for name in shown if name in self._finals]
         self.timers.start("retry", _Retry(), after=RETRY, every=RETRY)
         self._ask()
 

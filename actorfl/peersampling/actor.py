@@ -229,7 +229,8 @@ class PeerSampler(_Timed):
         elif self._owner is not None:
             peers = self._peers()
             names, addresses = (tuple(name for name, _ in peers), tuple(at for _, at in peers))
-            self._say(self._owner, PresentView(names, addresses, self._sampler.alone))
+            me = None if self._asked is None else self.ref.parts
+            self._say(self._owner, PresentView(names, addresses, self._sampler.alone, me))
 
     def _publish(self) -> None:
         """Say once that nobody answers, and once that somebody does again."""

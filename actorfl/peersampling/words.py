@@ -100,11 +100,13 @@ class PresentView(Message[None]):
         addresses: of the actors that their samplers work for, in the same order, each of which
             ``system.ref`` makes a reference of.
         alone: whether nobody has been heard for some time, or nobody is known.
+        sampler: itself, of one that waited to be told ``Join``.
     """
 
     names: Annotated[tuple[str, ...], msgspec.Meta(max_length=VIEW_MAX)]
     addresses: Annotated[tuple[Address, ...], msgspec.Meta(max_length=VIEW_MAX)]
     alone: bool
+    sampler: Address | None = None
 
 
 class PickPeers(Message[tuple[Neighbour, ...]]):

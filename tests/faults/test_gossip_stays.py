@@ -47,11 +47,13 @@ from actorfl.errors import Misfit
 from actorfl.execute import running
 from actorfl.gossip.letters import Here, LargePush, Progress, Pull, Push, Shares
 from actorfl.gossiper import Gossiper
+from actorfl.peersampling.actor import PeerSampler
 from actorfl.peersampling.source import SampledPeers
 from actorfl.peersampling.topologies import Sampled
-from actorfl.peersampling.words import PresentView
+from actorfl.peersampling.words import Answer, Exchange, Gone, PresentView
 from actorfl.simulate import playing
 from actorfl.topology import Topology
+from actorfl.watcher import Watcher
 from actors import ActorRef, Drop, FaultPlan, Kill, Message, Processes, Simulated
 from tests.faults.runs import rows
 from tests.faults.test_gossip import WHOLE, Broken, run, simulate
@@ -81,7 +83,7 @@ class Ear:
     peers: list[Said] = field(default_factory=list)
     told: list[Progress] = field(default_factory=list)
     views: list[tuple[str, float, tuple[str, ...]]] = field(default_factory=list)
-    merged: list[tuple[str, float]] = field(default_factory=list)
+    merged: list[tuple[str, str, float]] = field(default_factory=list)
 
     def times(self, sender: str) -> list[float]:
         return [said.time for said in self.peers if said.sender == sender]
@@ -117,11 +119,11 @@ def listening(began: list[float]) -> Iterator[Ear]:
         began[:] = [min([*began, node.clock.now() - time])]
         begin(node, time)
 
-    async def take(node: Gossiper, *args: Any) -> None:
-        before = node._merged
-        await received(node, *args)
+    async def take(node: Gossiper, sender: str, *args: Any) -> None:
+        before, time = node._merged, now()
+        await received(node, sender, *args)
         if node._merged > before:
-            ear.merged.append((node._name, now()))
+            ear.merged.append((node._name, sender, time))
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Cyclic, "_say", staticmethod(hear))
@@ -152,12 +154,17 @@ def check(ear: Ear, *, join: float = JOIN, leave: float = LEAVE) -> None:
         time = said.message.time if isinstance(said.message, Here) else said.time
         assert said.to != "w1" or time > join - NEAR
         assert said.to != "w2" or time < leave + NEAR
-    assert all(time > join - NEAR for name, time in ear.merged if name == "w1")
-    assert all(time < leave + NEAR for name, time in ear.merged if name == "w2")
+    check_merges(ear, join=join, leave=leave)
     for name, time, names in ear.views:
         assert "w1" not in names or time > join - NEAR
         assert name != "w1" or time > join - NEAR
         assert name != "w2" or time < leave + NEAR
+
+
+def check_merges(ear: Ear, *, join: float = JOIN, leave: float = LEAVE) -> None:
+    """No model comes from outside a stay, or goes there."""
+    assert all(time > join - NEAR for *names, time in ear.merged if "w1" in names)
+    assert all(time < leave + NEAR for *names, time in ear.merged if "w2" in names)
 
 
 def models(result: Result) -> dict[str, np.ndarray[Any, Any]]:
@@ -225,8 +232,27 @@ def test_three_nodes_of_which_one_joins_and_one_leaves(
     assert not result.unpromised
 
 
-def test_each_node_sends_once_in_each_period_of_its_stay(tmp_path: Path) -> None:
+@pytest.fixture
+def written(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """When each line is written, in seconds since the run began."""
+    found: list[float] = []
+    write = Watcher._write
+
+    async def hear(gatherer: Watcher, at: int) -> None:
+        assert gatherer._began is not None
+        found.append(gatherer.clock.now() - gatherer._began)
+        await write(gatherer, at)
+
+    monkeypatch.setattr(Watcher, "_write", hear)
+    return found
+
+
+def test_each_node_sends_once_in_each_period_of_its_stay(
+    written: list[float], tmp_path: Path
+) -> None:
     result, statistics, _ = simulate(three(), on(), tmp_path)
+    # No line waits for one that is not there.
+    assert written == pytest.approx([PERIOD * (1 + k) for k in range(12)], abs=NEAR)
     lines = rows(result.directory)
     assert [row["messages"] for row in lines] == NODES
     assert [row["merged"] for row in lines] == NODES
@@ -386,6 +412,58 @@ def test_the_same_of_epidemic_learning(kill: Kill, tmp_path: Path) -> None:
     assert {*models(result)} == {"w0", "w1", "w2"}
 
 
+@pytest.mark.parametrize(
+    "topology", [CompleteGraph(3), Newscast(3, view=2)], ids=["graph", "newscast"]
+)
+@pytest.mark.parametrize("exchange", ["push", "push-pull", "pull"])
+def test_who_can_ask_nobody_whether_it_has_left_is_told_by_the_first_that_it_talks_to(
+    exchange: Any, topology: Topology, tmp_path: Path
+) -> None:
+    # The gatherer has been away since, too, and nobody tells it anything before the end.
+    kills = Kill("p2", 63.0, 20.0), Kill("gatherer", 75.0, 7.0)
+    made = three(Gossip(exchange=exchange), topology=topology, evaluate=Every(12))
+    with listening([]) as ear:
+        result, _, _ = simulate(made, on(*kills), tmp_path)
+    check_merges(ear)
+    late = [said for said in ear.peers if said.sender == "w2" and said.time > LEAVE]
+    assert len(late) <= 1
+    assert [row["nodes"] for row in rows(result.directory)] == [2]
+    assert {*models(result)} == {"w0", "w1", "w2"}
+
+
+def test_a_node_that_is_restarted_alone_still_has_its_sampler_leave(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failed: list[str] = []
+    train = Gossiper._train
+
+    async def fails_once(node: Gossiper) -> None:
+        if node._time > 60.0 and node._name not in failed:
+            failed.append(node._name)
+            raise RuntimeError("once")
+        await train(node)
+
+    monkeypatch.setattr(Gossiper, "_train", fails_once)
+    left: list[tuple[str, str, float]] = []
+    say = PeerSampler._say
+
+    def hear(sampler: PeerSampler, to: Any, message: Message[Any]) -> None:
+        if isinstance(message, Exchange | Answer | Gone):
+            me, now = sampler._sampler.me.name, asyncio.get_running_loop().time()
+            left.append((type(message).__name__, me, now))
+        say(sampler, to, message)
+
+    monkeypatch.setattr(PeerSampler, "_say", hear)
+    with listening([]) as ear:
+        result, _, _ = simulate(three(topology=Newscast(3, view=2)), on(), tmp_path)
+    assert sorted(failed) == ["w0", "w1", "w2"]
+    check(ear)
+    assert [row["nodes"] for row in rows(result.directory)] == NODES
+    gone = [time for kind, name, time in left if (kind, name) == ("Gone", "w2")]
+    assert gone
+    assert all(time <= gone[0] for kind, name, time in left if name == "w2" and kind != "Gone")
+
+
 def test_who_comes_back_before_it_leaves_goes_on_until_then(tmp_path: Path) -> None:
     with listening([]) as ear:
         simulate(three(), on(Kill("p2", 43.0, 5.0)), tmp_path)
@@ -404,6 +482,14 @@ def test_who_is_away_when_it_was_to_leave_holds_up_nobody_for_longer_than_any_ot
     lines = rows(result.directory)
     assert [row["nodes"] for row in lines] == [*NODES[:7], 2, *NODES[8:]]
     assert statistics.seconds < 160
+
+
+def test_a_line_with_the_last_word_of_one_that_leaves_does_not_wait_for_the_end_of_others(
+    written: list[float], tmp_path: Path
+) -> None:
+    result, _, _ = simulate(three(), on(Kill("p1", 73.0, 30.0)), tmp_path)
+    assert [row["nodes"] for row in rows(result.directory)] == [*NODES[:7], 2, 1, 1, 2, 2]
+    assert written[7] == pytest.approx(LEAVE + PERIOD / 2, abs=NEAR)
 
 
 def test_no_loss_has_a_silent_node_heard(tmp_path: Path) -> None:
