@@ -10,6 +10,7 @@ from typing import Any, Final, TypeVar
 import msgspec
 import numpy as np
 
+from actorfl.attendance import Attendance
 from actorfl.flatmodel import Model
 from actorfl.gossip.letters import Here, LargePush, Noted, Progress, Pull, Push, Shares
 from actorfl.graphnode import GraphNode
@@ -64,6 +65,10 @@ class Cyclic(GraphNode):
     new incarnation goes on from its save, says to its neighbours that it is there, and learns from
     them what time it is.
 
+    One that joins later, or has left, says and hears nothing but what time it is, and tells the
+    gatherer alone where it is. A new incarnation of one that leaves cannot know whether it has by
+    now, and does nothing before somebody says what time it is.
+
     Its arguments are those of ``GraphNode``.
     """
 
@@ -83,14 +88,22 @@ class Cyclic(GraphNode):
         assert isinstance(self._run.sync, Period)
         self._period = self._run.sync
         self._length = length_of(self._run.until, self._period.seconds)
+        self._attendance = Attendance(
+            self._run.stays, self._run.topology.names, self._period.seconds, self._length
+        )
+        self._planned = bool(self._attendance)  # else all are there, and nobody needs to look
+        self._first, self._end = self._attendance.begin(name), self._attendance.end(name)
+        self._leaves = self._attendance.leaves(name)
         self._every = self._run.evaluate.every * self._period.seconds
         self._me: ActorRef | None = None  # where to answer, if others have to be told
         self._under_way: dict[int, Timer] = {}
         self._sends = 0  # that were begun, to tell timers apart
         self._counter = 0  # of saves
         self._round = self._sent = self._content = self._merged = self._refused = 0
+        self._joined = False  # that it takes part, or did
         self._over = False
         self._begun: float | None = None  # when the run began, on this node's clock
+        self._sure = True  # whether somebody has said so since, where that decides whether it acts
         self._untold: Progress | None = None
 
     async def on_start(self) -> None:
@@ -100,8 +113,10 @@ class Cyclic(GraphNode):
         self._layout = initial.layout
         time = await self._load(initial)
         if time is not None:
+            self._sure = not self._leaves
             self._begin(time)
-            self._greet(time)
+            if self._joined:
+                self._greet(time)
         self._tell(self._progress({}))
 
     def _drawn(self) -> np.random.Generator:
@@ -133,7 +148,13 @@ class Cyclic(GraphNode):
 
     def _known(self) -> Iterable[ActorRef]:
         """Whom it may greet."""
-        return self._neighbours.values()
+        return [ref for name, ref in self._neighbours.items() if self._is_of_run(name)]
+
+    def _part_taken(self) -> None:
+        """It takes part from now on."""
+
+    def _part_over(self) -> None:
+        """It takes part no more, and others do."""
 
     def _ref_of(self, name: str, said: ActorRef | None) -> ActorRef | None:
         """The actor of a node, which has said where it is unless it is a neighbour."""
@@ -142,12 +163,43 @@ class Cyclic(GraphNode):
 
     # -- time --------------------------------------------------------------------------------------
 
+    @property
+    def _acts(self) -> bool:
+        """Whether it takes part: it is of the run, as far as it knows."""
+        return self._joined and not self._over
+
+    def _is_of_run(self, name: str) -> bool:
+        """Whether another node takes part, as far as the time decides it."""
+        return not self._planned or self._attendance.there(name, self._time)
+
+    def _is_no_sender(self, name: str, ref: ActorRef | None) -> bool:
+        """Whether what a node sent is not taken: it has left, and has been away when it was to.
+
+        It is told what time it is. This is rare: the gatherer, too, has been away then.
+        """
+        if self._is_of_run(name):
+            return False
+        if ref is not None:
+            here = Here(self._identity, self._name, self._time, answer=True, me=self._me)
+            self._say(ref, here)
+        return True
+
     def _begin(self, time: float) -> None:
-        """The run has begun, so many seconds ago: act from now on, at a random phase."""
+        """The run has begun, so many seconds ago: act from now on, or from when it joins."""
         self._begun = self.clock.now() - time
+        self._take_part()
+        self._set_due()
+
+    def _take_part(self) -> None:
+        """Act at a random phase from now on, if it is its time."""
+        near = _NEAR * self._period.seconds
+        ended = self._leaves and self._time >= self._end - near
+        if self._joined or ended or not self._sure or self._time < self._first - near:
+            return
+        self._joined = True
         phase = float(self._draw.random()) * self._period.seconds
         self.timers.start("cycle", Cycle(), after=phase, every=self._period.seconds)
-        self._set_due()
+        self._part_taken()
 
     def _greet(self, time: float) -> bool:
         """Say to some neighbours that it is back; they answer what time it is.
@@ -178,30 +230,42 @@ class Cyclic(GraphNode):
         ahead = time - self._time
         if ahead > 0.0:
             self._begun -= ahead
-            if ahead > _NEAR * self._period.seconds:
-                self._set_due()
+        if not self._sure:
+            self._sure = True
+            self._take_part()
+            self._set_due()
+        elif ahead > _NEAR * self._period.seconds:
+            self._set_due()
 
     def _set_due(self) -> None:
-        """Wait for the next evaluation, or the end."""
+        """Wait until it joins, for the next evaluation, or the end."""
         if self._over:
             return
         time = self._time
-        due = self._length
-        if self._at != "nowhere":
+        due = self._end
+        if not self._joined:
+            due = min(due, self._first) if self._sure else due
+        elif self._at != "nowhere":
             due = min(due, (int(time / self._every + _NEAR) + 1) * self._every)
         self.timers.start("due", Due(), after=max(0.0, due - time))
 
     async def due(self, message: Due) -> None:
-        """An evaluation is due, or the end."""
+        """It is to join, or an evaluation is due, or the end."""
         time = self._time
-        over = time >= self._length - _NEAR * self._period.seconds
-        reached = int(min(time, self._length) / self._every + _NEAR)
+        over = time >= self._end - _NEAR * self._period.seconds
+        if not self._joined and not over:
+            self._take_part()
+            self._set_due()
+            return
+        reached = int(min(time, self._end) / self._every + _NEAR)
         if over or reached > self._round:
             metrics = await self._metrics()
             self._round = max(self._round, reached)
             if over:
                 self._over = True
                 self.timers.cancel("cycle")
+                if self._leaves:
+                    self._part_over()
                 await self._save()
             self._tell(self._progress(metrics))
         self._set_due()
@@ -209,31 +273,41 @@ class Cyclic(GraphNode):
     # -- messages ----------------------------------------------------------------------------------
 
     def _after_transfer(
-        self, to: ActorRef, message: Push | LargePush | Pull | Shares, size: int | None = None
+        self,
+        name: str,
+        to: ActorRef,
+        message: Push | LargePush | Pull | Shares,
+        size: int | None = None,
     ) -> None:
         """Send a message once it has left, which takes its time.
 
         Args:
-            to: whom.
+            name: of the node that it is for.
+            to: its actor.
             message: what.
             size: bytes of what is learned in it; None: it asks only, and is not counted.
         """
         if not self._period.transfer:
-            self._leave(to, message, size)
+            self._leave(name, to, message, size)
         elif len(self._under_way) < _UNDER_WAY:
             self._sends += 1
             self._under_way[self._sends] = self.clock.call_later(
-                self._period.transfer, self._leave, to, message, size, self._sends
+                self._period.transfer, self._leave, name, to, message, size, self._sends
             )
 
     def _leave(
         self,
+        name: str,
         to: ActorRef,
         message: Push | LargePush | Pull | Shares,
         size: int | None,
         number: int = 0,
     ) -> None:
         self._under_way.pop(number, None)
+        # What is on its way when one of the two leaves is lost, and what is computed meanwhile.
+        left = self._leaves and (self._over or self._time >= self._end)
+        if left or not self._is_of_run(name):
+            return
         message = msgspec.structs.replace(message, time=self._time)
         # What never leaves is not counted.
         if to.node_is_up and self._say(to, message) and size is not None:
@@ -254,7 +328,8 @@ class Cyclic(GraphNode):
         if message.run != self._identity or peer is None:
             return
         self._heard(message.time)
-        if not message.answer:
+        silent = not self._joined or (self._over and self._leaves)
+        if not message.answer and not silent:
             here = Here(self._identity, self._name, self._time, answer=True, me=self._me)
             self._say(peer, here)
 
@@ -307,7 +382,8 @@ class Cyclic(GraphNode):
         if told is None or message.round < told.round or message.final < told.final:
             return
         if told.final:  # a gatherer that is restarted has forgotten who is at the end
-            self.timers.start("retry", Retry(), after=_REMIND, every=_REMIND)
+            rest = self._length - self._time if self._leaves else 0.0  # until others are there
+            self.timers.start("retry", Retry(), after=max(_REMIND, rest), every=_REMIND)
         else:
             self._untold = None
             self.timers.cancel("retry")

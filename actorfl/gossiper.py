@@ -21,7 +21,7 @@ from actorfl.gossip.saves import Saved
 from actorfl.gossip.sends import Coordinates
 from actorfl.local import SGD
 from actorfl.peersampling.source import SampledPeers
-from actorfl.peersampling.words import PresentView
+from actorfl.peersampling.words import Join, Leave, PresentView, Waits
 from actorfl.runtext import RunText
 from actors import ActorRef
 from actors.crashpoints import crash_point
@@ -59,12 +59,13 @@ class Gossiper(Cyclic):
         )
         assert isinstance(self._run.algorithm, Gossip)
         self._gossip = self._run.algorithm
-        self._sampled = SampledPeers(self.system) if sampled else None
+        self._sampled = SampledPeers(self.system, self._is_of_run) if sampled else None
         self._peers: PeerSource = self._sampled or GraphPeers(
             self._run.topology, self._name, self._there
         )
         self._me = self.ref if sampled else None
-        self._alone = len(self._run.topology.names) == 1 if sampled else not self._neighbours
+        self._sampler: ActorRef | None = None  # of a run that nodes join and leave
+        self._asked: tuple[str, ...] = ()  # whom the sampler would begin with
         self._greets = False  # as soon as it knows somebody
         self._cycles = 0  # of this incarnation
         self._waits = False
@@ -105,7 +106,7 @@ class Gossiper(Cyclic):
         return self._learner.age
 
     def _known(self) -> Iterable[ActorRef]:
-        return self._sampled.refs if self._sampled else self._neighbours.values()
+        return self._sampled.refs if self._sampled else super()._known()
 
     def _greet(self, time: float) -> bool:
         there = super()._greet(time)
@@ -114,23 +115,45 @@ class Gossiper(Cyclic):
 
     def view(self, message: PresentView) -> None:
         """The node's sampler tells whom it knows."""
-        if self._sampled is not None:
-            self._sampled.told(message)
-            if self._greets:
-                self._greet(self._time)
+        if self._sampled is None:
+            return
+        self._sampled.told(message)
+        if message.sampler is not None:
+            self._sampler = self.system.ref(message.sampler)
+        if self._over and self._leaves:
+            self._part_over()  # it was restarted, or told in vain
+        elif self._greets:
+            self._greet(self._time)
+
+    def waits(self, message: Waits) -> None:
+        """The node's sampler asks whether to take part."""
+        self._sampler, self._asked = message.me, message.names
+        if self._over and self._leaves:
+            self._part_over()
+        elif self._joined:
+            self._part_taken()
+
+    def _part_taken(self) -> None:
+        if self._sampler is not None:
+            away = tuple(name for name in self._asked if not self._is_of_run(name))
+            self._say(self._sampler, Join(away))
+
+    def _part_over(self) -> None:
+        if self._sampler is not None:
+            self._say(self._sampler, Leave())
 
     # -- sending -----------------------------------------------------------------------------------
 
     async def cycle(self, message: Cycle) -> None:
         """A period is over."""
-        if self._over:
+        if not self._acts:
             return
         self._cycles += 1
-        if self._alone:
+        if self._is_alone():
             await self._train()  # a network of one node has nobody to learn from but itself
         elif self._gossip.exchange == "pull":
-            if (peer := self._picked()) is not None:
-                self._after_transfer(peer, Pull(self._identity, self._name, 0.0, self._me))
+            if (picked := self._picked()) is not None:
+                self._after_transfer(*picked, Pull(self._identity, self._name, 0.0, self._me))
         else:
             part = self._learner.period()
             if part is not None and not self._send(part):
@@ -138,7 +161,12 @@ class Gossiper(Cyclic):
         if self._cycles % self._period.save == 0:
             await self._save()
 
-    def _picked(self) -> ActorRef | None:
+    def _is_alone(self) -> bool:
+        """Whether all whom it might ever talk to are not of the run now, or there are none."""
+        names = self._neighbours if self._sampled is None else self._run.topology.names
+        return not any(name != self._name and self._is_of_run(name) for name in names)
+
+    def _picked(self) -> tuple[str, ActorRef] | None:
         """A peer that is there; without one it waits, and says so."""
         if self._sampled is not None and not self._sampled.heard:
             return None  # it starts with its sampler, and may be the first
@@ -147,7 +175,8 @@ class Gossiper(Cyclic):
             self._waits = name is None
             said = "has no peer that is there, and waits" if self._waits else "has peers again"
             self.publish("warning", sentence=f"{self._name} {said}")
-        return None if name is None else self._ref_of(name, None)
+        ref = None if name is None else self._ref_of(name, None)
+        return None if name is None or ref is None else (name, ref)
 
     def _ref_of(self, name: str, said: ActorRef | None) -> ActorRef | None:
         """The actor of a node, which has said where it is unless it is a neighbour."""
@@ -157,24 +186,24 @@ class Gossiper(Cyclic):
 
     def _there(self, name: str) -> bool:
         ref = self._neighbours.get(name)
-        return ref is not None and ref.node_is_up
+        return ref is not None and ref.node_is_up and self._is_of_run(name)
 
     def _send(self, part: int) -> bool:
-        peer = self._picked()
-        if peer is None:
+        picked = self._picked()
+        if picked is None:
             return False
-        self._push(peer, self._learner.parcel(part), answer=False)
+        self._push(*picked, self._learner.parcel(part), answer=False)
         return True
 
-    def _push(self, to: ActorRef, parcel: Parcel, *, answer: bool) -> None:
+    def _push(self, name: str, to: ActorRef, parcel: Parcel, *, answer: bool) -> None:
         if len(parcel.values) < _LARGE:
             push = Push(self._identity, self._name, parcel, 0.0, answer, self._me)
-            self._after_transfer(to, push, parcel.size)
+            self._after_transfer(name, to, push, parcel.size)
             return
         values = Weights.of({"values": np.frombuffer(parcel.values, np.uint8)})
         bare = Parcel(b"", parcel.age, parcel.part, parcel.total, parcel.places)
         large = LargePush(self._identity, self._name, bare, 0.0, values, answer, self._me)
-        self._after_transfer(to, large, parcel.size)
+        self._after_transfer(name, to, large, parcel.size)
 
     # -- receiving ---------------------------------------------------------------------------------
 
@@ -201,12 +230,12 @@ class Gossiper(Cyclic):
         self, sender: str, peer: ActorRef | None, parcel: Parcel, time: float, answer: bool
     ) -> None:
         self._heard(time)
-        if self._over or peer is None:
+        if not self._acts or peer is None or self._is_no_sender(sender, peer):
             return
         if self._gossip.exchange == "push-pull" and not answer:
             with contextlib.suppress(BadParcel):
                 self._learner.check(parcel)
-                self._push(peer, self._learner.parcel(parcel.part), answer=True)
+                self._push(sender, peer, self._learner.parcel(parcel.part), answer=True)
         self._look_whether_finite()
         try:
             useful = self._learner.merge(parcel)
@@ -228,8 +257,11 @@ class Gossiper(Cyclic):
         if message.run != self._identity or peer is None or self._over:
             return
         self._heard(message.time)
+        if not self._acts or self._is_no_sender(message.sender, peer):
+            return
         if self._gossip.exchange == "pull":
-            self._push(peer, self._learner.parcel(self._learner.following()), answer=True)
+            parcel = self._learner.parcel(self._learner.following())
+            self._push(message.sender, peer, parcel, answer=True)
 
     def _look_whether_finite(self) -> bool:
         finite = self._learner.finite

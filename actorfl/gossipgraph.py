@@ -14,13 +14,16 @@ from actorfl.monitor import Monitor
 from actorfl.pairfit import leaves
 from actorfl.pairperiods import PairGossiper
 from actorfl.peersampling.actor import Membership, PeerSampler
+from actorfl.peersampling.contacts import Contacts
 from actorfl.peersampling.protocols import UniformProtocol
 from actorfl.peersampling.topologies import Sampled
+from actorfl.periods import length_of
 from actorfl.protocol import Finished
 from actorfl.roles import NODES
 from actorfl.run import Run
 from actorfl.runtext import RunText
 from actorfl.seeds import seed_for
+from actorfl.stay import by_worker
 from actorfl.sync import Period
 from actorfl.topology import Peers
 from actorfl.watcher import Watcher
@@ -60,6 +63,9 @@ def graph_of_gossip(
     assert isinstance(topology, Peers)
     assert isinstance(run.sync, Period)
     text, at = RunText.of(run, identity), evaluated_at(run)
+    planned: dict[str, Any] = {}
+    if run.stays:
+        planned = {"stays": run.stays, "length": length_of(run.until, run.sync.seconds)}
     kind: type[Cyclic] = Gossiper if isinstance(run.algorithm, Gossip) else PairGossiper
     sampled = topology if isinstance(topology, Sampled) else None
     # Whoever may come to talk to anybody needs to know where all processes are.
@@ -75,6 +81,7 @@ def graph_of_gossip(
             identity=identity, nodes=names, every=run.evaluate.every, seconds=run.sync.seconds,
             strict=run.strict, monitor=monitor,
             mailbox=max(_MAILBOX, _SAID_AT_ONCE * len(names)),
+            **planned,
         )  # fmt: skip
         pool = dataclasses.replace(strategy, exhausted="stop" if leaves(run) else "escalate")
         with graph.supervisor(NODES, pool, place=Process()):
@@ -118,9 +125,12 @@ def _sample(
             seed=seed_for(run.seed, "", 0, "membership"),
             mailbox=max(_MAILBOX, _SAID_AT_ONCE * len(names)), **common,
         )  # fmt: skip
+    known = Contacts(topology, run.seed, by_worker(run.stays, names))
+    if run.stays:  # the nodes know when to begin
+        common["waits"] = True
     with graph.supervisor("samplers", strategy):
         for index, name in enumerate(names):
-            first = topology.contacts(name, run.seed)
+            first = known.of(name)
             contacts: dict[str, Handle[Any]] = {
                 each: graph.link(f"sampler{numbers[each]}", PeerSampler, mutual=True)
                 for each in first

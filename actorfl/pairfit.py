@@ -113,6 +113,7 @@ def _policy(run: Run, algorithm: PairAlgorithm) -> str:
 def _check_whole(run: Run, name: str) -> None:
     """What is for runs with a centre."""
     outlives = isinstance(run.algorithm, PairAlgorithm) and run.algorithm.outlives
+    goes_on = isinstance(run.sync, Period) and outlives
     if run.select is not None:
         raise Misfit(f"the nodes of {name} wait for their neighbours; remove `select`")
     if run.has_local_parts or run.parts.has("mean"):
@@ -122,9 +123,12 @@ def _check_whole(run: Run, name: str) -> None:
             f"what {name} sends is mixed as it is, and {type(run.compress).__name__} would spoil "
             "it; remove `compress`, or use ChocoSGD, whose nodes send compressed differences"
         )
-    if run.stays or (leaves(run) and not (isinstance(run.sync, Period) and outlives)):
+    if (run.stays or leaves(run)) and not goes_on:
         what = "`stays`" if run.stays else "`supervision.exhausted`"
-        raise Misfit(f"the nodes of {name} count on their neighbours to the end; remove {what}")
+        raise Misfit(
+            f"the nodes of {name} count on their neighbours to the end; remove {what}, or use "
+            "Gossip or EpidemicLearning with Period"
+        )
     for key in ("record", "baselines", "combine"):
         if getattr(run, key):
             raise Misfit(

@@ -117,7 +117,7 @@ class PairAlgorithm(Algorithm):
             sent may be lost, as under ``Period``; ``incoming`` then gets one sender at a time.
         outlives: whether under ``Period`` the others can go on without a node that failed too
             often, and without what it had; then they do, unless ``supervision.exhausted`` says
-            otherwise.
+            otherwise. Only then nodes may join late, or leave, by ``stays``.
         late: what ``incoming`` gets of a neighbour that has sent nothing since, where nodes may be
             ahead of each other (SSP).
     """

@@ -126,7 +126,7 @@ class PairGossiper(Cyclic):
 
     async def cycle(self, message: Cycle) -> None:
         """A period is over: train, send."""
-        if self._over:
+        if not self._acts:
             return
         if self._algorithm.trains(self._cycles):
             await self._train()
@@ -134,13 +134,15 @@ class PairGossiper(Cyclic):
         self._cycles += 1
         # Packed before anything is saved: what is sent now is of this state.
         letters = [
-            (self._neighbours[to], weights, _size(contents[to]))
+            (to, weights, _size(contents[to]))
             for to, weights in packed_each(contents).items()
+            if self._is_of_run(to)
         ]
         if self._state.mine or self._cycles % self._period.save == 0:
             await self._save()
-        for ref, weights, size in letters:
-            self._after_transfer(ref, Shares(self._identity, self._name, 0.0, weights), size)
+        for to, weights, size in letters:
+            shares = Shares(self._identity, self._name, 0.0, weights)
+            self._after_transfer(to, self._neighbours[to], shares, size)
 
     async def _train(self) -> None:
         local = self._run.local
@@ -172,7 +174,9 @@ class PairGossiper(Cyclic):
             if message.run != self._identity or message.sender not in self._senders:
                 return
             self._heard(message.time)
-            if self._over or not self._cycles:
+            if not self._acts or not self._cycles:
+                return
+            if self._is_no_sender(message.sender, self._neighbours.get(message.sender)):
                 return
             received = unpacked(message.content, self._layout).content
             state = merged(self._algorithm, self._ctx(), self._state, {message.sender: received})

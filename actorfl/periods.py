@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
-from actorfl import pairfit
+from actorfl import pairfit, stayfit
 from actorfl.algorithms.gossip import Gossip
+from actorfl.attendance import ROUNDING
 from actorfl.errors import Misfit
 from actorfl.local import SGD
 from actorfl.pairing import PairAlgorithm
@@ -16,10 +18,6 @@ from actorfl.until import Rounds, Until, ends_of, seconds_of
 
 if TYPE_CHECKING:
     from actorfl.run import Run
-
-
-# Of a division of seconds by seconds.
-_ROUNDING = 1e-9
 
 
 def length_of(until: Until, seconds: float) -> float:
@@ -49,7 +47,7 @@ def lines_of(run: Run) -> int:
     if not isinstance(run.sync, Period):
         return rounds_of(run)
     periods = length_of(run.until, run.sync.seconds) / run.sync.seconds
-    return int(periods / run.evaluate.every + _ROUNDING) * run.evaluate.every
+    return int(periods / run.evaluate.every + ROUNDING) * run.evaluate.every
 
 
 def _what(run: Run) -> str:
@@ -92,6 +90,7 @@ def check_periods(run: Run) -> None:
     length_of(run.until, 1.0)
     if not isinstance(run.algorithm, Gossip):
         _check_pair(run, name)
+        _check_stays(run)
         return
     if not isinstance(run.local, SGD):
         raise Misfit("the nodes of Gossip train by themselves; use local=SGD(...)")
@@ -100,6 +99,14 @@ def check_periods(run: Run) -> None:
     if run.select is not None or run.compress is not None:
         what = "`compress`" if run.select is None else "`select`"
         raise Misfit(f"Gossip says itself who sends what; remove {what}")
-    for key in ("stays", "record", "baselines", "combine"):
+    for key in ("record", "baselines", "combine"):
         if getattr(run, key):
             raise Misfit(f"`{key}` is for runs with a centre, and {topology} has none; remove it")
+    _check_stays(run)
+
+
+def _check_stays(run: Run) -> None:
+    """Who joins or leaves does so by the clock: periods that are begun before the end."""
+    assert isinstance(run.sync, Period)
+    periods = length_of(run.until, run.sync.seconds) / run.sync.seconds
+    stayfit.check_planned(run, math.ceil(periods * (1.0 - ROUNDING)) - 1)

@@ -86,7 +86,8 @@ class Run:
         compress: how workers compress what they send up; without it they do not. What is sent of
             an update is then less than all of it.
         stays: who joins the run late or leaves it before its end; the first that fits a worker
-            decides, and whoever fits none is of all of it.
+            decides, and whoever fits none is of all of it. With a centre, or by the clock
+            (``Period``) where an algorithm ``outlives`` its nodes.
         partition: how the pool of a task that has one is dealt out; refused for other tasks.
         parts: which tensors of the model are shared, and which stay at their worker, as ``Parts``
             or as roles by pattern; without it all are shared.

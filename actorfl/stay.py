@@ -17,7 +17,9 @@ class Stay:
 
     Who joins starts at the clock of the slowest, once that has come to ``join``; who leaves has
     computed ``leave - 1`` as its last clock, and nobody waits for it any more. Under a policy with
-    a barrier a clock is a round, so both follow from the configuration alone.
+    a barrier a clock is a round, so both follow from the configuration alone. Where nodes without a
+    centre act by the clock (``Period``), it is a period since the run began: who joins does so
+    after ``join`` of them with the initial model, and who leaves is silent after ``leave``.
 
     Args:
         workers: a name or a pattern such as ``late*`` (``*``, ``?``, ``[...]``).

@@ -20,10 +20,7 @@ def check(run: Run) -> None:
     Raises:
         ConfigError: with a sentence that says what to change.
     """
-    for stay in run.stays:
-        if not isinstance(stay, Stay):
-            raise WrongType("one of `stays` of Run", "a Stay", stay)
-    check_rules("`stays` speak", [stay.workers for stay in run.stays], run.topology.names)
+    _check_rules(run)
     between = isinstance(run.topology, Levelled) and len(run.topology.levels) > 2
     for is_asked, what in (
         (bool(run.stays), "`stays` say who joins and leaves"),
@@ -38,12 +35,40 @@ def check(run: Run) -> None:
         _check_going(run)
     if not run.stays:
         return
-    _check_join(run)
+    _check_join(run, _last_of(run))
     if run.baselines:
         raise Misfit(
             "`baselines` let each worker train in every round, and by `stays` some join late or "
             "leave, so they would not have the same budget; remove one of the two"
         )
+    _check_somebody(run)
+
+
+def check_planned(run: Run, last: int) -> None:
+    """Refuse who joins or leaves a run in which nobody waits for anybody, where it cannot be.
+
+    Args:
+        run: without a centre, by the clock.
+        last: its last clock, from 0.
+
+    Raises:
+        ConfigError: with a sentence that says what to change.
+    """
+    _check_rules(run)
+    if run.stays:
+        _check_join(run, last)
+        _check_somebody(run)
+
+
+def _check_rules(run: Run) -> None:
+    for stay in run.stays:
+        if not isinstance(stay, Stay):
+            raise WrongType("one of `stays` of Run", "a Stay", stay)
+    check_rules("`stays` speak", [stay.workers for stay in run.stays], run.topology.names)
+
+
+def _check_somebody(run: Run) -> None:
+    """Refuse a time in which nobody is there."""
     names = run.topology.names
     stays = by_worker(run.stays, names)
     for clock in changes(stays):
@@ -70,14 +95,18 @@ def _check_going(run: Run) -> None:
         )
 
 
-def _check_join(run: Run) -> None:
-    """Refuse who joins when all is over: it would wait to the end for nothing."""
+def _last_of(run: Run) -> int:
+    """The last clock of a run with a centre, from 0, where that is known."""
     ends = [
         end.number
         for end in ends_of(run.until)
         if isinstance(end, Clocks) or (isinstance(end, Rounds) and run.sync.barrier)
     ]
-    last = min(ends, default=MOST + 1) - 1
+    return min(ends, default=MOST + 1) - 1
+
+
+def _check_join(run: Run, last: int) -> None:
+    """Refuse who joins when all is over: it would wait to the end for nothing."""
     for stay in run.stays:
         if stay.join > last:
             raise Misfit(

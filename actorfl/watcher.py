@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -11,6 +12,7 @@ import msgspec
 import numpy as np
 
 from actorfl import measures, modelfile
+from actorfl.attendance import Attendance
 from actorfl.errors import BeyondHelp
 from actorfl.flatmodel import Model, Totals
 from actorfl.gossip.letters import Noted, Progress
@@ -19,6 +21,7 @@ from actorfl.letters import Show, Shown
 from actorfl.lookingon import RETRY, Header, LookingOn
 from actorfl.mean import Mean
 from actorfl.protocol import Gone, WhoIsGone, unpack
+from actorfl.stay import Stay
 from actors import ActorRef, Message
 
 _log = logging.getLogger("actorfl.watcher")
@@ -75,6 +78,9 @@ class _Retry(Message[None]):
 class Watcher(LookingOn):
     """Writes a line when an evaluation was due, of the nodes that told of theirs; then the models.
 
+    Who joins later is not waited for at the beginning; who has left is in no line after that, and
+    its model becomes a file at the end, but is not in the mean.
+
     Args:
         identity: of the run.
         nodes: their names, in the order of the topology.
@@ -82,6 +88,8 @@ class Watcher(LookingOn):
         seconds: of a period.
         strict: whether nodes that do not compute alike end the run.
         monitor: is told of each line of the metrics and of the end.
+        stays: who joins late or leaves early, as the run has them.
+        length: seconds of the run, where there are any.
 
     The storage of its node is the run's directory.
     """
@@ -95,11 +103,16 @@ class Watcher(LookingOn):
         seconds: float,
         strict: bool,
         monitor: ActorRef,
+        stays: tuple[Stay, ...] = (),
+        length: float = 0.0,
     ) -> None:
         super().__init__(identity=identity, nodes=nodes, strict=strict, monitor=monitor)
         self._all = frozenset(nodes)
         self._every = every
         self._seconds = seconds * every
+        self._attendance = Attendance(stays, nodes, seconds, length)
+        self._awaited = frozenset(n for n in nodes if not self._attendance.begin(n))
+        self._leaving = frozenset(n for n in nodes if stays and self._attendance.leaves(n))
         self._header = Counted(identity)
         self._began: float | None = None
         self._told: dict[int, dict[str, Progress]] = {}
@@ -107,6 +120,7 @@ class Watcher(LookingOn):
         self._sent: dict[str, tuple[int, int, int]] = {}  # and bytes, and merged
         self._lined: dict[str, tuple[int, int, int]] = {}  # that the lines have told of
         self._gone: set[str] = set()
+        self._last_gone = ""  # of them, and why
         self._finals: dict[str, Progress] = {}
         self._asked: list[str] = []
         self._tries = 0
@@ -140,18 +154,33 @@ class Watcher(LookingOn):
             max(counts[0], message.sent), max(counts[1], message.content),
             max(counts[2], message.merged),
         )  # fmt: skip
-        if self._began is None and self._all == self._gone | self._latest.keys():
+        if self._began is None and self._awaited <= self._gone | self._latest.keys():
             self.begin(_Begin())
         else:
             self._note(message)
-        if message.metrics and message.round * self._every > self._header.rounds:
+        if self._is_for_a_line(message):
             self._told.setdefault(message.round, {})[message.name] = message
             await self._look()
         if message.final and self._finished is None and self._totals is None:
-            if not self._finals:
+            if not self._ended() and message.name not in self._leaving:
                 self.timers.start("end", _End(), after=max(_LAST, self._seconds * _PATIENCE))
             self._finals[message.name] = message
+            self._end_if_nobody_is_left()
             await self._end_if_all_have()
+
+    def _is_for_a_line(self, message: Progress) -> bool:
+        """Whether it tells of an evaluation whose line is not written yet."""
+        name, rounds = message.name, message.round * self._every
+        if not message.metrics or rounds <= self._header.rounds:
+            return False
+        if message.final and name in self._leaving:
+            # Else it has left between two lines.
+            return math.isclose(message.round * self._seconds, self._attendance.end(name))
+        return self._attendance.counts(name, rounds)
+
+    def _ended(self) -> list[str]:
+        """Who has come to the end of the run."""
+        return [name for name in self._finals if name not in self._leaving]
 
     def begin(self, message: _Begin) -> None:
         """All nodes are there, or were waited for: the run begins, unless it has."""
@@ -177,6 +206,7 @@ class Watcher(LookingOn):
     def quiet(self, message: _Quiet) -> None:
         """No node has said a word for long."""
         self._ask_who_is_gone()
+        self._end_if_nobody_is_left()
 
     def _listen(self) -> None:
         after = max(_QUIET, 2 * self._seconds)
@@ -199,15 +229,26 @@ class Watcher(LookingOn):
             sentence = f"{name} has left the run for good: {message.workers[name]}"
             self._numerics.unpromised.setdefault(name, "it has left the run for good")
             self.publish("left", worker=name, sentence=sentence)
-        if self._all == self._gone and not self._finals:
-            raise BeyondHelp(f"{sentence}; nobody is left, so the run cannot go on")
-        if self._began is None and self._all == self._gone | self._latest.keys():
+            self._last_gone = sentence
+        self._end_if_nobody_is_left()
+        if self._began is None and self._awaited <= self._gone | self._latest.keys():
             self.begin(_Begin())
         await self._look()
         await self._end_if_all_have()
 
+    def _end_if_nobody_is_left(self) -> None:
+        """All are gone for good, or have left as planned."""
+        time = 0.0 if self._began is None else self.clock.now() - self._began
+        left = {
+            name
+            for name in self._leaving
+            if name in self._finals or time >= self._attendance.end(name)
+        }
+        if self._gone and self._all == self._gone | left and not self._ended():
+            raise BeyondHelp(f"{self._last_gone}; nobody is left, so the run cannot go on")
+
     async def _end_if_all_have(self) -> None:
-        if self._finals and self._all == self._gone | self._finals.keys():
+        if self._ended() and self._all == self._gone | self._finals.keys():
             await self._over()
 
     async def end(self, message: _End) -> None:
@@ -228,7 +269,8 @@ class Watcher(LookingOn):
                     self.storage, message.layout, vector, integers,
                     modelfile.of_node(message.name),
                 )  # fmt: skip
-            self._totals.add(Model(message.layout, vector, integers))
+            if message.name not in self._leaving:
+                self._totals.add(Model(message.layout, vector, integers))
         finally:
             message.weights.release()
         await self._next()
@@ -251,6 +293,7 @@ class Watcher(LookingOn):
             oldest = min(self._told)
             if not all(
                 name in self._gone
+                or not self._attendance.counts(name, oldest * self._every)
                 or (
                     ((known := self._latest.get(name)) is not None)
                     and (known.round >= oldest or known.final)
@@ -266,7 +309,8 @@ class Watcher(LookingOn):
 
     def _awaits_ends(self, at: int) -> bool:
         """Whether a line is the last, which has all that come to the end while they may."""
-        return any(each.final for each in self._told[at].values())
+        told = self._told[at]
+        return any(each.final for name, each in told.items() if name not in self._leaving)
 
     async def _write(self, at: int) -> None:
         """Append the line of an evaluation."""
@@ -297,7 +341,8 @@ class Watcher(LookingOn):
         while self._told:
             await self._write(min(self._told))
         self._totals = Totals()
-        self._asked = [name for name in self._nodes if name in self._finals]
+        shown = self._nodes if len(self._all) <= FILES_MAX else self._ended()
+        self._asked = [name for name in shown if name in self._finals]
         self.timers.start("retry", _Retry(), after=RETRY, every=RETRY)
         self._ask()
 
@@ -312,7 +357,7 @@ class Watcher(LookingOn):
         if self._asked:
             self._ask()
         else:
-            await self._finish({name: one.metrics for name, one in self._finals.items()})
+            await self._finish({name: self._finals[name].metrics for name in self._ended()})
 
     def _measured(self, of_nodes: Mapping[str, Mapping[str, Mean]]) -> dict[str, float | None]:
         """Also of the worst node."""

@@ -14,12 +14,13 @@ from actorfl.peersampling.protocols import (
     NewscastProtocol,
     UniformProtocol,
 )
-from actorfl.peersampling.words import Leave, Neighbour, PickPeers, PresentView
+from actorfl.peersampling.words import Join, Leave, Neighbour, PickPeers, PresentView, Waits
 
 __all__ = [
     "CyclonProtocol",
     "Descriptor",
     "GenericProtocol",
+    "Join",
     "Leave",
     "Membership",
     "Neighbour",
@@ -28,4 +29,5 @@ __all__ = [
     "PickPeers",
     "PresentView",
     "UniformProtocol",
+    "Waits",
 ]

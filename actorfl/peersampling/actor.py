@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import contextlib
 import random
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from actorfl.errors import WrongValue
-from actorfl.peersampling.descriptor import Address, Descriptor, Entry
+from actorfl.peersampling.descriptor import VIEW_MAX, Address, Descriptor, Entry
 from actorfl.peersampling.protocols import NewscastProtocol, SamplingProtocol
+from actorfl.peersampling.sampler import Sampler
 from actorfl.peersampling.uniform import membership
 from actorfl.peersampling.words import (
     Answer,
     Exchange,
     Gone,
+    Join,
     Leave,
     Neighbour,
     PickPeers,
     PresentView,
+    Waits,
 )
 from actors import Actor, ActorRef, Message
 from transports import LinkFull
@@ -85,6 +88,9 @@ class PeerSampler(_Timed):
         protocol: what it follows, the same at all nodes; ``NewscastProtocol()`` unless given.
         period: seconds between two cycles, above 0, the same at all nodes.
         tells: whether the owner, which has a handler for it then, is told the view in each cycle.
+        waits: whether it takes no part before it is told ``Join``, for which it asks its owner,
+            which has a handler for it then, in each cycle by ``Waits``. What others say meanwhile
+            is not heard.
         group: of the network; what comes from others is dropped.
         seed: what is drawn follows from it; None: from the node's own randomness.
 
@@ -102,33 +108,55 @@ class PeerSampler(_Timed):
         protocol: SamplingProtocol | None = None,
         period: float = 1.0,
         tells: bool = False,
+        waits: bool = False,
         group: str = "",
         seed: int | None = None,
     ) -> None:
         self._begin(group, period, seed)
         self._owner = owner.parts if tells and owner is not None else None
+        self._asked = owner.parts if waits and owner is not None else None
         contacts, owners = contacts or {}, owners or {}
-        known = [
+        self._known = [
             Descriptor(each, 0.0, 0, _parts(contacts.get(each)), _parts(owners.get(each)))
             for each in {**contacts, **owners}
         ]
-        me = Descriptor(name, 0.0, 0, self.ref.parts, _parts(owner))
-        protocol = protocol or NewscastProtocol()
-        self._draw.shuffle(known)  # a view may hold fewer than there are contacts
-        self._sampler = protocol.begin(
-            me, view=known, contacts=[one for one in known if one.sampler], draw=self._draw
+        self._protocol = protocol or NewscastProtocol()
+        self._sampler = self._begun(
+            Descriptor(name, 0.0, 0, self.ref.parts, _parts(owner)), () if waits else self._known
         )
         self._said_alone = False
+        #: Whether it hears and says nothing: it waits, or has left.
+        self._silent = waits
         self._left = False
+
+    def _begun(self, me: Descriptor, known: Iterable[Descriptor]) -> Sampler:
+        """Its part in the protocol, from the beginning."""
+        first = list(known)
+        self._draw.shuffle(first)  # a view may hold fewer than there are contacts
+        return self._protocol.begin(
+            me, view=first, contacts=[one for one in first if one.sampler], draw=self._draw
+        )
 
     async def on_start(self) -> None:
         """Begin its periods."""
         await super().on_start()
         self._tell_owner()
 
+    def join(self, message: Join) -> None:
+        """Take part from now on, where it waits."""
+        if not self._silent or self._left:
+            return
+        self._silent = False
+        self._began = self.clock.now()
+        away = set(message.away)
+        here = [one for one in self._known if one.name not in away]
+        self._sampler = self._begun(self._sampler.me, here)
+        self._tell_owner()
+
     def cycle(self, message: _Cycle) -> None:
         """A period is over."""
-        if self._left:
+        if self._silent:
+            self._tell_owner()
             return
         for request in self._sampler.cycle(self._now):
             self._say(
@@ -145,8 +173,9 @@ class PeerSampler(_Timed):
         """Another sampler says what it knows."""
         if message.group != self._group:
             return
-        if self._left:
-            self._say(message.sender.sampler, self._gone())
+        if self._silent:
+            if self._left:
+                self._say(message.sender.sampler, self._gone())
             return
         answer = self._sampler.requested(
             message.sender, message.descriptors, message.wants, self._now
@@ -157,7 +186,7 @@ class PeerSampler(_Timed):
 
     def answer(self, message: Answer) -> None:
         """Another sampler answers."""
-        if message.group == self._group and not self._left:
+        if message.group == self._group and not self._silent:
             self._sampler.answered(message.number, message.descriptors, self._now)
             self._publish()
 
@@ -168,7 +197,7 @@ class PeerSampler(_Timed):
 
     def leave(self, message: Leave) -> None:
         """This node leaves: those that it knows are told at once, others when they ask it."""
-        self._left = True
+        self._left = self._silent = True
         for one in {each.name: each for each in self._reached()}.values():
             self._say(one.sampler, self._gone())
 
@@ -183,7 +212,7 @@ class PeerSampler(_Timed):
 
     def _peers(self) -> list[tuple[str, Address]]:
         """Whom it knows, with an owner."""
-        if self._left:
+        if self._silent:
             return []
         return [(one.name, one.owner) for one in self._sampler.peers if one.owner is not None]
 
@@ -192,10 +221,16 @@ class PeerSampler(_Timed):
         return Gone(self._group, me.name, me.incarnation)
 
     def _tell_owner(self) -> None:
-        if self._owner is not None:
+        if self._left:
+            return
+        if self._silent:
+            names = tuple(one.name for one in self._known)[: 2 * VIEW_MAX]
+            self._say(self._asked, Waits(names, self.ref))
+        elif self._owner is not None:
             peers = self._peers()
             names, addresses = (tuple(name for name, _ in peers), tuple(at for _, at in peers))
-            self._say(self._owner, PresentView(names, addresses, self._sampler.alone))
+            me = None if self._asked is None else self.ref.parts
+            self._say(self._owner, PresentView(names, addresses, self._sampler.alone, me))
 
     def _publish(self) -> None:
         """Say once that nobody answers, and once that somebody does again."""
@@ -214,7 +249,8 @@ class PeerSampler(_Timed):
             self.publish("peers_found", node=sampler.me.name)
 
     def __repr__(self) -> str:
-        return f"<PeerSampler {self._sampler!r}>"
+        doing = " that has left" if self._left else " that waits" if self._silent else ""
+        return f"<PeerSampler{doing} {self._sampler!r}>"
 
 
 class Membership(_Timed):

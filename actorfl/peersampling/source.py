@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from actorfl.gossip.peers import one_there
@@ -16,10 +18,14 @@ class SampledPeers:
 
     Args:
         system: of the node.
+        is_of_run: says of a name whether that node takes part now, whatever the view has.
     """
 
-    def __init__(self, system: ActorSystem) -> None:
+    def __init__(
+        self, system: ActorSystem, is_of_run: Callable[[str], bool] = lambda _: True
+    ) -> None:
         self._system = system
+        self._is_of_run = is_of_run
         self._view = PresentView((), (), alone=True)
         #: Whether the sampler has told anything yet.
         self.heard = False
@@ -38,8 +44,12 @@ class SampledPeers:
 
     @property
     def refs(self) -> list[ActorRef]:
-        """The actors of all peers."""
-        return [self._system.ref(address) for address in self._view.addresses]
+        """The actors of all peers that take part."""
+        return [
+            self._system.ref(address)
+            for name, address in zip(self._view.names, self._view.addresses, strict=True)
+            if self._is_of_run(name)
+        ]
 
     def pick(self, draw: np.random.Generator, number: int) -> str | None:
         """The name of a peer; None where nobody is there. See ``gossip.peers.PeerSource``."""
@@ -51,9 +61,9 @@ class SampledPeers:
         return None if place is None else self._system.ref(self._view.addresses[place])
 
     def _there(self, name: str) -> bool:
-        """Whether the node of a peer is not known to be dead, which nobody has to know."""
+        """Whether a peer takes part, and is not known to be dead, which nobody has to know."""
         ref = self.ref(name)
-        return ref is not None and ref.node_is_up
+        return ref is not None and ref.node_is_up and self._is_of_run(name)
 
     def __repr__(self) -> str:
         return f"<SampledPeers {len(self._places)}{' alone' if self.alone else ''}>"

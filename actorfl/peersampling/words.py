@@ -1,7 +1,7 @@
 """What samplers tell each other, and the actors that they work for.
 
-``Exchange -> Answer``, ``Gone``: tells, at most once, between nodes. ``PresentView`` and
-``PickPeers`` stay within one.
+``Exchange -> Answer``, ``Gone``: tells, at most once, between nodes. ``PresentView``, ``PickPeers``
+and ``Waits -> Join`` stay within one.
 """
 
 from __future__ import annotations
@@ -54,6 +54,28 @@ class Gone(Message[None]):
     incarnation: Annotated[int, msgspec.Meta(ge=0, le=INCARNATION_MAX)]
 
 
+class Waits(Message[None]):
+    """Sampler to the actor that it works for: I take part as soon as you tell me ``Join``.
+
+    Attributes:
+        names: of the nodes that it would ask or know first.
+        me: itself.
+    """
+
+    names: Annotated[tuple[str, ...], msgspec.Meta(max_length=2 * VIEW_MAX)]
+    me: ActorRef
+
+
+class Join(Message[None]):
+    """To a sampler that waits: take part.
+
+    Attributes:
+        away: of those nodes that it would ask or know first, the ones that are not there.
+    """
+
+    away: Annotated[tuple[_Name, ...], msgspec.Meta(max_length=2 * VIEW_MAX)] = ()
+
+
 class Leave(Message[None]):
     """To a sampler: say that you leave, and take part no more."""
 
@@ -78,11 +100,13 @@ class PresentView(Message[None]):
         addresses: of the actors that their samplers work for, in the same order, each of which
             ``system.ref`` makes a reference of.
         alone: whether nobody has been heard for some time, or nobody is known.
+        sampler: itself, of one that waited to be told ``Join``.
     """
 
     names: Annotated[tuple[str, ...], msgspec.Meta(max_length=VIEW_MAX)]
     addresses: Annotated[tuple[Address, ...], msgspec.Meta(max_length=VIEW_MAX)]
     alone: bool
+    sampler: Address | None = None
 
 
 class PickPeers(Message[tuple[Neighbour, ...]]):

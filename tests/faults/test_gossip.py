@@ -466,7 +466,8 @@ def test_a_configuration_says_all_of_it(tmp_path: Path) -> None:
         ({"select": Sample(0.5)}, "remove `select`"),
         ({"record": True}, "`record` is for runs with a centre"),
         ({"parts": {"bias": "local", "*": "shared"}}, "remove `parts`"),
-        ({"stays": (Stay("w1", leave=2),)}, "`stays` is for runs with a centre"),
+        ({"baselines": True}, "`baselines` is for runs with a centre"),
+        ({"stays": (Stay("w9", leave=2),)}, "'w9', and none has such a name"),
     ],
 )  # fmt: skip
 def test_what_does_not_fit_together_is_refused(changed: dict[str, Any], sentence: str) -> None:

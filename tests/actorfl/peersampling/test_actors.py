@@ -12,11 +12,14 @@ import pytest
 import actors
 from actorfl.peersampling import (
     CyclonProtocol,
+    Join,
     Leave,
+    Membership,
     NewscastProtocol,
     PeerSampler,
     PickPeers,
     UniformProtocol,
+    Waits,
 )
 from actorfl.peersampling.protocols import SamplingProtocol
 from actors import (
@@ -213,6 +216,43 @@ class Sampler(Message[ActorRef]):
     """Where is your sampler?"""
 
 
+class Late(Actor):
+    """An actor whose sampler takes part when it is told to, and is asked by nobody before."""
+
+    def __init__(
+        self, name: str, contacts: dict[str, ActorRef], protocol: SamplingProtocol
+    ) -> None:
+        self._name = name
+        self._contacts = contacts
+        self._protocol = protocol
+        self._waits: list[tuple[str, ...]] = []
+
+    async def on_start(self) -> None:
+        self._sampler = await self.spawn(
+            "sampler", PeerSampler,
+            name=self._name, owner=self.ref, contacts=self._contacts, protocol=self._protocol,
+            waits=True, group="own",
+        )  # fmt: skip
+
+    def waits(self, message: Waits) -> None:
+        assert message.me == self._sampler
+        self._waits.append(message.names)
+
+    def sampler(self, message: Sampler) -> ActorRef:
+        return self._sampler
+
+    async def seen(self, message: Seen) -> tuple[str, ...]:
+        peers = await self._sampler.ask(PickPeers(20), timeout=1.0)
+        return tuple(peer.name for peer in peers)
+
+    def waited(self, message: Waited) -> tuple[tuple[str, ...], ...]:
+        return tuple(self._waits)
+
+
+class Waited(Message[tuple[tuple[str, ...], ...]]):
+    """What has your sampler asked so far?"""
+
+
 @asynccontextmanager
 async def alone_in_time() -> AsyncIterator[ActorSystem]:
     """A system of one node in virtual time."""
@@ -246,6 +286,78 @@ def test_a_node_that_leaves_is_forgotten_and_one_of_its_name_that_comes_is_known
                 found = await nodes[name].ask(Seen(), timeout=1.0)
                 assert new in found
                 assert old not in found
+
+    actors.run(main(), on=Simulated(1))
+
+
+@pytest.mark.parametrize("protocol", [NEWSCAST, CYCLON, UNIFORM], ids=str)
+def test_a_sampler_that_waits_is_known_to_nobody_before_it_is_told_to_join(
+    protocol: SamplingProtocol,
+) -> None:
+    async def main() -> None:
+        async with alone_in_time() as system:
+            late: dict[str, ActorRef] = {}
+            if isinstance(protocol, UniformProtocol):
+                contact = await system.spawn("membership", Membership, group="own")
+                contacts = {"membership": contact}
+            else:
+                late["a"] = await system.spawn(
+                    "a", Late, name="a", contacts={}, protocol=protocol
+                )  # fmt: skip
+                contacts = {"a": await late["a"].ask(Sampler(), timeout=1.0)}
+            for name in "bcd":
+                late[name] = await system.spawn(
+                    name, Late, name=name, contacts=contacts, protocol=protocol
+                )
+            samplers = {n: await each.ask(Sampler(), timeout=1.0) for n, each in late.items()}
+
+            async def seen(name: str) -> set[str]:
+                return set(await late[name].ask(Seen(), timeout=1.0))
+
+            for name in [*late][:-1]:
+                samplers[name].tell(Join())
+            await asyncio.sleep(20.0)
+            early = {*late} - {"d"}
+            for name in early:
+                assert await seen(name)
+                assert await seen(name) <= early - {name}
+            # It asks its owner in each period, and says nothing to others.
+            waited = await late["d"].ask(Waited(), timeout=1.0)
+            assert {*waited} == {tuple(contacts)}
+            assert 19 <= len(waited) <= 22
+            assert not await seen("d")
+            samplers["d"].tell(Join(("nobody",)))
+            samplers["d"].tell(Join(tuple(contacts)))  # it has
+            await asyncio.sleep(10.0)
+            assert await seen("d") <= early
+            known = [name for name in early if "d" in await seen(name)]
+            assert known
+            assert len(await late["d"].ask(Waited(), timeout=1.0)) == len(waited)
+            # One that has left joins no more.
+            samplers["d"].tell(Leave())
+            samplers["d"].tell(Join())
+            await asyncio.sleep(10.0)
+            for name in early:
+                assert "d" not in await seen(name)
+            assert not await seen("d")
+
+    actors.run(main(), on=Simulated(1))
+
+
+def test_who_is_away_when_a_sampler_joins_is_not_among_those_that_it_begins_with() -> None:
+    async def main() -> None:
+        async with alone_in_time() as system:
+            first = await system.spawn("a", Own, name="a", contacts={})
+            contacts = {"a": await first.ask(Sampler(), timeout=1.0)}
+            found = []
+            for name, away in (("b", ("a",)), ("c", ())):
+                late = await system.spawn(
+                    name, Late, name=name, contacts=contacts, protocol=NEWSCAST
+                )
+                (await late.ask(Sampler(), timeout=1.0)).tell(Join(away))
+                await asyncio.sleep(10.0)
+                found.append(await late.ask(Seen(), timeout=1.0))
+            assert found == [(), ("a",)]
 
     actors.run(main(), on=Simulated(1))
 
