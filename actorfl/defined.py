@@ -51,7 +51,8 @@ def check_signatures(thing: object, base: type) -> None:
         base: whose public methods are looked at; what `thing` inherits from it is fine.
 
     Raises:
-        ConfigError: a method takes other arguments, or is to be a coroutine and is none.
+        ConfigError: a method takes other arguments, or is to be a coroutine and is none, or is one
+            and is to be none.
     """
     cls = type(thing)
     for name, declared in vars(base).items():
@@ -77,3 +78,5 @@ def check_signatures(thing: object, base: type) -> None:
             ) from None
         if coroutine and not inspect.iscoroutinefunction(inspect.unwrap(own)):
             raise ConfigError(f"{name} of {cls.__name__} is no coroutine; write {header}")
+        if not coroutine and inspect.iscoroutinefunction(inspect.unwrap(own)):
+            raise ConfigError(f"{name} of {cls.__name__} is a coroutine; write {header}")

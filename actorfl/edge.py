@@ -73,6 +73,7 @@ class Edge(Collector):
         self._state: ServerState | None = None
         self._round = 0
         self._moved = False
+        self._behind = 0  # examples of the most parts that one of its own rounds had
         self._trains = True
         self._has_evaluated = False
         self._too_narrow: Widen | None = None
@@ -147,6 +148,7 @@ class Edge(Collector):
         self._too_narrow = None
         self._round = 0
         self._moved = False
+        self._behind = 0  # examples of the most parts that one of its own rounds had
         if self._sends_updates:
             first = begun(self._plan.algorithm, model)
             self._state = replace(first, buffers=integers)
@@ -296,14 +298,16 @@ class Edge(Collector):
         assert self._state is not None
         if self._sends_gradients:
             merged = self._merger.merged()
-            self._moved = bool(merged)
+            self._moved, self._behind = bool(merged), merged.examples
             self._state = replace(self._state, buffers={**self._state.buffers, **merged.integers})
             return
         inside = tuple(sorted(each.worker for each in self._merger.contributions))
         workers = self._plan.workers
         closed = Closed(rounds.clock, rounds.clock, workers, inside, rounds.total, len(workers))
-        step = advance(self._plan.algorithm, self._state, self._merger.merged(), closed)
+        merged = self._merger.merged()
+        step = advance(self._plan.algorithm, self._state, merged, closed)
         self._moved = self._moved or step.moved
+        self._behind = max(self._behind, merged.examples)
         if step.moved and step.warning:  # the root's line tells of the root's own
             self.publish("warning", sentence=f"{self._name}, {step.warning}")
         self._state = step.state
@@ -316,14 +320,15 @@ class Edge(Collector):
         assert self._layout is not None
         assert self._plan.above is not None
         moved, self._moved = self._moved, False
+        behind, self._behind = self._behind, 0
         if not moved:
             return None
         start, above = self._start.weights, self._plan.above
         if self._sends_gradients:
-            return self._stated(self._mean_gradients())
+            return self._stated(self._mean_gradients(), behind)
         ctx = Ctx(
             self._layout, self._name, self._clock, start, self._state.weights,
-            {"model": start, **self._extras}, {}, self._rounds.total, self._inner, self._plan.lr,
+            {"model": start, **self._extras}, {}, behind, self._inner, self._plan.lr,
         )  # fmt: skip
         terms, mine = sent_up(above, ctx, {})
         if mine:
@@ -333,25 +338,25 @@ class Edge(Collector):
             )
         if self._additive_above:
             terms = differences(terms, above.models, start, self._layout)
-        return self._stated(terms)
+        return self._stated(terms, behind)
 
     def _mean_gradients(self) -> Terms:
-        """As of a worker that has the examples of all below it."""
+        """As of a worker that has the examples of all whose parts are in it."""
         assert self._merger is not None
         merged = self._merger.merged()
         terms = Terms()
         for name, total in merged.sums.items():
             own = name in self._plan.algorithm.gradients
-            terms.sums[name] = Sum(total.mean(), self._rounds.total if own else total.weight)
+            terms.sums[name] = Sum(total.mean(), merged.examples if own else total.weight)
         terms.counts, terms.means = dict(merged.counts), dict(merged.means)
         return terms
 
-    def _stated(self, terms: Terms) -> Terms:
-        """Terms as its own contribution."""
+    def _stated(self, terms: Terms, examples: int) -> Terms:
+        """Terms as its own contribution, with the examples that are behind it."""
         assert self._layout is not None
         assert self._state is not None
         return terms.stated(
-            worker=self._name, clock=self._clock, examples=self._rounds.total,
+            worker=self._name, clock=self._clock, examples=examples,
             layout=self._layout, integers=self._state.buffers,
         )  # fmt: skip
 

@@ -343,7 +343,9 @@ class Flowing(Keeper):
         )
         algorithm = plan.algorithm
         view = relative(merged, self._state, algorithm.models, shares, algorithm.gradients)
-        self._step(view, closed)
+        step = self._step(view, closed)
+        if step.warning:
+            self._warnings.setdefault(step.warning)
         self._pass_time()
         window = self._window.rounding(self._rounded)
         for each in held:
@@ -395,8 +397,20 @@ class Flowing(Keeper):
             "staleness": round(window.stale / max(1, window.updates), 6),
             "stalest": window.stalest,
         }
+        if self._absent_below:
+            fields["absent"] = dict(sorted(self._absent_below.items()))
         if len(flow.members) != len(flow.roster):
             fields["members"] = len(flow.members)
+        if not window.updates:
+            why = "all its updates were refused" if flow.refused else "no update was merged"
+            warned = f"round {rounds}: {why}, and the old model stays"
+        elif self._warnings:
+            warned = next(iter(self._warnings))  # as of a round under a barrier, the first
+        else:
+            warned = ""
+        if warned:
+            fields["warning"] = warned
+        self._warnings.clear()
         if flow.sync is not self._plan.sync:
             fields["policy"] = repr(flow.sync)
         self._bytes = 0

@@ -102,6 +102,8 @@ class Keeper(Collector):
         self._had_ended: int | None = None
         # Clocks that were refused while an earlier part of the same worker waits in the buffer.
         self._refused_after: set[tuple[str, int]] = set()
+        # What the line of a round without a barrier warns of, in the order in which it came up.
+        self._warnings: dict[str, None] = {}
 
     # -- what differs ------------------------------------------------------------------------------
 
@@ -287,9 +289,13 @@ class Keeper(Collector):
         return Progress(*counts, self._seconds, self._records)
 
     def _go(self, name: str) -> None:
-        if self._began is None:  # until then workers load, which is no training
-            self._began = self.clock.now() - self._seconds
+        self._begin_time()
         super()._go(name)
+
+    def _begin_time(self) -> None:
+        """Somebody trains from now on; until then workers load, which is no training."""
+        if self._began is None:
+            self._began = self.clock.now() - self._seconds
 
     def _pass_time(self) -> None:
         """Look at the clock, for what is about to be made durable: an end by time is no guess."""

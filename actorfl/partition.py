@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from abc import abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
@@ -239,8 +240,36 @@ def _dealt(asked: _Asked, pool: Dataset, task: Task) -> list[Indices]:
     digest = b"" if labels is None else hashlib.sha256(labels.tobytes()).digest()
     if not same or _last is None or _last.labels != digest:
         parts = asked.partitioner.split(asked.examples, asked.workers, asked.seed, labels=labels)
+        _check_parts(parts, asked)
         _last = _Dealt(asked, kind, pool, digest, parts)
     return _last.parts
+
+
+def _check_parts(parts: object, asked: _Asked) -> None:
+    """Refuse what a partitioner, which may be the user's own, gives that is no split.
+
+    Raises:
+        ConfigError: it is none.
+    """
+    split = f"split() of {type(asked.partitioner).__name__}"
+    if not isinstance(parts, Sequence) or len(parts) != asked.workers:
+        found = f"{len(parts)} of them" if isinstance(parts, Sequence) else type(parts).__name__
+        raise ConfigError(
+            f"{split} must give a list of {asked.workers} arrays of indices, one for each worker, "
+            f"got {found}"
+        )
+    for number, part in enumerate(parts):
+        if not isinstance(part, np.ndarray) or part.ndim != 1 or part.dtype.kind not in "iu":
+            found = _form(part) if isinstance(part, np.ndarray) else type(part).__name__
+            raise ConfigError(
+                f"{split} must give each worker an array of whole numbers with one dimension, got "
+                f"{found} for number {number}"
+            )
+        if part.size and not 0 <= int(part.min()) <= int(part.max()) < asked.examples:
+            raise ConfigError(
+                f"{split} must give indices from 0 to {asked.examples - 1}, got some from "
+                f"{part.min()} to {part.max()} for number {number}"
+            )
 
 
 def _groups_of(task: Task, examples: int) -> NDArray[np.int64]:

@@ -113,6 +113,9 @@ class Rounds(Roster):
         """
         here = self.arrived | self.refused.keys() if self.refused else self.arrived
         expected = self.expected
+        if "no-examples" in self.refused.values():  # they answer first of all, and have nothing
+            empty = {name for name, why in self.refused.items() if why == "no-examples"}
+            here, expected = here - empty, expected - empty
         if self.gone:  # who is gone is waited for no longer; its part counts if it is in
             expected = frozenset(each for each in expected if each in here or each not in self.gone)
         return self.phase is Phase.OPEN and self.sync.closes(here, expected, now, durations)

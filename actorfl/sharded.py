@@ -138,6 +138,7 @@ class ShardedAggregator(Aggregator):
         return super()._step(merged, closed)
 
     def _go(self, name: str) -> None:
+        self._begin_time()
         assert self._grid is not None
         stamp = self._stamp(name)
         train = not self._final

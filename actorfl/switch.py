@@ -59,6 +59,11 @@ class Switch(Free):
                 f"{type(self).__name__}.choose returned {chosen!r}; what can be switched to are "
                 "BSP, SSP and ASP"
             )
+        if chosen.inner > 1:
+            raise Misfit(
+                f"{type(self).__name__}.choose returned {chosen!r}; `rounds` is for aggregators "
+                "below a root, so return BSP()"
+            )
         return chosen
 
     def admits(self, clock: int, clocks: Mapping[str, int]) -> bool:

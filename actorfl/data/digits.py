@@ -6,7 +6,11 @@ than all the rest of it.
 
 from __future__ import annotations
 
+import gzip
+import hashlib
 import importlib.util
+import io
+import zlib
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -15,7 +19,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from actorfl.data.splitting import stratified
-from actorfl.errors import MissingExtra
+from actorfl.errors import MissingExtra, MissingFile
 from actorfl.mean import Mean
 from actorfl.task import Batch, Dataset, Task
 
@@ -23,6 +27,9 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     Columns = tuple[Tensor, Tensor]
+
+_SHA256 = "6ebb3d2fee246a4e99363262ddf8a00a3c41bee6014c373ed9d9216ba7f651b8"
+"""Of the content: how it is packed may change."""
 
 _TEST = 0.2  # share of the examples to test on
 
@@ -70,12 +77,28 @@ def _load() -> tuple[Columns, Columns]:
     found = importlib.util.find_spec("sklearn")
     if found is None or found.origin is None:
         raise MissingExtra("scikit-learn", "torch", "the digits task")
-    table = np.loadtxt(
-        Path(found.origin).parent / "datasets" / "data" / "digits.csv.gz", delimiter=",", ndmin=2
-    )
+    file = Path(found.origin).parent / "datasets" / "data" / "digits.csv.gz"
+    table = np.loadtxt(io.BytesIO(_content(file)), delimiter=",", ndmin=2)
     pixels, labels = table[:, :-1], table[:, -1].astype(np.int64)
     train, test = stratified(labels, _TEST, 0)
     return _columns(pixels[train], labels[train]), _columns(pixels[test], labels[test])
+
+
+def _content(file: Path) -> bytes:
+    """Read the file, and refuse one that is another than it should be."""
+    try:
+        content = gzip.decompress(file.read_bytes())
+    except (OSError, EOFError, zlib.error) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise MissingFile(file, f"{reason.lower()}; install scikit-learn again") from error
+    digest = hashlib.sha256(content).hexdigest()
+    if digest != _SHA256:
+        raise MissingFile(
+            file,
+            f"its content has SHA-256 {digest[:12]}..., that of the digits has "
+            f"{_SHA256[:12]}...; install scikit-learn again",
+        )
+    return content
 
 
 def _columns(pixels: object, labels: object) -> Columns:

@@ -36,3 +36,11 @@ class Hasty(Switch):
 
     def choose(self, progress: Progress, metrics: Mapping[str, float | None]) -> Sync:
         return SSP(1) if progress.rounds < 2 or metrics["no such"] else ASP()
+
+
+@dataclass(frozen=True)
+class Rounded(Switch):
+    """Chooses what is for aggregators below a root."""
+
+    def choose(self, progress: Progress, metrics: Mapping[str, float | None]) -> Sync:
+        return BSP(rounds=3)

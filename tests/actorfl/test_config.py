@@ -465,3 +465,25 @@ def test_a_class_that_is_no_dataclass_is_refused_with_what_to_write() -> None:
 
     with pytest.raises(ConfigError, match=r"put @dataclass\(frozen=True\) above it"):
         build_fields(Plain, {}, Place("here"))
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("validate", "0.2"),
+        ("validate", None),
+        ("validate", True),
+        ("landing", "2"),
+        ("landing", 2.5),
+        ("landing", True),
+        ("name", 3),
+        ("evaluate", 1),
+        ("evaluate", "workers"),
+        ("supervision", {"intensity": 3}),
+        ("durability", ["disk"]),
+        ("base", 3),
+    ],
+)
+def test_what_has_another_type_is_refused_in_python_too(key: str, value: Any) -> None:
+    with pytest.raises(WrongType, match=f"`{key}` of Run: expected "):
+        run_of(**{key: value})

@@ -69,6 +69,12 @@ class Hasty(Switch):
 
 
 @dataclass(frozen=True)
+class Later(Switch):
+    async def choose(self, progress: Any, metrics: Any) -> Sync:  # type: ignore[override]  # what is tested
+        return SSP(1)
+
+
+@dataclass(frozen=True)
 class Fixed(Selection):
     def size(self, workers: int) -> int:
         return 1
@@ -116,6 +122,10 @@ class Nothing(EstimatorTask):
             r"^run of Every is no coroutine; write async def run\(self, me\)$",
         ),
         (lambda: small(sync=Hasty()), r"write def choose\(self, progress, metrics\)$"),
+        (
+            lambda: small(sync=Later()),
+            r"^choose of Later is a coroutine; write def choose\(self, progress, metrics\)$",
+        ),
         (lambda: small(select=Fixed()), r"write def draw\(self, roster, examples, seed\)$"),
         (Undrawn, "^Undrawn does not define draw; add it$"),
         (Unchosen, "^Unchosen does not define choose; add it$"),

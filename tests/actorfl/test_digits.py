@@ -1,7 +1,9 @@
 """The digits task: its data, its model, and the accuracy that federated averaging reaches."""
 
+import gzip
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,7 +13,7 @@ from actorfl import model
 from actorfl.batches import gather, size_of
 from actorfl.data import digits
 from actorfl.data.digits import Digits
-from actorfl.errors import MissingExtra
+from actorfl.errors import MissingExtra, MissingFile
 from actorfl.fit import evaluate, fit
 from actorfl.local import SGD
 from actorfl.partition import Iid, worker_data
@@ -66,6 +68,17 @@ def test_without_scikit_learn_one_sentence_says_what_to_install(
     digits._load.cache_clear()
     with pytest.raises(MissingExtra, match=r"the digits task needs `scikit-learn`.*pip install"):
         Digits().pool()
+
+
+def test_another_file_of_scikit_learn_is_refused_by_its_checksum(tmp_path: Path) -> None:
+    file = tmp_path / "digits.csv.gz"
+    for content, sentence in (
+        (gzip.compress(b"0,1\n"), "that of the digits has 6ebb3d2fee24"),
+        (b"no gzip", "not a gzipped file"),
+    ):
+        file.write_bytes(content)
+        with pytest.raises(MissingFile, match=f"{sentence}.*install scikit-learn again"):
+            digits._content(file)
 
 
 @pytest.mark.slow

@@ -1,5 +1,9 @@
 """Partitioners deal out every example once, alike for everybody who asks."""
 
+import re
+from dataclasses import dataclass
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -8,8 +12,8 @@ from hypothesis import strategies as st
 
 from actorfl.batches import size_of
 from actorfl.data.digits import Digits
-from actorfl.errors import Misfit, WrongValue
-from actorfl.partition import Iid, Sampled, worker_data
+from actorfl.errors import ConfigError, Misfit, WrongValue
+from actorfl.partition import Iid, Partitioner, Sampled, worker_data
 from actorfl.task import Dataset, Who
 
 
@@ -111,3 +115,37 @@ def test_a_sample_of_more_than_the_pool_is_the_pool() -> None:
 def test_an_empty_sample_is_refused() -> None:
     with pytest.raises(WrongValue, match="`examples` of Sampled must be at least 1, got 0"):
         Sampled(0)
+
+
+@dataclass(frozen=True)
+class Ten(Digits):
+    """Ten examples."""
+
+    def pool(self) -> Dataset:
+        return torch.zeros(10, 64), torch.zeros(10, dtype=torch.int64)
+
+
+@dataclass(frozen=True)
+class Odd(Partitioner):
+    """Gives what it was made with."""
+
+    given: object = None
+
+    def split(self, examples: int, workers: int, seed: int, labels: object = None) -> Any:
+        return self.given
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        (None, "a list of 2 arrays of indices, one for each worker, got NoneType"),
+        ([np.arange(3)], "a list of 2 arrays of indices, one for each worker, got 1 of them"),
+        ([[0, 1], [2]], "an array of whole numbers with one dimension, got list for number 0"),
+        ([np.arange(2), np.ones(2)], "got 2 of numpy's type float64 for number 1"),
+        ([np.arange(2), np.array([2, 10])], "from 0 to 9, got some from 2 to 10 for number 1"),
+        ([np.arange(2), np.array([-1])], "from 0 to 9, got some from -1 to -1 for number 1"),
+    ],
+)
+def test_what_an_own_partitioner_gives_is_looked_at(given: object, sentence: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(sentence)):
+        worker_data(Ten(), Who("w1", 1, 2), Odd(given), 0)

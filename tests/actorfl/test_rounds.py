@@ -212,6 +212,17 @@ def test_a_quorum_is_complete_with_those_whose_parts_were_refused() -> None:
     assert rounds.absent() == {"c": "late"}
 
 
+def test_a_quorum_is_one_of_those_who_have_examples() -> None:
+    rounds = opened(0, Quorum(0.5))
+    rounds.refused["a"] = "no-examples"
+    assert not rounds.complete(5.0), "the half of a, b and c would be two"
+    rounds.arrived.add("b")
+    assert rounds.complete(5.0)
+    nobody = opened(0, Quorum(0.5))
+    nobody.refused |= dict.fromkeys(ROSTER, "no-examples")
+    assert nobody.complete()
+
+
 # -- clocks that some compute ----------------------------------------------------------------------
 
 

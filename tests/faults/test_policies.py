@@ -202,6 +202,23 @@ def test_of_an_edge_without_any_part_the_root_tells_whose_were_refused_and_why(
     assert told == {"edge1": "no-examples", "w1": "non-finite"}
 
 
+@pytest.mark.parametrize("root", [BSP(), ASP(), SSP(1), Buffered(2)], ids=repr)
+def test_of_those_whom_an_edge_did_not_wait_for_the_root_tells_the_names_and_no_examples(
+    root: Sync, tmp_path: Path
+) -> None:
+    slow = {"p3": 4.0, "p1": 3.0}
+    run = small(
+        topology=Tree(root=1, edge=2, worker=4), sync={"root": root, "edge": Quorum(0.5)},
+        until=Rounds(3),
+    )  # fmt: skip
+    on = Simulated(4, compute=lambda node, _: slow.get(node, 1.0))
+    result, _ = simulate(run, on, tmp_path)
+    told = rows(result.directory)
+    assert {name for row in told for name in row.get("absent", {})} == {"w1", "w3"}
+    # Two updates a round: of w0 through one edge, of w2 through the other one.
+    assert {row["examples"] for row in told} <= {30 + 30, 30 + 50, 50 + 50}
+
+
 @pytest.mark.parametrize("until", [Rounds(3), Versions(3)], ids=repr)
 @pytest.mark.parametrize("sync", POLICIES, ids=str)
 def test_a_run_in_which_all_is_refused_ends_with_a_line_that_says_so(
@@ -212,6 +229,7 @@ def test_a_run_in_which_all_is_refused_ends_with_a_line_that_says_so(
     last = rows(result.directory)[-1]
     assert (last["round"], last["updates"], last["refused"]) == (3, 0, {"w0": "non-finite"})
     assert last["train_loss"] is None
+    assert "the old model stays" in last["warning"]
     assert result.accuracy == last["accuracy"] is not None
 
 

@@ -24,6 +24,7 @@ from actorfl import (
     Rounds,
     Run,
     Sample,
+    Seconds,
     Star,
     Supervision,
     Sync,
@@ -88,6 +89,17 @@ def test_shards_have_the_bits_and_the_rows_of_one_piece(
     )
     assert cut.sha256 == whole.sha256
     assert told(cut.directory) == told(whole.directory)
+
+
+@pytest.mark.parametrize("sync", [BSP(), Quorum(0.6), SSP(1), ASP()], ids=repr)
+def test_time_ends_a_run_of_shards_as_one_of_one_piece(sync: Sync, tmp_path: Path) -> None:
+    ended = []
+    for shards in (None, 2):
+        run = short(shards, sync=sync, until=Seconds(3.5) | Rounds(30))
+        result, _ = simulate(run, Simulated(4, compute=1.0), tmp_path / str(shards))
+        ended.append(result.rounds)
+        assert sum(row["seconds"] for row in rows(result.directory)) < 6.0
+    assert ended[0] == ended[1] < 30
 
 
 @pytest.mark.parametrize("shards", [1, 2, 4])

@@ -14,7 +14,7 @@ from actorfl.run import Run
 from actorfl.until import Rounds
 from actorfl.witness import Act, witnessed_by
 from actors import Drop, Duplicate, FaultPlan, Kill, Simulated
-from tests.actorfl.switching import Calm, Hasty, Lost
+from tests.actorfl.switching import Calm, Hasty, Lost, Rounded
 from tests.faults.runs import carry_out, rows, small
 
 #: Rounds: strict up to the second, free up to the fourth, then one clock apart.
@@ -71,6 +71,11 @@ def test_what_holds_is_chosen_again_by_an_aggregator_that_was_restarted(tmp_path
 def test_what_cannot_be_switched_to_ends_the_run_with_a_sentence(tmp_path: Path) -> None:
     with pytest.raises(Misfit, match=r"Lost\.choose returned Buffered\(k=2\); what can be"):
         actors.run(carry_out(small(sync=Lost()), tmp_path, Simulated(2)), on=Simulated(2))
+
+
+def test_a_bsp_with_rounds_of_its_own_is_none_of_them(tmp_path: Path) -> None:
+    with pytest.raises(Misfit, match=r"Rounded\.choose returned BSP\(rounds=3\); `rounds` is for"):
+        actors.run(carry_out(small(sync=Rounded()), tmp_path, Simulated(2)), on=Simulated(2))
 
 
 def test_a_rule_that_raises_ends_the_run_with_a_sentence(tmp_path: Path) -> None:
