@@ -8,6 +8,7 @@ import json
 import os
 import secrets
 import signal
+import time
 from collections.abc import Callable, Mapping
 from contextlib import asynccontextmanager, closing
 from dataclasses import asdict, dataclass, field, replace
@@ -97,6 +98,8 @@ class Result:
         baselines: what the same budget reaches without federation; None unless the run asks for it.
         bytes: of models, updates and sums that aggregators sent and received, over all starts; as
             the lines of the metrics tell them.
+        seconds: of real time that this start took, from when its actors were there to its end.
+        virtual_seconds: the same on the clock of a simulation; None where time is real.
     """
 
     accuracy: float | None
@@ -110,6 +113,8 @@ class Result:
     faults: Mapping[str, int] = field(default_factory=dict)
     baselines: Baselines | None = None
     bytes: int = 0
+    seconds: float = field(default=0.0, compare=False)  # as long as it took
+    virtual_seconds: float | None = None
 
 
 class Running:
@@ -141,6 +146,7 @@ class Running:
         self._world = outside.world
         self._rows = rows
         self._finished = finished
+        self._began = time.perf_counter(), asyncio.get_running_loop().time()
 
     async def result(self) -> Result:
         """Wait for the end.
@@ -153,6 +159,7 @@ class Running:
             finished: Finished = await self.live.until(self._finished)
         except GaveUp as error:
             raise await _failed(error, self.log, self._rows, self.directory) from None
+        real, virtual = time.perf_counter(), asyncio.get_running_loop().time()
         written = await self._rows.written()
         result = Result(
             finished.accuracy,
@@ -167,6 +174,8 @@ class Running:
             await self.live.faults(),
             await self._baselines(finished.rounds),
             sum(row.get("bytes", 0) for row in written),
+            round(real - self._began[0], 6),
+            None if self.simulation is None else round(virtual - self._began[1], 6),
         )
         self.directory.write(self.directory.result, _as_json(result))
         return result
@@ -452,6 +461,8 @@ def _as_json(result: Result) -> bytes:
             "metrics": dict(result.metrics),
             "merged": result.merged,
             "bytes": result.bytes,
+            "seconds": result.seconds,
+            "virtual_seconds": result.virtual_seconds,
             "unpromised": dict(result.unpromised),
             "faults": dict(result.faults),
             **({} if result.baselines is None else {"baselines": asdict(result.baselines)}),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import subprocess
@@ -105,6 +106,18 @@ def test_no_schedule_of_faults_changes_a_bit(undisturbed: str, tmp_path: Path) -
     assert sum(s.faults.get("crash", 0) for s in told) > SEEDS / 8
     assert sum(s.started - len(NODES) for s in told) > SEEDS
     assert len({s.digest for s in told}) == SEEDS
+
+
+def test_a_result_tells_real_and_virtual_seconds(tmp_path: Path) -> None:
+    result, _ = simulate(small(), Simulated(4, compute=100.0), tmp_path)
+    assert result.virtual_seconds is not None
+    assert 100.0 * ROUNDS < result.virtual_seconds < 100.0 * (ROUNDS + 2)  # the start, too
+    assert 0.0 < result.seconds < 100.0
+    written = json.loads((result.directory / "result.json").read_text())
+    assert (written["seconds"], written["virtual_seconds"]) == (
+        result.seconds, result.virtual_seconds,
+    )  # fmt: skip
+    assert actors.run(carry_out(small(), tmp_path)).virtual_seconds is None
 
 
 def test_damaged_frames_change_no_bit_of_the_digits(tmp_path: Path) -> None:
