@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING, Final
+from numbers import Real
+from typing import TYPE_CHECKING, Any, Final
 
 from actorfl import levelfit, nodefit, pairfit, stayfit
 from actorfl.algorithm import Algorithm
@@ -17,7 +19,7 @@ from actorfl.errors import Misfit, WrongType, WrongValue
 from actorfl.esn.fitting import check_readout
 from actorfl.esn.task import EchoStateTask
 from actorfl.estimator import EstimatorTask
-from actorfl.every import evaluated_at
+from actorfl.every import Every, evaluated_at
 from actorfl.local import SGD, Gradients
 from actorfl.naming import check_run_name
 from actorfl.nested import Nested
@@ -29,6 +31,7 @@ from actorfl.periods import check_periods
 from actorfl.rules import check_rules
 from actorfl.sampling import Selection
 from actorfl.seeds import SEED_MAX
+from actorfl.supervision import Supervision
 from actorfl.switch import Switch
 from actorfl.sync import Period
 from actorfl.task import Task
@@ -41,6 +44,31 @@ if TYPE_CHECKING:
 
 # Each buffer holds a whole model; more than this many only hides that workers wait for each other.
 _LANDING_MAX: Final = 64
+
+#: Of what is no slot: its type, what that is called, and whether it may be left out.
+_TYPES: dict[str, tuple[Any, str, bool]] = {
+    "base": (str | os.PathLike, "a directory", True),
+    "name": (str, "str", True),
+    "validate": (Real, "a number", False),
+    "evaluate": (Every, "an Every", True),
+    "supervision": (Supervision, "a Supervision", True),
+    "durability": (str, "str", False),
+    "landing": (int, "int", False),
+}
+
+
+def check_types(**given: object) -> None:
+    """Refuse what is of another type.
+
+    Raises:
+        WrongType: with the first one.
+    """
+    for key, value in given.items():
+        kind, called, optional = _TYPES[key]
+        if value is None and optional:
+            continue
+        if isinstance(value, bool) or not isinstance(value, kind):
+            raise WrongType(f"`{key}` of Run", called, value)
 
 
 def check(run: Run, *, partitioned: bool) -> None:

@@ -10,7 +10,6 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -21,7 +20,7 @@ from actorfl.compression import Compression
 from actorfl.config import Place, Table
 from actorfl.errors import ConfigError, Misfit, MissingKey, UnknownKey, WrongType
 from actorfl.every import Every
-from actorfl.fitting import check
+from actorfl.fitting import check, check_types
 from actorfl.levels import are_levels, levels_of
 from actorfl.local import SGD, Gradients
 from actorfl.nodes import NodeLoop
@@ -179,7 +178,7 @@ class Run:
         sync_of: tuple[tuple[str, Sync], ...] = (),
         algorithm_of: tuple[tuple[str, Algorithm], ...] = (),
     ) -> None:
-        _check_types(
+        check_types(
             base=base, name=name, validate=validate, evaluate=evaluate, supervision=supervision,
             durability=durability, landing=landing,
         )  # fmt: skip
@@ -590,32 +589,6 @@ _KEYS = (
     *("stays", "parts", "evaluate", "supervision", "durability", "landing", "strict", "record"),
     *("baselines", "combine", "base"),
 )
-
-
-#: Of what is no slot: its type, what that is called, and whether it may be left out.
-_TYPES: dict[str, tuple[Any, str, bool]] = {
-    "base": (str | os.PathLike, "a directory", True),
-    "name": (str, "str", True),
-    "validate": (Real, "a number", False),
-    "evaluate": (Every, "an Every", True),
-    "supervision": (Supervision, "a Supervision", True),
-    "durability": (str, "str", False),
-    "landing": (int, "int", False),
-}
-
-
-def _check_types(**given: object) -> None:
-    """Refuse what is of another type.
-
-    Raises:
-        WrongType: with the first one.
-    """
-    for key, value in given.items():
-        kind, called, optional = _TYPES[key]
-        if value is None and optional:
-            continue
-        if isinstance(value, bool) or not isinstance(value, kind):
-            raise WrongType(f"`{key}` of Run", called, value)
 
 
 def _script_directory() -> Path:

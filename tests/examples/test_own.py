@@ -18,6 +18,7 @@ from tests.examples.test_programs import ENVIRONMENT, ROOT
 
 NODES = ROOT / "examples/own_nodes"
 ALGORITHM = ROOT / "examples/own_algorithm"
+EHEALTH = ROOT / "examples/ehealth"
 
 
 def drawn(run: Run, path: Path) -> str:
@@ -26,6 +27,10 @@ def drawn(run: Run, path: Path) -> str:
 
     graph_of(run, "identity", nobody, nobody).draw(path, Processes(2))
     return path.read_text()
+
+
+def as_it_is(run: Run) -> Run:
+    return run
 
 
 def in_a_tree(run: Run) -> Run:
@@ -72,8 +77,12 @@ def test_the_algorithm_has_less_than_40_lines() -> None:
 
 @pytest.mark.parametrize(
     ("folder", "picture", "changed"),
-    [(NODES, "ring.svg", lambda run: run), (ALGORITHM, "tree.svg", in_a_tree)],
-    ids=["ring", "vote"],
+    [
+        (NODES, "ring.svg", as_it_is),
+        (ALGORITHM, "tree.svg", in_a_tree),
+        (EHEALTH, "hospitals.svg", as_it_is),
+    ],
+    ids=["ring", "vote", "hospitals"],
 )
 def test_the_picture_is_what_the_graph_of_the_run_draws(
     folder: Path, picture: str, changed: Callable[[Run], Run], tmp_path: Path
