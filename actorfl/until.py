@@ -24,7 +24,7 @@ class Progress:
         rounds: clocks that the root has closed; without a barrier, updates divided by the number of
             workers, rounded down.
         clocks: clocks that the slowest worker has completed.
-        versions: how often the model has moved.
+        versions: how often the model has moved, or could not since all of a round was refused.
         updates: parts of workers that were taken, or refused.
         seconds: from when the first worker was asked to when the model was made durable last; of
             the deployment's clock, and without the time in which the run was stopped.
