@@ -75,9 +75,11 @@ class NeverForgets(Aggregator):
 class RunningSum(ExactSum):
     """Adds up in float32, as everybody does: each addition rounds."""
 
+    _total: Vector | None = None
+
     def restart(self, grid: Grid) -> None:
         super().restart(grid)
-        self._total: Vector | None = None
+        self._total = None
 
     def add(self, vector: Vector, weight: int = 1) -> int:
         rounded = super().add(vector, weight)
