@@ -148,7 +148,7 @@ class Edge(Collector):
         self._too_narrow = None
         self._round = 0
         self._moved = False
-        self._behind = 0  # examples of the most parts that one of its own rounds had
+        self._behind = 0
         if self._sends_updates:
             first = begun(self._plan.algorithm, model)
             self._state = replace(first, buffers=integers)

@@ -4,28 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Final
+from typing import Final
 
 import numpy as np
 
 from actorfl.algorithm import Scalar
+from actorfl.algorithms.readoutbetween import VALUES, ReadoutBetween
 from actorfl.esn.admm import Solver, agreement
 from actorfl.esn.form import Form
 from actorfl.esn.moments import Moments
-from actorfl.esn.reservoir import Floats
 from actorfl.layout import Vector
-from actorfl.mixing import Metropolis
-from actorfl.pairing import Content, PairAlgorithm, PairCtx, PairState, expect
+from actorfl.pairing import Content, PairCtx, PairState, expect
 from actorfl.ranges import check_count, check_number
 from actorfl.terms import Array
-from actorfl.topology import Peers
 
-_DATA, _OWN, _DUAL, _AGREED, _VALUES = "data", "own", "dual", "agreed", "values"
+_DATA, _OWN, _DUAL, _AGREED = "data", "own", "dual", "agreed"
 _MOST_INNER: Final = 10_000
 
 
 @dataclass(frozen=True)
-class ReadoutADMM(PairAlgorithm):
+class ReadoutADMM(ReadoutBetween):
     """Nodes solve for readouts of their own data, and agree on that of all.
 
     Scardapane, Wang and Panella, "A decentralized training algorithm for Echo State Networks in
@@ -56,9 +54,6 @@ class ReadoutADMM(PairAlgorithm):
         WrongValue: a value is out of range.
     """
 
-    policies: ClassVar[tuple[str, ...]] = ("BSP",)
-    takes_steps: ClassVar[bool] = False
-
     penalty: float = 1e-6
     rho: float = 1.0
     inner: int = 20
@@ -68,24 +63,12 @@ class ReadoutADMM(PairAlgorithm):
         check_number(self, "rho", "above 0", lambda value: value > 0)
         check_count(self, "inner", 1, _MOST_INNER)
 
-    def check_peers(self, topology: Peers, policy: str) -> None:
-        """Refuse a graph with links that go one way: its mean would move."""
-        Metropolis().check(topology)
-
-    def mix(self, topology: Peers, name: str, number: int) -> Mapping[str, float]:
-        """The Metropolis-Hastings weights of the round's graph."""
-        return Metropolis().weights(topology, name, number)
-
-    def trains(self, number: int) -> bool:
-        """The moments are taken once."""
-        return number == 0
-
     def trained(self, ctx: PairCtx, state: PairState, before: Vector, after: Vector) -> PairState:
         """Begin with the moments of the node's data, and zeros."""
         moments = Form.of(ctx.layout, type(self).__name__).moments(after)
         zeros = np.zeros(moments.cross.size)
         return state.keeping({
-            _DATA: moments.vector(), _OWN: zeros, _DUAL: zeros, _AGREED: zeros, _VALUES: zeros,
+            _DATA: moments.vector(), _OWN: zeros, _DUAL: zeros, _AGREED: zeros, VALUES: zeros,
         })  # fmt: skip
 
     def outgoing(self, ctx: PairCtx, state: PairState) -> tuple[Mapping[str, Content], PairState]:
@@ -96,24 +79,21 @@ class ReadoutADMM(PairAlgorithm):
             moments = Moments.from_vector(state.array(_DATA), *shape)
             agreed, dual = (state.array(name).reshape(shape) for name in (_AGREED, _DUAL))
             own = Solver(moments, self.rho).solve(agreed, dual)
-            state = _kept(state, {_OWN: own.ravel(), _VALUES: (own + dual).ravel()})
-        content: Content = {_VALUES: state.array(_VALUES)}
+            state = _kept(state, {_OWN: own.ravel(), VALUES: (own + dual).ravel()})
+        content: Content = {VALUES: state.array(VALUES)}
         return dict.fromkeys(ctx.targets, content), state
 
     def check_letter(self, ctx: PairCtx, content: Content) -> None:
         """Refuse values of another size."""
         form = Form.of(ctx.layout, type(self).__name__)
-        expect(content, {_VALUES: ("float64", (form.features * form.outputs,))})
+        expect(content, {VALUES: ("float64", (form.features * form.outputs,))})
 
     def incoming(
         self, ctx: PairCtx, state: PairState, received: Mapping[str, Content]
     ) -> PairState:
         """The weighted mean; at the end of an iteration what it says all agree on."""
-        before: Floats = state.array(_VALUES)
-        mean = before.copy()
-        for sender, content in received.items():
-            mean += ctx.mixing[sender] * (np.asarray(content[_VALUES], np.float64) - before)
-        state = _kept(state, {_VALUES: mean})
+        mean = self.averaged(ctx, state.array(VALUES), received)
+        state = _kept(state, {VALUES: mean})
         if (ctx.round + 1) % self.inner:
             return state
         agreed = agreement(mean, self.rho, self.penalty, ctx.count)

@@ -4,25 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Final, Literal
+from typing import Literal
 
-import numpy as np
-
+from actorfl.algorithms.readoutbetween import VALUES, ReadoutBetween
 from actorfl.errors import WrongValue
 from actorfl.esn.form import Form
 from actorfl.esn.moments import Moments, length
-from actorfl.esn.reservoir import Floats
 from actorfl.layout import Vector
-from actorfl.mixing import Metropolis
-from actorfl.pairing import Content, PairAlgorithm, PairCtx, PairState, expect
+from actorfl.pairing import Content, PairCtx, PairState, expect
 from actorfl.ranges import check_number
-from actorfl.topology import Peers
-
-_VALUES: Final = "values"
 
 
 @dataclass(frozen=True)
-class ReadoutConsensus(PairAlgorithm):
+class ReadoutConsensus(ReadoutBetween):
     """Nodes average the moments of their data, and each solves for the readout of all.
 
     Bacciu et al. 2021 (see ``RidgeReadout``) by average consensus, Xiao and Boyd, "Fast linear
@@ -50,9 +44,6 @@ class ReadoutConsensus(PairAlgorithm):
         WrongValue: a value is out of range.
     """
 
-    policies: ClassVar[tuple[str, ...]] = ("BSP",)
-    takes_steps: ClassVar[bool] = False
-
     penalty: float = 1e-6
     share: Literal["moments", "readout"] = "moments"
 
@@ -61,28 +52,16 @@ class ReadoutConsensus(PairAlgorithm):
         if self.share not in {"moments", "readout"}:
             raise WrongValue("`share` of ReadoutConsensus", '"moments" or "readout"', self.share)
 
-    def check_peers(self, topology: Peers, policy: str) -> None:
-        """Refuse a graph with links that go one way: its mean would move."""
-        Metropolis().check(topology)
-
-    def mix(self, topology: Peers, name: str, number: int) -> Mapping[str, float]:
-        """The Metropolis-Hastings weights of the round's graph."""
-        return Metropolis().weights(topology, name, number)
-
-    def trains(self, number: int) -> bool:
-        """The moments are taken once."""
-        return number == 0
-
     def trained(self, ctx: PairCtx, state: PairState, before: Vector, after: Vector) -> PairState:
         """Begin with the node's own moments, or its own readout."""
         moments = Form.of(ctx.layout, type(self).__name__).moments(after)
         if self.share == "readout":
-            return state.keeping({_VALUES: moments.solved(self.penalty).ravel()})
-        return state.keeping({_VALUES: moments.vector()})
+            return state.keeping({VALUES: moments.solved(self.penalty).ravel()})
+        return state.keeping({VALUES: moments.vector()})
 
     def outgoing(self, ctx: PairCtx, state: PairState) -> tuple[Mapping[str, Content], PairState]:
         """What is averaged, to each target."""
-        content: Content = {_VALUES: state.array(_VALUES)}
+        content: Content = {VALUES: state.array(VALUES)}
         return dict.fromkeys(ctx.targets, content), state
 
     def check_letter(self, ctx: PairCtx, content: Content) -> None:
@@ -90,20 +69,17 @@ class ReadoutConsensus(PairAlgorithm):
         form = Form.of(ctx.layout, type(self).__name__)
         readout = self.share == "readout"
         size = (form.features * form.outputs) if readout else length(form.features, form.outputs)
-        expect(content, {_VALUES: ("float64", (size,))})
+        expect(content, {VALUES: ("float64", (size,))})
 
     def incoming(
         self, ctx: PairCtx, state: PairState, received: Mapping[str, Content]
     ) -> PairState:
         """The weighted mean, and the readout that it gives."""
-        own: Floats = state.array(_VALUES)
-        mean = own.copy()
-        for sender, content in received.items():
-            mean += ctx.mixing[sender] * (np.asarray(content[_VALUES], np.float64) - own)
+        mean = self.averaged(ctx, state.array(VALUES), received)
         form = Form.of(ctx.layout, type(self).__name__)
         if self.share == "readout":
             readout = mean.reshape(form.features, form.outputs)
         else:
             moments = Moments.from_vector(mean, form.features, form.outputs)
             readout = moments.solved(self.penalty / ctx.count)
-        return state.replaced(form.of_readout(readout)).keeping({_VALUES: mean})
+        return state.replaced(form.of_readout(readout)).keeping({VALUES: mean})

@@ -7,7 +7,6 @@ than all the rest of it.
 from __future__ import annotations
 
 import gzip
-import hashlib
 import importlib.util
 import io
 import zlib
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from actorfl.data.checksum import check_sha256
 from actorfl.data.splitting import stratified
 from actorfl.errors import MissingExtra, MissingFile
 from actorfl.mean import Mean
@@ -91,13 +91,7 @@ def _content(file: Path) -> bytes:
     except (OSError, EOFError, zlib.error) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise MissingFile(file, f"{reason.lower()}; install scikit-learn again") from error
-    digest = hashlib.sha256(content).hexdigest()
-    if digest != _SHA256:
-        raise MissingFile(
-            file,
-            f"its content has SHA-256 {digest[:12]}..., that of the digits has "
-            f"{_SHA256[:12]}...; install scikit-learn again",
-        )
+    check_sha256(file, content, _SHA256, "the digits", "install scikit-learn again")
     return content
 
 

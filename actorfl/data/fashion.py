@@ -7,7 +7,6 @@ dataset-fashion-mnist, or from a directory of yours.
 from __future__ import annotations
 
 import gzip
-import hashlib
 import os
 import zlib
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from actorfl.data.checksum import check_sha256
 from actorfl.data.perceptron import check_hidden, perceptron
 from actorfl.errors import MissingFile
 from actorfl.mean import Mean
@@ -131,11 +131,5 @@ def _content(file: Path, size: int, sha256: str) -> bytes:
     except (OSError, EOFError, zlib.error) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise MissingFile(found, reason.lower()) from error
-    digest = hashlib.sha256(content).hexdigest()
-    if digest != sha256:
-        raise MissingFile(
-            found,
-            f"its content has SHA-256 {digest[:12]}..., that of Fashion-MNIST has "
-            f"{sha256[:12]}...; get the file again",
-        )
+    check_sha256(found, content, sha256, "Fashion-MNIST", "get the file again")
     return content
