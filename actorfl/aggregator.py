@@ -16,6 +16,7 @@ from actorfl.merging import Refused as Refusal
 from actorfl.plan import PlanText
 from actorfl.roster import Phase
 from actorfl.rounds import Rounds
+from actorfl.traffic import Traffic
 from actors import ActorRef
 from actors.crashpoints import crash_point
 
@@ -148,7 +149,8 @@ class Aggregator(Flowing):
             "rounded": self._rounded,
             "refused": dict(sorted((rounds.refused | self._refused_below).items())),
             "dropped": dict(sorted(rounds.dropped.items())),
-            "bytes": self._bytes,
+            "messages": self._traffic.messages,
+            "bytes": self._traffic.nbytes,
             "seconds": round(self.clock.now() - self._opened, 6),
         }
         if self._plan.select is not None:
@@ -160,7 +162,7 @@ class Aggregator(Flowing):
         fields |= {key: names for key, names in changed.items() if names}
         if step.warning:
             fields["warning"] = step.warning
-        self._bytes = 0
+        self._traffic = Traffic()
         rounds.dropped.clear()
         rounds.clock += 1
         self._updates += len(inside) + len(rounds.refused | self._refused_below)

@@ -1,7 +1,9 @@
 """What a run is to be compared with: all data in one place, and each worker by itself.
 
-Both begin at the run's initial model, use its local loop, and get its budget: a worker by itself
-goes through as many examples as it did in the run, one place through as many as all did together.
+Both begin at the run's initial model, use its local loop, and get its budget: one place goes
+through as many examples as all workers together whose updates were merged, and each worker by
+itself through its share of them. Where all are in every round that is what it went through in the
+run; where some are drawn, late, or there for a part of it, what the mean worker went through.
 """
 
 from __future__ import annotations
@@ -12,21 +14,33 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
+import numpy as np
+
+from actorfl import arrays
+from actorfl.algorithm import Closed, ServerState, StateError, advance, begun
+from actorfl.checkpoint import down_of
 from actorfl.engine import engine_of
 from actorfl.every import evaluated_at
+from actorfl.flatmodel import Model
+from actorfl.grid import Grid
 from actorfl.lane import Lane
-from actorfl.local import SGD
+from actorfl.local import SGD, Gradients
 from actorfl.mean import Mean
+from actorfl.merging import Merger, Refused
 from actorfl.seeds import seed_for
-from actorfl.step import load, load_seed, step_seed
-from actorfl.task import Dataset, who_of
+from actorfl.step import Data, Given, load, load_seed, step, step_seed
+from actorfl.sync import BSP
+from actorfl.task import Dataset, Task, who_of
+from actorfl.terms import Terms
+from actorfl.tree import Levelled
 
 if TYPE_CHECKING:
-    from actorfl.flatmodel import Model
+    from actorfl.layout import Layout
     from actorfl.run import Run
 
 #: Who trains on all data, where seeds are derived; no worker has an empty name.
 _CENTRE: Final = ""
+_ALONE: Final = "alone"  # the only one whose gradient a server takes
 
 Metrics = Mapping[str, float | None]
 
@@ -46,20 +60,22 @@ class Baselines:
     local_only: Metrics = field(default_factory=dict)
 
 
-async def compared(run: Run, rounds: int, lane: Lane) -> Baselines:
+async def compared(run: Run, merged: int, lane: Lane) -> Baselines:
     """Compute the baselines of a run.
 
     All workers' data are loaded in this process. Steps are plain: what an algorithm corrects, it
-    corrects towards other workers.
+    corrects towards other workers. Under ``Gradients`` there are none, so the algorithm's server
+    takes them, alone with the gradients of one worker.
 
     Args:
         run: whose task, data, local loop and seed count.
-        rounds: how many it took.
+        merged: how many examples the workers had whose updates were merged, over all rounds of the
+            root.
         lane: where to compute; each round of each model is a job.
     """
-    plain = run.local
-    assert isinstance(plain, SGD), "refused by Run"
-    compute = _Computing(run, rounds, lane)
+    local = run.local
+    assert isinstance(local, SGD | Gradients), "refused by Run"
+    compute = _Computing(run, lane)
     whos = [who_of(run.topology, index) for index in range(len(run.topology.names))]
     held = [
         await lane.run(load, run, compute.task, who, seed=load_seed(run, who.name)) for who in whos
@@ -67,22 +83,43 @@ async def compared(run: Run, rounds: int, lane: Lane) -> Baselines:
     data = {who.name: one for who, one in zip(whos, held, strict=True) if one.examples}
     if not data:
         return Baselines()
+    rounds = rounds_of(run, merged, sum(one.examples for one in data.values()))
     test = await compute.test()
     apart: list[Metrics] = []
     for name, own in data.items():
-        model = await compute.trained(name, own.train, plain)
-        apart.append(await compute.measured(model, own.validation if test is None else test))
+        model = await compute.trained(name, own.train, local, rounds)
+        validation = own.validation if test is None else test
+        apart.append(await compute.measured(model, validation, rounds))
     together = await lane.run(engine_of(compute.task).joined, [own.train for own in data.values()])
-    local = budget(plain, [own.examples for own in data.values()])
-    model = await compute.trained(_CENTRE, together, local)
+    whole = budget(local, [own.examples for own in data.values()])
+    model = await compute.trained(_CENTRE, together, whole, rounds)
     validation = test
     if validation is None:
         kept = [own.validation for own in data.values() if own.validation is not None]
         validation = await lane.run(engine_of(compute.task).joined, kept)
-    return Baselines(await compute.measured(model, validation), mean_of(apart))
+    return Baselines(await compute.measured(model, validation, rounds), mean_of(apart))
 
 
-def budget(local: SGD, examples: Sequence[int]) -> SGD:
+def rounds_of(run: Run, merged: int, examples: int) -> int:
+    """In how many rounds everybody goes through as many examples as were merged.
+
+    Args:
+        run: levels of it may have several rounds in one of the root.
+        merged: examples of those merged, over all rounds of the root.
+        examples: that all workers have, at least 1.
+
+    Returns:
+        To the nearest round, at least 1 where something was merged.
+    """
+    within = 1
+    if isinstance(run.topology, Levelled):
+        for level, _ in run.topology.levels[1:-1]:
+            sync = run.sync_at(level)
+            within *= sync.rounds if isinstance(sync, BSP) else 1
+    return max(min(merged, 1), round(within * merged / examples))
+
+
+def budget(local: SGD | Gradients, examples: Sequence[int]) -> SGD | Gradients:
     """The local loop with which one place goes through as many examples as several workers do.
 
     Args:
@@ -91,8 +128,11 @@ def budget(local: SGD, examples: Sequence[int]) -> SGD:
 
     Returns:
         As many epochs over the union of the data; where the length is given in steps, as many full
-        batches as make up what the workers go through, to the nearest one.
+        batches as make up what the workers go through, to the nearest one; of gradients, a batch as
+        large as theirs together.
     """
+    if isinstance(local, Gradients):
+        return Gradients(batch=sum(local.batch_of(one) for one in examples))
     if local.steps is None:
         return local
     total = sum(examples)
@@ -113,11 +153,10 @@ def mean_of(apart: Sequence[Metrics]) -> Metrics:
 class _Computing:
     """Jobs for the lane, seeded as those of a run."""
 
-    def __init__(self, run: Run, rounds: int, lane: Lane) -> None:
+    def __init__(self, run: Run, lane: Lane) -> None:
         self.task = run.resolved_task
         self._engine = engine_of(self.task)
         self._run = run
-        self._rounds = rounds
         self._lane = lane
         self._central = evaluated_at(run) == "central"
 
@@ -125,10 +164,12 @@ class _Computing:
         """What all models are measured on; None where each is on what its worker held back."""
         return await self._lane.run(self.task.test) if self._central else None
 
-    async def trained(self, name: str, data: Dataset, local: SGD) -> Model:
+    async def trained(self, name: str, data: Dataset, local: SGD | Gradients, rounds: int) -> Model:
         """Train from the initial model, a clock at a time, so that Ctrl-C need not wait long."""
         trained = await self._lane.run(self._engine.initial, self.task, self._run.seed)
-        for clock in range(self._rounds):
+        if isinstance(local, Gradients):
+            return await self._served(name, data, local, rounds, trained)
+        for clock in range(rounds):
             seed = step_seed(self._run, name, clock)
             trained = await self._lane.run(
                 self._clock, name, clock, data, trained, local, seed=seed
@@ -142,16 +183,70 @@ class _Computing:
         )
         return dataclasses.replace(before, vector=result.vector, buffers=result.buffers)
 
-    async def measured(self, trained: Model, data: Dataset | None) -> Metrics:
-        """The metrics of a model, None for what is no finite number."""
+    async def _served(
+        self, name: str, data: Dataset, local: Gradients, rounds: int, initial: Model
+    ) -> Model:
+        """Move the initial model by the gradients of one worker."""
+        run = dataclasses.replace(self._run, local=local, compress=None, baselines=False)
+        name = name or _ALONE
+        server = _Alone(run, self.task, name, data, initial.layout)
+        state = begun(run.algorithm, initial.vector)
+        state = dataclasses.replace(state, buffers=initial.buffers)
+        try:
+            for clock in range(rounds):
+                seed = step_seed(run, name, clock)
+                state = await self._lane.run(server.moved, state, clock, seed=seed)
+        except StateError:  # as a fit would show it: what is no number is measured as such
+            return dataclasses.replace(initial, vector=np.full_like(initial.vector, np.nan))
+        return dataclasses.replace(initial, vector=state.weights, buffers=state.buffers)
+
+    async def measured(self, trained: Model, data: Dataset | None, rounds: int) -> Metrics:
+        """The metrics of a model after so many rounds, None for what is no finite number."""
         if data is None:
             return {}
-        seed = seed_for(self._run.seed, "", self._rounds, "evaluate")
+        seed = seed_for(self._run.seed, "", rounds, "evaluate")
         found = await self._lane.run(self._measure, trained, data, seed=seed)
         return {name: _number(mean) for name, mean in sorted(found.items())}
 
     def _measure(self, trained: Model, data: Dataset) -> dict[str, Mean]:
         return self._engine.evaluate(self.task, trained.vector, trained.buffers, data)
+
+
+@dataclass(frozen=True)
+class _Alone:
+    """The server of one worker."""
+
+    run: Run
+    task: Task
+    name: str
+    data: Dataset
+    layout: Layout
+
+    def moved(self, state: ServerState, clock: int) -> ServerState:
+        """The next version.
+
+        Raises:
+            StateError: the gradient, or what it leads to, is not finite.
+        """
+        algorithm, examples = self.run.algorithm, arrays.size_of(self.data)
+        given = Given(clock, train=True, evaluate=False, weights=down_of(algorithm, state), mine={})
+        data = Data(self.data, None, examples)
+        made = step(self.run, self.task, self.name, data, given)
+        assert made.header is not None
+        assert made.weights is not None
+        vectors = {name: made.weights[name] for name in made.weights.names()}
+        terms = Terms.from_wire(made.header, vectors)
+        grid: Grid | None = Grid.of(state.weights, self.layout, examples, algorithm.floor)
+        while grid is not None:
+            merger = Merger(self.layout, grid, clock)
+            try:
+                merger.fold(terms)
+            except Refused as refusal:
+                grid = grid.wider() if refusal.wants_wider_grid else None
+                continue
+            closed = Closed(clock, clock, (self.name,), (self.name,), examples, 1)
+            return advance(algorithm, state, merger.merged(), closed).state
+        raise StateError("the gradient fits no grid")
 
 
 def _number(mean: Mean) -> float | None:

@@ -27,6 +27,7 @@ from actorfl.roster import Answer, Phase, Verdict
 from actorfl.rounds import Rounds
 from actorfl.sync import REMEMBERED
 from actorfl.terms import Contribution, Sum, Terms, TermsError
+from actorfl.traffic import Traffic
 from actorfl.witness import Kind, watched, witness
 from actors import Actor, ActorRef, Message
 from actors.crashpoints import crash_point
@@ -91,7 +92,7 @@ class Collector(Actor):
         self._layout: Layout | None = None
         self._durations: tuple[float, ...] = ()
         self._opened = 0.0
-        self._bytes = 0
+        self._traffic = Traffic()
         # Whose part is in and not acknowledged: they wait for the next clock as well.
         self._owed: dict[str, tuple[ActorRef, Stamp]] = {}
 
@@ -189,7 +190,7 @@ class Collector(Actor):
                     self._tell(message.me, Wait(message.stamp))
             else:
                 if weights is not None and not self._near:
-                    self._bytes += weights.nbytes
+                    self._traffic.count(weights.nbytes)
                 rounds = self._rounds
                 if isinstance(rounds, Flow):
                     await self._take(rounds, message)
@@ -288,7 +289,7 @@ class Collector(Actor):
             if message.metrics:  # of an edge's rounds only the first evaluates
                 self._worker_metrics[message.worker] = message.metrics
             return
-        self._bytes += message.bytes
+        self._traffic.add(message.traffic)
         # It tells of its own workers alone. On a wider grid it tells again, and somebody who was
         # late may be in.
         for name in self._plan.below[message.worker]:
@@ -469,7 +470,8 @@ class Collector(Actor):
         )  # fmt: skip
         sent = self._tell(self._workers[name], go)
         if sent is not None:
-            self._bytes += 0 if self._near else self._down.nbytes
+            if not self._near:
+                self._traffic.count(self._down.nbytes)
             self._going[name] = (*of, sent)
             if go.train:
                 self._witness("starts", name, incarnation, clock=stamp.clock)

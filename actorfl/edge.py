@@ -26,6 +26,7 @@ from actorfl.roster import Phase
 from actorfl.rounds import Rounds
 from actorfl.stepping import KEPT, Stepping
 from actorfl.terms import Sum, Terms
+from actorfl.traffic import Traffic
 from actorfl.witness import Kind
 from actorfl.worker import RETRY
 from actors import ActorRef, Message
@@ -273,9 +274,9 @@ class Edge(Collector):
             {name: of for name, of in sorted(self._worker_metrics.items()) if of},
             self._refused(rounds) | self._refused_below,
             self._absent(rounds) | self._absent_below,
-            self._bytes,
+            self._traffic,
         )
-        self._bytes = 0
+        self._traffic = Traffic()
         self._steps.computed(put, self._clock, self._key(self._version, self._widened))
         self._put(put)
 

@@ -96,8 +96,9 @@ class Result:
         faults: how often each kind of the deployment's fault plan took effect in this start, on
             all nodes; see ``Live.faults``.
         baselines: what the same budget reaches without federation; None unless the run asks for it.
-        bytes: of models, updates and sums that aggregators sent and received, over all starts; as
-            the lines of the metrics tell them.
+        messages: models, updates and sums that aggregators sent and received, or that nodes without
+            a centre sent, over all starts; as the lines of the metrics tell them.
+        bytes: in these messages.
         seconds: of real time that this start took, from when its actors were there to its end.
         virtual_seconds: the same on the clock of a simulation; None where time is real.
     """
@@ -112,6 +113,7 @@ class Result:
     unpromised: Mapping[str, str] = field(default_factory=dict)
     faults: Mapping[str, int] = field(default_factory=dict)
     baselines: Baselines | None = None
+    messages: int = 0
     bytes: int = 0
     seconds: float = field(default=0.0, compare=False)  # as long as it took
     virtual_seconds: float | None = None
@@ -172,7 +174,8 @@ class Running:
             isinstance(self._run.topology, Peers) or any(row.get("updates") for row in written),
             finished.unpromised,
             await self.live.faults(),
-            await self._baselines(finished.rounds),
+            await self._baselines(sum(row.get("examples", 0) for row in written)),
+            sum(row.get("messages", 0) for row in written),
             sum(row.get("bytes", 0) for row in written),
             round(real - self._began[0], 6),
             None if self.simulation is None else round(virtual - self._began[1], 6),
@@ -180,13 +183,13 @@ class Running:
         self.directory.write(self.directory.result, _as_json(result))
         return result
 
-    async def _baselines(self, rounds: int) -> Baselines | None:
+    async def _baselines(self, merged: int) -> Baselines | None:
         """What the run is compared with, if it asks for that."""
         if not self._run.baselines:
             return None
         self.log.tell("the run is over; computing its baselines")
         return await self.live.until(
-            compared(self._run, rounds, lane_of(self._world, self._run.task))
+            compared(self._run, merged, lane_of(self._world, self._run.task))
         )
 
     def __repr__(self) -> str:
@@ -460,6 +463,7 @@ def _as_json(result: Result) -> bytes:
             "restarts": result.restarts,
             "metrics": dict(result.metrics),
             "merged": result.merged,
+            "messages": result.messages,
             "bytes": result.bytes,
             "seconds": result.seconds,
             "virtual_seconds": result.virtual_seconds,

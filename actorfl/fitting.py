@@ -223,11 +223,6 @@ def _check_select(run: Run) -> None:
             "`select` draws from all workers, and the aggregators of a Tree between them and "
             f"the root ({between}) each wait for their own; remove it, or use Star"
         )
-    if run.baselines:
-        raise Misfit(
-            "`baselines` let each worker train in every round, and `select` lets it train in "
-            "some, so they would not have the same budget; remove one of the two"
-        )
 
 
 def _check_compress(run: Run) -> None:
@@ -364,11 +359,6 @@ def _check_local(run: Run) -> None:
         raise Misfit(
             "Gradients takes no step, so whatever is not moved by the server would never be "
             'trained; leave all of the model "shared", or use local=SGD(...)'
-        )
-    if run.baselines:
-        raise Misfit(
-            "`baselines` train by themselves with the steps of `local`, and Gradients takes "
-            "none; remove it, or use local=SGD(...)"
         )
 
 

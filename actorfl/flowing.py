@@ -20,6 +20,7 @@ from actorfl.protocol import Ack, Put, Stamp, Wait
 from actorfl.relative import relative
 from actorfl.roster import Phase
 from actorfl.terms import Contribution, Terms
+from actorfl.traffic import Traffic
 from actorfl.window import Window
 from actors import ActorRef
 from actors.crashpoints import crash_point
@@ -391,7 +392,8 @@ class Flowing(Keeper):
             "rounded": window.rounded,
             "refused": dict(sorted((flow.refused | self._refused_below).items())),
             "dropped": dict(sorted(flow.dropped.items())),
-            "bytes": self._bytes,
+            "messages": self._traffic.messages,
+            "bytes": self._traffic.nbytes,
             "seconds": round(now - self._opened, 6),
             "version": flow.clock,
             "staleness": round(window.stale / max(1, window.updates), 6),
@@ -413,7 +415,7 @@ class Flowing(Keeper):
         self._warnings.clear()
         if flow.sync is not self._plan.sync:
             fields["policy"] = repr(flow.sync)
-        self._bytes = 0
+        self._traffic = Traffic()
         self._opened = now
         flow.dropped.clear()
         flow.refused.clear()

@@ -17,6 +17,7 @@ from actorfl.letters import Report, Reported, Show, Shown, Told
 from actorfl.lookingon import RETRY, Header, LookingOn
 from actorfl.mean import Mean
 from actorfl.protocol import unpack
+from actorfl.traffic import Traffic
 from actors import ActorRef, Message
 
 
@@ -125,11 +126,16 @@ class Gatherer(LookingOn):
             told = self._told.get(at, {})
             of_nodes = {name: told[name].metrics for name in self._nodes if name in told}
             loss = sum((told[name].loss for name in self._nodes if name in told), Mean())
+            traffic = Traffic()
+            for one in told.values():
+                traffic.add(one.traffic)
             row: dict[str, Any] = {
                 "round": at + 1,
                 **self._measured(of_nodes),
                 "nodes": len(told),
                 "train_loss": number(loss.value) if loss.count else None,
+                "messages": traffic.messages,
+                "bytes": traffic.nbytes,
             }
             await self._append(at + 1, json.dumps(row, allow_nan=False))
             self._told.pop(at, None)

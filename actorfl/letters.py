@@ -15,6 +15,7 @@ from actorfl.fingerprint import Fingerprint
 from actorfl.layout import Layout
 from actorfl.mean import Mean
 from actorfl.terms import MAX_TERMS
+from actorfl.traffic import Traffic
 from actors import ActorRef, Message
 from transports import Weights
 
@@ -117,11 +118,13 @@ class Told(msgspec.Struct, frozen=True, array_like=True):
         round: from 0.
         loss: mean training loss in it.
         metrics: of the model that it ended with, where that was evaluated.
+        traffic: the letters that it sent its neighbours in it, each once.
     """
 
     round: _Count
     loss: Mean
     metrics: _Metrics
+    traffic: Traffic = msgspec.field(default_factory=Traffic)
 
 
 class Report(Message[None]):

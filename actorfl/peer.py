@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import math
 from collections.abc import Iterator, Mapping
+from copy import copy
 from typing import Any, Final
 
 import numpy as np
@@ -35,6 +36,7 @@ from actorfl.sync import ASP
 from actorfl.task import Dataset
 from actorfl.terms import Array
 from actorfl.topology import Peers
+from actorfl.traffic import Traffic
 from actors import ActorRef, Message
 from actors.crashpoints import crash_point
 from transports import LinkFull, Transfer, Weights
@@ -84,6 +86,7 @@ class Peer(GraphNode):
         self._round = 0  # that a save made now says are done
         self._fits = 0
         self._loss = Mean()
+        self._traffic = Traffic()  # of the round that is under way
         self._told: tuple[Told, ...] = ()
         self._fresh: tuple[Told, ...] = ()  # of rounds that no save tells of yet
         self._heard = False  # of the gatherer
@@ -102,6 +105,7 @@ class Peer(GraphNode):
         self._rounds = self._round = saved.rounds
         self._told = saved.told
         self._loss = saved.loss
+        self._traffic = saved.traffic
         more = rounds_of(self._run) > saved.rounds  # a run that is resumed to go on
         self._final = None if more else saved.final
         topology = self._run.topology
@@ -204,6 +208,7 @@ class Peer(GraphNode):
         if kept is None:
             need = f"one that nothing is kept under for {to}; each send has its own"
             raise WrongValue("a tag of a node's send", need, tag)
+        self._traffic.count(kept.content.nbytes)
         self._post(kept)
 
     async def receive(self, tag: Tag, sender: str | None, timeout: float) -> Received:
@@ -258,6 +263,7 @@ class Peer(GraphNode):
             await self.changed()
         if self._outbox.hold(to, tag, content) is None:
             raise ValueError(f"something is kept for {to} under {tag!r} already")
+        self._traffic.count(content.nbytes)
 
     def poll(self, tag: Tag, sender: str) -> Parcel | None:
         """See ``pairrounds.Host``."""
@@ -275,8 +281,9 @@ class Peer(GraphNode):
 
     async def ended(self, number: int, weights: Model) -> None:
         """See ``pairrounds.Host``."""
-        self._fresh = (*self._fresh, await self._told_of(weights, number))
-        self._loss = Mean()
+        told = await self._told_of(weights, number)
+        self._fresh = (*self._fresh, told)
+        self._loss, self._traffic = Mean(), self._traffic.without(told.traffic)
 
     async def keep(self, rounds: int, state: Mapping[str, Array | Scalar]) -> None:
         """See ``pairrounds.Host``."""
@@ -288,7 +295,7 @@ class Peer(GraphNode):
     async def _told_of(self, weights: Model, number: int) -> Told:
         due = self._at != "nowhere" and (number + 1) % self._run.evaluate.every == 0
         metrics = await self._metrics(weights, number) if due else {}
-        return Told(number, self._loss, dict(metrics))
+        return Told(number, self._loss, dict(metrics), copy(self._traffic))
 
     async def _save(self, *, final: bool = False, rounds: int | None = None) -> None:
         """Make all durable.
@@ -301,21 +308,26 @@ class Peer(GraphNode):
         rounds = self._round if rounds is None else rounds
         weights, state = me.weights, dict(me.state)
         self._check(weights)
-        fresh = self._fresh
+        fresh, sent = self._fresh, Traffic()
         if not (fresh or amid) and rounds > self._rounds:
             fresh = (await self._told_of(weights, rounds - 1),)
+            sent = fresh[0].traffic
         told = (*self._told, *fresh)
         found = await self._metrics(weights, max(0, rounds - 1)) if final else None
         known = self._inbox.to_save()
         kept = self._outbox.to_save()
-        loss = self._loss if amid else Mean()
+        loss, traffic = self._loss if amid else Mean(), self._traffic.without(sent)
         await peerstate.save(
             self._snapshots, self._identity,
-            Saved(rounds, weights, state, self._outbox.epoch + 1, kept, known, told, found, loss),
+            Saved(
+                rounds, weights, state, self._outbox.epoch + 1, kept, known, told, found, loss,
+                traffic,
+            ),
         )  # fmt: skip
         crash_point("worker.saved", max(0, rounds - 1))
         if fresh and not amid:
             self._loss = Mean()
+        self._traffic = self._traffic.without(sent)
         self._rounds, self._told, self._fresh, self._final = rounds, told, (), found
         free, taken = self._outbox.saved(kept), self._inbox.saved(known)
         for one in free:

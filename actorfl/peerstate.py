@@ -16,6 +16,7 @@ from actorfl.letters import Told
 from actorfl.mean import Mean
 from actorfl.protocol import pack, unpack
 from actorfl.terms import Array
+from actorfl.traffic import Traffic
 from actors import Snapshots
 from transports import TensorSpec, Weights
 
@@ -35,6 +36,7 @@ class Saved:
             each of some 30 bytes and its metrics.
         final: metrics of the final model; None while its program runs.
         loss: mean training loss of the round that is under way.
+        traffic: what it sent in that round.
     """
 
     rounds: int
@@ -46,6 +48,7 @@ class Saved:
     told: tuple[Told, ...] = ()
     final: Mapping[str, Mean] | None = None
     loss: Mean = field(default_factory=Mean)
+    traffic: Traffic = field(default_factory=Traffic)
 
 
 class _Header(msgspec.Struct, frozen=True, array_like=True):
@@ -67,6 +70,7 @@ class _Header(msgspec.Struct, frozen=True, array_like=True):
     final: dict[str, Mean] | None
     loss: Mean = Mean()
     places: tuple[int, ...] | None = None
+    traffic: Traffic = msgspec.field(default_factory=Traffic)
 
 
 async def save(snapshots: Snapshots, identity: str, saved: Saved) -> None:
@@ -102,6 +106,7 @@ async def save(snapshots: Snapshots, identity: str, saved: Saved) -> None:
         None if saved.final is None else dict(saved.final),
         saved.loss,
         tuple(contents[id(one.content)] for one in saved.kept),
+        saved.traffic,
     )
     await snapshots.save(saved.saves, msgspec.msgpack.encode(header), [packed.buffer])
 
@@ -137,6 +142,7 @@ async def load(snapshots: Snapshots, identity: str) -> Saved | None:
         header.told,
         header.final,
         header.loss,
+        header.traffic,
     )
 
 

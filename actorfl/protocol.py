@@ -21,6 +21,7 @@ from actorfl.layout import Layout, Vector
 from actorfl.mean import Mean
 from actorfl.terms import MAX_TERMS, TermsHeader
 from actorfl.topology import WORKERS_MAX
+from actorfl.traffic import Traffic
 from actors import ActorRef, Message
 from transports import Weights
 
@@ -29,7 +30,6 @@ _INTEGER = "integer/"
 _DOWN = "down/"
 
 # What comes from other nodes is bounded where it is decoded.
-_Count: TypeAlias = Annotated[int, msgspec.Meta(ge=0)]
 _Name: TypeAlias = Annotated[str, msgspec.Meta(max_length=64)]
 _Word: TypeAlias = Annotated[str, msgspec.Meta(max_length=64)]
 _Metrics: TypeAlias = Annotated[dict[str, Mean], msgspec.Meta(max_length=MAX_TERMS)]
@@ -131,8 +131,8 @@ class Put(Message[None]):
         metrics_of: of an aggregator: the metrics of each worker below it.
         refused: of an aggregator: whose part it refused, and why.
         absent: of an aggregator: who else is not in it, and why.
-        bytes: of an aggregator: models and sums that it and those below it have sent and received
-            since it told last.
+        traffic: of an aggregator: models and sums that it and those below it have sent and
+            received since it told last.
         waits: of a worker that has nothing to say in a ``Ready``: once its part is in it waits for
             the next clock, so the ``Go`` of that says as much as an ``Ack``, which comes only where
             the clock lasts.
@@ -151,7 +151,7 @@ class Put(Message[None]):
     )
     refused: _Words = msgspec.field(default_factory=dict)
     absent: _Words = msgspec.field(default_factory=dict)
-    bytes: _Count = 0
+    traffic: Traffic = msgspec.field(default_factory=Traffic)
     waits: bool = False
 
 

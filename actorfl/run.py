@@ -49,7 +49,6 @@ _UNASKED = Iid()
 # What a run has whose nodes have programs of their own: these decide what others have in the slots.
 _OWN_ALGORITHM = Algorithm()
 _OWN_END = OwnEnd()
-_OWN_LOCAL = SGD(lr=0.1, batch=10)
 # Slots that only a run without such programs has.
 _WITHOUT_NODE = frozenset({"algorithm", "until", "sync", "select"})
 # Slots of which each level of aggregators may have its own.
@@ -73,9 +72,9 @@ class Run:
         topology: who talks to whom.
         algorithm: what is computed and merged; with a tree also one for each level of aggregators,
             by name. This attribute is that of the innermost level, which the workers compute.
-        local: what a worker does in a clock: steps, ``SGD``, or one gradient, ``Gradients``. With
-            `node`, and where nothing is trained by steps, it may be left out: ``SGD(lr=0.1,
-            batch=10)``.
+        local: what a worker does in a clock: steps, ``SGD``, or one gradient, ``Gradients``. Where
+            it is left out, what the task says, ``Task.default_local``; ``Gradients`` with its batch
+            where the algorithm takes gradients.
         until: when the run is over.
         node: the program of each node, in a topology without a centre, such as ``RingGraph``; it
             takes the place of `algorithm`, `until`, `sync` and `select`, which are left out.
@@ -185,14 +184,7 @@ class Run:
         where = (_script_directory() if base is None else Path(base)).resolve()
         if node is not None:
             algorithm, until = _own(algorithm, "algorithm"), _own(until, "until")
-            local = _OWN_LOCAL if local is None else local
-        elif local is None:
-            if isinstance(algorithm, str):
-                algorithm = config.build(
-                    SLOTS["algorithm"], algorithm, Place("Run", ("algorithm",)), where
-                )
-            local = None if _takes_steps(algorithm) else _OWN_LOCAL
-        for key, needed in (("algorithm", algorithm), ("local", local), ("until", until)):
+        for key, needed in (("algorithm", algorithm), ("until", until)):
             if needed is None:
                 raise MissingKey(key, "a run", "of Run(...); or give the nodes a program, `node`")
         given: dict[str, object] = {
@@ -218,6 +210,8 @@ class Run:
                 object.__setattr__(self, f"{key}_of", levels)
                 if levels:  # the innermost algorithm is what workers compute
                     value = levels[0 if key == "sync" else -1][1]  # noqa: PLW2901
+            if value is None:  # task and algorithm are there
+                value = self._default_local()  # noqa: PLW2901
             if isinstance(value, str):
                 value = config.build(slot, value, Place("Run", (key,)), where)  # noqa: PLW2901  (the name gives way to what it names)
             registry.check_instance(slot, value)
@@ -305,8 +299,6 @@ class Run:
                 config.convert(value, _BESIDE[key], place)  # refused here if it cannot be
             elif key != "base":
                 values[key] = config.convert(value, _PLAIN[key], place)
-        if "local" not in table and "node" not in table and _takes_steps(values["algorithm"]):
-            raise MissingKey("local", "a run", f"in {source}")
         return cls(**values, base=where)
 
     def table(self) -> Table:
@@ -489,16 +481,17 @@ class Run:
         where = None if resume is None else Path(resume)
         return await execute.on(self, deployment, resume=where, out=Path(out), on_row=on_row)
 
+    def _default_local(self) -> object:
+        """What a worker does in a clock where nobody says it."""
+        local: object = self.task.default_local
+        if not isinstance(local, SGD):
+            raise WrongType(f"`default_local` of {type(self.task).__name__}", "an SGD", local)
+        return Gradients(batch=local.batch) if self.algorithm.gradients else local
+
     @property
     def has_local_parts(self) -> bool:
         """Whether parts of the model never leave their worker, so that no node has all of it."""
         return self.parts.has("local") or self.algorithm.keeps_tensors
-
-
-def _takes_steps(algorithm: object) -> bool:
-    """Whether workers take steps under an algorithm, or under that of any level."""
-    each = algorithm.values() if isinstance(algorithm, Mapping) else (algorithm,)
-    return any(getattr(one, "takes_steps", True) for one in each)
 
 
 def _own(value: Any, key: str) -> Any:

@@ -70,7 +70,9 @@ def row_line(row: Mapping[str, Any]) -> str:
     if row.get("restarts") is not None:
         parts.append(f"restarts {row['restarts']}")
     if row.get("bytes") is not None:
-        parts.append(f"traffic {human_bytes(row['bytes'])}")
+        count = row.get("messages")
+        of = "" if count is None else f" ({counted(count, 'message')})"
+        parts.append(f"traffic {human_bytes(row['bytes'])}{of}")
     return "  ".join(parts)
 
 

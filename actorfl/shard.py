@@ -32,6 +32,7 @@ from actorfl.sharding import (
     Whole,
 )
 from actorfl.terms import MAX_TERMS, Array, Contribution, Sum, Terms, TermsError
+from actorfl.traffic import Traffic
 from actors import Actor, ActorRef, Message
 from actors.crashpoints import crash_point
 from transports import LandingPool, LinkFull, Transfer, Weights
@@ -107,7 +108,7 @@ class Shard(Actor):
         self._answered: tuple[Close, Moved] | None = None
         self._packed: tuple[int, Weights] | None = None
         self._giving: dict[str, Transfer] = {}
-        self._nbytes = 0
+        self._traffic = Traffic()
 
     async def on_start(self) -> None:
         """Wait for the root to say from which version to go on."""
@@ -215,10 +216,9 @@ class Shard(Actor):
         await self._save(version)
         self._before, self._newest, self._packed = base, version, None
         self._used = {named.worker: self._held[named.worker] for named in message.parts}
-        moved = Moved(
-            moved=True, tops=self._tops(), rounded=merger.statistics().rounded, nbytes=self._nbytes
-        )
-        self._nbytes = 0
+        rounded = merger.statistics().rounded
+        moved = Moved(moved=True, tops=self._tops(), rounded=rounded, traffic=self._traffic)
+        self._traffic = Traffic()
         self._answered = (message, moved)
         return moved
 
@@ -271,7 +271,7 @@ class Shard(Actor):
         weights = self._packed[1]
         sent = self._tell(message.to, Slice(message.stamp, message.by, self._index, weights))
         if sent is not None:
-            self._nbytes += weights.nbytes
+            self._traffic.count(weights.nbytes)
             self._giving[message.worker] = sent
 
     def slip(self, message: Slip) -> None:
@@ -286,7 +286,7 @@ class Shard(Actor):
             known = self._held.get(worker)
             if known is not None and message.incarnation < known.incarnation:
                 return
-            self._nbytes += message.weights.nbytes
+            self._traffic.count(message.weights.nbytes)
             held = self._held[worker] = self._checked(message)
         finally:
             message.weights.release()

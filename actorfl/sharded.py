@@ -200,7 +200,8 @@ class ShardedAggregator(Aggregator):
             found = await self._shards.close(parts, grid, closed, relative=flowing, shares=shares)
             if all(moved.moved for moved in found):
                 self._moved, self._wide = found, None
-                self._bytes += sum(moved.nbytes for moved in found)
+                for moved in found:
+                    self._traffic.add(moved.traffic)
                 for named in parts:
                     del self._named[named.worker]
                 return True

@@ -21,6 +21,7 @@ from actorfl.merging import Reason
 from actorfl.protocol import Put, Stamp
 from actorfl.terms import TermsHeader
 from actorfl.topology import SHARDS_MAX, WORKERS_MAX
+from actorfl.traffic import Traffic
 from actors import ActorRef, Message
 from transports import Weights
 
@@ -90,7 +91,7 @@ class Moved(msgspec.Struct, frozen=True, array_like=True):
         what: the reason for people.
         tops: the largest magnitude in each of its parts, of the next version.
         rounded: values that were rounded to the grid.
-        nbytes: of slices that it has sent and received since it told last.
+        traffic: of slices that it has sent and received since it told last.
     """
 
     moved: bool
@@ -101,7 +102,7 @@ class Moved(msgspec.Struct, frozen=True, array_like=True):
     what: str = ""
     tops: tuple[float, ...] = ()
     rounded: int = 0
-    nbytes: int = 0
+    traffic: Traffic = msgspec.field(default_factory=Traffic)
 
 
 class Close(Message[Moved]):

@@ -36,11 +36,6 @@ def check(run: Run) -> None:
     if not run.stays:
         return
     _check_join(run, _last_of(run))
-    if run.baselines:
-        raise Misfit(
-            "`baselines` let each worker train in every round, and by `stays` some join late or "
-            "leave, so they would not have the same budget; remove one of the two"
-        )
     _check_somebody(run)
 
 

@@ -13,6 +13,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 from actorfl.errors import ConfigError, WrongValue
+from actorfl.local import SGD
 
 if TYPE_CHECKING:
     import numpy as np
@@ -67,9 +68,9 @@ class Task:
     """Base of every task; subclass it as a frozen dataclass whose fields TOML can hold.
 
     A subclass defines `model`, `loss` and exactly one of `train` (each worker has data of its own)
-    and `pool` (one data set that a partitioner deals out). `groups`, `test` and `metrics` are
-    optional. All of them run in the training lane; torch, numpy and random are seeded, so what they
-    draw repeats.
+    and `pool` (one data set that a partitioner deals out). `groups`, `test`, `metrics` and
+    `default_local` are optional. All methods run in the training lane; torch, numpy and random are
+    seeded, so what they draw repeats.
 
     A *dataset* is a map-style torch ``Dataset``, or a tuple or list of tensors or numpy arrays with
     equal first dimension. A *batch* is a tuple of tensors in memory of its own, one for each
@@ -78,6 +79,8 @@ class Task:
 
     #: What computes it, as ``module:Class``; see ``actorfl.engine``.
     engine: ClassVar[str] = "actorfl.torchengine:TorchEngine"
+    #: What a worker does in a clock where the run does not say it.
+    default_local: ClassVar[SGD] = SGD(lr=0.1, batch=10)
 
     def __post_init__(self) -> None:
         self.check()

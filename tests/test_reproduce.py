@@ -105,10 +105,13 @@ def test_the_report_says_which_gates_are_missed(capsys: pytest.CaptureFixture[st
 
 
 def test_the_rows_can_be_read_by_scripts(tmp_path: Path) -> None:
-    gates.write([Row("x", math.nan, 0.9, within=0.1), Row("y", 0.5, 0.9)], tmp_path / "rows.json")
-    first, second = json.loads((tmp_path / "rows.json").read_text())
+    rows = [Row("x", math.nan, 0.9, within=0.1), Row("y", 0.5, 0.9), Row("z", 0.5)]
+    gates.write(rows, tmp_path / "rows.json")
+    first, second, third = json.loads((tmp_path / "rows.json").read_text())
     assert (first["ours"], first["gated"], first["holds"]) == (None, True, False)
     assert (second["ours"], second["gated"], second["holds"]) == (0.5, False, True)
+    assert (third["ours"], third["reference"], third["gated"]) == (0.5, None, False)
+    assert rows[2].line(3).split() == ["z", "0.500", "-", "shown"]
 
 
 def test_a_command_line_that_is_not_understood_ends_with_2(tmp_path: Path) -> None:

@@ -4,18 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 
 from actorfl.simulate.settings import LOCAL
+from actorfl.traffic import Traffic
 from actorfl.witness import Act
-
-
-@dataclass
-class Traffic:
-    """Messages and bytes that arrived on one class of link."""
-
-    messages: int = 0
-    nbytes: int = 0
 
 
 class Meter:
@@ -37,8 +29,7 @@ class Meter:
         if traffic is None:
             traffic = self.links.setdefault(self._link(source, target), Traffic())
             self._pairs[source, target] = traffic
-        traffic.messages += 1
-        traffic.nbytes += nbytes
+        traffic.count(nbytes)
 
     def table(self) -> dict[str, dict[str, int]]:
         """Messages and bytes by class of link; that within nodes comes last."""

@@ -32,6 +32,7 @@ from actorfl import (
     Shards,
     Star,
 )
+from actorfl.baselines import Baselines
 from actorfl.data.fashion import FashionMNIST
 from actors import Simulated
 from benchmarks.reproduce.gates import Row
@@ -74,6 +75,23 @@ SHARDS: Mapping[str, tuple[float, float]] = {
 }
 
 
+#: In these each algorithm is carried out.
+SHOWN = ("IID", "shard2")
+
+
+@dataclass(frozen=True)
+class Reached:
+    """What a run has reached.
+
+    Attributes:
+        accuracy: after each round.
+        baselines: of the run, where it was asked for them.
+    """
+
+    accuracy: tuple[float, ...]
+    baselines: Baselines | None
+
+
 @dataclass(frozen=True)
 class Case:
     """One run."""
@@ -82,12 +100,18 @@ class Case:
     partition: str
     rounds: int = ROUNDS
 
-    def accuracy(self) -> tuple[float, ...]:
-        """Carry it out; the accuracy after each round."""
+    @property
+    def compared(self) -> bool:
+        """Whether what the same budget reaches without federation is computed, too."""
+        return self.algorithm == "FedAvg" and self.partition in SHOWN
+
+    def reached(self) -> Reached:
+        """Carry it out."""
         run = Run(
             FashionMNIST(), Star(WORKERS), ALGORITHMS[self.algorithm],
             partition=PARTITIONS[self.partition], select=Sample(0.1),
             local=SGD(lr=0.05, batch=10, epochs=1), until=Rounds(self.rounds), evaluate=Every(1),
+            baselines=self.compared,
         )  # fmt: skip
         found: list[float] = []
 
@@ -96,8 +120,8 @@ class Case:
                 found.append(row["accuracy"])
 
         with tempfile.TemporaryDirectory() as out:
-            run.start(Simulated(1), out=out, on_row=on_row)
-        return tuple(found)
+            result = run.start(Simulated(1), out=out, on_row=on_row)
+        return Reached(tuple(found), result.baselines)
 
 
 def rows(jobs: int, rounds: int = ROUNDS) -> list[Row]:
@@ -107,12 +131,12 @@ def rows(jobs: int, rounds: int = ROUNDS) -> list[Row]:
         MissingFile: the data are not there.
     """
     FashionMNIST().test()  # refused here, not in a process of its own
-    cases = [Case(name, part, rounds) for part in ("IID", "shard2") for name in ALGORITHMS]
+    cases = [Case(name, part, rounds) for part in SHOWN for name in ALGORITHMS]
     cases.append(Case("FedAvg", "Dirichlet(.3)", rounds))
-    found = dict(zip(cases, spread_over(Case.accuracy, cases, jobs), strict=True))
+    found = dict(zip(cases, spread_over(Case.reached, cases, jobs), strict=True))
 
     def curve(name: str, part: str) -> tuple[float, ...]:
-        return found[Case(name, part, rounds)]
+        return found[Case(name, part, rounds)].accuracy
 
     rows: list[Row] = []
     for name, (last, *reached) in IID.items():
@@ -125,6 +149,15 @@ def rows(jobs: int, rounds: int = ROUNDS) -> list[Row]:
         ours = curve(name, "shard2")
         rows.append(Row(f"{name} shard2, last {LAST} rounds", _last(ours), last, within=WITHIN))
         rows.append(Row(f"{name} shard2, best round", max(ours), best))
+    for part in SHOWN:
+        baselines = found[Case("FedAvg", part, rounds)].baselines or Baselines()
+        for what, metrics in (
+            ("one place with all data", baselines.centralised),
+            ("the mean worker alone", baselines.local_only),
+        ):
+            value = metrics.get("accuracy")
+            name = f"{what}, the budget of FedAvg {part}"
+            rows.append(Row(name, math.nan if value is None else value))
     lead = _last(curve("FedAdam", "shard2")) - _last(curve("FedAvg", "shard2"))
     rows.append(Row("FedAdam - FedAvg, shard2, last 10 rounds", lead, LEAD, at_least=True))
     what = "FedAvg Dirichlet(.3), rounds that were evaluated"

@@ -16,7 +16,8 @@ class Row:
     Attributes:
         name: what it is.
         ours: ours; NaN where the run did not get so far.
-        reference: the number to reproduce; for ``at_least`` the bound itself.
+        reference: the number to reproduce; for ``at_least`` the bound itself; NaN where nobody has
+            stated one and ours is shown beside the others.
         within: how far ours may be from it; None where nothing is promised and it is only shown.
         at_least: whether ours may also be any number above the reference.
         sd: standard deviation over the seeds; 0 where there is one.
@@ -25,7 +26,7 @@ class Row:
 
     name: str
     ours: float
-    reference: float
+    reference: float = math.nan
     within: float | None = None
     at_least: bool = False
     sd: float = 0.0
@@ -45,7 +46,8 @@ class Row:
     def line(self, width: int) -> str:
         ours = f"{self.ours:{self.form}}"
         spread = f" ± {self.sd:{self.form}}" if self.sd else ""
-        reference = f"{self.reference:{self.form}}"
+        known = not math.isnan(self.reference)
+        reference = f"{self.reference:{self.form}}" if known else "-"
         if self.at_least:
             gate = f">= {reference}"
         else:
@@ -69,7 +71,7 @@ def write(rows: Iterable[Row], file: Path) -> None:
     """Write the rows as a list of JSON objects; null where there is no number."""
     records = [{**asdict(row), "holds": row.holds, "gated": row.gated} for row in rows]
     for record in records:
-        for key in ("ours", "sd"):
+        for key in ("ours", "reference", "sd"):
             if not math.isfinite(record[key]):
                 record[key] = None
     file.write_text(json.dumps(records, indent=1) + "\n")

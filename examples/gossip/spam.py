@@ -9,6 +9,7 @@ installed.
 
 import sys
 from dataclasses import dataclass
+from typing import ClassVar
 
 from actorfl import (
     SGD,
@@ -32,6 +33,9 @@ from actors import Churn, FaultPlan, Simulated
 class Spam(LogisticTask):
     """57 frequencies of words and characters, standardised; 1 is spam."""
 
+    #: A step is this learning rate divided by the age of the model, as gossip learning has it.
+    default_local: ClassVar[SGD] = SGD(lr=1e4, batch=10, weight_decay=1e-6)
+
     def features(self) -> int:
         return 57
 
@@ -48,7 +52,6 @@ if __name__ == "__main__":
         "spam.py:Spam",
         SmallWorld(100, k=4, p=0.1, seed=1),
         Gossip(merge=ByAge()),
-        local=SGD(lr=1e4, batch=10, weight_decay=1e-6),
         sync=Period(172, transfer=172),  # a model takes a whole period to its peer
         until=Hours(hours),
         evaluate=Every(21),  # about once an hour

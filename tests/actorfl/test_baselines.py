@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,27 +11,63 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch import Tensor, nn
+from torch.nn.functional import mse_loss
 from torch.utils.data import Dataset, TensorDataset
 from typer.testing import CliRunner
 
 from actorfl import (
+    ASP,
+    BSP,
     SGD,
+    Algorithm,
     ConfigError,
     ExitCode,
     FedAvg,
     FedProx,
+    Gradients,
     Inline,
+    ParameterServer,
+    Quorum,
     Rounds,
     Run,
+    Sample,
     Star,
+    Stay,
+    Task,
+    TopK,
+    Tree,
+    Versions,
+    Who,
     batches,
 )
-from actorfl.baselines import Baselines, budget, mean_of
+from actorfl.baselines import Baselines, budget, mean_of, rounds_of
 from actorfl.cli import app
 from actorfl.errors import Misfit
 from actorfl.saying import closing_line, summary
 from actors import Deployment, Simulated
 from tests.faults.tasks import Blobs, Empty, Pooled
+
+EDGES = {"edge": BSP(rounds=2), "root": BSP()}
+
+
+@dataclass(frozen=True)
+class Apart(Task):
+    """The two workers pull a model that begins in the middle to either side."""
+
+    def model(self) -> nn.Module:
+        model = nn.Linear(1, 1, bias=False)
+        nn.init.zeros_(model.weight)
+        return model
+
+    def loss(self, model: nn.Module, batch: tuple[Tensor, ...]) -> Tensor:
+        return mse_loss(model(batch[0]), batch[1])
+
+    def train(self, who: Who) -> TensorDataset:
+        return TensorDataset(torch.ones(4, 1), torch.full((4, 1), 1.0 - 2.0 * who.index))
+
+    def test(self) -> TensorDataset:
+        return TensorDataset(torch.ones(4, 1), torch.zeros(4, 1))
 
 
 class Squares(Dataset[int]):
@@ -73,6 +110,7 @@ def test_where_steps_are_counted_it_does_so_to_the_nearest_batch(
 ) -> None:
     local = SGD(lr=0.1, batch=batch, steps=steps)
     central = budget(local, examples)
+    assert isinstance(central, SGD)
     assert central.steps is not None
     seen = central.steps * central.batch_of(sum(examples))
     asked = sum(local.examples_of(one) for one in examples)
@@ -101,6 +139,80 @@ def test_the_baselines_are_the_same_wherever_the_run_is_carried_out(
 
 def test_they_do_not_depend_on_the_algorithm(tmp_path: Path) -> None:
     assert compared(run(), tmp_path) == compared(run(algorithm=FedProx(mu=1.0)), tmp_path)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"until": Rounds(6), "select": Sample(count=1)},
+        {"until": Rounds(6), "stays": (Stay("w2", leave=2),)},
+        {"until": Rounds(3), "sync": ASP()},
+        {"until": Versions(8), "sync": ASP()},
+        {"until": Rounds(5), "sync": Quorum(0.6, deadline=1)},
+        {"until": Rounds(2), "topology": Tree(root=1, edge=3, worker=3), "sync": EDGES},
+    ],
+    ids=["select", "stays", "asp", "versions", "quorum", "tree"],
+)
+def test_the_budget_is_what_was_merged(changed: dict[str, Any], tmp_path: Path) -> None:
+    result = run(**changed).start(Simulated(1), out=tmp_path)
+    lines = (result.directory / "metrics.jsonl").read_text().splitlines()
+    merged = sum(json.loads(line)["examples"] for line in lines)
+    inner = 2 if "topology" in changed else 1
+    rounds = max(1, round(inner * merged / (30 + 40 + 50)))
+    assert rounds != 2 or "stays" not in changed, "who left does not count for less"
+    assert result.baselines == compared(run(until=Rounds(rounds)), tmp_path)
+
+
+def test_a_budget_counts_rounds_to_the_nearest_one() -> None:
+    star, tree = run(), run(topology=Tree(root=1, edge=3, worker=3), sync=EDGES)
+    assert [rounds_of(star, merged, 120) for merged in (0, 1, 120, 179, 181)] == [0, 1, 1, 1, 2]
+    assert rounds_of(tree, 3 * 120, 120) == 6
+
+
+SERVER = ParameterServer(0.3, momentum=0.9, schedule="step", every=2)
+
+
+@pytest.mark.parametrize("algorithm", [SERVER, ParameterServer(1.0, weight_decay=0.1)])
+def test_alone_a_server_moves_as_it_does_with_one_worker(
+    algorithm: Algorithm, tmp_path: Path
+) -> None:
+    served = run(
+        topology=Star(1), algorithm=algorithm, local=Gradients(batch=8), until=Rounds(5),
+        compress=TopK(0.5),
+    )  # fmt: skip
+    whole = replace(served, compress=None).start(Simulated(1), out=tmp_path)
+    found = served.start(Simulated(1), out=tmp_path)
+    assert found.sha256 != whole.sha256
+    assert found.baselines is not None
+    assert found.baselines.local_only == whole.metrics
+    assert whole.baselines == found.baselines
+
+
+def test_one_place_takes_the_gradients_of_all_data(tmp_path: Path) -> None:
+    # A full gradient a round, averaged over the workers, is one over the union of their data.
+    served = run(algorithm=ParameterServer(0.3, momentum=0.5), local=Gradients(), until=Rounds(5))
+    result = served.start(Simulated(1), out=tmp_path)
+    assert result.baselines is not None
+    centralised = result.baselines.centralised["loss"]
+    assert centralised == pytest.approx(result.metrics["loss"], rel=1e-5)
+    assert result.baselines.local_only["loss"] != pytest.approx(centralised, rel=1e-5)
+
+
+def test_one_place_takes_as_large_a_batch_as_all_together() -> None:
+    assert budget(Gradients(batch=8), [30, 5, 8]) == Gradients(batch=21)
+    assert budget(Gradients(), [30, 5]) == Gradients(batch=35)
+
+
+@pytest.mark.filterwarnings("ignore:overflow encountered")
+def test_gradients_that_lead_nowhere_have_no_metrics(tmp_path: Path) -> None:
+    # Together the workers' gradients cancel; each by itself doubles its model in each round.
+    served = run(
+        task=Apart(), topology=Star(2), algorithm=ParameterServer(1e30), local=Gradients(),
+        until=Rounds(3),
+    )  # fmt: skip
+    result = served.start(Simulated(1), out=tmp_path)
+    assert result.metrics["loss"] == 0.0
+    assert result.baselines == Baselines({"loss": 0.0}, {"loss": None})
 
 
 def test_one_place_has_the_data_of_all_workers(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from actorfl.run import Run
 from actorfl.rundir import RunDirectory
 from actors import Drop, FaultPlan, Kill
 from actors.deploy import Inline, Processes, Simulated
+from tests.faults.runs import learned
 
 ROOT = Path(__file__).parents[2]
 DIGITS = ROOT / "examples" / "digits" / "run.toml"
@@ -197,14 +198,6 @@ def test_the_process_itself_ends_with_the_code_and_leaves_the_line_on_standard_e
     assert ended.stderr.startswith("actorfl: cannot read nowhere.toml")
 
 
-def metrics(directory: str) -> list[dict[str, Any]]:
-    lines = (Path(directory) / "metrics.jsonl").read_text().splitlines()
-    rows = [json.loads(line) for line in lines]
-    # How long it took, and what was sent twice meanwhile, is no matter of the result.
-    varying = {"seconds", "bytes", "dropped"}
-    return [{key: value for key, value in row.items() if key not in varying} for row in rows]
-
-
 # --- runs -----------------------------------------------------------------------------------------
 
 
@@ -295,7 +288,7 @@ def test_a_run_that_is_resumed_with_a_later_end_is_the_run_that_had_it_at_once(
     resumed = run("--set", "until.rounds=3", "--resume")
     assert resumed["run"] == first["run"] != at_once["run"]
     assert resumed["sha256"] == at_once["sha256"] != first["sha256"]
-    assert metrics(resumed["run"]) == metrics(at_once["run"])
+    assert learned(Path(resumed["run"])) == learned(Path(at_once["run"]))
 
 
 # --- parts ----------------------------------------------------------------------------------------

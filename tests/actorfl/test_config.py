@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from actorfl import registry
 from actorfl.algorithm import Algorithm
 from actorfl.algorithms.fedavg import FedAvg
+from actorfl.algorithms.parameterserver import ParameterServer
 from actorfl.config import Place, build_fields, override
 from actorfl.errors import (
     CodeImportError,
@@ -30,7 +31,7 @@ from actorfl.errors import (
     WrongValue,
 )
 from actorfl.every import Every
-from actorfl.local import SGD
+from actorfl.local import SGD, Gradients
 from actorfl.run import Run
 from actorfl.supervision import Supervision
 from actorfl.topology import Star
@@ -325,13 +326,40 @@ def test_what_is_not_toml_is_refused_by_file(tmp_path: Path, content: bytes) -> 
         Run.from_toml(file)
 
 
-@pytest.mark.parametrize("key", ["task", "topology", "algorithm", "local", "until"])
+@pytest.mark.parametrize("key", ["task", "topology", "algorithm", "until"])
 def test_a_run_without_a_part_that_has_no_default_is_refused(folder: Path, key: str) -> None:
     lines = [line for line in MINIMAL.splitlines() if not line.startswith(key)]
     (folder / "run.toml").write_text("\n".join(lines))
     error = refused(folder)
     assert isinstance(error, MissingKey)
     assert f"a run needs the key `{key}` in {folder / 'run.toml'}" in str(error)
+
+
+def test_where_nobody_says_what_a_worker_does_the_task_does(folder: Path) -> None:
+    plain = run_of(local=None)
+    assert plain.local == SGD(lr=0.1, batch=10)
+    assert plain.hash == run_of(local=SGD(lr=0.1, batch=10)).hash
+    assert dataclasses.replace(plain, seed=1).local == plain.local
+    served = run_of(local=None, algorithm=ParameterServer(0.1))
+    assert served.local == Gradients(batch=10)
+    own = SPAM.replace("    depth:", "    default_local = SGD(lr=30.0, steps=2)\n    depth:")
+    own = own.replace("import Task", "import Task\nfrom actorfl.local import SGD")
+    (folder / "spam.py").write_text(own)
+    lines = [line for line in MINIMAL.splitlines() if not line.startswith("local")]
+    (folder / "run.toml").write_text("\n".join(lines))
+    read = Run.from_toml(folder / "run.toml")
+    assert read.local == SGD(lr=30.0, steps=2)
+    assert read.table()["local"]["lr"] == 30.0
+    changed = Run.from_toml(folder / "run.toml", ["local={kind='sgd', lr=0.5}"])
+    assert changed.local == SGD(lr=0.5)
+
+
+def test_what_a_task_chooses_must_be_a_local_loop(folder: Path) -> None:
+    own = SPAM.replace("    depth:", "    default_local = 0.1\n    depth:")
+    (folder / "spam.py").write_text(own)
+    lines = [line for line in MINIMAL.splitlines() if not line.startswith("local")]
+    (folder / "run.toml").write_text("\n".join(lines))
+    assert "`default_local` of Spam" in str(refused(folder))
 
 
 def test_a_field_without_default_that_was_not_given_is_refused(folder: Path) -> None:

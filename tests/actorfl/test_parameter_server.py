@@ -271,7 +271,6 @@ def test_without_examples_there_is_no_gradient() -> None:
     [
         ({"parts": {"*.bias": "local", "*": "shared"}}, "whatever is not moved by the server"),
         ({"parts": {"*.bias": "mean", "*": "shared"}}, "whatever is not moved by the server"),
-        ({"baselines": True}, "`baselines` train by themselves with the steps of `local`"),
         (
             {
                 "topology": Tree(root=1, edge=2, worker=4),

@@ -203,7 +203,6 @@ def test_what_cannot_be_selected_is_refused_with_its_place(tmp_path: Path) -> No
             {"topology": Tree(root=1, edge=2, worker=8)},
             r"between them and the root \(`edge`\) each wait for their own; remove it, or use Star",
         ),
-        ({"baselines": True}, "so they would not have the same budget; remove one of the two"),
         ({"topology": Star(3)}, "`count` of Sample must be at most 3, the workers, got 4"),
         ({"algorithm": Krum(f=1)}, "Krum with f=1 needs at least 5 workers, and there are 4"),
     ],

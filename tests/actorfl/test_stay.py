@@ -277,7 +277,6 @@ def test_a_stay_that_cannot_be_is_refused(
         ({"stays": (Stay("w3", join=4),), "until": Minutes(4) | Rounds(3)}, "last clock is 2"),
         ({"stays": (Stay("*", join=1),)}, "no worker is of the run in clock 0"),
         ({"stays": (Stay("*", leave=4),)}, "no worker is of the run in clock 4"),
-        ({"stays": (Stay("w7", join=1),), "baselines": True}, "same budget"),
         ({"stays": (Stay("w1", join=1),), "topology": Tree(root=1, edge=2, worker=8)}, "use Star"),
         (
             {

@@ -72,6 +72,15 @@ def rows(directory: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (directory / "metrics.jsonl").read_text().splitlines()]
 
 
+VARYING = frozenset({"messages", "bytes", "seconds", "dropped"})
+"""What a line of an aggregator tells of how its round was carried out; it differs between starts."""
+
+
+def learned(directory: Path) -> list[dict[str, Any]]:
+    """The lines of the metrics, without what tells how they came about."""
+    return [{k: v for k, v in line.items() if k not in VARYING} for line in rows(directory)]
+
+
 def events(directory: Path) -> list[dict[str, Any]]:
     """The events, read by the plain msgpack package."""
     with (directory / "events.msgpack").open("rb") as file:

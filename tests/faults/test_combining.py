@@ -29,21 +29,13 @@ from actorfl.execute import running
 from actorfl.topology import Node
 from actors import AtClock, CrashPoint, Deployment, FaultPlan, Inline, Kill, Processes, Simulated
 from tests.actorfl.configs import made_in, run_of
-from tests.faults.runs import ROUNDS, carry_out, fits, rows, small, thorough
+from tests.faults.runs import ROUNDS, carry_out, fits, learned, rows, small, thorough
 from tests.faults.tasks import Broken, Counting, Empty, Tally, Wider
 from tests.faults.test_simulated import schedule, simulate
 
 pytestmark = pytest.mark.timeout(300)
 
 EIGHT = {"topology": Star(8)}
-
-
-def told(directory: Path) -> list[dict[str, Any]]:
-    """The lines of a run, without what tells how it was carried out."""
-    return [
-        {key: value for key, value in row.items() if key not in {"bytes", "seconds", "dropped"}}
-        for row in rows(directory)
-    ]
 
 
 def combiners(run: Run, on: Deployment) -> dict[str, tuple[str, ...]]:
@@ -152,7 +144,7 @@ def test_a_run_tells_the_same_with_combiners_and_without(
     combined, _ = simulate(small(combine="auto", **values), Simulated(2), tmp_path / "combined")
     assert combined.sha256 == alone.sha256
     assert combined.metrics == alone.metrics
-    assert told(combined.directory) == told(alone.directory)
+    assert learned(combined.directory) == learned(alone.directory)
 
 
 def test_combining_sends_less(tmp_path: Path) -> None:

@@ -26,11 +26,11 @@ from actorfl.errors import Misfit
 from actors import CrashPoint, FaultPlan, Kill, Processes, Simulated
 from actors.testing.chaos import explore
 from actors.testing.chaos import replay as play
-from tests.faults.runs import carry_out, small
+from tests.faults.runs import carry_out, learned, small
 from tests.faults.tasks import Counting, Crooked
 from tests.faults.test_kills import fit, killing, slow
 from tests.faults.test_simulated import simulate
-from tests.faults.test_trees import EDGES, SHAPES, SHORT, STAR, both, drawn, fields
+from tests.faults.test_trees import EDGES, SHAPES, SHORT, STAR, both, drawn
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -45,7 +45,7 @@ def test_a_rule_has_the_bits_and_rows_of_a_star_in_a_tree_of_three_levels(
     rule: str, tmp_path: Path
 ) -> None:
     star, other = both(tmp_path, SHAPES["deep"], algorithm=RULES[rule], task=Counting())
-    assert (other.sha256, fields(other)) == (star.sha256, fields(star))
+    assert (other.sha256, learned(other.directory)) == (star.sha256, learned(star.directory))
 
 
 def test_a_tree_of_any_shape_has_the_bits_of_a_star(tmp_path: Path) -> None:
@@ -53,16 +53,18 @@ def test_a_tree_of_any_shape_has_the_bits_of_a_star(tmp_path: Path) -> None:
     star, _ = simulate(small(topology=STAR, **changed), Simulated(2), tmp_path)
     for tree in (*SHAPES.values(), *(drawn(seed) for seed in range(3))):
         other, _ = simulate(small(topology=tree, **changed), Simulated(2), tmp_path)
-        assert (other.sha256, fields(other)) == (star.sha256, fields(star)), tree
+        assert (other.sha256, learned(other.directory)) == (star.sha256, learned(star.directory)), (
+            tree
+        )
 
 
 @pytest.mark.parametrize("how", ["nan", "huge"])
 def test_a_liar_below_an_edge_fares_as_in_a_star(how: str, tmp_path: Path) -> None:
     star, other = both(tmp_path, algorithm=Crooked(how=how))
-    assert (other.sha256, fields(other)) == (star.sha256, fields(star))
+    assert (other.sha256, learned(other.directory)) == (star.sha256, learned(star.directory))
     refused = {"w1": "non-finite"} if how == "nan" else {}  # what is merely wrong, the rule sees
-    assert [row["refused"] for row in fields(other)] == [refused] * 3
-    warned = [row["warning"] for row in fields(other) if "warning" in row]
+    assert [row["refused"] for row in learned(other.directory)] == [refused] * 3
+    warned = [row["warning"] for row in learned(other.directory) if "warning" in row]
     assert len(warned) == (3 if refused else 0)
     assert all("needs 5 updates, and 4 came; it went on with f=0" in each for each in warned)
 
@@ -73,7 +75,7 @@ def test_what_workers_measure_and_what_they_compress_is_the_star_s(tmp_path: Pat
         "evaluate": Every(1, at="workers"),
     }  # fmt: skip
     star, other = both(tmp_path, SHAPES["deep"], **changed)
-    assert (other.sha256, fields(other)) == (star.sha256, fields(star))
+    assert (other.sha256, learned(other.directory)) == (star.sha256, learned(star.directory))
     assert dict(other.metrics) == dict(star.metrics)
 
 
@@ -89,7 +91,7 @@ def test_no_death_changes_a_bit(tree: Tree, tmp_path: Path) -> None:
         *points, *kills, Kill("aggregator", at=1.4), Kill("p0", at=0.7), seed=2, until=20.0
     )
     star, other = both(tmp_path, tree, plan, algorithm=Krum())
-    assert (other.sha256, fields(other)) == (star.sha256, fields(star))
+    assert (other.sha256, learned(other.directory)) == (star.sha256, learned(star.directory))
     assert other.restarts >= len(kills)
 
 
@@ -100,7 +102,7 @@ async def test_the_death_of_the_edges_changes_no_bit_on_processes(tmp_path: Path
     run = slow(topology=EDGES, algorithm=Krum(), **SHORT)
     there = await carry_out(run, tmp_path, Processes(1), disturb=disturb)
     assert (there.sha256, there.restarts, len(kills)) == (star.sha256, 1, 1)
-    assert fields(there) == fields(star)
+    assert learned(there.directory) == learned(star.directory)
 
 
 # -- what is refused -------------------------------------------------------------------------------

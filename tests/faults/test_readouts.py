@@ -36,7 +36,7 @@ from actorfl import (
 )
 from actorfl.algorithm import Algorithm
 from actorfl.data.mackeyglass import MackeyGlass
-from actorfl.errors import ConfigError, Misfit, MissingKey, WrongValue
+from actorfl.errors import ConfigError, Misfit, WrongValue
 from actorfl.esn.engine import Reservoirs
 from actorfl.esn.moments import Moments, nrmse
 from actorfl.esn.reservoir import Floats, washed
@@ -261,8 +261,6 @@ def test_a_run_that_takes_no_steps_needs_no_local_loop(tmp_path: Path) -> None:
     )
     run = Run.from_toml(file)
     assert run == Run.from_toml(file, ["local.lr=0.1", "local.batch=10", "local.kind=sgd"])
-    with pytest.raises(MissingKey, match="local"):
-        Run.from_toml(file, ["algorithm=fedavg"])
 
 
 @pytest.mark.parametrize("policy", [BSP(), Quorum(0.75)], ids=str)

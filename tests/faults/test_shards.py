@@ -37,7 +37,7 @@ from actorfl.witness import Act, witnessed_by
 from actors import CrashPoint, FaultPlan, Inline, Processes, Simulated
 from actors.faults.kinds import Drop, Duplicate, Jitter, Kill, Reorder, Torn
 from tests.actorfl.switching import Calm
-from tests.faults.runs import carry_out, events, rows
+from tests.faults.runs import carry_out, events, learned, rows
 from tests.faults.serving import keep_laws, served
 from tests.faults.tasks import Blobs, Broad, Counting, Empty, Misled, Spread
 from tests.faults.test_kills import fit, killing
@@ -49,12 +49,6 @@ pytestmark = pytest.mark.timeout(120)
 def short(shards: int | None = None, **changed: Any) -> Run:
     topology = Star(4, shards=shards)
     return served(**{"task": Counting(), "topology": topology, "until": Rounds(3), **changed})
-
-
-def told(directory: Path) -> list[dict[str, Any]]:
-    """The lines of the metrics, without what depends on time and on who holds the model."""
-    aside = {"bytes", "seconds", "dropped"}
-    return [{k: v for k, v in line.items() if k not in aside} for line in rows(directory)]
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +82,7 @@ def test_shards_have_the_bits_and_the_rows_of_one_piece(
         for shards in (None, 3)
     )
     assert cut.sha256 == whole.sha256
-    assert told(cut.directory) == told(whole.directory)
+    assert learned(cut.directory) == learned(whole.directory)
 
 
 @pytest.mark.parametrize("sync", [BSP(), Quorum(0.6), SSP(1), ASP()], ids=repr)
@@ -139,7 +133,7 @@ def test_it_learns_without_a_barrier_as_in_one_piece(sync: Sync, tmp_path: Path)
         for k in (None, 2)
     )
     assert cut.sha256 == whole.sha256
-    assert told(cut.directory) == told(whole.directory)
+    assert learned(cut.directory) == learned(whole.directory)
 
 
 # -- faults ----------------------------------------------------------------------------------------

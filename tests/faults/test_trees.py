@@ -28,7 +28,7 @@ from actorfl.replaying import replay
 from actors import AtClock, CrashPoint, Drop, FaultPlan, Inline, Kill, Processes, Simulated
 from actors.testing.chaos import explore
 from actors.testing.chaos import replay as play
-from tests.faults.runs import carry_out, events, rows, small
+from tests.faults.runs import carry_out, events, learned, rows, small
 from tests.faults.tasks import Broken, Odd, Tally
 from tests.faults.test_kills import fit, killing, slow
 from tests.faults.test_simulated import PATIENT, simulate
@@ -49,14 +49,6 @@ ALGORITHMS: dict[str, Algorithm] = {
     "scaffold": Scaffold(), "fednova": FedNova(), "fedadam": FedAdam(),
 }  # fmt: skip
 SHORT: dict[str, Any] = {"until": Rounds(3), **PATIENT}
-
-
-def fields(result: Result) -> list[dict[str, Any]]:
-    """The rows of a run without what depends on the way that messages take."""
-    return [
-        {key: value for key, value in row.items() if key not in {"bytes", "seconds", "dropped"}}
-        for row in rows(result.directory)
-    ]
 
 
 def both(
@@ -82,7 +74,9 @@ def test_a_tree_of_any_shape_has_the_bits_and_the_rows_of_a_star(tmp_path: Path)
     assert star.accuracy is not None
     for tree in (*SHAPES.values(), *(drawn(seed) for seed in range(3))):
         other, _ = simulate(small(topology=tree, **SHORT), Simulated(2), tmp_path)
-        assert (other.sha256, fields(other)) == (star.sha256, fields(star)), tree
+        assert (other.sha256, learned(other.directory)) == (star.sha256, learned(star.directory)), (
+            tree
+        )
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
@@ -90,7 +84,7 @@ def test_what_keeps_something_at_workers_or_root_has_the_star_s_bits_in_a_tree(
     algorithm: str, tmp_path: Path
 ) -> None:
     star, other = both(tmp_path, SHAPES["deep"], algorithm=ALGORITHMS[algorithm])
-    assert (other.sha256, fields(other)) == (star.sha256, fields(star))
+    assert (other.sha256, learned(other.directory)) == (star.sha256, learned(star.directory))
 
 
 def test_metrics_of_workers_have_the_star_s_values_with_the_worst_of_them(tmp_path: Path) -> None:
@@ -101,9 +95,9 @@ def test_metrics_of_workers_have_the_star_s_values_with_the_worst_of_them(tmp_pa
     }
     for tree in (EDGES, SHAPES["deep"]):
         star, other = both(tmp_path, tree, **changed)
-        assert (other.sha256, fields(other)) == (star.sha256, fields(star))
+        assert (other.sha256, learned(other.directory)) == (star.sha256, learned(star.directory))
         # Of the second round, and of the final model in a clock that only evaluates.
-        told = [row["round"] for row in fields(other) if "accuracy_worst_decile" in row]
+        told = [row["round"] for row in learned(other.directory) if "accuracy_worst_decile" in row]
         assert told == [2, 3]
         assert dict(other.metrics) == dict(star.metrics)
 
@@ -116,8 +110,8 @@ def test_a_worker_that_is_refused_at_an_edge_is_named_in_the_root_s_rows(
     tree: Tree, tmp_path: Path
 ) -> None:
     star, other = both(tmp_path, tree, algorithm=Broken("nan"))
-    assert (other.sha256, fields(other)) == (star.sha256, fields(star))
-    assert [row["refused"] for row in fields(other)] == [{"w1": "non-finite"}] * 3
+    assert (other.sha256, learned(other.directory)) == (star.sha256, learned(star.directory))
+    assert [row["refused"] for row in learned(other.directory)] == [{"w1": "non-finite"}] * 3
     said = [e["fields"]["sentence"] for e in events(other.directory) if e.get("kind") == "refused"]
     assert len(said) == 3
 
@@ -135,8 +129,8 @@ def test_an_edge_whose_sum_is_refused_is_named_and_the_round_goes_on(tmp_path: P
 def test_an_edge_below_which_everybody_is_refused_puts_nothing(tmp_path: Path) -> None:
     tree = SHAPES["each"]  # w1 is alone
     star, other = both(tmp_path, tree, algorithm=Broken("shape"))
-    assert (other.sha256, fields(other)) == (star.sha256, fields(star))
-    assert [row["updates"] for row in fields(other)] == [WORKERS - 1] * 3
+    assert (other.sha256, learned(other.directory)) == (star.sha256, learned(star.directory))
+    assert [row["updates"] for row in learned(other.directory)] == [WORKERS - 1] * 3
 
 
 # -- wider grids -----------------------------------------------------------------------------------
@@ -163,15 +157,15 @@ def test_what_does_not_fit_below_an_edge_widens_the_grid_of_all(
     # Each of the two, in its first round and maybe in later ones.
     assert caplog.text.count("clock 0 begins anew on a wider grid") >= 4
     assert other.sha256 == star.sha256
-    assert [row["refused"] for row in fields(other)] == [{}] * 3
+    assert [row["refused"] for row in learned(other.directory)] == [{}] * 3
     assert bool(other.faults) == bool(LOST[lost])
 
 
 def test_a_part_that_fits_no_grid_is_refused_below_an_edge_as_in_a_star(tmp_path: Path) -> None:
     local = SGD(lr=1e25, batch=1_000, epochs=1)
     star, other = both(tmp_path, SHAPES["deep"], local=local, until=Rounds(1))
-    assert (other.sha256, fields(other)) == (star.sha256, fields(star))
-    assert set(fields(other)[0]["refused"].values()) == {"overflow"}
+    assert (other.sha256, learned(other.directory)) == (star.sha256, learned(star.directory))
+    assert set(learned(other.directory)[0]["refused"].values()) == {"overflow"}
 
 
 # -- what goes wrong -------------------------------------------------------------------------------
@@ -188,7 +182,7 @@ async def test_the_death_of_the_edges_and_of_a_worker_below_changes_no_bit(tmp_p
     )
     assert (here.sha256, there.sha256) == (star.sha256, star.sha256)
     assert (len(kills), here.restarts, there.restarts) == (2, 0, 2)
-    assert fields(here) == fields(there) == fields(star)
+    assert learned(here.directory) == learned(there.directory) == learned(star.directory)
 
 
 def test_a_run_that_was_ended_goes_on(tmp_path: Path) -> None:
@@ -197,7 +191,7 @@ def test_a_run_that_was_ended_goes_on(tmp_path: Path) -> None:
     first, _ = simulate(small(topology=EDGES, **SHORT), Simulated(2), tmp_path)
     again = actors.run(carry_out(whole, tmp_path, Inline(), resume=first.directory))
     assert again.sha256 == expected.sha256
-    assert fields(again) == fields(expected)
+    assert learned(again.directory) == learned(expected.directory)
 
 
 def test_any_step_of_a_tree_is_replayed_with_its_bits(tmp_path: Path) -> None:
