@@ -31,7 +31,7 @@ pytestmark = pytest.mark.timeout(180)
 PLAN = FaultPlan(
     Kill("p0", at=0.0, down=0.2, since=Moment(clock=1)),
     Cut("p1", "aggregator", since=Moment(message="Put", nth=2, node="aggregator"), before=0.3),
-    Corrupt(p=0.3, message="Put", rounds=(0, 1)),
+    Corrupt(p=0.8, message="Put", rounds=(0, 1)),  # of eight at least one, whatever is drawn
     Slow("p1", 2.0, since=Moment(clock=0), till=Moment(clock=2)),
     Full(node="evaluator", since=Moment(clock=1)),
     Skew("p1", 3600.0, since=Moment(clock=1)),
