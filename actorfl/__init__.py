@@ -121,7 +121,7 @@ if TYPE_CHECKING:
         Updates,
         Versions,
     )
-    from actors.deploy import Inline, Processes
+    from actors.deploy import Inline, Processes, Simulated
 
 # Another distribution installs a top-level package of that name, too; found out here and not by
 # an AttributeError deep inside a run.
@@ -280,6 +280,7 @@ _HOMES = {
     "ServerState": "actorfl.algorithm",
     "Shards": "actorfl.partitions.labels",
     "Simple": "actorfl.gossip.tokens",
+    "Simulated": "actors.deploy",
     "SingleClass": "actorfl.partitions.singleclass",
     "SmallWorld": "actorfl.graphs.chance",
     "Star": "actorfl.topology",
@@ -452,6 +453,7 @@ __all__ = [
     "ServerState",
     "Shards",
     "Simple",
+    "Simulated",
     "SingleClass",
     "SmallWorld",
     "Star",

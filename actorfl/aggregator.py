@@ -151,7 +151,7 @@ class Aggregator(Flowing):
             "dropped": dict(sorted(rounds.dropped.items())),
             "messages": self._traffic.messages,
             "bytes": self._traffic.nbytes,
-            "seconds": round(self.clock.now() - self._opened, 6),
+            "seconds": self._elapsed(),
         }
         if self._plan.select is not None:
             fields["selected"] = [name for name in rounds.roster if name in rounds.expected]

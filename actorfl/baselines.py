@@ -12,7 +12,7 @@ import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
@@ -52,15 +52,15 @@ class Baselines:
     Attributes:
         centralised: metrics of the model of one place that has the training data of all workers.
         local_only: metrics of the mean worker. Each trains on its own data and hears of nobody;
-            their values are averaged with equal weights, those without data left out. None where
-            one of them has none.
+            their values are averaged with equal weights; those without data, and those whose every
+            update was refused, are left out. None where one of them has none.
     """
 
     centralised: Metrics = field(default_factory=dict)
     local_only: Metrics = field(default_factory=dict)
 
 
-async def compared(run: Run, merged: int, lane: Lane) -> Baselines:
+async def compared(run: Run, rows: Sequence[Mapping[str, Any]], lane: Lane) -> Baselines:
     """Compute the baselines of a run.
 
     All workers' data are loaded in this process. Steps are plain: what an algorithm corrects, it
@@ -69,8 +69,8 @@ async def compared(run: Run, merged: int, lane: Lane) -> Baselines:
 
     Args:
         run: whose task, data, local loop and seed count.
-        merged: how many examples the workers had whose updates were merged, over all rounds of the
-            root.
+        rows: the lines of its rounds. Whose updates were refused in each of them counts as without
+            data.
         lane: where to compute; each round of each model is a job.
     """
     local = run.local
@@ -80,9 +80,16 @@ async def compared(run: Run, merged: int, lane: Lane) -> Baselines:
     held = [
         await lane.run(load, run, compute.task, who, seed=load_seed(run, who.name)) for who in whos
     ]
-    data = {who.name: one for who, one in zip(whos, held, strict=True) if one.examples}
+    refused = [set(row.get("refused", ())) for row in rows]
+    never: set[str] = set.intersection(*refused) if refused else set()
+    data = {
+        who.name: one
+        for who, one in zip(whos, held, strict=True)
+        if one.examples and who.name not in never
+    }
     if not data:
         return Baselines()
+    merged = sum(row.get("examples", 0) for row in rows)
     rounds = rounds_of(run, merged, sum(one.examples for one in data.values()))
     test = await compute.test()
     apart: list[Metrics] = []
@@ -206,7 +213,8 @@ class _Computing:
             return {}
         seed = seed_for(self._run.seed, "", rounds, "evaluate")
         found = await self._lane.run(self._measure, trained, data, seed=seed)
-        return {name: _number(mean) for name, mean in sorted(found.items())}
+        finite = bool(np.isfinite(trained.vector).all())  # else nothing that is told means anything
+        return {name: _number(mean) if finite else None for name, mean in sorted(found.items())}
 
     def _measure(self, trained: Model, data: Dataset) -> dict[str, Mean]:
         return self._engine.evaluate(self.task, trained.vector, trained.buffers, data)

@@ -92,6 +92,7 @@ class Collector(Actor):
         self._layout: Layout | None = None
         self._durations: tuple[float, ...] = ()
         self._opened = 0.0
+        self._heard: float | None = None  # when somebody asked first, in this incarnation
         self._traffic = Traffic()
         # Whose part is in and not acknowledged: they wait for the next clock as well.
         self._owed: dict[str, tuple[ActorRef, Stamp]] = {}
@@ -148,6 +149,8 @@ class Collector(Actor):
         if answer in (Answer.UNKNOWN, Answer.FENCED):
             return
         self._workers[message.worker] = message.me
+        if self._heard is None:
+            self._heard = self.clock.now()
         self._compare(message)
         if answer is Answer.GO:
             if not self._works(message):
@@ -282,6 +285,11 @@ class Collector(Actor):
         if self._owed.pop(worker, None) is not None:
             self._rounds.waiting.discard(worker)  # it asks now, and is not to be told twice
         self._tell(me, Ack(stamp))
+
+    def _elapsed(self) -> float:
+        """Seconds that the open round has taken; a run that is resumed has to come up first."""
+        now = self.clock.now()
+        return round(now - max(self._opened, now if self._heard is None else self._heard), 6)
 
     def _note(self, message: Put) -> None:
         """What is told of the workers below."""

@@ -32,7 +32,7 @@ from actorfl.errors import (
     refusal_of,
 )
 from actorfl.exitcodes import ExitCode
-from actorfl.lane import lane_of
+from actorfl.lane import lane_aside
 from actorfl.outside import Outside
 from actorfl.protocol import Finished
 from actorfl.resuming import checked
@@ -87,7 +87,7 @@ class Result:
         sha256: of the final model's file, in hexadecimal.
         rounds: clocks of the root that were closed, over all starts of the run.
         restarts: actors restarted after an exception plus processes restarted after their death,
-            in this start.
+            in this start; where the run was complete before it, in the one that ended it.
         directory: what the run left.
         metrics: of the final model, by name.
         merged: whether at least one update was merged; else the final model is the initial one.
@@ -99,7 +99,8 @@ class Result:
         messages: models, updates and sums that aggregators sent and received, or that nodes without
             a centre sent, over all starts; as the lines of the metrics tell them.
         bytes: in these messages.
-        seconds: of real time that this start took, from when its actors were there to its end.
+        seconds: of real time that this start took, from when its actors were there to its end;
+            where the run was complete before it, those of the one that ended it.
         virtual_seconds: the same on the clock of a simulation; None where time is real.
     """
 
@@ -117,6 +118,23 @@ class Result:
     bytes: int = 0
     seconds: float = field(default=0.0, compare=False)  # as long as it took
     virtual_seconds: float | None = None
+
+
+class _Ended(msgspec.Struct, frozen=True):
+    """What ``result.json`` tells of the start that brought a run to its end."""
+
+    restarts: int
+    seconds: float
+    virtual_seconds: float | None
+    faults: dict[str, int]
+
+
+def _ended(directory: RunDirectory) -> _Ended | None:
+    """The same of a run that was complete; None where that is not written there."""
+    try:
+        return msgspec.json.decode(directory.result.read_bytes(), type=_Ended)
+    except (OSError, msgspec.DecodeError):
+        return None
 
 
 class Running:
@@ -139,6 +157,7 @@ class Running:
         *,
         outside: Outside,
         rows: Rows,
+        earlier: _Ended | None = None,
     ) -> None:
         self.directory = directory
         self.live = live
@@ -148,6 +167,7 @@ class Running:
         self._world = outside.world
         self._rows = rows
         self._finished = finished
+        self._earlier = earlier
         self._began = time.perf_counter(), asyncio.get_running_loop().time()
 
     async def result(self) -> Result:
@@ -162,35 +182,40 @@ class Running:
         except GaveUp as error:
             raise await _failed(error, self.log, self._rows, self.directory) from None
         real, virtual = time.perf_counter(), asyncio.get_running_loop().time()
+        ended = self._earlier or _Ended(  # where nothing was done, that tells more
+            self.log.restarts,
+            round(real - self._began[0], 6),
+            None if self.simulation is None else round(virtual - self._began[1], 6),
+            await self.live.faults(),
+        )
         written = await self._rows.written()
         result = Result(
             finished.accuracy,
             finished.sha256,
             finished.rounds,
-            self.log.restarts,
+            ended.restarts,
             self.directory.path,
             finished.metrics,
             # The lines of all starts tell whether any round merged an update.
             isinstance(self._run.topology, Peers) or any(row.get("updates") for row in written),
             finished.unpromised,
-            await self.live.faults(),
-            await self._baselines(sum(row.get("examples", 0) for row in written)),
+            ended.faults,
+            None,
             sum(row.get("messages", 0) for row in written),
             sum(row.get("bytes", 0) for row in written),
-            round(real - self._began[0], 6),
-            None if self.simulation is None else round(virtual - self._began[1], 6),
+            ended.seconds,
+            ended.virtual_seconds,
         )
         self.directory.write(self.directory.result, _as_json(result))
+        if self._run.baselines:
+            self.log.tell("the run is over; computing its baselines")
+            computing = compared(self._run, written, lane_aside(self._world, self._run.task))
+            # Within a simulation not even a turn of the loop passes, so that nothing can happen.
+            simulated = self.simulation is not None
+            found = await (computing if simulated else self.live.until(computing))
+            result = replace(result, baselines=found)
+            self.directory.write(self.directory.result, _as_json(result))
         return result
-
-    async def _baselines(self, merged: int) -> Baselines | None:
-        """What the run is compared with, if it asks for that."""
-        if not self._run.baselines:
-            return None
-        self.log.tell("the run is over; computing its baselines")
-        return await self.live.until(
-            compared(self._run, merged, lane_of(self._world, self._run.task))
-        )
 
     def __repr__(self) -> str:
         return f"<Running {self.directory.path.name} restarts={self.log.restarts}>"
@@ -265,9 +290,16 @@ async def running(
         plans.check_ends(run, on)
     directory = RunDirectory.create(out, run.name) if resume is None else RunDirectory.open(resume)
     with directory:
-        directory.begin(run)
+        try:
+            directory.begin(run)
+            identity, starts = _count_start(directory)
+        except RunDirectoryError:
+            if (
+                resume is None
+            ):  # else it would be the newest run, which is what is shown and resumed
+                directory.discard()
+            raise
         on_directory(directory.path)
-        identity, starts = _count_start(directory)
         loop = asyncio.get_running_loop()
         finished: asyncio.Future[Finished] = loop.create_future()
         with closing(RunLog(directory, on_row)) as log:
@@ -290,9 +322,11 @@ async def running(
                 attachable.announce()
 
             limit: asyncio.TimerHandle | None = None
+            earlier: _Ended | None = None
             try:
                 if resume is not None:
                     resumed = await checked(directory, outside.storage, identity, run)
+                    earlier = _ended(directory) if resumed.complete else None
                     await rows.resume(resumed.clock)
                     log.tell(resumed.sentence)
                 async with graph.start(
@@ -314,8 +348,9 @@ async def running(
                     loop.call_soon(rows.begin)  # when the caller's block has been entered
                     try:
                         yield Running(
-                            run, directory, live, log, finished, outside=outside, rows=rows
-                        )
+                            run, directory, live, log, finished, outside=outside, rows=rows,
+                            earlier=earlier,
+                        )  # fmt: skip
                     finally:
                         limit = loop.call_later(_STOP_LIMIT, _kill_all, live)
             except GaveUp as error:  # some actor did not start

@@ -394,7 +394,7 @@ class Flowing(Keeper):
             "dropped": dict(sorted(flow.dropped.items())),
             "messages": self._traffic.messages,
             "bytes": self._traffic.nbytes,
-            "seconds": round(now - self._opened, 6),
+            "seconds": self._elapsed(),
             "version": flow.clock,
             "staleness": round(window.stale / max(1, window.updates), 6),
             "stalest": window.stalest,

@@ -98,6 +98,17 @@ def lane_of(world: World, task: Task) -> Lane:
     return EngineLane(shared_lane(threads_per_fit()), engine)
 
 
+def lane_aside(world: World, task: Task) -> Lane:
+    """The lane for what is computed beside a run, which takes none of a simulation's time.
+
+    Args:
+        world: of the process that asks.
+        task: as for ``lane_of``.
+    """
+    engine = engine_of(task)
+    return lane_of(world, task) if world.work is None else _AsideLane(engine)
+
+
 def in_place(
     function: Callable[[*Ts], T], *args: *Ts, seed: int = 0, engine: Engine | None = None
 ) -> T:
@@ -136,6 +147,25 @@ class SimLane:
         return await self._work.run(
             lambda: in_place(function, *args, seed=seed, engine=self._engine), examples
         )
+
+
+class _AsideLane:
+    """Computes at once, between two moments of a simulated world."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    async def run(
+        self, function: Callable[[*Ts], T], *args: *Ts, seed: int = 0, examples: float | None = None
+    ) -> T:
+        """See ``TrainingLane.run``."""
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            await asyncio.sleep(0)  # here it is cancelled; else no moment passes
+        return self._at_once(function, *args, seed=seed)
+
+    def _at_once(self, function: Callable[[*Ts], T], *args: *Ts, seed: int) -> T:
+        return in_place(function, *args, seed=seed, engine=self._engine)
 
 
 class EngineLane:

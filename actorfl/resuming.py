@@ -26,10 +26,12 @@ class Resumed(NamedTuple):
     Attributes:
         sentence: the same for people.
         clock: rounds that it goes on after; 0 from the beginning.
+        complete: whether nothing is left to do.
     """
 
     sentence: str
     clock: int
+    complete: bool = False
 
 
 async def checked(directory: RunDirectory, storage: Storage, identity: str, run: Run) -> Resumed:
@@ -90,7 +92,7 @@ async def checked(directory: RunDirectory, storage: Storage, identity: str, run:
         )
         raise NothingToResume(path, reason)
     if header.finished and until.reached(header.progress):
-        return Resumed(f"{shown(path)} was complete", header.progress.rounds)
+        return Resumed(f"{shown(path)} was complete", header.progress.rounds, complete=True)
     of = f" of {until.rounds}" if isinstance(until, Rounds) else ""
     return Resumed(
         f"resuming {shown(path)} after round {header.progress.rounds}{of}", header.progress.rounds
@@ -134,5 +136,5 @@ async def _checked_nodes(
         )
         raise NothingToResume(path, reason)
     if found.finished and found.rounds >= lines_of(run):
-        return Resumed(f"{shown(path)} was complete", found.rounds)
+        return Resumed(f"{shown(path)} was complete", found.rounds, complete=True)
     return Resumed(f"resuming {shown(path)} after round {found.rounds}", found.rounds)

@@ -8,6 +8,7 @@ import fcntl
 import json
 import os
 import re
+import shutil
 import time
 from pathlib import Path
 from types import TracebackType
@@ -213,7 +214,13 @@ class RunDirectory:
                 os.fsync(file.fileno())
             beside.replace(path)
         except OSError as error:
+            with contextlib.suppress(OSError):  # on a full disk what it took is wanted
+                beside.unlink()
             raise unusable("write", path, error) from error
+
+    def discard(self) -> None:
+        """Remove all of it, as far as that can be done: nothing was started here."""
+        shutil.rmtree(self.path, ignore_errors=True)
 
     def close(self) -> None:
         """Give up the lock, unless a child still shares it."""

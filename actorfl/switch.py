@@ -34,7 +34,8 @@ class Switch(Free):
 
         Args:
             progress: how far the run has come.
-            metrics: of the last version whose line is written, by name; empty before.
+            metrics: of the last version whose line is written, by name; empty before, so use
+                ``get``. ``progress.records`` may know of a newer one.
 
         Returns:
             BSP, SSP or ASP.

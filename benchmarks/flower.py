@@ -3,10 +3,10 @@
     python -m benchmarks.flower --flower PYTHON [--rounds 12] [--json FILE]
 
 Rounds of FedAvg in Flower's simulation whose clients send back what came, beside the rounds of
-``benchmarks.rounds``; and its FedAvg over models that are there, beside exact merging. Flower wants
-older versions of libraries than the rest, so it is in an environment of its own, and PYTHON is the
-interpreter there. Each trial is a process of its own, under a limit. Where Flower is not there, a
-sentence says so and nothing is measured.
+``benchmarks.rounds``, as they are and with the clients of a process combined; and its FedAvg over
+models that are there, beside exact merging. Flower wants older versions of libraries than the rest,
+so it is in an environment of its own, and PYTHON is the interpreter there. Each trial is a process
+of its own, under a limit. Where Flower is not there, a sentence says so and nothing is measured.
 
 The exit code is 1 where a floor was missed, 2 where an option is wrong, else 0.
 """
@@ -94,23 +94,24 @@ def merged() -> dict[str, float]:
 
 def compared(arguments: argparse.Namespace) -> Iterator[Row]:
     for row, clients, size, floor, goal in ROUNDS:
-        rates = Trials(("actorfl", "Flower"))
+        rates = Trials(("actorfl", "combined", "Flower"))
         for repetition in range(arguments.repetitions):
             for who in rates.order(repetition):
-                if who == "actorfl":
-                    came: dict[str, float] | None = measured(
-                        "benchmarks.rounds", "process", Case(clients, size)
-                    )
-                else:
+                if who == "Flower":
                     came = flower(
                         arguments.flower, "rounds", str(clients), str(size), str(arguments.rounds)
                     )
+                else:
+                    case = Case(clients, size, combine=who == "combined")
+                    came = measured("benchmarks.rounds", "process", case)
                 if came is not None:
                     rates.add(who, came["rounds"])
         medians = rates.medians()
         if "Flower" in medians:
             what = f"{clients} clients, {size:,} parameters: rounds/s vs Flower"
             yield Row(row, what, medians["actorfl"], medians["Flower"], floor, goal)
+            what = f"{clients} clients combined, {size:,} parameters: rounds/s vs Flower"
+            yield Row(row, what, medians["combined"], medians["Flower"], floor, goal)
     theirs = flower(arguments.flower, "merge", str(MODELS), str(resnet50().size))
     if theirs is not None:
         what = f"{MODELS} models x 25.6M: merging, GB/s vs Flower's FedAvg"

@@ -89,6 +89,8 @@ _MAY_BLOCK: tuple[tuple[tuple[str, ...], str, tuple[str, ...]], ...] = (
     # A simulation computes within the call, in virtual time, and copies the disk at its two ends.
     (_EVERYTHING, "actors/sim/work.py", ("run",)),
     (_EVERYTHING, "actors/sim/disk.py", ("of", "write_to")),
+    # What is computed beside a simulation that is over.
+    (_EVERYTHING, "actorfl/lane.py", ("_at_once",)),
     # Documented to block, for no longer than it is told.
     (_LOCK, "actorfl/lane.py", ("close",)),
     # Before a run starts and after it has ended; its loop has nothing else to do.
@@ -107,8 +109,10 @@ _MAY_BLOCK: tuple[tuple[tuple[str, ...], str, tuple[str, ...]], ...] = (
         "actorfl/attaching.py",
         ("announce", "close", "_remove_old"),
     ),
-    ((*_WRITE, "os.replace"), "actorfl/rundir.py", ("write",)),
-    ((*_STAT, *_READ), "actorfl/execute.py", ("_count_start",)),
+    # What a full disk left of it is removed before an actor is there.
+    ((*_WRITE, "os.replace", "os.unlink"), "actorfl/rundir.py", ("write",)),
+    (_REMOVE, "actorfl/rundir.py", ("discard",)),
+    ((*_STAT, *_READ), "actorfl/execute.py", ("_count_start", "_ended")),
     # Once, for the sentence of a run that has failed.
     ((*_STAT, "os.path.abspath", "os.path.islink"), "actorfl/places.py", ("_folders",)),
     # Its last whole record is looked for before the run starts.

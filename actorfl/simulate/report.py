@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 from actorfl import saying
@@ -43,6 +44,7 @@ def summary(outcome: Outcome) -> dict[str, Any]:
         "bytes": simulation.network.nbytes,
         "links": {name: dict(traffic) for name, traffic in outcome.links.items()},
         "staleness": {str(versions): parts for versions, parts in outcome.staleness.items()},
+        **({} if result.baselines is None else {"baselines": asdict(result.baselines)}),
         "sha256": result.sha256,
         "digest": simulation.digest,
         "run": str(result.directory),

@@ -28,6 +28,7 @@ from actorfl import (
     Gradients,
     Inline,
     ParameterServer,
+    PerExample,
     Quorum,
     Rounds,
     Run,
@@ -46,7 +47,8 @@ from actorfl.cli import app
 from actorfl.errors import Misfit
 from actorfl.saying import closing_line, summary
 from actors import Deployment, Simulated
-from tests.faults.tasks import Blobs, Empty, Pooled
+from tests.faults.tasks import Blobs, Broken, Empty, Pooled
+from tests.faults.test_simulated import simulate
 
 EDGES = {"edge": BSP(rounds=2), "root": BSP()}
 
@@ -135,6 +137,25 @@ def test_the_baselines_are_the_same_wherever_the_run_is_carried_out(
     assert found == compared(run(), tmp_path)
     assert set(found.centralised) == set(found.local_only) == {"accuracy", "loss"}
     assert found.centralised != found.local_only
+
+
+def test_they_take_no_virtual_time_and_send_nothing(tmp_path: Path) -> None:
+    described = [run(), replace(run(), baselines=False)]
+    first, second = (
+        simulate(each, Simulated(2, compute=PerExample(0.1)), tmp_path) for each in described
+    )
+    assert first[0].baselines is not None
+    assert second[0].baselines is None
+    # Their configurations differ by a byte, which travels: 8 ns.
+    assert first[1].network.delivered == second[1].network.delivered
+    assert first[1].seconds == pytest.approx(second[1].seconds, abs=1e-6)
+    assert first[1].steps == second[1].steps
+
+
+def test_whose_updates_were_all_refused_counts_as_without_data(tmp_path: Path) -> None:
+    wrong = compared(run(algorithm=Broken(who="w0"), task=Empty(without=0)), tmp_path)
+    assert wrong == compared(run(task=Empty(without=1)), tmp_path)
+    assert None not in wrong.centralised.values()
 
 
 def test_they_do_not_depend_on_the_algorithm(tmp_path: Path) -> None:
