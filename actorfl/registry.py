@@ -261,6 +261,13 @@ def resolve(slot: Slot, kind: str, place: str, base: Path) -> type[Any]:
         if kind.endswith(".py"):
             where = f"kind of {slot.name} `{kind}` in {place}"
             raise UnknownKey.saying(f"unknown {where}; {_add_the_class(slot, kind, base)}", kind)
+        if slot.read and (base / kind).is_file():
+            endings = ", ".join(sorted((".toml", *slot.read)))
+            raise UnknownKey.saying(
+                f"{place}: the name of the file {kind} does not say what is in it; a {slot.name} "
+                f"is read from files that end with one of {endings}",
+                kind,
+            )
         choices = [*slot.kinds, "module:Class", "file.py:Class"]
         raise UnknownKey(f"kind of {slot.name}", kind, f"in {place}", choices)
     failure = TaskImportError if slot.name == "task" else CodeImportError

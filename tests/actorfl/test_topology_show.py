@@ -173,6 +173,17 @@ def test_what_cannot_be_shown_is_one_line_and_a_code(
     assert sentence in last
 
 
+def test_a_file_whose_name_does_not_say_what_it_holds_is_refused_with_those_that_do(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "roads.csv").write_text("a,b\n")
+    result = show(tmp_path / "roads.csv")
+    assert result.exit_code == ExitCode.UNKNOWN_KEY
+    assert result.stderr.endswith(
+        "a topology is read from files that end with one of .edgelist, .edges, .graphml, .toml\n"
+    )
+
+
 def test_a_configuration_without_a_topology_says_so(tmp_path: Path) -> None:
     (tmp_path / "run.toml").write_text('task = "digits"\n')
     done = show(tmp_path / "run.toml")
