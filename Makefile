@@ -36,8 +36,9 @@ layers: $(STAMP)  ## imports never go up a floor
 unit: $(STAMP)  ## the tests alone, on two cores
 	$(BIN)/python -m pytest -n 2 --dist worksteal
 
-test-slow: $(STAMP)  ## the tests that take long
-	$(BIN)/python -m pytest -m slow
+test-slow: $(STAMP)  ## the tests that take long, and the property tests with examples drawn anew
+	$(BIN)/python -m pytest -m "hypothesis and not slow" --hypothesis-profile drawn
+	$(BIN)/python -m pytest -m slow --hypothesis-profile drawn
 
 bench: $(STAMP)  ## the benchmarks; each prints a table
 	$(BIN)/python -m benchmarks.transfer

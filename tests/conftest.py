@@ -25,8 +25,10 @@ import uvloop
 import zmq
 from zmq.utils.garbage import GarbageCollectorThread
 
-# An example may take as long as a busy machine makes it: tests have limits of their own.
-hypothesis.settings.register_profile("actorfl", deadline=None)
+# An example may take as long as a busy machine makes it: tests have limits of their own. What a
+# change is judged by is the same each time; `make test-slow` draws anew (--hypothesis-profile drawn).
+hypothesis.settings.register_profile("actorfl", deadline=None, derandomize=True)
+hypothesis.settings.register_profile("drawn", deadline=None)
 hypothesis.settings.load_profile("actorfl")
 
 #: Threads that belong to the process, by the beginning of their name, and why each may stay.
