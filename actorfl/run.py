@@ -210,7 +210,7 @@ class Run:
                 object.__setattr__(self, f"{key}_of", levels)
                 if levels:  # the innermost algorithm is what workers compute
                     value = levels[0 if key == "sync" else -1][1]  # noqa: PLW2901
-            if value is None:  # task and algorithm are there
+            if key == "local" and value is None:  # task and algorithm are there
                 value = self._default_local()  # noqa: PLW2901
             if isinstance(value, str):
                 value = config.build(slot, value, Place("Run", (key,)), where)  # noqa: PLW2901  (the name gives way to what it names)

@@ -354,6 +354,12 @@ def test_where_nobody_says_what_a_worker_does_the_task_does(folder: Path) -> Non
     assert changed.local == SGD(lr=0.5)
 
 
+@pytest.mark.parametrize("slot", ["task", "topology"])
+def test_nothing_fills_no_slot_but_that_of_the_local_loop(slot: str) -> None:
+    with pytest.raises(WrongType, match=f"`{slot}` of Run"):
+        run_of(**{slot: None})
+
+
 def test_what_a_task_chooses_must_be_a_local_loop(folder: Path) -> None:
     own = SPAM.replace("    depth:", "    default_local = 0.1\n    depth:")
     (folder / "spam.py").write_text(own)
