@@ -107,7 +107,7 @@ async def compared(run: Run, rows: Sequence[Mapping[str, Any]], lane: Lane) -> B
     return Baselines(await compute.measured(model, validation, rounds), mean_of(apart))
 
 
-def rounds_of(run: Run, merged: int, examples: int) -> int:
+def rounds_of(run: Run, merged: int, examples: int) -> float:
     """In how many rounds everybody goes through as many examples as were merged.
 
     Args:
@@ -116,14 +116,29 @@ def rounds_of(run: Run, merged: int, examples: int) -> int:
         examples: that all workers have, at least 1.
 
     Returns:
-        To the nearest round, at least 1 where something was merged.
+        Not always a whole number, see ``clocks_of``.
     """
     within = 1
     if isinstance(run.topology, Levelled):
         for level, _ in run.topology.levels[1:-1]:
             sync = run.sync_at(level)
             within *= sync.rounds if isinstance(sync, BSP) else 1
-    return max(min(merged, 1), round(within * merged / examples))
+    return within * merged / examples
+
+
+def clocks_of(local: SGD | Gradients, rounds: float, examples: int) -> tuple[int, SGD | None]:
+    """The clocks of somebody with so many examples, at least 1, that make up a number of rounds.
+
+    Returns:
+        How many with this local loop, and what is left, in one more with fewer steps: to the
+        nearest step, or gradient, and at least one where it is not 0 rounds.
+    """
+    each = local.steps_of(examples) if isinstance(local, SGD) else 1
+    steps = _nearest(rounds * each)
+    whole, left = divmod(steps, each)
+    if not left or not isinstance(local, SGD):
+        return whole, None
+    return whole, dataclasses.replace(local, epochs=None, steps=left)
 
 
 def budget(local: SGD | Gradients, examples: Sequence[int]) -> SGD | Gradients:
@@ -145,6 +160,11 @@ def budget(local: SGD | Gradients, examples: Sequence[int]) -> SGD | Gradients:
     total = sum(examples)
     seen = sum(local.examples_of(one) for one in examples)
     return dataclasses.replace(local, steps=max(1, round(seen / local.batch_of(total))))
+
+
+def _nearest(count: float) -> int:
+    """The nearest whole number, at least 1 unless it is 0."""
+    return max(math.ceil(min(count, 1)), round(count))
 
 
 def mean_of(apart: Sequence[Metrics]) -> Metrics:
@@ -171,15 +191,21 @@ class _Computing:
         """What all models are measured on; None where each is on what its worker held back."""
         return await self._lane.run(self.task.test) if self._central else None
 
-    async def trained(self, name: str, data: Dataset, local: SGD | Gradients, rounds: int) -> Model:
+    async def trained(
+        self, name: str, data: Dataset, local: SGD | Gradients, rounds: float
+    ) -> Model:
         """Train from the initial model, a clock at a time, so that Ctrl-C need not wait long."""
         trained = await self._lane.run(self._engine.initial, self.task, self._run.seed)
+        if self.task.fits:  # what it does in a clock is for it to say
+            rounds = _nearest(rounds)
+        whole, last = clocks_of(local, rounds, arrays.size_of(data))
         if isinstance(local, Gradients):
-            return await self._served(name, data, local, rounds, trained)
-        for clock in range(rounds):
+            return await self._served(name, data, local, whole, trained)
+        for clock in range(whole if last is None else whole + 1):
             seed = step_seed(self._run, name, clock)
+            steps = local if last is None or clock < whole else last
             trained = await self._lane.run(
-                self._clock, name, clock, data, trained, local, seed=seed
+                self._clock, name, clock, data, trained, steps, seed=seed
             )
         return trained
 
@@ -207,11 +233,11 @@ class _Computing:
             return dataclasses.replace(initial, vector=np.full_like(initial.vector, np.nan))
         return dataclasses.replace(initial, vector=state.weights, buffers=state.buffers)
 
-    async def measured(self, trained: Model, data: Dataset | None, rounds: int) -> Metrics:
+    async def measured(self, trained: Model, data: Dataset | None, rounds: float) -> Metrics:
         """The metrics of a model after so many rounds, None for what is no finite number."""
         if data is None:
             return {}
-        seed = seed_for(self._run.seed, "", rounds, "evaluate")
+        seed = seed_for(self._run.seed, "", math.ceil(rounds), "evaluate")
         found = await self._lane.run(self._measure, trained, data, seed=seed)
         finite = bool(np.isfinite(trained.vector).all())  # else nothing that is told means anything
         return {name: _number(mean) if finite else None for name, mean in sorted(found.items())}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -42,7 +43,7 @@ from actorfl import (
     Who,
     batches,
 )
-from actorfl.baselines import Baselines, budget, mean_of, rounds_of
+from actorfl.baselines import Baselines, budget, clocks_of, mean_of, rounds_of
 from actorfl.cli import app
 from actorfl.errors import Misfit
 from actorfl.saying import closing_line, summary
@@ -179,15 +180,48 @@ def test_the_budget_is_what_was_merged(changed: dict[str, Any], tmp_path: Path) 
     lines = (result.directory / "metrics.jsonl").read_text().splitlines()
     merged = sum(json.loads(line)["examples"] for line in lines)
     inner = 2 if "topology" in changed else 1
-    rounds = max(1, round(inner * merged / (30 + 40 + 50)))
-    assert rounds != 2 or "stays" not in changed, "who left does not count for less"
-    assert result.baselines == compared(run(until=Rounds(rounds)), tmp_path)
+    rounds = inner * merged / (30 + 40 + 50)
+    near = [
+        compared(run(until=Rounds(n)), tmp_path)
+        for n in {math.floor(rounds), math.ceil(rounds)}
+        if n
+    ]
+    assert result.baselines is not None
+    if rounds.is_integer():
+        assert near == [result.baselines]
+        return
+    # Between two whole numbers of rounds it is what neither of them gives.
+    losses = [one.local_only["loss"] for one in (*near, result.baselines)]
+    assert len(set(losses)) == len(losses)
 
 
-def test_a_budget_counts_rounds_to_the_nearest_one() -> None:
+def test_who_is_rarely_drawn_has_a_part_of_a_round(tmp_path: Path) -> None:
+    drawn = run(
+        until=Rounds(1), select=Sample(count=1), task=Empty(without=0), local=SGD(lr=0.1, batch=5)
+    )
+    # 10 of 30 examples each: two steps of five, and in one place six.
+    few = run(until=Rounds(1), task=Empty(without=0), local=SGD(lr=0.1, batch=5, steps=2))
+    assert compared(drawn, tmp_path) == compared(few, tmp_path)
+
+
+def test_a_budget_counts_rounds_and_what_is_left_steps() -> None:
     star, tree = run(), run(topology=Tree(root=1, edge=3, worker=3), sync=EDGES)
-    assert [rounds_of(star, merged, 120) for merged in (0, 1, 120, 179, 181)] == [0, 1, 1, 1, 2]
+    assert [rounds_of(star, merged, 120) for merged in (0, 60, 180)] == [0, 0.5, 1.5]
     assert rounds_of(tree, 3 * 120, 120) == 6
+
+
+@given(rounds=st.floats(0, 40), examples=st.integers(1, 60), local=st.sampled_from([
+    SGD(lr=0.1, batch=8), SGD(lr=0.1, batch=8, epochs=3), SGD(lr=0.1, steps=7), SGD(lr=0.1),
+    Gradients(batch=8),
+]))  # fmt: skip
+def test_clocks_make_up_their_rounds_to_the_nearest_step(
+    rounds: float, examples: int, local: SGD | Gradients
+) -> None:
+    whole, last = clocks_of(local, rounds, examples)
+    each = local.steps_of(examples) if isinstance(local, SGD) else 1
+    steps = whole * each + (0 if last is None else last.steps_of(examples))
+    assert abs(steps - rounds * each) <= 0.5 or (steps == 1 and 0 < rounds * each < 1)
+    assert last is None or 0 < last.steps_of(examples) < each
 
 
 SERVER = ParameterServer(0.3, momentum=0.9, schedule="step", every=2)
