@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 import os
 import zipfile
@@ -13,6 +12,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from actorfl.data.checksum import check_sha256
 from actorfl.errors import MissingFile
 from actorfl.esn.reservoir import Floats
 
@@ -96,11 +96,5 @@ def _content(path: str, variable: str, inside: str, sha256: str, what: str) -> b
     except (OSError, KeyError, zipfile.BadZipFile) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise MissingFile(file, f"{reason.lower()}; it should be {what}") from error
-    digest = hashlib.sha256(content).hexdigest()
-    if digest != sha256:
-        raise MissingFile(
-            file,
-            f"{inside} has SHA-256 {digest[:12]}..., and {sha256[:12]}... is right; it should be "
-            f"{what}",
-        )
+    check_sha256(file, content, sha256, inside, f"it should be {what}")
     return content

@@ -161,8 +161,8 @@ def rows(jobs: int) -> list[Row]:
     central: dict[str, list[float]] = {}
     for part, reference in LOCAL_ONLY.items():
         compared = [curve.baselines for curve in curves("FedAvg", 1, part)]
-        apart = [_accuracy(one.local_only) for one in compared if one is not None]
-        central[part] = [_accuracy(one.centralised) for one in compared if one is not None]
+        apart = [accuracy_of(one.local_only) for one in compared if one is not None]
+        central[part] = [accuracy_of(one.centralised) for one in compared if one is not None]
         rows.append(row(f"local only {part}, mean worker", apart, reference, within=WITHIN))
         what = f"centralised, 100 epochs, the data of {part}"
         rows.append(row(what, central[part], CENTRALISED, within=WITHIN))
@@ -185,6 +185,7 @@ def rows(jobs: int) -> list[Row]:
     return rows
 
 
-def _accuracy(metrics: Mapping[str, float | None]) -> float:
+def accuracy_of(metrics: Mapping[str, float | None]) -> float:
+    """The accuracy among the metrics of a model; NaN where it has none."""
     value = metrics.get("accuracy")
     return math.nan if value is None else value

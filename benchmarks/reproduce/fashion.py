@@ -35,6 +35,7 @@ from actorfl import (
 from actorfl.baselines import Baselines
 from actorfl.data.fashion import FashionMNIST
 from actors import Simulated
+from benchmarks.reproduce.digits import Curve, accuracy_of
 from benchmarks.reproduce.gates import Row
 from benchmarks.reproduce.running import spread_over
 
@@ -80,19 +81,6 @@ SHOWN = ("IID", "shard2")
 
 
 @dataclass(frozen=True)
-class Reached:
-    """What a run has reached.
-
-    Attributes:
-        accuracy: after each round.
-        baselines: of the run, where it was asked for them.
-    """
-
-    accuracy: tuple[float, ...]
-    baselines: Baselines | None
-
-
-@dataclass(frozen=True)
 class Case:
     """One run."""
 
@@ -105,7 +93,7 @@ class Case:
         """Whether what the same budget reaches without federation is computed, too."""
         return self.algorithm == "FedAvg" and self.partition in SHOWN
 
-    def reached(self) -> Reached:
+    def curve(self) -> Curve:
         """Carry it out."""
         run = Run(
             FashionMNIST(), Star(WORKERS), ALGORITHMS[self.algorithm],
@@ -121,7 +109,7 @@ class Case:
 
         with tempfile.TemporaryDirectory() as out:
             result = run.start(Simulated(1), out=out, on_row=on_row)
-        return Reached(tuple(found), result.baselines)
+        return Curve(tuple(found), result.baselines)
 
 
 def rows(jobs: int, rounds: int = ROUNDS) -> list[Row]:
@@ -133,7 +121,7 @@ def rows(jobs: int, rounds: int = ROUNDS) -> list[Row]:
     FashionMNIST().test()  # refused here, not in a process of its own
     cases = [Case(name, part, rounds) for part in SHOWN for name in ALGORITHMS]
     cases.append(Case("FedAvg", "Dirichlet(.3)", rounds))
-    found = dict(zip(cases, spread_over(Case.reached, cases, jobs), strict=True))
+    found = dict(zip(cases, spread_over(Case.curve, cases, jobs), strict=True))
 
     def curve(name: str, part: str) -> tuple[float, ...]:
         return found[Case(name, part, rounds)].accuracy
@@ -155,9 +143,7 @@ def rows(jobs: int, rounds: int = ROUNDS) -> list[Row]:
             ("one place with all data", baselines.centralised),
             ("the mean worker alone", baselines.local_only),
         ):
-            value = metrics.get("accuracy")
-            name = f"{what}, the budget of FedAvg {part}"
-            rows.append(Row(name, math.nan if value is None else value))
+            rows.append(Row(f"{what}, the budget of FedAvg {part}", accuracy_of(metrics)))
     lead = _last(curve("FedAdam", "shard2")) - _last(curve("FedAvg", "shard2"))
     rows.append(Row("FedAdam - FedAvg, shard2, last 10 rounds", lead, LEAD, at_least=True))
     what = "FedAvg Dirichlet(.3), rounds that were evaluated"

@@ -157,7 +157,7 @@ def test_where_a_recording_is_missing_the_sentence_says_what_to_get(
         ecg()
     wrong = tmp_path / "ecg.dat"
     wrong.write_bytes(b"no such thing")
-    with pytest.raises(MissingFile, match=r"f20ad3365fb9\.\.\. is right"):
+    with pytest.raises(MissingFile, match=r"has f20ad3365fb9\.\.\.; it should be"):
         ecg(str(wrong))
     with pytest.raises(MissingFile, match="there is no such file; it should be the wheel of aeon"):
         japanese_vowels("TRAIN", str(tmp_path / "aeon.whl"))
