@@ -5,8 +5,9 @@
 A hundred nodes in a 20-regular graph push logistic regression of 57 features to each other over
 inproc ZeroMQ, a tenth of them evaluated a round; beside them the same arithmetic without messages.
 What is compared is the processor's time of an exchange, because nodes act by the clock and wait in
-between. Then nodes in simulated time, ten periods: wall time and memory, in a process of their own.
-Of gossipy, which wants other versions of libraries, PYTHON is an interpreter that has it.
+between. Then nodes in simulated time, ten periods: wall time and memory, in a process of their own,
+beside gossipy with as many nodes as it carries out in ten minutes. Of gossipy, which wants other
+versions of libraries, PYTHON is an interpreter that has it.
 
 The exit code is 1 where a floor was missed, 2 where an option is wrong, else 0.
 """
@@ -15,13 +16,14 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import resource
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +56,10 @@ LOCAL = SGD(lr=1e4, batch=10, weight_decay=1e-6)
 SCRIPT = Path(__file__).parent / "elsewhere" / "gossipy.py"
 LIMIT = 1800
 PERIODS = 10
+#: What a node learns from in simulated time: Spambase among a hundred nodes.
+EXAMPLES = 41
+#: Seconds that gossipy has for the periods of so many nodes.
+MINUTES = 600
 
 
 def run(nodes: int, seconds: float, rounds: int, every: int, **changed: Any) -> Run:
@@ -119,7 +125,7 @@ def simulated(nodes: int) -> dict[str, float]:
 
 
 def alone(nodes: int) -> dict[str, float]:
-    made = run(nodes, 172.0, PERIODS, PERIODS // 2, partition=Sampled(41))
+    made = run(nodes, 172.0, PERIODS, PERIODS // 2, partition=Sampled(EXAMPLES))
     began = time.perf_counter()
     _, messages, accuracy = carried_out(made, Simulated(4, compute=PerExample(1e-4)))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -131,19 +137,50 @@ def alone(nodes: int) -> dict[str, float]:
     }
 
 
-def gossipy(python: str) -> float | None:
-    """Microseconds of an exchange of gossipy; None, and why, where it came to nothing."""
+def gossipy(
+    python: str, nodes: int, rounds: int, every: int, limit: float = LIMIT
+) -> dict[str, float] | None:
+    """What gossipy found, see its script; None, and why, where it came to nothing."""
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    asked = map(str, (nodes, DEGREE, rounds, every, EXAMPLES))
     try:
         done = subprocess.run(
-            [python, str(SCRIPT)], capture_output=True, text=True, timeout=LIMIT, check=False,
-            env=environment,
+            [python, str(SCRIPT), *asked], capture_output=True, text=True, timeout=limit,
+            check=False, env=environment,
         )  # fmt: skip
-        found = json.loads(done.stdout.splitlines()[-1])
-        return float(found["microseconds"])
-    except (OSError, subprocess.TimeoutExpired, IndexError, ValueError, KeyError) as error:
-        print(f"gossipy: no result: {error}", flush=True)
+        found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    except (OSError, subprocess.TimeoutExpired, IndexError, ValueError) as error:
+        print(f"gossipy, {nodes} nodes: no result: {error}", flush=True)
         return None
+    return found
+
+
+def largest(
+    carry_out: Callable[[int], dict[str, float] | None], first: int, limit: float
+) -> dict[str, float] | None:
+    """What was found at the largest size that is done within the limit, to a tenth or so.
+
+    Args:
+        carry_out: carries out a size and tells its ``nodes`` and ``seconds``, None where it failed.
+        first: the size to begin with.
+        limit: seconds.
+    """
+    best, size, power, failed = None, first, 1.0, math.inf
+    while size > 1.1 * (best["nodes"] if best else 0) and size < 0.9 * failed:
+        found = carry_out(size)
+        if found is None or found["seconds"] > limit:
+            failed = size
+            if best is None:
+                break
+            size = int(math.sqrt(best["nodes"] * failed))
+            continue
+        if best is not None:  # a node may take more time where there are more of them
+            ratio = found["seconds"] / best["seconds"]
+            power = min(3.0, max(1.0, math.log(ratio) / math.log(size / best["nodes"])))
+        best = found
+        larger = size * min(8.0, (0.9 * limit / found["seconds"]) ** (1 / power))
+        size = int(min(larger, math.sqrt(size * failed)))
+    return best
 
 
 def compared(arguments: argparse.Namespace) -> Iterator[Row]:
@@ -151,11 +188,10 @@ def compared(arguments: argparse.Namespace) -> Iterator[Row]:
     trials = Trials(names)
     for repetition in range(arguments.repetitions):
         for name in trials.order(repetition):
-            value = {"actorfl": ours, "floor": floor}.get(
-                name, lambda: gossipy(arguments.gossipy)
-            )()
-            if value is not None:
-                trials.add(name, value)
+            if name != "gossipy":
+                trials.add(name, ours() if name == "actorfl" else floor())
+            elif found := gossipy(arguments.gossipy, NODES, ROUNDS, NODES // EVERY):
+                trials.add(name, found["microseconds"])
     medians = trials.medians()
     what = f"an exchange of {NODES} nodes, us of a processor vs"
     yield Row(
@@ -168,6 +204,20 @@ def compared(arguments: argparse.Namespace) -> Iterator[Row]:
     what = f"{arguments.nodes} nodes, {PERIODS} periods in simulated time"
     yield Row("", f"{what}, s vs a tenth of them", many["seconds"], few["seconds"])
     yield Row("", f"{what}, MiB vs a tenth of them", many["memory"], few["memory"])
+    if arguments.gossipy and (theirs := at_most(arguments.gossipy)):
+        what = f"the same vs gossipy with {theirs['nodes']:g} nodes"
+        yield Row("", f"{what}, s", many["seconds"], theirs["seconds"])
+        yield Row("", f"{what}, MiB", many["memory"], theirs["memory"])
+
+
+def at_most(python: str) -> dict[str, float] | None:
+    """What gossipy found with as many nodes as it carries out in time."""
+
+    def carry_out(nodes: int) -> dict[str, float] | None:
+        # Ours evaluates all nodes twice, gossipy a share of them in each period.
+        return gossipy(python, nodes, PERIODS, PERIODS // 2, limit=1.2 * MINUTES)
+
+    return largest(carry_out, 100, MINUTES)
 
 
 def main() -> int:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.gossip import largest
 from benchmarks.report import Row, status
 
 ROOT = Path(__file__).parents[1]
@@ -76,3 +77,27 @@ def test_a_floor_is_of_the_ratio_or_of_ours_where_it_has_a_unit(
     row = Row("19", "what", ours, yardstick, floor)
     assert row.met is met
     assert status([Row("1", "what", 1.0, 1.0, ">= 1"), row]) == (met is False)
+
+
+@pytest.mark.parametrize(
+    ("seconds_of_a_node", "power", "memory", "most"),
+    [(0.05, 1.0, 10**6, 12_000), (0.05, 1.2, 10**6, 2_518), (1e-6, 2.0, 10**6, 24_494),
+     (7.0, 1.0, 10**6, 0), (1e-3, 1.0, 5_000, 5_000), (0.1, 1.0, 5_900, 5_900)],
+)  # fmt: skip
+def test_the_largest_size_that_is_done_in_time_is_found_to_a_fifth(
+    seconds_of_a_node: float, power: float, memory: int, most: int
+) -> None:
+    tried: list[float] = []
+
+    def carry_out(nodes: int) -> dict[str, float] | None:
+        tried.append(seconds := seconds_of_a_node * nodes**power)
+        done = seconds < 720 and nodes <= memory
+        return {"nodes": nodes, "seconds": seconds} if done else None
+
+    found = largest(carry_out, 100, 600.0)
+    assert sum(tried) < 3_000
+    if most:
+        assert found is not None
+        assert 0.8 * most <= found["nodes"] <= most
+    else:
+        assert found is None
