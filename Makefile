@@ -33,6 +33,9 @@ types: $(STAMP)  ## mypy --strict over packages, tests, examples and benchmarks
 layers: $(STAMP)  ## imports never go up a floor
 	$(BIN)/lint-imports
 
+# Hundreds of processes that tests start would else compile all modules, where the shell says so.
+unit test-slow: export PYTHONDONTWRITEBYTECODE =
+
 unit: $(STAMP)  ## the tests alone, on two cores
 	$(BIN)/python -m pytest -n 2 --dist worksteal
 

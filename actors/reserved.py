@@ -9,7 +9,7 @@ from __future__ import annotations
 import dis
 import inspect
 from collections.abc import Iterator
-from types import FunctionType
+from types import CodeType, FunctionType
 from typing import Any, Final
 
 from actors.errors import HandlerError
@@ -24,6 +24,8 @@ HOOKS: Final = frozenset(
 SETTINGS: Final = frozenset({"stash_capacity"})
 #: Of these a coroutine is awaited; what the others return is not.
 _AWAITED: Final = frozenset({"on_start", "on_stop"})
+
+_STORE_ATTR: Final = dis.opmap["STORE_ATTR"]
 
 #: The runtime's own note in each actor; a natural name, so it is told of like the public ones.
 _PRIVATE: Final = frozenset({"_cell"})
@@ -140,13 +142,33 @@ def _check_hook(cls: type, base: type, name: str, value: Any, *, awaits: bool) -
         raise HandlerError(msg) from None
 
 
+def _stores(code: CodeType, reserved: frozenset[str]) -> bool:
+    """Whether any such name is set of anything: few are, and to disassemble takes a while.
+
+    A process that starts would else spend a fifth of its imports on the methods of its actors.
+    """
+    names = code.co_names
+    if reserved.isdisjoint(names):
+        return False
+    operations, arguments = code.co_code[::2], code.co_code[1::2]
+    at = operations.find(_STORE_ATTR)
+    while at >= 0:
+        # An argument above 255 has its upper bits in the instruction before.
+        if len(names) > 256 or names[arguments[at]] in reserved:
+            return True
+        at = operations.find(_STORE_ATTR, at + 1)
+    return False
+
+
 def _stored(function: FunctionType, reserved: frozenset[str]) -> Iterator[str]:
     """The reserved names that a method sets on its own instance."""
     code = function.__code__
-    if not code.co_argcount or reserved.isdisjoint(code.co_names):
+    if not code.co_argcount or not _stores(code, reserved):
         return
     own, before = code.co_varnames[0], None
     for one in dis.get_instructions(code):
+        if one.opcode == dis.EXTENDED_ARG:  # the upper bits of the argument of the next one
+            continue
         if one.opname == "STORE_ATTR" and one.argval in reserved and before is not None:
             # Newer versions load two variables at once; the last of them is the one on top.
             loaded = before.argval[-1] if isinstance(before.argval, tuple) else before.argval

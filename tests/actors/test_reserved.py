@@ -181,6 +181,18 @@ def test_each_reserved_name_is_refused_as_a_handler_and_as_an_attribute(name: st
         type("Bad", (Actor,), {"__init__": scope["__init__"]})
 
 
+@pytest.mark.parametrize("others", [0, 1, 253, 254, 255, 256, 257, 700])
+def test_a_name_that_is_set_is_found_among_however_many(others: int) -> None:
+    names = "".join(f"    self.own{number} = 1\n" for number in range(others))
+    scope: dict[str, Any] = {}
+    exec(f"def __init__(self):\n{names}    self.spawn = 1\n{names}", scope)
+    with pytest.raises(HandlerError, match=r"self\.spawn set in"):
+        type("Bad", (Actor,), {"__init__": scope["__init__"]})
+    # It is neither a name that is only read, nor one of another object.
+    exec(f"def count(self, message):\n{names}    self.clock\n    message.spawn = 1\n", scope)
+    type("Good", (Actor,), {"__init__": scope["count"]})
+
+
 def hook_as_handler() -> type:
     class Bad(Actor):
         def on_start(self, message: Count) -> int:  # type: ignore[override]
