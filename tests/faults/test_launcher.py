@@ -23,10 +23,10 @@ ROUNDS = 30
 CONFIG = f"""
 seed = 3
 name = "small"
-task = {{ kind = "tests.faults.tasks:Blobs" }}
+task = {{ kind = "tests.faults.linear:Linear" }}
 topology = {{ kind = "star", workers = 4 }}
 algorithm = {{ kind = "fedavg" }}
-local = {{ kind = "sgd", lr = 0.1, batch = 8, epochs = 20 }}
+local = {{ kind = "sgd", lr = 0.1, batch = 8, epochs = 60 }}
 until = {{ rounds = {ROUNDS} }}
 """
 COMMAND = [sys.executable, "-m", "actorfl", "run"]
