@@ -12,7 +12,6 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import fmean
 from typing import Any
 
 import matplotlib as mpl
@@ -67,21 +66,19 @@ class Curve:
         rounds: after which they were evaluated.
         seconds: virtual, since the start.
         accuracy: on the test set, the mean of all nodes, 0 to 1.
-        messages: that a node sends in a round, on the average.
-        nbytes: of a message.
+        kilobytes: that a node had sent until then, on the average.
     """
 
     rounds: tuple[int, ...]
     seconds: tuple[float, ...]
     accuracy: tuple[float, ...]
-    messages: float
-    nbytes: int
+    kilobytes: tuple[float, ...]
 
     def reaches(self, target: float) -> tuple[float, float] | None:
         """Seconds and kilobytes sent by a node until an accuracy is reached; None if it is not."""
-        for number, seconds, accuracy in zip(self.rounds, self.seconds, self.accuracy, strict=True):
+        for place, accuracy in enumerate(self.accuracy):
             if accuracy >= target:
-                return seconds, number * self.messages * self.nbytes / 1000
+                return self.seconds[place], self.kilobytes[place]
         return None
 
 
@@ -98,7 +95,8 @@ def run_of(graph: Peers, rounds: int) -> Run:
 def curve(graph: Peers, rounds: int, out: Path) -> Curve:
     """Carry a run out in virtual time; node i is alone in the process pi."""
     sends = [len(graph.targets(name, 0)) for name in graph.names]
-    found: list[tuple[int, float, float]] = []
+    found: list[tuple[int, float, float, float]] = []
+    sent = 0
 
     def net(here: str, there: str) -> Net:
         if not (here.startswith("p") and there.startswith("p")):
@@ -106,14 +104,15 @@ def curve(graph: Peers, rounds: int, out: Path) -> Curve:
         return Net(DELAY, bandwidth=UPLINK / max(1, sends[int(here[1:])]))
 
     def on_row(row: Mapping[str, Any]) -> None:
+        nonlocal sent
+        sent += row.get("bytes", 0)
         if row.get("accuracy") is not None:
-            found.append((row["round"], asyncio.get_running_loop().time(), row["accuracy"]))
+            now = asyncio.get_running_loop().time()
+            found.append((row["round"], now, row["accuracy"], sent / len(sends) / 1000))
 
     run = run_of(graph, rounds)
     run.start(on=Simulated(len(sends), net=net, compute=EPOCH), out=out, on_row=on_row)
-    numbers = sum(part.numel() for part in run.resolved_task.model().parameters())
-    rounds_of, seconds, accuracy = zip(*found, strict=True)
-    return Curve(rounds_of, seconds, accuracy, fmean(sends), 4 * numbers)
+    return Curve(*zip(*found, strict=True))
 
 
 def drawn(curves: Mapping[int, Mapping[str, Curve]]) -> Figure:
