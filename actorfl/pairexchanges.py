@@ -97,7 +97,7 @@ class PairExchanges:
                 self._exchange.model = model
             if not self._exchange.engaged:
                 self._moved = await self._trained()
-            busy = 0
+            most = _FIRST
             while near:  # a node without neighbours trains by itself
                 if not self._exchange.engaged:
                     place = int(me.draw(f"peer {self._exchange.number}").integers(len(near)))
@@ -105,8 +105,9 @@ class PairExchanges:
                     await self._say(asked.of, f"{_ASK}{asked.number}", self._content(asked.of))
                 if await self._answer():
                     break
-                busy += 1
-                await self._back_off(min(_LONGEST, _FIRST * 2**busy))
+                # A neighbour that waits for one who is away may be busy for hours.
+                most = min(_LONGEST, 2 * most)
+                await self._back_off(most)
             state = self._exchange.model
             if self._moved is not None:
                 weights = gone(self.layout, state.weights, self._moved)

@@ -23,6 +23,7 @@ from actorfl import (
     Every,
     FedAvg,
     Gradients,
+    PathGraph,
     RingGraph,
     Rounds,
     Run,
@@ -49,7 +50,16 @@ from actorfl.graphs.regular import FreshRegularGraph
 from actorfl.memo import Memo, memoised
 from actorfl.pairing import PairAlgorithm
 from actorfl.seeds import seed_for
-from actors import Deployment, FaultPlan, Inline, Processes, Simulated
+from actors import (
+    Deployment,
+    FaultPlan,
+    Freeze,
+    Inline,
+    Kill,
+    Partition,
+    Processes,
+    Simulated,
+)
 from tests.faults.programs import SEEN, Scattered, Seen
 from tests.faults.runs import carry_out
 from tests.faults.tasks import Blobs, Counting
@@ -208,6 +218,24 @@ def test_ad_psgd_learns_at_the_speed_of_each_node(tmp_path: Path) -> None:
     result, _ = simulate(run, Simulated(3, compute=_uneven), tmp_path)
     assert result.accuracy is not None
     assert result.accuracy > 0.8
+
+
+@pytest.mark.parametrize("away", ["frozen", "cut off", "dead"])
+def test_ad_psgd_waits_for_a_node_that_is_away_for_long(away: str, tmp_path: Path) -> None:
+    # w1 has asked w2 for a mean, so it is busy for w0 until w2 is back.
+    seconds = 320.0  # and some 1,200 answers
+    islands = (("p0", "p1"), ("p2",))
+    faults = {
+        "frozen": Freeze("p2", 8.0, seconds),
+        "cut off": Partition(islands, others="between", after=8.0, before=8.0 + seconds),
+        "dead": Kill("p2", 8.0, down=seconds),
+    }
+    plan = FaultPlan(faults[away], until=500.0)
+    run = graph(ADPSGD(), PathGraph(3), sync=ASP(), until=Rounds(100))
+    on = Simulated(3, compute=0.5, faults=plan)
+    result, told = simulate(run, on, tmp_path)
+    assert told.seconds > seconds
+    assert (result.rounds, result.restarts) == (100, int(away == "dead"))
 
 
 def _uneven(node: str, examples: float | None) -> float:
