@@ -12,15 +12,26 @@ import numpy as np
 
 from actorfl.attendance import Attendance
 from actorfl.flatmodel import Model
-from actorfl.gossip.letters import Here, LargePush, Noted, Progress, Pull, Push, Shares
+from actorfl.gossip.letters import (
+    Here,
+    LargePush,
+    Left,
+    Noted,
+    Progress,
+    Pull,
+    Push,
+    Shares,
+)
 from actorfl.graphnode import GraphNode
 from actorfl.letters import Show, Shown
 from actorfl.mean import Mean
+from actorfl.peersampling.topologies import Sampled
 from actorfl.periods import length_of
 from actorfl.protocol import pack
 from actorfl.runtext import RunText
 from actorfl.seeds import seed_for
 from actorfl.sync import Period
+from actorfl.topology import Peers
 from actors import ActorRef, Message
 from transports import LinkFull, Timer
 
@@ -100,6 +111,12 @@ class Cyclic(GraphNode):
         self._sends = 0  # that were begun, to tell timers apart
         self._counter = 0  # of saves
         self._round = self._sent = self._content = self._merged = self._refused = 0
+        self._given_up: frozenset[str] = frozenset()  # nodes that nobody starts again
+        topology = self._run.topology
+        self._varies = (
+            isinstance(topology, Peers) and not isinstance(topology, Sampled) and not topology.fixed
+        )
+        self._lonely = self._said_so = False
         self._joined = False  # that it takes part, or did
         self._over = False
         self._begun: float | None = None  # when the run began, on this node's clock
@@ -112,6 +129,8 @@ class Cyclic(GraphNode):
         initial = await self._lane.run(self._initial)
         self._layout = initial.layout
         time = await self._load(initial)
+        self._start = self.rng.bits(62)
+        self._since = self._sent, self._content, self._merged
         if time is not None:
             self._sure = not self._leaves
             self._begin(time)
@@ -169,8 +188,15 @@ class Cyclic(GraphNode):
         return self._joined and not self._over
 
     def _is_of_run(self, name: str) -> bool:
-        """Whether another node takes part, as far as the time decides it."""
+        """Whether another node takes part, as far as it has not failed for good."""
+        if name in self._given_up:
+            return False
         return not self._planned or self._attendance.there(name, self._time)
+
+    def _there(self, name: str) -> bool:
+        """Whether a neighbour takes part, and is not known to be dead."""
+        ref = self._neighbours.get(name)
+        return ref is not None and ref.node_is_up and self._is_of_run(name)
 
     def _is_no_sender(self, name: str, ref: ActorRef | None) -> bool:
         """Whether what a node sent is not taken: it has left, and has been away when it was to.
@@ -360,7 +386,7 @@ class Cyclic(GraphNode):
         return Progress(
             self._identity, self._name, self._round, self._time, dict(metrics), self._age,
             self._sent, self._content, self._merged, self._refused, self._over, self._fingerprint,
-            self.ref,
+            self.ref, self._start, self._since,
         )  # fmt: skip
 
     def _tell(self, progress: Progress) -> None:
@@ -387,6 +413,24 @@ class Cyclic(GraphNode):
         else:
             self._untold = None
             self.timers.cancel("retry")
+
+    def _tell_of_peers(self, there: bool, alone: str = "and goes on by itself") -> None:
+        """Say when nobody to talk to is there any more, and when somebody is again.
+
+        Where the graph changes by the round, this is as it should be: there it is said once.
+        """
+        if there is not self._lonely:
+            return
+        self._lonely = not there
+        if not (self._varies and self._said_so):
+            said = "has peers again" if there else f"has no peer that is there, {alone}"
+            self.publish("warning", sentence=f"{self._name} {said}")
+        self._said_so = True
+
+    def left(self, message: Left) -> None:
+        """The gatherer has heard who is lost for good: they are no peers any more."""
+        if message.run == self._identity:
+            self._given_up = frozenset(message.names) - {self._name}
 
     def show(self, message: Show) -> None:
         """The gatherer wants the final model."""

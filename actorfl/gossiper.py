@@ -68,7 +68,6 @@ class Gossiper(Cyclic):
         self._asked: tuple[str, ...] = ()  # whom the sampler would begin with
         self._greets = False  # as soon as it knows somebody
         self._cycles = 0  # of this incarnation
-        self._waits = False
         self._lost = False  # once, what it had learned
 
     async def _load(self, initial: Model) -> float | None:
@@ -150,6 +149,8 @@ class Gossiper(Cyclic):
             return
         self._cycles += 1
         if self._is_alone():
+            if self._given_up:
+                self._tell_of_peers(there=False)
             await self._train()  # a network of one node has nobody to learn from but itself
         elif self._gossip.exchange == "pull":
             if (picked := self._picked()) is not None:
@@ -171,10 +172,7 @@ class Gossiper(Cyclic):
         if self._sampled is not None and not self._sampled.heard:
             return None  # it starts with its sampler, and may be the first
         name = self._peers.pick(self._draw, int(self._time / self._period.seconds))
-        if (name is None) != self._waits:
-            self._waits = name is None
-            said = "has no peer that is there, and waits" if self._waits else "has peers again"
-            self.publish("warning", sentence=f"{self._name} {said}")
+        self._tell_of_peers(name is not None, "and waits")
         ref = None if name is None else self._ref_of(name, None)
         return None if name is None or ref is None else (name, ref)
 
@@ -183,10 +181,6 @@ class Gossiper(Cyclic):
         if self._sampled is None:
             return self._neighbours.get(name)
         return said or self._sampled.ref(name)
-
-    def _there(self, name: str) -> bool:
-        ref = self._neighbours.get(name)
-        return ref is not None and ref.node_is_up and self._is_of_run(name)
 
     def _send(self, part: int) -> bool:
         picked = self._picked()

@@ -33,6 +33,10 @@ from actors import ActorGraph, Deployment, Handle, Inline, Process, Strategy
 _MAILBOX: Final = 10_000
 _SAID_AT_ONCE: Final = 4
 
+#: Deaths of the gatherer, or of a membership, that are borne: nodes go on without them, so they
+#: are started again however often. The back-off grows to its longest.
+_ANY: Final = 1 << 31
+
 
 def graph_of_gossip(
     run: Run,
@@ -54,7 +58,8 @@ def graph_of_gossip(
         identity: of this run, the same over all its starts.
         on_row: awaited in the launcher with round and text of each line of the metrics.
         on_finished: awaited in the launcher at the end, maybe more than once.
-        strategy: of all supervisors.
+        strategy: of all supervisors; but whoever only looks on is started again however often its
+            process dies.
         stop: seconds that an actor is given to end.
         on: where it will be carried out: a node's sampler lives where the node does.
         gone: called in the launcher for the nodes that nobody restarts any more, and why.
@@ -71,7 +76,7 @@ def graph_of_gossip(
     # Whoever may come to talk to anybody needs to know where all processes are.
     graph = ActorGraph(run.name, closed=sampled is None)
     names = topology.names
-    with graph.supervisor("root", strategy):
+    with graph.supervisor("root", dataclasses.replace(strategy, outside=_ANY)):
         monitor = graph.actor(
             "monitor", Monitor, stop_timeout=stop, on_row=on_row, on_finished=on_finished,
             gone=gone,
@@ -97,7 +102,7 @@ def graph_of_gossip(
                     **more,
                 )  # fmt: skip
         if sampled is not None:
-            _sample(graph, run, identity, sampled, strategy=strategy, stop=stop, on=on)
+            _sample(graph, run, identity, sampled, strategy=pool, stop=stop, on=on)
     return graph
 
 

@@ -118,6 +118,8 @@ class PairGossiper(Cyclic):
             self._cycles,
             examples=self._data.examples,
             draw=self._draws,
+            # Which graph it is now is a matter of time: a node that was away has had fewer cycles.
+            at=int(self._time / self._period.seconds),
         )
 
     def _draws(self, purpose: str) -> np.random.Generator:
@@ -132,6 +134,8 @@ class PairGossiper(Cyclic):
             await self._train()
         contents, self._state = sent(self._algorithm, self._ctx(), self._state)
         self._cycles += 1
+        if self._neighbours:
+            self._tell_of_peers(any(map(self._there, contents)))
         # Packed before anything is saved: what is sent now is of this state.
         letters = [
             (to, weights, _size(contents[to]))

@@ -107,17 +107,25 @@ def context(run: Run, layout: Layout, me: Me, number: int) -> PairCtx:
 
 
 def context_of(
-    run: Run, layout: Layout, name: str, number: int, *, examples: int, draw: Draw
+    run: Run,
+    layout: Layout,
+    name: str,
+    number: int,
+    *,
+    examples: int,
+    draw: Draw,
+    at: int | None = None,
 ) -> PairCtx:
-    """The same, of a node that is no ``Me``."""
+    """The same, of a node that is no ``Me``; ``at`` is the round of the graph if it is another."""
+    at = number if at is None else at
     topology, algorithm = run.topology, run.algorithm
     assert isinstance(topology, Peers)
     assert isinstance(algorithm, PairAlgorithm)
     return PairCtx(
         layout, name, number,
-        algorithm.targets(topology, name, number, run.seed),
-        algorithm.sources(topology, name, number, run.seed),
-        algorithm.mix(topology, name, number),
+        algorithm.targets(topology, name, at, run.seed),
+        algorithm.sources(topology, name, at, run.seed),
+        algorithm.mix(topology, name, at),
         examples, run.local.lr, draw, len(topology.names),
     )  # fmt: skip
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import math
+import operator
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -15,7 +16,7 @@ from actorfl import measures, modelfile
 from actorfl.attendance import Attendance
 from actorfl.errors import BeyondHelp
 from actorfl.flatmodel import Model, Totals
-from actorfl.gossip.letters import Noted, Progress
+from actorfl.gossip.letters import Left, Noted, Progress
 from actorfl.keeper import number
 from actorfl.letters import Show, Shown
 from actorfl.lookingon import RETRY, Header, LookingOn
@@ -50,9 +51,11 @@ class Counted(Header, frozen=True, array_like=True):
 
     Attributes:
         sent: messages, bytes and merges of each node that the lines have told of.
+        origins: of each node its incarnation, and what to add to what this one counts.
     """
 
     sent: dict[str, tuple[int, int, int]] = msgspec.field(default_factory=dict)
+    origins: dict[str, tuple[int, int, int, int]] = msgspec.field(default_factory=dict)
 
 
 class _Begin(Message[None]):
@@ -118,6 +121,7 @@ class Watcher(LookingOn):
         self._told: dict[int, dict[str, Progress]] = {}
         self._latest: dict[str, Progress] = {}
         self._sent: dict[str, tuple[int, int, int]] = {}  # and bytes, and merged
+        self._origins: dict[str, tuple[int, int, int, int]] = {}
         self._lined: dict[str, tuple[int, int, int]] = {}  # that the lines have told of
         self._gone: set[str] = set()
         self._last_gone = ""  # of them, and why
@@ -131,6 +135,7 @@ class Watcher(LookingOn):
         if found is not None:
             self._header = found
             self._sent, self._lined = dict(found.sent), dict(found.sent)
+            self._origins = dict(found.origins)
         self.timers.start("begin", _Begin(), after=_FIRST)
         self._listen()
 
@@ -148,12 +153,7 @@ class Watcher(LookingOn):
             self._latest[message.name] = message
         if known is not None and self._began is None:
             self._ask_who_is_gone()  # it waits for somebody who may never come
-        # A node that went on from a save counts again what it counted after that.
-        counts = self._sent.get(message.name, (0, 0, 0))
-        self._sent[message.name] = (
-            max(counts[0], message.sent), max(counts[1], message.content),
-            max(counts[2], message.merged),
-        )  # fmt: skip
+        self._count(message)
         if self._began is None and self._awaited <= self._gone | self._latest.keys():
             self.begin(_Begin())
         else:
@@ -167,6 +167,24 @@ class Watcher(LookingOn):
             self._finals[message.name] = message
             self._end_if_nobody_is_left()
             await self._end_if_all_have()
+
+    def _count(self, message: Progress) -> None:
+        """Add up what a node has sent, bytes of it, and merged, over all its incarnations.
+
+        One that goes on from a save counts on from there. What the one before had sent after its
+        save counts as far as it was told.
+        """
+        known = self._sent.get(message.name, (0, 0, 0))
+        start, *before = self._origins.get(message.name, (None, 0, 0, 0))
+        if start != message.start:
+            before = [
+                max(total, old + saved) - saved
+                for total, old, saved in zip(known, before, message.since, strict=True)
+            ]
+            self._origins[message.name] = (message.start, before[0], before[1], before[2])
+        counts = message.sent, message.content, message.merged
+        totals = map(max, known, map(operator.add, before, counts))
+        self._sent[message.name] = (next(totals), next(totals), next(totals))
 
     def _is_for_a_line(self, message: Progress) -> bool:
         """Whether it tells of an evaluation whose line is not written yet."""
@@ -195,6 +213,8 @@ class Watcher(LookingOn):
         begun = self._began is not None
         time = 0.0 if self._began is None else self.clock.now() - self._began
         self._tell(of.me, Noted(self._identity, of.round, time, of.final, begun))
+        if self._gone:  # a node that was away has not heard
+            self._tell(of.me, Left(self._identity, tuple(sorted(self._gone))))
 
     async def line(self, message: _Line) -> None:
         """Who has not told of the oldest evaluation by now is not in its line."""
@@ -230,6 +250,10 @@ class Watcher(LookingOn):
             self._numerics.unpromised.setdefault(name, "it has left the run for good")
             self.publish("left", worker=name, sentence=sentence)
             self._last_gone = sentence
+        left = Left(self._identity, tuple(sorted(self._gone)))
+        for name, known in self._latest.items():
+            if name not in self._gone:
+                self._tell(known.me, left)
         self._end_if_nobody_is_left()
         if self._began is None and self._awaited <= self._gone | self._latest.keys():
             self.begin(_Begin())
@@ -332,7 +356,7 @@ class Watcher(LookingOn):
             row["left"] = sorted(self._gone)
         text = json.dumps(row, allow_nan=False)
         self._lined = dict(self._sent)
-        await self._append(at * self._every, text, sent=self._lined)
+        await self._append(at * self._every, text, sent=self._lined, origins=dict(self._origins))
 
     async def _over(self) -> None:
         """All are at the end; ask for one final model after the other, so that one is held here."""

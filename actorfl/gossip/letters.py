@@ -121,6 +121,8 @@ class Progress(Message[None]):
         final: whether the run is over for it.
         fingerprint: what decides the bits of its fits.
         me: where to answer.
+        start: tells its incarnations apart.
+        since: ``sent``, ``content`` and ``merged`` that this one began with, from its save.
     """
 
     run: str
@@ -136,6 +138,20 @@ class Progress(Message[None]):
     final: bool
     fingerprint: Fingerprint
     me: ActorRef
+    start: _Count = 0
+    since: tuple[_Count, _Count, _Count] = (0, 0, 0)
+
+
+class Left(Message[None]):
+    """Gatherer to nodes: these are of the run no more; nobody starts them again.
+
+    Attributes:
+        run: identity of the run.
+        names: all of them so far.
+    """
+
+    run: str
+    names: Annotated[tuple[_Name, ...], msgspec.Meta(max_length=1 << 20)]
 
 
 class Noted(Message[None]):

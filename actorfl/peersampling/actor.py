@@ -23,7 +23,7 @@ from actorfl.peersampling.words import (
     PresentView,
     Waits,
 )
-from actors import Actor, ActorRef, Message
+from actors import Actor, ActorRef, Message, Terminated
 from transports import LinkFull
 
 #: Names of contacts that an event tells.
@@ -71,7 +71,8 @@ class PeerSampler(_Timed):
 
     It is asked for peers by ``PickPeers``, and tells its owner a ``PresentView`` in each cycle if
     wanted. What it says to other samplers is said once and may get lost. It keeps nothing durable:
-    after a crash it joins again by its contacts. Where it leaves for good, tell it ``Leave``.
+    after a crash it joins again by its contacts. Where it leaves for good, tell it ``Leave``; it
+    leaves by itself when its owner has been stopped, or has failed and is not restarted.
 
     A sampler that nobody answers goes on asking its contacts, one in each cycle, and publishes
     ``no_peers`` (fields ``node``, ``contacts``, ``cycles``) once, and ``peers_found`` when it has
@@ -113,6 +114,7 @@ class PeerSampler(_Timed):
         seed: int | None = None,
     ) -> None:
         self._begin(group, period, seed)
+        self._works_for = owner
         self._owner = owner.parts if tells and owner is not None else None
         self._asked = owner.parts if waits and owner is not None else None
         contacts, owners = contacts or {}, owners or {}
@@ -140,7 +142,16 @@ class PeerSampler(_Timed):
     async def on_start(self) -> None:
         """Begin its periods."""
         await super().on_start()
+        if self._works_for is not None:
+            self.watch(self._works_for)
         self._tell_owner()
+
+    def owner_gone(self, message: Terminated) -> None:
+        """Its owner is gone; a process that died comes back with both of them."""
+        if message.cause in {"stopped", "failed"}:
+            self.leave(Leave())
+        elif self._works_for is not None:
+            self.watch(self._works_for)
 
     def join(self, message: Join) -> None:
         """Take part from now on, where it waits."""

@@ -1,5 +1,6 @@
 """Programs of nodes for tests; processes load them from this file."""
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -8,6 +9,7 @@ import numpy as np
 from actorfl import Me, Model, NodeLoop, average
 from actorfl.algorithms.adpsgd import ADPSGD
 from actorfl.algorithms.dpsgd import DPSGD
+from actorfl.algorithms.epidemic import EpidemicLearning
 from actorfl.letters import MOST_KEPT, MOST_TOLD
 from actorfl.pairing import Content, PairCtx, PairState
 from actorfl.topology import Peers
@@ -28,6 +30,19 @@ class Seen(DPSGD):
 
     def outgoing(self, ctx: PairCtx, state: PairState) -> tuple[Mapping[str, Content], PairState]:
         SEEN.append(("completed", ctx.name, ctx.round))
+        return super().outgoing(ctx, state)
+
+
+SENT: list[tuple[float, str, tuple[str, ...]]] = []
+"""When which node of a simulation sent, and whom to."""
+
+
+@dataclass(frozen=True)
+class Sending(EpidemicLearning):
+    """Epidemic learning that tells whom a node sends to."""
+
+    def outgoing(self, ctx: PairCtx, state: PairState) -> tuple[Mapping[str, Content], PairState]:
+        SENT.append((asyncio.get_running_loop().time(), ctx.name, ctx.targets))
         return super().outgoing(ctx, state)
 
 
