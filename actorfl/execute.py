@@ -34,6 +34,7 @@ from actorfl.errors import (
 from actorfl.exitcodes import ExitCode
 from actorfl.lane import lane_aside
 from actorfl.outside import Outside
+from actorfl.periods import length_of
 from actorfl.protocol import Finished
 from actorfl.resuming import checked
 from actorfl.roles import USUAL, Roles
@@ -277,7 +278,7 @@ async def running(
     for module, extra in engine.needs:
         if importlib.util.find_spec(module) is None:
             raise MissingExtra(_PACKAGES.get(module, module), extra, "training")
-    on = _unhurried(_preloading(deployed(on or Inline()), engine), run)
+    on = _lasting(_unhurried(_preloading(deployed(on or Inline()), engine), run), run)
     # Built once before any directory is made, so that what does not fit leaves nothing behind.
     graph_of(run, "", _nowhere, _nowhere, roles, on=on).validate(on)
     frozen = on.faults.freezing if isinstance(on, Simulated) else None
@@ -441,6 +442,14 @@ def _unhurried(on: Deployment, run: Run) -> Deployment:
         return on
     assert isinstance(on, Simulated)
     return replace(on, heartbeat=max(INTERVAL, run.sync.seconds))
+
+
+def _lasting(on: Deployment, run: Run) -> Deployment:
+    """Where it is known how long a run lasts, so do faults whose plan does not say it."""
+    if not isinstance(run.sync, Period) or isinstance(on, Inline) or not on.faults:
+        return on
+    length = length_of(run.until, run.sync.seconds)
+    return replace(on, faults=on.faults.lasting(length))
 
 
 async def _nowhere(*_: object) -> None:

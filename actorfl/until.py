@@ -214,6 +214,10 @@ class _Time(Until):
         number: float = getattr(self, field.name)
         return number * _SECONDS[field.name]
 
+    def __float__(self) -> float:
+        """It in seconds: so it goes where seconds do, as in ``Churn(.1, session=Minutes(9))``."""
+        return float(self.length)
+
     def reached(self, progress: Progress) -> bool:
         """That much time has passed."""
         return progress.seconds >= self.length

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from typing import SupportsFloat
 
 from actors.faults.kinds import Churn, Kill, key_of
 from actors.quantiles import mean_of, quantile
@@ -48,15 +49,15 @@ def sessions(churn: Churn, until: float) -> float:
     return max(0.0, end - churn.after) * (1.0 - churn.offline) / mean
 
 
-def _mean(session: float | tuple[float, ...]) -> float:
+def _mean(session: SupportsFloat | tuple[float, ...]) -> float:
     if not isinstance(session, tuple):
-        return session
+        return float(session)
     return mean_of(session)
 
 
-def _session(session: float | tuple[float, ...], rng: Rng) -> float:
+def _session(session: SupportsFloat | tuple[float, ...], rng: Rng) -> float:
     if not isinstance(session, tuple):
-        return _exponential(session, rng)
+        return _exponential(float(session), rng)
     return quantile(session, rng.uniform(0.0, 1.0))
 
 

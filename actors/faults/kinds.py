@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from fnmatch import fnmatchcase
-from typing import Annotated, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Final, Literal, SupportsFloat
 
 import msgspec
 from msgspec import Meta
@@ -364,19 +364,30 @@ class Churn(Timed, frozen=True, tag="churn"):
 
     Attributes:
         offline: share of its time that a node is away, 0 to below 1.
-        session: mean seconds of a session, exponentially distributed; or the quantiles of its
-            distribution at equal steps, from the shortest to the longest, drawn from between.
+        session: mean seconds of a session, exponentially distributed, as a number or a time in
+            another unit; or the quantiles of its distribution at equal steps, from the shortest to
+            the longest, drawn from between.
         node: a pattern.
     """
 
     offline: Annotated[float, Meta(ge=0.0, lt=1.0)]
-    session: Annotated[float, Meta(gt=0.0)] | tuple[Seconds, ...]
+    if TYPE_CHECKING:
+        session: SupportsFloat | tuple[Seconds, ...]
+    else:  # what it becomes, and is read as
+        session: Annotated[float, Meta(gt=0.0)] | tuple[Seconds, ...]
     node: Pattern = ALL
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        table = self.session
+        table: object = self.session
         if not isinstance(table, tuple):
+            # A time in another unit, too, if it says how many seconds it is.
+            if not isinstance(table, SupportsFloat):
+                raise FaultError(
+                    f"session={table!r} of Churn is no time; give its mean in seconds, or a tuple "
+                    "of quantiles"
+                )
+            msgspec.structs.force_setattr(self, "session", float(table))
             _finite(self, "session")
         elif len(table) < 2 or list(table) != sorted(table) or not 0 < table[-1] < math.inf:
             raise FaultError(

@@ -68,7 +68,8 @@ class FaultPlan:
         *faults: in any order.
         seed: of all that is drawn, a signed number of 64 bits.
         until: seconds after the start of the launcher at which all that holds for a time ends, so
-            that a run can end; finite, above 0.
+            that a run can end; finite, above 0. Unless it is given, 60, or as long as the run lasts
+            where that is known beforehand.
 
     Raises:
         UsageError: something of it cannot be; the sentence says what.
@@ -78,10 +79,11 @@ class FaultPlan:
     seed: int = 0
     until: float = HORIZON
 
-    def __init__(self, *faults: Fault, seed: int = 0, until: float = HORIZON) -> None:
+    def __init__(self, *faults: Fault, seed: int = 0, until: float | None = None) -> None:
         object.__setattr__(self, "faults", tuple(map(_checked, faults)))
         object.__setattr__(self, "seed", seed)
-        object.__setattr__(self, "until", until)
+        object.__setattr__(self, "until", HORIZON if until is None else until)
+        object.__setattr__(self, "_open", until is None)
         self.__post_init__()
 
     def __post_init__(self) -> None:
@@ -144,7 +146,7 @@ class FaultPlan:
         try:
             faults = tuple(map(_read, _tables(table), count(1)))
             seed = msgspec.convert(table.get("seed", 0), int)
-            until = msgspec.convert(table.get("until", HORIZON), float)
+            until = msgspec.convert(table.get("until"), float | None)
         except msgspec.ValidationError as error:
             raise UsageError(f"the fault plan cannot be: {error}") from None
         return cls(*faults, seed=seed, until=until)
@@ -191,7 +193,21 @@ class FaultPlan:
 
     def replace(self, faults: Sequence[Fault]) -> FaultPlan:
         """The same plan with other faults."""
-        return FaultPlan(*faults, seed=self.seed, until=self.until)
+        return FaultPlan(*faults, seed=self.seed, until=None if self._is_open else self.until)
+
+    def lasting(self, seconds: float) -> FaultPlan:
+        """The same plan until then, if it does not say itself how long it lasts.
+
+        Raises:
+            UsageError: see the class.
+        """
+        return FaultPlan(*self.faults, seed=self.seed, until=seconds) if self._is_open else self
+
+    @property
+    def _is_open(self) -> bool:
+        """Whether nobody has said how long it lasts; that makes no plan unequal to another."""
+        is_open: bool = self.__dict__.get("_open", False)
+        return is_open
 
     @property
     def points(self) -> tuple[CrashPoint, ...]:

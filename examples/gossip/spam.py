@@ -58,7 +58,7 @@ if __name__ == "__main__":
         seed=0,
         name="spam",
     )
-    away = FaultPlan(Churn(offline=0.10, session=100 * 60), until=hours * 3600)
+    away = FaultPlan(Churn(offline=0.10, session=6000))
     on = Simulated(100, compute=PerExample(1e-4), faults=away)
     try:
         result = run.start(on, on_row=lambda row: print(row) if "round" in row else None)

@@ -355,3 +355,28 @@ def test_a_moment_made_by_hand_is_refused_as_the_rest_of_a_plan_is() -> None:
         Drop(after=2.0, before=1.0)
     with pytest.raises(UsageError, match="is none of sigkill"):
         CrashPoint("a", "spam")
+
+
+def test_a_plan_lasts_as_long_as_it_says_else_as_long_as_it_is_told() -> None:
+    fault = Drop(0.1)
+    unsaid, said = FaultPlan(fault, seed=3), FaultPlan(fault, seed=3, until=60.0)
+    assert unsaid == said
+    assert unsaid.until == 60.0
+    assert unsaid.lasting(900.0) == FaultPlan(fault, seed=3, until=900.0)
+    assert said.lasting(900.0) == said
+    assert unsaid.lasting(900.0).lasting(30.0).until == 900.0
+    assert unsaid.replace([fault, fault]).lasting(900.0).until == 900.0
+    assert FaultPlan.from_toml("seed = 3").lasting(900.0).until == 900.0
+    assert FaultPlan.from_toml(unsaid.to_toml()) == unsaid
+
+
+def test_the_session_of_churn_may_be_a_time_in_another_unit() -> None:
+    class Minutes:
+        def __float__(self) -> float:
+            return 120.0
+
+    churn = Churn(offline=0.1, session=Minutes())
+    assert churn == Churn(offline=0.1, session=120.0)
+    for wrong in ("long", None, [1.0, 2.0]):
+        with pytest.raises(UsageError, match="of Churn is no time; give its mean in seconds"):
+            Churn(offline=0.1, session=wrong)  # type: ignore[arg-type]

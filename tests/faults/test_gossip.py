@@ -25,6 +25,7 @@ from actorfl import (
     FedAvg,
     Gossip,
     Hours,
+    Minutes,
     Overwrite,
     Partitioned,
     PerExample,
@@ -52,6 +53,7 @@ from actorfl.gossip.letters import LargePush, Pull, Push
 from actorfl.task import Dataset
 from actors import (
     ActorRef,
+    Churn,
     Deployment,
     Drop,
     FaultPlan,
@@ -359,6 +361,16 @@ def test_a_message_that_never_leaves_is_not_counted(tmp_path: Path) -> None:
     # What is on its way when p1 dies, or when it ends, is lost.
     assert merged <= sent <= merged + 10
     assert result.bytes == sent * WHOLE
+
+
+def test_who_comes_and_goes_does_so_until_the_run_ends(tmp_path: Path) -> None:
+    # The plan does not say how long it lasts; without the run's length it would be a minute.
+    churn = FaultPlan(Churn(offline=0.3, session=Minutes(1)))
+    on = Simulated(5, compute=0.0, faults=churn)
+    result, told, _ = simulate(run(), on, tmp_path)
+    assert told.killed > 15
+    assert result.rounds == 40
+    assert any(row["nodes"] < 5 for row in rows(result.directory)[1:])
 
 
 def test_the_last_line_has_all_whose_end_was_awaited(tmp_path: Path) -> None:
