@@ -1,7 +1,8 @@
 """What nodes of gossip learning tell each other, and the gatherer that looks on.
 
 All are tells, and at most once: what is lost is not said again, but by `Progress`, whose line is
-not written before it came or its time is over.
+not written before it came or its time is over. What came to a gatherer that died before it wrote
+the line is not said again either: others have lost as much then, and the next line is not far.
 """
 
 from __future__ import annotations
