@@ -63,10 +63,12 @@ class Metropolis(Mixing):
     def weights(self, topology: Peers, name: str, round: int) -> dict[str, float]:  # noqa: A002
         """See `Mixing.weights`."""
         sources = topology.sources(name, round)
-        degree = len(sources)
-        found = {
-            each: 1.0 / (1 + max(degree, len(topology.sources(each, round)))) for each in sources
-        }
+        degrees = _degrees(_Same(topology), 0 if topology.fixed else round)
+        degree = degrees[name] = len(sources)
+        for each in sources:
+            if each not in degrees:
+                degrees[each] = len(topology.sources(each, round))
+        found = {each: 1.0 / (1 + max(degree, degrees[each])) for each in sources}
         return {name: 1.0 - sum(found.values()), **found}
 
     def check(self, topology: Peers) -> None:
@@ -81,6 +83,30 @@ class Metropolis(Mixing):
                 "not; use Uniform, where each hears from as many as it sends to, or an algorithm "
                 "with push-sum"
             )
+
+
+class _Same:
+    """A topology as a key of a cache: equal to itself alone.
+
+    To compare and hash a topology by its fields would take as long as it has edges, and one of the
+    user's own may have fields that have no hash.
+    """
+
+    def __init__(self, topology: Peers) -> None:
+        self._topology = topology
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Same) and other._topology is self._topology
+
+    def __hash__(self) -> int:
+        return id(self._topology)
+
+
+@functools.lru_cache(maxsize=16)  # each node of a process asks, and some are rounds ahead
+def _degrees(topology: _Same, number: int) -> dict[str, int]:
+    """How many each node hears in a round, to be filled: only of those that somebody asked for."""
+    del topology, number
+    return {}
 
 
 @dataclass(frozen=True)

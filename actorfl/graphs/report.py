@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import statistics
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -28,6 +29,12 @@ _ROUNDS: Final = 16
 #: Rounds, and links that are mixed over in all of them, until it is given up: some seconds.
 _MOST: Final = 1000
 _MIXED: Final = 2_000_000
+#: Bytes of what nodes reach that are looked up at a time: what a processor's cache holds.
+_GATHERED: Final = 2**19
+#: Links over which is handed on until searches from each node take less time: some seconds; and as
+#: how many a step counts, whatever there are.
+_HANDED_ON: Final = 2**24
+_LINKS_A_STEP: Final = 2**16
 #: Searches from single nodes, where a graph is too large to search from each.
 _SWEEPS: Final = 6
 
@@ -208,28 +215,62 @@ def _reversed(targets: _Targets) -> _Targets:
 
 def _eccentricity(targets: _Targets, place: int) -> tuple[int, int] | None:
     """How far the furthest node is, and which; None where one is not reached."""
-    seen, at, far = {place}, [place], 0
-    last = place
-    while True:
-        at = list(dict.fromkeys(to for each in at for to in targets[each] if to not in seen))
-        if not at:
-            return (far, last) if len(seen) == len(targets) else None
-        seen.update(at)
-        far, last = far + 1, at[-1]
+    far = [-1] * len(targets)
+    far[place], reached = 0, [place]
+    for each in reached:
+        onward = far[each] + 1
+        for to in targets[each]:
+            if far[to] < 0:
+                far[to] = onward
+                reached.append(to)
+    last = reached[-1]
+    return (far[last], last) if len(reached) == len(targets) else None
 
 
 def _diameter(targets: _Targets) -> int:
-    """Of a connected graph: how often who is reached must be handed on until all are."""
+    """Of a connected graph: how often who is reached must be handed on until all are.
+
+    Where that goes on for long, as on a path, a search from each node takes less time.
+    """
     count = len(targets)
     reached = np.packbits(np.eye(count, dtype=bool), axis=1)
     everyone = np.packbits(np.ones(count, dtype=bool))
-    starts = np.cumsum([0, *(len(each) + 1 for each in targets[:-1])])
+    starts = np.cumsum([0, *(len(each) + 1 for each in targets)])
     onward = np.array([to for place, each in enumerate(targets) for to in (place, *each)])
+    cuts = [0]
+    while cuts[-1] < count:
+        most = starts[cuts[-1]] + _GATHERED // reached.shape[1]
+        cuts.append(max(cuts[-1] + 1, int(np.searchsorted(starts, most, side="right")) - 1))
     steps = 0
     while not (reached == everyone).all():
-        reached = np.bitwise_or.reduceat(reached[onward], starts, axis=0)
+        if steps * (len(onward) + _LINKS_A_STEP) > _HANDED_ON:
+            return _furthest(targets)
+        reached = np.concatenate([
+            np.bitwise_or.reduceat(
+                reached[onward[starts[one] : starts[other]]], starts[one:other] - starts[one]
+            )
+            for one, other in itertools.pairwise(cuts)
+        ])  # fmt: skip
         steps += 1
     return steps
+
+
+def _furthest(targets: _Targets) -> int:
+    """The diameter of a connected graph by searches that look at each node once, not each link."""
+    beside = [sum(1 << to for to in set(each)) for each in targets]
+    best = 0
+    for start in range(len(targets)):
+        left, at, far = (1 << len(targets)) - 1, 1 << start, -1
+        while at:
+            left &= ~at
+            onward, far = 0, far + 1
+            while at:
+                lowest = at & -at
+                onward |= beside[lowest.bit_length() - 1]
+                at ^= lowest
+            at = onward & left
+        best = max(best, far)
+    return best
 
 
 def _least_diameter(targets: _Targets) -> int:

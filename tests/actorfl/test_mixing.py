@@ -148,6 +148,49 @@ def test_a_node_weighs_by_degrees_of_its_neighbours_alone() -> None:
     assert asked == {"w3", "w4", "w5"}
 
 
+@pytest.mark.parametrize("number", [0, 3])
+def test_the_degree_of_a_node_is_asked_for_once_and_not_by_each_neighbour(number: int) -> None:
+    class Counting(CompleteGraph):
+        def sources(self, name: str, round: int) -> tuple[str, ...]:  # noqa: A002
+            asked.append(name)
+            return super().sources(name, round)
+
+    asked: list[str] = []
+    graph = Counting(40)
+    whole = MixingMatrix(graph, Metropolis(), number).dense()
+    assert len(asked) <= 2 * 40  # for its own row, and for those of all others
+    MixingMatrix(graph, Metropolis(), number + 1)
+    assert len(asked) <= 3 * 40
+    assert (whole == MixingMatrix(CompleteGraph(40), Metropolis()).dense()).all()
+
+
+def test_degrees_are_those_of_the_round_and_of_the_topology_itself() -> None:
+    class Listed(Peers):
+        def __init__(self, middle: str) -> None:
+            self.near: dict[str, tuple[str, ...]] = dict.fromkeys(self.names, (middle,))
+            self.near[middle] = tuple(name for name in self.names if name != middle)
+
+        __hash__ = None  # type: ignore[assignment]
+
+        def __eq__(self, other: object) -> bool:
+            return isinstance(other, Listed)
+
+        @property
+        def names(self) -> tuple[str, ...]:
+            return ("a", "b", "c")
+
+        def neighbours(self, name: str) -> tuple[str, ...]:
+            return self.near[name]
+
+    for middle in ("a", "b"):
+        assert Metropolis().weights(Listed(middle), middle, 0)["c"] == 1 / 3
+    assert Metropolis().weights(Listed("b"), "a", 0) == {"a": 1 - 1 / 3, "b": 1 / 3}
+    later = ScheduleGraph(edges=((("a", "b"),), (("b", "c"), ("a", "b"))))
+    assert [Metropolis().weights(later, "a", number)["b"] for number in (0, 1, 2)] == [
+        1 / 2, 1 / 3, 1 / 2,
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize("graph", [StarGraph(9), ScaleFreeGraph(30), PathGraph(12), TorusGraph(12)])
 def test_no_other_constant_weight_is_better_than_the_best(graph: Peers) -> None:
     best = slow(graph, BestConstant())

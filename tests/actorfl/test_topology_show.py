@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +12,16 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from actorfl import (
+    CompleteGraph,
     ExponentialGraph,
     FreshRegularGraph,
+    PathGraph,
+    Peers,
     RegularGraph,
     RingGraph,
     ScheduleGraph,
     Star,
+    StarGraph,
     TorusGraph,
     Uniform,
     Vehicles,
@@ -125,6 +130,36 @@ def test_the_diameter_is_that_of_networkx(
     assert not least.diameter_exact
     assert least.diameter is not None
     assert nx.diameter(theirs) / 2 <= least.diameter <= nx.diameter(theirs)
+
+
+@pytest.mark.parametrize(
+    "graph", [TorusGraph(20), PathGraph(17), ExponentialGraph(12), CompleteGraph(9), StarGraph(7)],
+    ids=lambda graph: type(graph).__name__,
+)  # fmt: skip
+@pytest.mark.parametrize(
+    "limits",
+    [{"_GATHERED": 1}, {"_GATHERED": 20}, {"_HANDED_ON": 0}, {"_HANDED_ON": 2**18}],
+    ids=str,
+)
+def test_the_diameter_is_the_same_in_pieces_and_by_searches(
+    graph: Peers, limits: dict[str, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in limits.items():
+        monkeypatch.setattr(report, name, value)
+    links = [(name, other) for name in graph.names for other in graph.neighbours(name)]
+    assert report_on(graph).diameter == nx.diameter(nx.DiGraph(links))
+
+
+def test_what_all_nodes_reach_is_looked_up_a_little_at_a_time() -> None:
+    targets = [[to for to in range(300) if to != place] for place in range(300)]
+    tracemalloc.start()
+    try:
+        assert report._diameter(targets) == 1
+        most = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    # Beside the 90,000 links, 8 bytes each and a list of them, and not 38 bytes for each of them.
+    assert most < 300 * 300 * 30
 
 
 def test_of_a_graph_that_changes_rounds_are_looked_at_and_mixing_is_measured() -> None:
