@@ -11,6 +11,7 @@ import numpy as np
 from actorfl.algorithm import Scalar
 from actorfl.algorithms.readoutbetween import VALUES, ReadoutBetween
 from actorfl.esn.admm import Solver, agreement
+from actorfl.esn.factors import KEPT_MAX, Factors
 from actorfl.esn.form import Form
 from actorfl.esn.moments import Moments
 from actorfl.layout import Vector
@@ -20,6 +21,8 @@ from actorfl.terms import Array
 
 _DATA, _OWN, _DUAL, _AGREED = "data", "own", "dual", "agreed"
 _MOST_INNER: Final = 10_000
+#: Of the nodes of this process. It decides no bit, so the functions of the algorithm stay pure.
+_FACTORS: Final = Factors(KEPT_MAX)
 
 
 @dataclass(frozen=True)
@@ -39,7 +42,8 @@ class ReadoutADMM(ReadoutBetween):
     d o numbers, d values of a state and o outputs, where those of ``ReadoutConsensus`` hold
     d (d + 1) / 2 + d o. A round of a run is one of averages, so an iteration takes ``inner`` of
     them. How many rounds the averages have decides how near all come to the readout of all data;
-    ``rho`` how many iterations that takes.
+    ``rho`` how many iterations that takes. A_k + rho I is factored once, and kept while there is
+    room: 8 d^2 bytes for each node, 256 MiB in a process.
 
     Degenerate value: one inner round on a complete graph is the method with an exact mean. Needs an
     ``EchoStateTask``.
@@ -76,9 +80,14 @@ class ReadoutADMM(ReadoutBetween):
         if ctx.round % self.inner == 0:
             form = Form.of(ctx.layout, type(self).__name__)
             shape = form.features, form.outputs
-            moments = Moments.from_vector(state.array(_DATA), *shape)
+            data = state.array(_DATA)
+            factored = _FACTORS.of(
+                data,
+                self.rho,
+                lambda: Solver(Moments.from_vector(data, *shape), self.rho).factored,
+            )
             agreed, dual = (state.array(name).reshape(shape) for name in (_AGREED, _DUAL))
-            own = Solver(moments, self.rho).solve(agreed, dual)
+            own = factored.solve(agreed, dual)
             state = _kept(state, {_OWN: own.ravel(), VALUES: (own + dual).ravel()})
         content: Content = {VALUES: state.array(VALUES)}
         return dict.fromkeys(ctx.targets, content), state

@@ -30,6 +30,31 @@ Mean: TypeAlias = Callable[[Floats], Floats]
 
 
 @dataclass(frozen=True)
+class Factored:
+    """One node's part of the problem after it was factored, without the sums over its data.
+
+    Attributes:
+        inverse: of the lower triangular root of A + rho I, shape ``(d, d)``.
+        cross: B, shape ``(d, o)``.
+        rho: weight of agreement.
+    """
+
+    inverse: Floats
+    cross: Floats
+    rho: float
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of its arrays."""
+        return self.inverse.nbytes + self.cross.nbytes
+
+    def solve(self, agreed: Floats, dual: Floats) -> Floats:
+        """w_k for z and u_k, all of shape ``(d, o)``."""
+        right = self.cross + self.rho * (agreed - dual)
+        return np.asarray(self.inverse.T @ (self.inverse @ right))
+
+
+@dataclass(frozen=True)
 class Solver:
     """One node's part of the problem, factored once.
 
@@ -49,16 +74,21 @@ class Solver:
             raise WrongValue("`rho` of ADMM", "finite and above 0", self.rho)
 
     @cached_property
-    def _inverse(self) -> Floats:
+    def factored(self) -> Factored:
+        """What an iteration needs of it.
+
+        Raises:
+            Singular: rho is too small for these moments.
+        """
         # numpy has no triangular solver: with the root's inverse a solve is two products. Its
         # error is that of the condition of A + rho I, which rho bounds.
         root = cholesky(self.moments.gram, self.rho)
-        return np.asarray(np.linalg.solve(root, np.eye(len(root))))
+        inverse = np.asarray(np.linalg.solve(root, np.eye(len(root))))
+        return Factored(inverse, self.moments.cross, self.rho)
 
     def solve(self, agreed: Floats, dual: Floats) -> Floats:
         """w_k for z and u_k, all of shape ``(d, o)``."""
-        right = self.moments.cross + self.rho * (agreed - dual)
-        return np.asarray(self._inverse.T @ (self._inverse @ right))
+        return self.factored.solve(agreed, dual)
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """Echo-state networks as pure functions: reservoirs, series, moments, limbs, ADMM."""
 
+import gc
 import subprocess
 import sys
 from pathlib import Path
@@ -12,10 +13,12 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from actorfl import ReadoutADMM, ReadoutConsensus, Reservoir
+from actorfl.algorithms import readoutadmm
 from actorfl.errors import MissingFile, WrongValue
 from actorfl.esn import admm, limbs
+from actorfl.esn.factors import Factors
 from actorfl.esn.form import Form
-from actorfl.esn.moments import Moments, Singular, nrmse
+from actorfl.esn.moments import Moments, Singular, cholesky, nrmse
 from actorfl.esn.recorded import ecg, japanese_vowels
 from actorfl.esn.reservoir import Floats, segments, washed
 from actorfl.esn.series import lorenz, mackey_glass, narma10
@@ -398,6 +401,74 @@ def test_the_rounds_of_admm_between_neighbours_are_its_iterations() -> None:
         for index, name in enumerate(names):
             found = form.readout(states[name].weights)
             np.testing.assert_allclose(found, wanted.agreed[index], rtol=1e-10, atol=1e-12)
+
+
+def iterated(form: Form, states: list[PairState], iterations: int) -> list[PairState]:
+    """The states of nodes in pairs, each with the mean of both."""
+    algorithm = ReadoutADMM(penalty=1.0, rho=40.0, inner=1)
+    for number in range(iterations):
+        ctxs = [
+            context(f"w{index}", (f"w{index ^ 1}",), {f"w{index ^ 1}": 0.5}, form, round=number)
+            for index in range(len(states))
+        ]
+        both = [algorithm.outgoing(ctx, one) for ctx, one in zip(ctxs, states, strict=True)]
+        states = [
+            algorithm.incoming(ctx, both[index][1], {ctx.sources[0]: both[index ^ 1][0][ctx.name]})
+            for index, ctx in enumerate(ctxs)
+        ]
+    return states
+
+
+def begun(form: Form, each: list[Moments]) -> list[PairState]:
+    zeros, algorithm = np.zeros(form.layout.size, np.float32), ReadoutADMM()
+    ctx = context("w0", ("w1",), {"w1": 0.5}, form)
+    return [algorithm.trained(ctx, PairState(zeros), zeros, form.of_moments(one)) for one in each]
+
+
+def test_a_node_of_admm_factors_once_and_no_bit_depends_on_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    factored: list[float] = []
+
+    def counted(gram: Floats, penalty: float) -> Floats:
+        factored.append(penalty)
+        return cholesky(gram, penalty)
+
+    monkeypatch.setattr(admm, "cholesky", counted)
+    form, each = Form(20, 1), problem()[0]
+    found = iterated(form, begun(form, each), 5)
+    assert factored == [40.0] * len(each)
+    monkeypatch.setattr(readoutadmm, "_FACTORS", Factors(0))
+    again = iterated(form, begun(form, each), 5)
+    assert len(factored) == len(each) + 5 * len(each)
+    for one, other in zip(found, again, strict=True):
+        assert one.weights.tobytes() == other.weights.tobytes()
+        for name, value in one.mine.items():
+            assert np.asarray(value).tobytes() == other.array(name).tobytes()
+
+
+def test_what_is_kept_of_nodes_is_bounded_and_goes_with_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    kept = Factors(3 * 8 * (20 * 20 + 20))
+    monkeypatch.setattr(readoutadmm, "_FACTORS", kept)
+    form = Form(20, 1)
+    states = iterated(form, begun(form, problem()[0]), 3)
+    assert kept.nbytes == 3 * 8 * (20 * 20 + 20)
+    del states[:2]
+    gc.collect()
+    assert kept.nbytes == 8 * (20 * 20 + 20)
+    del states[:]
+    gc.collect()
+    assert kept.nbytes == 0
+
+
+def test_another_weight_of_agreement_is_factored_by_itself() -> None:
+    kept, data, one = Factors(2**20), np.zeros(3), problem()[0][0]
+    made = [kept.of(data, rho, lambda rho=rho: admm.Solver(one, rho).factored) for rho in (1, 2)]  # type: ignore[misc]
+    assert [factored.rho for factored in made] == [1, 2]
+    assert kept.of(data, 1, lambda: made[1]) is made[0]
+    assert kept.of(data.copy(), 1, lambda: made[1]) is made[1]
 
 
 @pytest.mark.parametrize("changed", [{"penalty": 0.0}, {"rho": 0.0}, {"inner": 0}])
