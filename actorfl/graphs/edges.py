@@ -11,6 +11,8 @@ from typing import Any, Final, TypeAlias
 from actorfl.errors import WrongType, WrongValue
 from actorfl.graphs.base import Graph, check_links
 from actorfl.graphs.drawn import check_flag
+from actorfl.naming import PEERS, check_free
+from actorfl.topology import check_names, numbered
 
 #: Two names, of who sends and who hears, or of both ends of a link that goes both ways.
 Edge: TypeAlias = tuple[str, str]
@@ -69,8 +71,13 @@ class EdgeListGraph(Graph):
     def of(cls, graph: Any, *, connected: bool = True) -> EdgeListGraph:
         """Make one of a graph of networkx; a ``DiGraph`` is directed.
 
+        Nodes are named as the text of their labels. Where one of these is no name that a node may
+        have, as that of a tuple, or two are the same, all are named w0, w1, ... in the graph's
+        order; then ``zip(graph, topology.names)`` has which is which. That there are several edges
+        between two nodes changes nothing.
+
         Args:
-            graph: whose nodes are names, or numbers, which then are names.
+            graph: whose labels may be any.
             connected: whether each node must be reached from each other one.
 
         Raises:
@@ -81,9 +88,12 @@ class EdgeListGraph(Graph):
 
         if not isinstance(graph, nx.Graph):
             raise WrongType("the graph of EdgeListGraph.of", "a networkx.Graph", graph)
+        labels = tuple(str(node) for node in graph)
+        names = labels if _may_be_names(labels) else numbered(len(labels))
+        called = dict(zip(graph, names, strict=True))
         return cls(
-            named=tuple(str(node) for node in graph),
-            edges=tuple((str(one), str(other)) for one, other in graph.edges()),
+            named=names,
+            edges=tuple((called[one], called[other]) for one, other in graph.edges()),
             directed=graph.is_directed(),
             connected=connected,
         )
@@ -99,7 +109,9 @@ class EdgeListGraph(Graph):
 
         Raises:
             MissingFile: it cannot be read, or is too large.
-            WrongValue: a line without two names; what is no GraphML; and as for the class.
+            WrongValue: a line without two names; what is no GraphML, or has more than one graph, a
+                node without an id, or an edge of a node that it does not declare; and as for the
+                class.
         """
         from actorfl.graphs import files
 
@@ -136,6 +148,15 @@ class EdgeListGraph(Graph):
                     "or say connected = false for a graph in parts, beside its `edges` and not the "
                     "name of a file"
                 )
+
+
+def _may_be_names(labels: tuple[str, ...]) -> bool:
+    try:
+        check_names(labels, "a graph")
+        check_free(labels, "a graph", taken=PEERS)
+    except WrongValue:
+        return False
+    return True
 
 
 def check_pairs(edges: object, what: str) -> None:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Any, Final
 
 from actorfl import config
 from actorfl.errors import MissingFile, WrongValue
 from actorfl.graphs.edges import EdgeListGraph
+
+if TYPE_CHECKING:
+    from xml.etree.ElementTree import Element
 
 #: Bytes. A run keeps the edges in its configuration, so a larger file could not become one anyway.
 FILE_MAX: Final = 2**20
@@ -26,7 +29,12 @@ def read(path: Path, *, connected: bool = True) -> EdgeListGraph:
     try:
         text = content.decode()
         if path.suffix == _GRAPHML:
-            return EdgeListGraph.of(_graphml(text), connected=connected)
+            graph = _graphml(text)
+            # Its ids are kept, or refused: whoever writes a file can give its nodes names.
+            return EdgeListGraph(
+                named=tuple(graph), edges=tuple(graph.edges()), directed=graph.is_directed(),
+                connected=connected,
+            )  # fmt: skip
         return EdgeListGraph(edges=_edges(text), connected=connected)
     except UnicodeDecodeError as error:
         raise WrongValue.saying(f"{path} is no text in UTF-8: {error.reason}") from error
@@ -53,7 +61,7 @@ def _edges(text: str) -> tuple[tuple[str, str], ...]:
     return tuple(found)
 
 
-def _graphml(text: str) -> object:
+def _graphml(text: str) -> Any:
     import xml.etree.ElementTree as ET
 
     import networkx as nx
@@ -62,6 +70,56 @@ def _graphml(text: str) -> object:
     if "<!DOCTYPE" in text or "<!ENTITY" in text:
         raise WrongValue.saying("GraphML with a document type of its own is not read; take it out")
     try:
+        _check_whole(ET.fromstring(text))  # noqa: S314  (its entities are refused above)
         return nx.parse_graphml(text)
+    except WrongValue:
+        raise
     except (ET.ParseError, nx.NetworkXError, KeyError, ValueError, TypeError) as error:
         raise WrongValue.saying(f"it is no GraphML: {error}") from error
+
+
+def _check_whole(root: Element) -> None:
+    """Refuse what would be left out of the graph, or come into it without having been declared.
+
+    Raises:
+        WrongValue: more than one graph, a node without an id, an edge of a node that is not there.
+    """
+    graphs = _each(root, "graph")
+    everywhere = sum(1 for each in root.iter() if _tag(each) == "graph")
+    if len(graphs) > 1:
+        raise WrongValue.saying(
+            f"it has {len(graphs)} graphs; leave one of them, or write a file for each"
+        )
+    if not graphs:
+        return  # which the reader refuses
+    if everywhere > 1:
+        raise WrongValue.saying(
+            "it has a graph within a node or an edge of another one, as groups are written; write "
+            "all nodes and edges into one graph"
+        )
+    nodes = [node.get("id") for node in _each(graphs[0], "node")]
+    if None in nodes:
+        raise WrongValue.saying(
+            f"node {nodes.index(None) + 1} of its {len(nodes)} has no id; give it one, which is "
+            "its name"
+        )
+    declared = set(nodes)
+    for number, edge in enumerate(_each(graphs[0], "edge"), 1):
+        for end in ("source", "target"):
+            name = edge.get(end)
+            if name is None:
+                raise WrongValue.saying(f"edge {number} has no {end}; say the id of a node")
+            if name not in declared:
+                raise WrongValue.saying(
+                    f"edge {number} has the {end} {name}, and no node has this id; add the node, "
+                    "or correct the edge"
+                )
+
+
+def _each(above: Element, tag: str) -> list[Element]:
+    return [each for each in above if _tag(each) == tag]
+
+
+def _tag(element: Element) -> str:
+    """The tag of an element of GraphML, whose namespace may be left out."""
+    return element.tag.removeprefix("{http://graphml.graphdrawing.org/xmlns}")

@@ -57,6 +57,14 @@ ALL: tuple[Peers, ...] = (
 )  # fmt: skip
 
 
+#: Of a graph in GraphML.
+AB = '<node id="a"/><node id="b"/><edge source="a" target="b"/>'
+
+
+def graphml(inner: str) -> str:
+    return f'<graph edgedefault="undirected">{inner}</graph>'
+
+
 def named(graph: Peers) -> str:
     return type(graph).__name__
 
@@ -289,6 +297,31 @@ def test_a_file_of_edges_is_a_topology(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    "graph",
+    [
+        nx.grid_2d_graph(2, 2), nx.davis_southern_women_graph(), nx.hypercube_graph(3),
+        nx.Graph([(1, "1"), ("1", 2)]), nx.Graph([("root", "a"), ("a", "b")]),
+        nx.path_graph([-1, 0, 1]), nx.DiGraph([((0,), (1,)), ((1,), (2,)), ((2,), (0,))]),
+        nx.Graph([("w1", "w0"), ("w0", frozenset())]),
+        nx.MultiGraph([((0,), (1,)), ((0,), (1,)), ((1,), (2,))]),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_labels_that_are_no_names_are_numbered_in_the_order_of_the_graph(graph: Any) -> None:
+    found = EdgeListGraph.of(graph)
+    assert found.names == tuple(f"w{place}" for place in range(len(graph)))
+    called = dict(zip(graph, found.names, strict=True))
+    assert found.directed == graph.is_directed()
+    for label, name in called.items():
+        assert set(found.neighbours(name)) == {called[other] for other in graph[label]}
+
+
+def test_labels_that_are_names_are_kept() -> None:
+    assert EdgeListGraph.of(nx.path_graph(["b", 1, 0.5])).names == ("b", "1", "0.5")
+    assert EdgeListGraph.of(nx.florentine_families_graph()).names[0] == "Acciaiuoli"
+
+
+@pytest.mark.parametrize(
     ("name", "content", "sentence"),
     [
         ("a.edges", "a b\nc\n", r"a.edges: line 2 has one name, c; an edge has two"),
@@ -305,6 +338,28 @@ def test_a_file_of_edges_is_a_topology(tmp_path: Path) -> None:
         ("a.graphml", "<graphml", "a.graphml: it is no GraphML"),
         ("a.graphml", "<html></html>", "a.graphml: it is no GraphML"),
         ("a.graphml", '<!DOCTYPE g [<!ENTITY a "b">]><g/>', "a document type of its own"),
+        (
+            "a.graphml",
+            graphml(AB) + graphml(AB),
+            "a.graphml: it has 2 graphs; leave one of them, or write a file for each",
+        ),
+        (
+            "a.graphml",
+            graphml(AB + f'<node id="c">{graphml(AB)}</node>'),
+            "a.graphml: it has a graph within a node or an edge of another one",
+        ),
+        ("a.graphml", graphml(AB + "<node/>"), "a.graphml: node 3 of its 3 has no id; give it one"),
+        (
+            "a.graphml",
+            graphml(AB + '<edge source="b" target="c"/>'),
+            "a.graphml: edge 2 has the target c, and no node has this id; add the node, or correct",
+        ),
+        (
+            "a.graphml",
+            graphml(AB + '<edge target="a"/>'),
+            "a.graphml: edge 2 has no source; say the id of a node",
+        ),
+        ("a.graphml", graphml('<node id="(0, 1)"/>' + AB), "a.graphml: a name in named of .*, 1"),
         ("missing.edges", None, "cannot read .*missing.edges: no such file"),
     ],
 )
@@ -312,6 +367,8 @@ def test_a_file_that_is_no_graph_is_refused_with_its_name(
     tmp_path: Path, name: str, content: str | bytes | None, sentence: str
 ) -> None:
     if content is not None:
+        if isinstance(content, str) and content.startswith("<graph "):
+            content = f'<graphml xmlns="http://graphml.graphdrawing.org/xmlns">{content}</graphml>'
         data = content if isinstance(content, bytes) else content.encode()
         (tmp_path / name).write_bytes(data)
     with pytest.raises(ConfigError, match=sentence):
