@@ -124,9 +124,16 @@ def series(inputs: NDArray[np.generic], targets: NDArray[np.generic]) -> Series:
         Both as float64 of two dimensions, and the numbers of the steps, 0 to T - 1.
 
     Raises:
-        WrongValue: they are not equally long.
+        WrongValue: one has no step or no value at a step, or they are not equally long.
     """
-    columns = [np.asarray(each, np.float64).reshape(len(each), -1) for each in (inputs, targets)]
+    arrays = [np.atleast_1d(np.asarray(each, np.float64)) for each in (inputs, targets)]
+    for what, array in zip(("inputs", "targets"), arrays, strict=True):
+        if not array.size:
+            raise WrongValue.saying(
+                f"the {what} of a series are empty, an array of shape {array.shape}; give at least "
+                "one step with one value"
+            )
+    columns = [array.reshape(len(array), -1) for array in arrays]
     if len(columns[0]) != len(columns[1]):
         need = f"as many as there are inputs ({len(columns[0])})"
         raise WrongValue("the targets of a series", need, len(columns[1]))
@@ -134,7 +141,13 @@ def series(inputs: NDArray[np.generic], targets: NDArray[np.generic]) -> Series:
 
 
 def joined(*parts: Series) -> Series:
-    """Several stretches as one dataset, each a segment of its own."""
+    """Several stretches as one dataset, each a segment of its own.
+
+    Raises:
+        WrongValue: there is none.
+    """
+    if not parts:
+        raise WrongValue.saying("no series was given to joined; give at least one")
     steps, start = [], 0
     for part in parts:
         steps.append(part[2] - part[2][0] + start if len(part[2]) else part[2])

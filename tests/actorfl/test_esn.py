@@ -107,6 +107,28 @@ def test_the_washout_is_of_each_segment_and_each_begins_from_rest() -> None:
     np.testing.assert_array_equal(states[7:], SMALL.states(u[16:, None])[5:])
 
 
+@pytest.mark.parametrize(
+    ("inputs", "targets", "sentence"),
+    [
+        ([], [], r"the inputs of a series are empty, an array of shape \(0,\); give at least one"),
+        (np.zeros((0, 3)), np.zeros((0, 1)), r"the inputs of a series are empty.* \(0, 3\)"),
+        (np.zeros((4, 0)), np.zeros(4), r"the inputs of a series are empty.* \(4, 0\)"),
+        ([1.0], [], "the targets of a series are empty"),
+        ([1.0, 2.0], [1.0], r"the targets of a series must be as many as there are inputs \(2\)"),
+    ],
+)
+def test_what_is_no_series_is_refused_by_a_sentence(
+    inputs: Any, targets: Any, sentence: str
+) -> None:
+    with pytest.raises(WrongValue, match=sentence):
+        series(np.asarray(inputs), np.asarray(targets))
+
+
+def test_no_series_at_all_cannot_be_joined() -> None:
+    with pytest.raises(WrongValue, match="no series was given to joined; give at least one"):
+        joined()
+
+
 def test_nothing_is_left_of_steps_that_do_not_follow_each_other() -> None:
     states, rows = washed(SMALL, np.zeros((4, 1)), np.array([0, 2, 4, 6]), 1)
     assert (states.shape, rows.size) == ((0, 25), 0)
