@@ -3,7 +3,9 @@
 Danner and Jelasity, "Token account algorithms: the best of the proactive and reactive worlds"
 (ICDCS 2018). Each period a node is given a token, and sends with a probability that depends on its
 balance a; what it receives it answers by sending on, at a token a message. A balance stays between
-0 and the capacity C, so of any time T a node sends at most ceil(T / period) + C messages.
+0 and the capacity C. Where a model is sent in S parts each has an account, of which one is given a
+token in a period, so in any time T a node sends at most ceil(T / period) + S C messages; S is 1
+where it sends whole or sub-sampled models.
 """
 
 from __future__ import annotations
@@ -121,7 +123,7 @@ class Randomised:
         return min(1.0, max(0.0, part))
 
     def reactive(self, balance: int, useful: bool) -> float:
-        """A / A, and nothing where it is of no use."""
+        """Answers a / A messages, and none where it is of no use."""
         return balance / self.reactivity if useful else 0.0
 
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actorfl import Generalised, Gossip, Proactive, Randomised, Simple
+from actorfl import Generalised, Gossip, Partitioned, Proactive, Randomised, Simple
 from actorfl.gossip.tokens import Account, granted, reaction
 from tests.actorfl.gossiping import Script, learner
 
@@ -49,6 +49,38 @@ def test_a_balance_stays_between_nothing_and_the_capacity(
                 balance, messages = reaction(account, balance, useful, drawn)
                 count += messages
             assert count <= within + account.capacity
+
+
+@given(
+    st.sampled_from(ACCOUNTS),
+    st.integers(1, 4),
+    st.lists(st.tuples(st.booleans(), st.integers(0, 3), st.booleans()), max_size=60),
+    st.integers(0, 99),
+)
+def test_a_node_sends_a_message_a_period_and_what_all_its_accounts_have_saved(
+    account: Account, parts: int, events: list[tuple[bool, int, bool]], seed: int
+) -> None:
+    gossip = Gossip(tokens=account, send=Partitioned(parts))
+    for saved in (0, account.capacity):
+        mine = learner(gossip, [0.0] * 5, draw=np.random.default_rng(seed))
+        mine.learned.tokens = [saved] * parts
+        periods = sent = 0
+        for is_period, part, useful in events:
+            if is_period:
+                periods += 1
+                sent += mine.period() is not None
+            else:
+                sent += mine.reaction(part % parts, useful)
+            assert all(0 <= balance <= account.capacity for balance in mine.learned.tokens)
+            assert sent + sum(mine.learned.tokens) == periods + saved * parts
+            assert sent <= periods + account.capacity * parts
+
+
+def test_a_node_with_several_accounts_sends_more_at_once_than_one_of_them_holds() -> None:
+    gossip = Gossip(tokens=Generalised(5, 1), send=Partitioned(4))
+    mine = learner(gossip, [0.0] * 5)
+    assert [mine.period() for _ in range(5 * 4)] == [None] * 20  # five rounds of the parts
+    assert sum(mine.reaction(part, useful=True) for part in range(4)) == 5 * 4
 
 
 def test_the_strategies_are_those_of_the_table() -> None:
