@@ -8,15 +8,19 @@ import math
 import os
 import subprocess
 import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 
-from actorfl.data.fashion import DEBIAN
-from benchmarks.reproduce import gates
+from actorfl import SGD, Every, Rounds, Run
+from actorfl.data.fashion import DEBIAN, FashionMNIST
+from actors import Simulated
+from benchmarks.reproduce import dpsgd, gates
 from benchmarks.reproduce.__main__ import EXPERIMENTS
 from benchmarks.reproduce.gates import Row
 from tests.actors.launched import until_gone
+from tests.faults.runs import rows as lines_of
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "reproducing.md"
@@ -138,8 +142,64 @@ def test_the_table_of_topologies_has_its_digits() -> None:
     assert done.stdout.splitlines()[-1] == "64 of 64 gates hold"
 
 
+def found_by_dpsgd(
+    monkeypatch: pytest.MonkeyPatch, measured: Callable[[dpsgd.Case], tuple[float, ...]]
+) -> dict[str, Row]:
+    """The rows by their names, of runs of which each gives what is said instead."""
+
+    def spread(_: object, cases: Sequence[dpsgd.Case], jobs: int) -> list[tuple[float, ...]]:
+        return [measured(case) for case in cases]
+
+    monkeypatch.setattr(dpsgd, "spread_over", spread)
+    monkeypatch.setattr(FashionMNIST, "test", lambda _: None)
+    return {row.name: row for row in dpsgd.rows(1, rounds=3)}
+
+
+def as_known(case: dpsgd.Case) -> tuple[float, ...]:
+    if not case.iid:
+        return dpsgd.SHARDS[case.graph]
+    (averaged, _), (node, _) = dpsgd.IID[case.graph]
+    return averaged, node, 0.7, 0.1
+
+
+def test_every_graph_and_none_has_rows_with_shards_and_iid(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = found_by_dpsgd(monkeypatch, as_known)
+    assert all(row.holds for row in found.values())
+    assert found["none shard2, distance"].reference == 3.06
+    assert found["none IID, averaged"].reference == 0.827
+    assert found["none IID, mean node"].reference == 0.801
+    for name in dpsgd.GRAPHS:
+        assert f"{name} shard2, worst node" in found
+        assert found[f"{name} IID, averaged"].gated
+        # There all nodes are equal when they have mixed.
+        assert found[f"{name} IID, mean node"].gated == (name != "complete")
+
+
+def test_gates_of_iid_data_are_missed_by_a_graph_that_spoils_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def measured(case: dpsgd.Case) -> tuple[float, ...]:
+        averaged, *others = as_known(case)
+        spoilt = case == dpsgd.Case("torus", True, 3)
+        return (averaged - 0.02 if spoilt else averaged, *others)
+
+    found = found_by_dpsgd(monkeypatch, measured)
+    assert [row.name for row in found.values() if not row.holds] == ["torus IID, averaged"]
+
+
+def test_nodes_without_links_train_and_send_nothing(tmp_path: Path) -> None:
+    topology, algorithm = dpsgd.GRAPHS["none"]
+    result = Run(
+        "digits", topology, algorithm, local=SGD(lr=0.1, batch=10, steps=1), until=Rounds(2),
+        evaluate=Every(1),
+    ).start(Simulated(1, compute=0.0), out=tmp_path)  # fmt: skip
+    models = {file.read_bytes() for file in (result.directory / "models").iterdir()}
+    assert len(models) == dpsgd.NODES
+    assert [line["messages"] for line in lines_of(result.directory)] == [0, 0]
+
+
 @pytest.mark.slow
-@pytest.mark.timeout(3600)
+@pytest.mark.timeout(10_800)
 @pytest.mark.parametrize(
     "name",
     [
@@ -149,6 +209,6 @@ def test_the_table_of_topologies_has_its_digits() -> None:
 )
 def test_ours_are_the_numbers_to_reproduce(name: str, tmp_path: Path) -> None:
     rows = tmp_path / "rows.json"
-    done = reproduce(name, "--json", str(rows), limit=3500)
+    done = reproduce(name, "--json", str(rows), limit=10_700)
     assert done.returncode == 0, done.stdout + done.stderr
     assert all(row["holds"] for row in json.loads(rows.read_text()))
