@@ -9,14 +9,17 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
-from actorfl import SGD, Every, Rounds, Run
+from actorfl import SGD, Every, Minutes, Newscast, Rounds, Run
 from actorfl.data.fashion import DEBIAN, FashionMNIST
 from actors import Simulated
-from benchmarks.reproduce import dpsgd, gates
+from benchmarks.reproduce import dpsgd, gates, spambase
 from benchmarks.reproduce.__main__ import EXPERIMENTS
 from benchmarks.reproduce.gates import Row
 from tests.actors.launched import until_gone
@@ -196,6 +199,80 @@ def test_nodes_without_links_train_and_send_nothing(tmp_path: Path) -> None:
     models = {file.read_bytes() for file in (result.directory / "models").iterdir()}
     assert len(models) == dpsgd.NODES
     assert [line["messages"] for line in lines_of(result.directory)] == [0, 0]
+
+
+@pytest.fixture
+def few_examples(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Four drawn examples for each node instead of Spambase."""
+    draw = np.random.default_rng(0)
+    points = draw.normal(size=(4 * spambase.NODES, 57)).astype(np.float32)
+    data = points, (points[:, 0] > 0).astype(np.int64)
+    monkeypatch.setattr(spambase.Spam, "pool", lambda _: data)
+    monkeypatch.setattr(spambase.Spam, "test", lambda _: data)
+    monkeypatch.setattr(spambase, "_data", lambda: data)
+
+
+@pytest.mark.usefixtures("few_examples")
+@pytest.mark.parametrize("partition", spambase.PARTITIONS)
+@pytest.mark.parametrize(("method", "rounds"), [("FL plain", 10), ("FL x0.1", 104)])
+def test_clients_send_what_the_equations_say(method: str, rounds: int, partition: str) -> None:
+    found = spambase.Case(method, partition, 0, hours=1).found()
+    assert found.messages == rounds == int(spambase.messages_of(method, 1))
+    each = found.content / found.messages
+    assert each == pytest.approx(spambase.bytes_of(method), abs=0.1)
+
+
+def traffic(spoil: Callable[[spambase.Case, spambase.Found], spambase.Found]) -> list[Row]:
+    found = {}
+    for method in spambase.ERRORS:
+        sent = spambase.messages_of(method, spambase.HOURS[-1])
+        known = spambase.Found({}, 0.0, sent, sent * spambase.bytes_of(method))
+        for partition in spambase.PARTITIONS:
+            case = spambase.Case(method, partition, 0)
+            found[case] = spoil(case, known)
+    return list(spambase._traffic(found))
+
+
+def test_messages_and_bytes_are_held_against_the_equations_with_both_partitions() -> None:
+    rows = traffic(lambda case, found: found)
+    assert len(rows) == 3 * len(spambase.ERRORS) * len(spambase.PARTITIONS)
+    assert all(row.holds for row in rows)
+
+
+@pytest.mark.parametrize("partition", spambase.PARTITIONS)
+@pytest.mark.parametrize("method", spambase.ERRORS)
+@pytest.mark.parametrize(
+    ("what", "spoilt"),
+    [
+        ("messages of a node", {"messages": 0.9, "content": 0.9}),
+        ("bytes of a message", {"content": 0.9}),
+    ],
+)
+def test_who_sends_something_else_misses_a_gate(
+    what: str, spoilt: dict[str, float], method: str, partition: str
+) -> None:
+    def spoil(case: spambase.Case, found: spambase.Found) -> spambase.Found:
+        if (case.method, case.partition) != (method, partition):
+            return found
+        changes: dict[str, Any] = {key: getattr(found, key) * by for key, by in spoilt.items()}
+        return replace(found, **changes)
+
+    missed = [row.name for row in traffic(spoil) if not row.holds]
+    assert missed == [f"{method} {partition}: {what}"]
+
+
+@pytest.mark.usefixtures("few_examples")
+def test_gossip_meets_its_peers_by_newscast(tmp_path: Path) -> None:
+    run = spambase.Case("GL plain", "single class", 0).run()
+    assert isinstance(run.topology, Newscast)
+    assert (run.topology.count, run.topology.view) == (spambase.NODES, 20)
+    brief = replace(run, until=Minutes(9), evaluate=Every(1))
+    result = brief.start(Simulated(1, compute=0.0), out=tmp_path)
+    lines = lines_of(result.directory)
+    messages = sum(line["messages"] for line in lines)
+    # What samplers send is not among them.
+    assert 0 < messages <= spambase.NODES * len(lines)
+    assert sum(line["bytes"] for line in lines) == messages * spambase.bytes_of("GL plain")
 
 
 @pytest.mark.slow

@@ -12,7 +12,7 @@ import pytest
 from actorfl import Every, Period, Rounds
 from actorfl.data.spambase import DEBIAN
 from actors import Processes
-from benchmarks.reproduce.spambase import AT_SIX, SEEDS_6, WITHIN_6, Case
+from benchmarks.reproduce.spambase import AT_SIX, PEERS, SEEDS_6, WITHIN_6, Case
 from tests.faults.runs import rows
 
 pytestmark = [
@@ -36,7 +36,10 @@ def test_the_error_after_six_hours_is_that_of_the_reference(method: str, partiti
 
 def test_the_same_program_on_real_sockets_reaches_the_same_error(tmp_path: Path) -> None:
     simulated = Case("GL plain", "IID", 0, 6).run()
-    real = replace(simulated, sync=Period(0.05, save=100), until=Rounds(125), evaluate=Every(25))
+    real = replace(
+        simulated, topology=replace(PEERS, period=0.05), sync=Period(0.05, save=100),
+        until=Rounds(125), evaluate=Every(25),
+    )  # fmt: skip
     result = real.start(on=Processes(4), out=tmp_path)
     assert result.accuracy is not None
     assert 1 - result.accuracy == pytest.approx(AT_SIX["GL plain", "IID"], abs=WITHIN_6)
