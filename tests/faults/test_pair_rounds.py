@@ -225,7 +225,7 @@ def test_ad_psgd_waits_for_a_node_that_is_away_for_long(away: str, tmp_path: Pat
     # w1 has asked w2 for a mean, so it is busy for w0 until w2 is back.
     seconds = 320.0  # and some 1,200 answers
     islands = (("p0", "p1"), ("p2",))
-    faults = {
+    faults: dict[str, Freeze | Partition | Kill] = {
         "frozen": Freeze("p2", 8.0, seconds),
         "cut off": Partition(islands, others="between", after=8.0, before=8.0 + seconds),
         "dead": Kill("p2", 8.0, down=seconds),
