@@ -261,11 +261,12 @@ def expect(
         raise ValueError(f"it holds {got}, expected {', '.join(names)}")
     for name, (dtype, shape) in arrays.items():
         value = content[name]
-        what = shown(value)
         if isinstance(value, np.ndarray):
             if value.dtype == dtype and value.shape == shape:
                 continue
             what = f"{value.dtype} of shape {value.shape}"
+        else:
+            what = shown(value)
         raise ValueError(f"{name!r} is {what}, expected {dtype} of shape {shape}")
     for name in numbers:
         if type(content[name]) not in {int, float}:

@@ -159,7 +159,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Carry the runs out, draw the figure, print a line for each graph."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--nodes", type=int, nargs="+", default=[16, 64], help="default 16 64")
-    parser.add_argument("--rounds", type=int, default=40, help="of each node; default 40")
+    parser.add_argument("--rounds", type=int, default=160, help="of each node; default 160")
     parser.add_argument("--out", type=Path, default=HERE, help="folder of the figure")
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="where the runs are left")
     given = parser.parse_args(arguments)

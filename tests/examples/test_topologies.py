@@ -23,7 +23,7 @@ def of_the_example(name: str) -> Any:
 
 
 def test_script_and_toml_are_the_same_configuration() -> None:
-    run = of_the_example("run_of")(TorusGraph(16), 40)
+    run = of_the_example("run_of")(TorusGraph(16), 160)
     assert run.hash == Run.from_toml(HOME / "run.toml").hash
 
 
