@@ -154,7 +154,7 @@ class Watcher(LookingOn):
         if known is not None and self._began is None:
             self._ask_who_is_gone()  # it waits for somebody who may never come
         self._count(message)
-        if self._began is None and self._awaited <= self._gone | self._latest.keys():
+        if self._began is None and self._are_all_there():
             self.begin(_Begin())
         else:
             self._note(message)
@@ -162,11 +162,17 @@ class Watcher(LookingOn):
             self._told.setdefault(message.round, {})[message.name] = message
             await self._look()
         if message.final and self._finished is None and self._totals is None:
-            if not self._ended() and message.name not in self._leaving:
+            if message.name not in self._leaving and self._leaving.issuperset(self._finals):
                 self.timers.start("end", _End(), after=max(_LAST, self._seconds * _PATIENCE))
             self._finals[message.name] = message
             self._end_if_nobody_is_left()
             await self._end_if_all_have()
+
+    def _are_all_there(self) -> bool:
+        """Whether nobody is waited for at the beginning; looked at for each word of a node."""
+        if len(self._gone) + len(self._latest) < len(self._awaited):
+            return False
+        return self._awaited <= self._gone | self._latest.keys()
 
     def _count(self, message: Progress) -> None:
         """Add up what a node has sent, bytes of it, and merged, over all its incarnations.
@@ -255,7 +261,7 @@ class Watcher(LookingOn):
             if name not in self._gone:
                 self._tell(known.me, left)
         self._end_if_nobody_is_left()
-        if self._began is None and self._awaited <= self._gone | self._latest.keys():
+        if self._began is None and self._are_all_there():
             self.begin(_Begin())
         await self._look()
         await self._end_if_all_have()
@@ -272,6 +278,8 @@ class Watcher(LookingOn):
             raise BeyondHelp(f"{self._last_gone}; nobody is left, so the run cannot go on")
 
     async def _end_if_all_have(self) -> None:
+        if len(self._gone) + len(self._finals) < len(self._all):
+            return  # thousands of nodes end one after the other
         if self._ended() and self._all == self._gone | self._finals.keys():
             await self._over()
 

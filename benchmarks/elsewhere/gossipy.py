@@ -4,10 +4,10 @@
 
 A hundred nodes in a 20-regular graph push logistic regression of 57 features, 100 rounds, and a
 tenth of the nodes is evaluated in each; EVERY is how many nodes there are to one that is, EXAMPLES
-how many each has to learn from. Run as a
-file by the Python that has gossipy-dfl 0.0.1 (``pip install --no-deps gossipy-dfl==0.0.1``, then
-torch, scikit-learn, networkx, pandas, matplotlib, dill and rich): it wants versions of libraries
-that others do not, so nothing of actorfl is imported here. Of torchvision, of which gossipy only
+how many each has to learn from. Run as a file by the Python that has gossipy-dfl 0.0.1
+(``pip install --no-deps gossipy-dfl==0.0.1``, then torch, scikit-learn, networkx, pandas,
+matplotlib, dill and rich): it wants versions of libraries that others do not, so nothing of actorfl
+is imported here. Of torchvision, of which gossipy only
 loads data sets, there is a stand-in, and what scikit-learn tells as a plain number becomes one of
 numpy, as gossipy expects. The last line that is printed is JSON.
 """
@@ -70,7 +70,7 @@ def made(rows: int) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def gossip(nodes: int, degree: int, rounds: int, every: int, examples: int) -> dict[str, float]:
-    """What an exchange takes of a processor in us, the whole in wall seconds and MiB, and gains."""
+    """What an exchange takes of a processor in us, the whole in wall seconds and MiB; accuracy."""
     first = time.perf_counter()
     random.seed(0)
     np.random.seed(0)  # noqa: NPY002  (gossipy draws from it)
