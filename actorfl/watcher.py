@@ -123,6 +123,7 @@ class Watcher(LookingOn):
         self._sent: dict[str, tuple[int, int, int]] = {}  # and bytes, and merged
         self._origins: dict[str, tuple[int, int, int, int]] = {}
         self._lined: dict[str, tuple[int, int, int]] = {}  # that the lines have told of
+        self._owing = 0  # place of a node that the oldest line waits for
         self._gone: set[str] = set()
         self._last_gone = ""  # of them, and why
         self._finals: dict[str, Progress] = {}
@@ -323,21 +324,26 @@ class Watcher(LookingOn):
         """Write the lines of which all nodes have told, and wait for those that have not."""
         while self._told:
             oldest = min(self._told)
-            if not all(
-                name in self._gone
-                or not self._attendance.counts(name, oldest * self._every)
-                or (
-                    ((known := self._latest.get(name)) is not None)
-                    and (known.round >= oldest or known.final)
-                )
-                for name in self._nodes
-            ):
-                break
-            await self._write(oldest)
+            # Thousands of words come for a line: a look goes on at who was missing at the last.
+            for _ in self._nodes:
+                if self._is_owed(self._nodes[self._owing], oldest):
+                    break
+                self._owing = (self._owing + 1) % len(self._nodes)
+            else:
+                await self._write(oldest)
+                continue
+            break
         if not self._told:
             self.timers.cancel("line")
         elif not self.timers.is_active("line") and not self._awaits_ends(min(self._told)):
             self.timers.start("line", _Line(), after=self._seconds * _PATIENCE)
+
+    def _is_owed(self, name: str, at: int) -> bool:
+        """Whether a node has yet to tell of an evaluation that it takes part in."""
+        if name in self._gone or not self._attendance.counts(name, at * self._every):
+            return False
+        known = self._latest.get(name)
+        return known is None or (known.round < at and not known.final)
 
     def _awaits_ends(self, at: int) -> bool:
         """Whether a line is the last, which has all that come to the end while they may."""

@@ -86,6 +86,7 @@ if TYPE_CHECKING:
     from actors.faults.plan import FaultPlan
     from actors.graph import ActorGraph
     from actors.live import Live
+    from actors.memorydisk import MemoryDisk
     from actors.message import Message
     from actors.observer import Observer, observe
     from actors.receptionist import Listing, Receptionist, ServiceKey
@@ -165,6 +166,7 @@ _HOMES = {
     "LiveNode": "actors.state",
     "LiveState": "actors.state",
     "MailboxFull": "actors.errors",
+    "MemoryDisk": "actors.memorydisk",
     "MemoryStorage": "actors.storage",
     "Message": "actors.message",
     "Moment": "actors.faults.moment",
@@ -282,6 +284,7 @@ __all__ = [
     "LiveNode",
     "LiveState",
     "MailboxFull",
+    "MemoryDisk",
     "MemoryStorage",
     "Message",
     "Moment",

@@ -147,8 +147,9 @@ class Family:
     @property
     def settled(self) -> bool:
         """Whether nobody is on the way."""
-        starting = any(m.stage is Stage.STARTING for m in self._members.values())
-        return not self._rounds and not starting
+        # From behind: of thousands the last are the last to come up, and this is asked for each.
+        last_first = reversed(self._members.values())
+        return not self._rounds and not any(m.stage is Stage.STARTING for m in last_first)
 
     # -- events --------------------------------------------------------------------------------
 

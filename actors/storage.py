@@ -21,6 +21,7 @@ import msgspec
 
 from actors.crashpoints import crash_point
 from actors.errors import StorageError
+from actors.memorydisk import MemoryDisk
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
@@ -414,20 +415,20 @@ class MemoryStorage:
     """The same in memory, for tests and simulations: everything happens within the call.
 
     Args:
-        disk: name to content; hand the same dictionary to the next storage to let it survive a
-            simulated crash.
+        disk: name to content; hand the same to the next storage to let it survive a simulated
+            crash.
         owners: the same for who claimed which name.
         capacity: bytes over all contents; what exceeds them is refused as a full disk would.
     """
 
     def __init__(
         self,
-        disk: dict[str, bytes] | None = None,
+        disk: MemoryDisk | None = None,
         *,
         capacity: int | None = None,
         owners: dict[str, MemoryStorage] | None = None,
     ) -> None:
-        self.disk: dict[str, bytes] = disk if disk is not None else {}
+        self.disk = disk if disk is not None else MemoryDisk()
         #: Who claimed which name of the disk; share it like the disk.
         self.owners: dict[str, MemoryStorage] = owners if owners is not None else {}
         self._capacity = capacity
@@ -482,7 +483,7 @@ class MemoryStorage:
         self._refuse_if_closed("list", prefix)
         if "/" in prefix:
             _parts(prefix.rpartition("/")[0])
-        return tuple(sorted(name for name in self.disk if name.startswith(prefix)))
+        return self.disk.beginning(prefix)
 
     async def remove(self, name: str) -> None:
         """See `Storage.remove`."""

@@ -274,8 +274,9 @@ class Supervisor(Actor):
                 case Escalate():
                     self._give_up(effect)
                     return
-        if self._settled is not None and self._family.settled and not self._settled.done():
-            self._settled.set_result(None)
+        settled = self._settled
+        if settled is not None and not settled.done() and self._family.settled:
+            settled.set_result(None)
 
     async def _make(self, child: Child) -> None:
         ref = child.ref

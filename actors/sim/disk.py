@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from actors.crashpoints import crash_point
 from actors.errors import StorageError
 from actors.faults.disks import DiskFaults
+from actors.memorydisk import MemoryDisk
 from actors.storage import MemoryStorage
 from transports import Clock
 
@@ -30,7 +31,7 @@ class Disk:
         unplugged: whether nothing more reaches it, whoever writes.
     """
 
-    contents: dict[str, bytes] = field(default_factory=dict)
+    contents: MemoryDisk = field(default_factory=MemoryDisk)
     seconds: float = 1e-3
     owners: dict[str, MemoryStorage] = field(default_factory=dict)
     touched: set[str] = field(default_factory=set)
@@ -46,7 +47,8 @@ class Disk:
         try:
             found = [path for name in names for path in [root / name, *(root / name).rglob("*")]]
             files = sorted(path for path in found if path.is_file())
-            return cls({path.relative_to(root).as_posix(): path.read_bytes() for path in files})
+            read = {path.relative_to(root).as_posix(): path.read_bytes() for path in files}
+            return cls(MemoryDisk(read))
         except OSError as error:
             reason = (error.strerror or str(error)).lower()
             raise StorageError(f"cannot read {root}: {reason}") from error

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from actors.errors import StorageError
 from actors.exits import Exit
+from actors.memorydisk import MemoryDisk
 from actors.snapshot import Snapshot, Snapshots
 from actors.spawner import PopenSpawner, ProcessSpec
 from actors.storage import FileStorage, MemoryStorage
@@ -32,7 +33,7 @@ def newest_file(storage: MemoryStorage) -> str:
 class Breaking(MemoryStorage):
     """A disk that refuses every operation from the n-th on, as after a crash of the machine."""
 
-    def __init__(self, disk: dict[str, bytes], good: int) -> None:
+    def __init__(self, disk: MemoryDisk, good: int) -> None:
         super().__init__(disk)
         self.left = good
 
@@ -239,7 +240,7 @@ async def test_a_torn_one_does_not_count_among_the_two_that_are_kept() -> None:
 async def test_a_crash_at_any_operation_leaves_the_old_or_the_new() -> None:
     seen = set()
     for good in range(8):
-        disk: dict[str, bytes] = {}
+        disk = MemoryDisk()
         before = Snapshots(MemoryStorage(disk), "w", 1)
         for counter in (1, 2):
             await before.save(counter, b"old", [b"x"])
@@ -270,7 +271,7 @@ async def test_a_full_disk_leaves_what_was_saved_before() -> None:
 
 
 async def test_a_storage_that_cannot_be_read_is_an_error_not_an_older_state() -> None:
-    disk: dict[str, bytes] = {}
+    disk = MemoryDisk()
     await Snapshots(MemoryStorage(disk), "w", 1).save(1, b"", [])
     with pytest.raises(StorageError, match="broken"):
         await Snapshots(Breaking(disk, 1), "w", 2).latest()
@@ -298,7 +299,7 @@ async def test_whoever_goes_back_removes_what_came_after() -> None:
 async def test_old_ones_that_cannot_be_removed_do_not_fail_the_save(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    disk: dict[str, bytes] = {}
+    disk = MemoryDisk()
     for counter in (1, 2):
         await Snapshots(MemoryStorage(disk), "w", 1).save(counter, b"", [])
     await Snapshots(Breaking(disk, 2), "w", 1).save(3, b"", [])

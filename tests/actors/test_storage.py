@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import random
 import resource
 import sys
 import tempfile
@@ -17,6 +18,7 @@ from hypothesis import strategies as st
 
 from actors.errors import StorageError
 from actors.exits import Exit
+from actors.memorydisk import MemoryDisk
 from actors.spawner import PopenSpawner, ProcessSpec
 from actors.storage import FileStorage, MemoryStorage, Storage
 
@@ -273,6 +275,20 @@ async def test_a_memory_disk_outlives_its_storage() -> None:
     assert await second.read("x") == b"kept"
     assert repr(first) == "<MemoryStorage 1 names closed>"
     assert repr(second) == "<MemoryStorage 1 names open>"
+
+
+def test_a_memory_disk_finds_names_that_begin_alike_as_a_look_at_all_would() -> None:
+    disk, names = MemoryDisk({"b/1": b"", "a": b"1"}), random.Random(0)
+    for step in range(2000):
+        name = f"{names.choice('ab')}/{names.randrange(30)}" if step % 7 else names.choice("ab")
+        if names.random() < 0.4:
+            disk.pop(name, None)
+        else:
+            disk[name] = b"%d" % step
+        prefix = names.choice(("", "a", "a/", "b/1", "b/2", "c", "A"))
+        assert disk.beginning(prefix) == tuple(sorted(n for n in disk if n.startswith(prefix)))
+    disk.clear()
+    assert disk.beginning("") == ()
 
 
 # --- files ----------------------------------------------------------------------------------------
