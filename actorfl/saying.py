@@ -28,8 +28,9 @@ _SHORT = {"accuracy_worst_decile": "worst decile"}
 
 EPILOG = (
     "Exit codes: 0 done, 2 usage, 10-19 configuration refused, 20-29 run directory refused, "
-    "30 the run gave up, 32 chaos found a fault, 33 a replay gave other "
-    "bits, 34 a replayed step raised, 130 Ctrl-C or SIGTERM; docs/exit-codes.md lists them all."
+    "30 the run gave up, 32 chaos found a fault, 33 a replay gave other bits, 34 a replayed step "
+    "raised, or a task whose data was to be shown, 130 Ctrl-C or SIGTERM; docs/exit-codes.md lists "
+    "them all."
 )
 
 

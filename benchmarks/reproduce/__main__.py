@@ -32,7 +32,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.reproduce",
         description="Reproduce what others have measured: ours beside the reference.",
-        epilog="Exit codes: 0 all gates hold, 1 one is missed, 2 usage.",
+        epilog="Exit codes: 0 all gates hold, 1 one is missed, 2 usage, or data are missing.",
     )
     parser.add_argument("experiment", choices=EXPERIMENTS)
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the rows to this file")

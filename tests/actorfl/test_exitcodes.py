@@ -31,6 +31,11 @@ def test_the_documentation_lists_every_exit_code_with_its_meaning_and_no_other()
     assert rows == [(str(int(code)), code.name, code.meaning) for code in ExitCode]
 
 
+def test_the_foot_of_each_help_says_all_that_ends_with_34() -> None:
+    meaning = ExitCode.STEP_FAILED.meaning.replace("step that was replayed", "replayed step")
+    assert f"34 {meaning}," in saying.EPILOG
+
+
 def test_the_documentation_lists_the_exit_codes_of_a_runs_processes() -> None:
     page = (ROOT / "docs" / "exit-codes.md").read_text()
     rows = re.findall(r"^\| (\d+) \| [^`\n]+ \|$", page, re.MULTILINE)
