@@ -1,6 +1,6 @@
 """How fast a fleet without a centre knows of ice on one road: an epidemic among vehicles that meet.
 
-python driving.py [--seconds N] [--seeds N] [--vehicles N]
+python driving.py [--seconds N] [--seeds N] [--vehicles N] [--out DIR]
 
 Each vehicle learns how much grip streets have from what its wheels tell, and hands what it knows to
 somebody in radio range, once a second. Their computers come and go. Virtual time costs none.
@@ -37,8 +37,6 @@ from actors import (
     Simulated,
     one_for_one,
 )
-
-HERE = Path(__file__).parent
 
 #: A town of 900 by 900 metres.
 ROADS = RoadGrid(rows=10, columns=10, block=100)
@@ -290,14 +288,18 @@ def positive(text: str) -> int:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Have the fleets drive, draw the figure, print a line for each way."""
+    """Have the fleets drive, print a line for each way, draw the figure."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--seconds", type=positive, default=240, help="after it froze; default 240")
     parser.add_argument("--seeds", type=positive, default=3, help="fleets; default 3")
-    parser.add_argument("--vehicles", type=positive, default=60, help="of a fleet; default 60")
-    parser.add_argument("--out", type=Path, default=HERE, help="folder of the figure")
+    parser.add_argument(
+        "--vehicles", type=positive, default=60, help="of a fleet, at least 2; default 60"
+    )
+    parser.add_argument(
+        "--out", type=Path, metavar="DIR", help="draw the figure into this folder; without it none"
+    )
     given = parser.parse_args(arguments)
-    if not given.out.is_dir():
+    if given.out is not None and not given.out.is_dir():
         parser.error(f"--out {given.out} is no folder; make it first")
     if given.vehicles < 2:
         parser.error("--vehicles are at least 2")
@@ -311,8 +313,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 drive = outcome(way, given.vehicles, seed, given.seconds, Path(folder))
                 outcomes[name].append(actors.run(drive, on=Simulated(given.vehicles)))
         print(line(name, outcomes[name]), flush=True)
-    with mpl.rc_context({"svg.hashsalt": "actorfl"}):  # the same figure, the same bytes
-        picture(outcomes).savefig(given.out / "driving.svg", metadata={"Date": None})
+    if given.out is not None:
+        with mpl.rc_context({"svg.hashsalt": "actorfl"}):  # the same figure, the same bytes
+            picture(outcomes).savefig(given.out / "driving.svg", metadata={"Date": None})
 
 
 if __name__ == "__main__":

@@ -3,13 +3,12 @@
 python algorithm1.py [PERIODS]
 """
 
+import argparse
 import random
-import sys
 
 import numpy as np
 
-import actors
-from actors import Actor, ActorGraph, ActorRef, Message, Simulated
+from actors import Actor, ActorGraph, ActorRef, Message, Simulated, run
 
 NODES, PERIOD = 20, 10.0
 
@@ -38,9 +37,8 @@ class Node(Actor):
         self.last, self.current = (np.zeros(10), 0), (np.zeros(10), 0)  # 1: initModel(lastModel)
 
     async def on_start(self) -> None:  # 2: loop
-        self.timers.start(
-            "tick", Tick(), after=self.random.uniform(0, PERIOD), every=PERIOD
-        )  # 3: wait(Δ)
+        phase = self.random.uniform(0, PERIOD)
+        self.timers.start("tick", Tick(), after=phase, every=PERIOD)  # 3: wait(Δ)
 
     def tick(self, message: Tick) -> None:
         peer = self.random.choice(self.peers)  # 4: p <- selectPeer()
@@ -57,8 +55,7 @@ class Node(Actor):
 
     def update(self, m: tuple[np.ndarray, int]) -> tuple[np.ndarray, int]:  # Pegasos: a step of SVM
         (w, t), (x,), (y,) = (m[0], m[1] + 1), self.x, self.y
-        rate = 1 / (0.1 * t)
-        return (1 - rate * 0.1) * w + (rate * y * x if y * (w @ x) < 1 else 0), t
+        return (1 - 1 / t) * w + (y * x / (0.1 * t) if y * (w @ x) < 1 else 0), t
 
     def wrong(self, message: Ask) -> float:
         x, y = data(1000, 500)
@@ -80,4 +77,8 @@ async def main(periods: int) -> None:
 
 
 if __name__ == "__main__":
-    actors.run(main(int(sys.argv[1]) if sys.argv[1:] else 100), on=Simulated())
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("periods", type=int, nargs="?", default=100, help="from 1; default 100")
+    if (periods := parser.parse_args().periods) < 1:
+        parser.error(f"periods are at least 1, got {periods}")
+    run(main(periods), on=Simulated())

@@ -1,6 +1,6 @@
 """Plants that share a soft sensor: exact by gossip, and by averaging what each has learned.
 
-python industry.py [--rounds N]
+python industry.py [--rounds N] [--out DIR]
 
 Six plants of one kind run at loads of their own. In each a laboratory measures the quality of what
 leaves it; the sensor is to tell it from load, coolant and temperature alone. No series leaves its
@@ -33,7 +33,6 @@ from actorfl import (
 from actorfl.task import Dataset
 from actors import Simulated
 
-HERE = Path(__file__).parent
 Floats = NDArray[np.float64]
 Share = Literal["moments", "readout"]
 
@@ -148,13 +147,15 @@ def positive(text: str) -> int:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Carry the runs out, draw the figure, print a line for each way after the most rounds."""
+    """Carry the runs out, print a line for each way after the most rounds, draw the figure."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--rounds", type=positive, default=24, help="of averaging; default 24")
-    parser.add_argument("--out", type=Path, default=HERE, help="folder of the figure")
+    parser.add_argument(
+        "--out", type=Path, metavar="DIR", help="draw the figure into this folder; without it none"
+    )
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="where the runs are left")
     given = parser.parse_args(arguments)
-    if not given.out.is_dir():
+    if given.out is not None and not given.out.is_dir():
         parser.error(f"--out {given.out} is no folder; make it first")
     shares: Mapping[str, Share] = {"exact": "moments", "averaged readouts": "readout"}
     curves = {
@@ -163,9 +164,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     ((centre, _),) = curve(
         Run(SoftSensor(), Star(PLANTS), RidgeReadout(PENALTY), until=Rounds(1)), given.runs
     )
-    figure = picture(curves, centre)
-    with mpl.rc_context({"svg.hashsalt": "actorfl"}):  # the same figure, the same bytes
-        figure.savefig(given.out / "error.svg", metadata={"Date": None})
+    if given.out is not None:
+        with mpl.rc_context({"svg.hashsalt": "actorfl"}):  # the same figure, the same bytes
+            picture(curves, centre).savefig(given.out / "error.svg", metadata={"Date": None})
     for name, errors in curves.items():
         print(f"{name:<22}{errors[-1][0]:.3f} of the mean plant, {errors[-1][1]:.3f} of the worst")
     print(f"{'all data in one place':<22}{centre:.3f}")

@@ -1,4 +1,4 @@
-"""Draws accuracy against virtual time under BSP, SSP(3) and ASP, as an SVG file.
+"""Accuracy against virtual time under BSP, SSP(3) and ASP, drawn with --out as an SVG file.
 
 The time of a gradient is drawn anew each time, exponentially with a mean of one second, so that in
 each clock somebody else is slow. Virtual time costs none: the three runs take seconds.
@@ -91,18 +91,21 @@ def positive(text: str) -> int:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Carry the three runs out and write the picture."""
+    """Carry the three runs out, print a line for each, write the picture."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--clocks", type=positive, default=40, help="of each worker; default 40")
-    parser.add_argument("--out", type=Path, default=HERE / "accuracy.svg", help="the file")
+    parser.add_argument(
+        "--out", type=Path, metavar="FILE", help="draw into this file; without it none is drawn"
+    )
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="where the runs are left")
     given = parser.parse_args(arguments)
-    if not given.out.parent.is_dir():
+    if given.out is not None and not given.out.parent.is_dir():
         parser.error(f"--out {given.out} lies in no folder; make it first")
     run = Run.from_toml(HERE / "run.toml", [f"until.clocks={given.clocks}"])
     policies = {"BSP": BSP(), "SSP(3)": SSP(3), "ASP": ASP()}
     curves = {name: curve(run, sync, given.runs) for name, sync in policies.items()}
-    given.out.write_text(svg(curves))
+    if given.out is not None:
+        given.out.write_text(svg(curves))
     for name, points in curves.items():
         rate = len(run.topology.names) * len(points) / points[-1][0]
         print(f"{name:<8}{rate:.2f} gradients a second, accuracy {points[-1][1]:.4f}")

@@ -1,6 +1,6 @@
 """Who waits for stragglers, and what it costs not to: accuracy by virtual time, and by staleness.
 
-python stragglers.py [--clocks N] [--seeds N]
+python stragglers.py [--clocks N] [--seeds N] [--out DIR]
 
 Eight workers, each with two of the ten digits. The time of a local training is drawn anew each
 time, exponentially; some workers are slower on the average than others. Virtual time costs none.
@@ -19,8 +19,6 @@ from matplotlib.figure import Figure
 
 from actorfl import ASP, BSP, SGD, SSP, Clocks, FedAvg, Run, Shards, Star, Sync
 from actors import Simulated
-
-HERE = Path(__file__).parent
 
 #: Mean seconds of a local training, by worker: the slowest takes twice as long as the fastest.
 MEANS = (1.0, 1.0, 1.0, 1.2, 1.2, 1.5, 1.5, 2.0)
@@ -146,14 +144,16 @@ def positive(text: str) -> int:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Carry the runs out, draw both figures, print a line for each policy."""
+    """Carry the runs out, print a line for each policy, draw both figures."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--clocks", type=positive, default=30, help="of each worker")
     parser.add_argument("--seeds", type=positive, default=3, help="of each policy; default 3")
-    parser.add_argument("--out", type=Path, default=HERE, help="folder of the figures")
+    parser.add_argument(
+        "--out", type=Path, metavar="DIR", help="draw the figures into this folder; without it none"
+    )
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="where the runs are left")
     given = parser.parse_args(arguments)
-    if not given.out.is_dir():
+    if given.out is not None and not given.out.is_dir():
         parser.error(f"--out {given.out} is no folder; make it first")
     curves = {
         name: [
@@ -162,8 +162,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         ]
         for name, sync in POLICIES.items()
     }
-    save(by_time(curves), given.out / "time.svg")
-    save(by_staleness(curves), given.out / "staleness.svg")
+    if given.out is not None:
+        save(by_time(curves), given.out / "time.svg")
+        save(by_staleness(curves), given.out / "staleness.svg")
     for name, some in curves.items():
         spent = fmean(one.seconds[-1] for one in some)
         print(f"{name:<8}{spent:6.1f} s  final accuracy {fmean(one.final for one in some):.3f}")

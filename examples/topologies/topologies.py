@@ -1,6 +1,6 @@
 """What the graph does to learning without a centre: time and traffic until a model is good.
 
-python topologies.py [--nodes 16 64] [--rounds N]
+python topologies.py [--nodes 16 64] [--rounds N] [--out DIR]
 
 D-PSGD on eight graphs. Each node has some of the ten digits, and one uplink that it shares among
 those that it sends to. Virtual time costs none.
@@ -36,8 +36,6 @@ from actorfl import (
 from actorfl.algorithms.dpsgd import DPSGD
 from actors import Simulated
 from transports.sim import Net
-
-HERE = Path(__file__).parent
 
 #: Bytes a second that a node can send: a small radio. A model has 2,600 bytes.
 UPLINK = 20_000.0
@@ -156,14 +154,20 @@ def save(figure: Figure, file: Path) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Carry the runs out, draw the figure, print a line for each graph."""
+    """Carry the runs out, print a line for each graph, draw the figure."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--nodes", type=int, nargs="+", default=[16, 64], help="default 16 64")
-    parser.add_argument("--rounds", type=int, default=160, help="of each node; default 160")
-    parser.add_argument("--out", type=Path, default=HERE, help="folder of the figure")
+    parser.add_argument(
+        "--nodes", type=int, nargs="+", default=[16, 64], help="at least 8; default 16 64"
+    )
+    parser.add_argument(
+        "--rounds", type=int, default=160, help="of each node, at least 2; default 160"
+    )
+    parser.add_argument(
+        "--out", type=Path, metavar="DIR", help="draw the figure into this folder; without it none"
+    )
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="where the runs are left")
     given = parser.parse_args(arguments)
-    if not given.out.is_dir():
+    if given.out is not None and not given.out.is_dir():
         parser.error(f"--out {given.out} is no folder; make it first")
     if min(given.nodes) < 8 or given.rounds < 2:
         parser.error("--nodes are at least 8, --rounds at least 2")
@@ -177,7 +181,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             reached = one.reaches(target_of(curves[nodes]))
             spent = "not reached" if reached is None else "{:7.1f} s {:9.1f} kB".format(*reached)
             print(f"{nodes:>3} {name:<14} ends with {one.accuracy[-1]:.3f}  {spent}", flush=True)
-    save(drawn(curves), given.out / "topologies.svg")
+    if given.out is not None:
+        save(drawn(curves), given.out / "topologies.svg")
 
 
 if __name__ == "__main__":

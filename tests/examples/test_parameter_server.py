@@ -50,3 +50,15 @@ def test_the_picture_shows_a_curve_for_each_policy(
     }
     assert rates.keys() == {"BSP", "SSP(3)", "ASP"}
     assert rates["SSP(3)"] > rates["BSP"]
+
+
+def test_without_a_file_the_tracked_picture_stays_as_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main: Callable[[list[str]], Any] = code.load(code.parse("picture.py:main", HOME))
+    before = (HOME / "accuracy.svg").read_bytes()
+    monkeypatch.chdir(tmp_path)
+    main(["--clocks", "1"])
+    assert len(capsys.readouterr().out.splitlines()) == 3
+    assert (HOME / "accuracy.svg").read_bytes() == before
+    assert list(tmp_path.rglob("*.svg")) == []
