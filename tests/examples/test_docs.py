@@ -294,6 +294,16 @@ def cells(page: str, head: str) -> list[list[str]]:
     ]
 
 
+def test_the_reference_of_keys_names_every_kind_and_no_other() -> None:
+    named: dict[str, set[str]] = {}
+    key = ""
+    for row in cells("configuration.md", "key \\| kinds"):
+        if found := re.match(r"`(\w+)`", row[0]):
+            key = found[1]
+        named.setdefault(key, set()).update(re.findall(r"`([\w-]+)`", row[1]))
+    assert named == {name: set(slot.kinds) for name, slot in SLOTS.items()}
+
+
 @pytest.mark.parametrize(("head", "slot"), [("in TOML", "sync"), ("`until`", "until")])
 def test_the_policies_and_ends_of_the_page_are_the_same_in_toml_and_in_python(
     head: str, slot: str, tmp_path: Path
