@@ -11,6 +11,7 @@ import networkx as nx
 import numpy as np
 import pytest
 
+import actorfl
 from actorfl import (
     BlockModelGraph,
     CompleteGraph,
@@ -560,6 +561,45 @@ def test_the_page_names_every_kind_of_graph_with_its_class() -> None:
     for kind in sampled:
         assert f'"{kind}"' in PAGE
         assert f"`{graphs[kind]}(" in PAGE
+
+
+NODES = {
+    kind: (cls, least, most)
+    for kind, cls, least, most in re.findall(
+        r"^\| `([\w-]+)` \| `(\w+)\(.*?` \| (\d+) to ([\d,]+)", PAGE, re.MULTILINE
+    )
+}
+#: What each takes beside its number of nodes, which stands in the graph itself for the others.
+BESIDE: dict[str, dict[str, Any]] = {
+    "regular": {"degree": 1}, "fresh-regular": {"degree": 1}, "erdos-renyi": {"p": 1.0},
+    "schedule": {"edges": ((("w0", "w1"),),)},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", sorted(NODES.keys() - {"edges", "block-model"}))
+def test_the_page_says_how_few_and_how_many_nodes_a_kind_takes(kind: str) -> None:
+    name, least, most = NODES[kind]
+    cls, beside = getattr(actorfl, name), BESIDE.get(kind, {})
+    fewest, greatest = int(least), int(most.replace(",", ""))
+    assert len(cls(fewest, **beside).names) == fewest
+    for count in (fewest - 1, greatest + 1):
+        with pytest.raises(WrongValue):
+            cls(count, **beside)
+    if kind in {"complete", "vehicles"}:  # others take their time to draw so many, or to link them
+        assert len(cls(greatest, **beside).names) == greatest
+
+
+def test_small_graphs_of_the_page_are_there_with_fewer_links() -> None:
+    assert len(actorfl.SmallWorld(4, k=2).names) == 4
+    assert len(actorfl.ScaleFreeGraph(2, links=1).names) == 2
+    with pytest.raises(WrongValue, match="links"):
+        actorfl.RegularGraph(65_536, degree=17, connected=False)
+
+
+def test_the_page_names_every_key_of_the_report() -> None:
+    table = PAGE.partition("| key of `--json` |")[2].partition("\n\n")[0]
+    keys = re.findall(r"`(\w+)`", "".join(re.findall(r"^\|(.*?)\|", table, re.MULTILINE)))
+    assert sorted(keys) == sorted(report_on(RingGraph(6)).summary())
 
 
 def test_the_page_shows_what_the_command_prints() -> None:
