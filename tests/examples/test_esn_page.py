@@ -11,7 +11,6 @@ import pytest
 
 import actorfl
 from actorfl import Inline, Run, Who
-from actorfl.task import Dataset
 from tests.examples.test_docs import blocks
 from tests.examples.test_programs import ROOT
 
@@ -32,9 +31,8 @@ def test_the_task_of_the_page_reads_its_series(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     task, graph = blocks("esn.md", "python")
-    names: dict[str, Any] = {name: getattr(actorfl, name) for name in actorfl.__all__}
-    names |= {"__name__": __name__, "np": np, "Dataset": Dataset}
-    exec("from dataclasses import dataclass\n" + task, names)
+    names: dict[str, Any] = {"__name__": __name__}
+    exec(task, names)
     (tmp_path / "data").mkdir()
     table = np.arange(40.0).reshape(10, 4)
     np.savetxt(tmp_path / "data" / "w1.csv", table, delimiter=",")
@@ -42,7 +40,8 @@ def test_the_task_of_the_page_reads_its_series(
     inputs, targets, steps = names["Pumps"]().train(Who("w1", 1, 2))
     np.testing.assert_array_equal(np.hstack([inputs, targets]), table)
     assert steps.tolist() == list(range(10))
-    assert isinstance(eval(graph, names), Run)
+    exec(graph, names)
+    assert isinstance(names["run"], Run)
 
 
 def test_the_page_tells_every_field_of_a_task_with_its_default() -> None:
