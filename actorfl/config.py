@@ -17,7 +17,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import UnionType
-from typing import Any, Literal, Union
+from typing import Any, Final, Literal, Union
 
 import msgspec
 
@@ -42,6 +42,9 @@ _MSGSPEC = re.compile(
 # What msgspec calls a thing, and what TOML does.
 _WORDS = {"array": "a list", "object": "a table"}
 
+#: How settings are given.
+BY: Final = "--set "
+
 Table = dict[str, Any]
 
 
@@ -53,11 +56,13 @@ class Place:
         source: the file, for people.
         path: the keys that lead to the value.
         settings: paths that were set on the command line.
+        by: how they were set there, for people.
     """
 
     source: str
     path: tuple[str, ...] = ()
     settings: frozenset[tuple[str, ...]] = frozenset()
+    by: str = BY.strip()
 
     def of(self, key: str) -> Place:
         """Return the place of a key below this one."""
@@ -83,9 +88,9 @@ class Place:
         # An item of a list was set where the list was.
         keys = tuple(key.partition("[")[0] for key in self.path)
         if any(keys[:length] in self.settings for length in range(len(keys) + 1)):
-            return "of --set"
+            return f"of {self.by}"
         partly = any(path[: len(keys)] == keys for path in self.settings)
-        return f"of {self.source} with --set" if partly and self.path else f"of {self.source}"
+        return f"of {self.source} with {self.by}" if partly and self.path else f"of {self.source}"
 
     def __str__(self) -> str:
         return f"`{'.'.join(self.path)}` {self.origin}" if self.path else self.source
@@ -113,13 +118,17 @@ def read(path: str | Path) -> Table:
         raise NotToml(f"{path} is not TOML that anyone wrote: it is nested too deeply") from error
 
 
-def override(table: Table, settings: Iterable[str]) -> tuple[Table, frozenset[tuple[str, ...]]]:
+def override(
+    table: Table, settings: Iterable[str], *, by: str = BY, example: str = "until.rounds=5"
+) -> tuple[Table, frozenset[tuple[str, ...]]]:
     """Apply settings such as ``until.rounds=5`` to a table.
 
     Args:
         table: what the file holds; it is left alone.
         settings: key, ``=``, a TOML value; what is no TOML value is taken as a string. With
             nothing after ``=`` the key is taken out; an empty string is ``""``.
+        by: what stands before a setting where it was written.
+        example: of a setting.
 
     Returns:
         The new table, and the paths that were set.
@@ -131,13 +140,13 @@ def override(table: Table, settings: Iterable[str]) -> tuple[Table, frozenset[tu
     result, paths = table, set()
     for setting in settings:
         key, equals, text = setting.partition("=")
-        path = _keys(key, setting) if equals else None
+        path = _keys(key, f"{by}{setting}") if equals else None
         if path is None:
-            raise NotToml(f"--set {setting}: expected KEY=VALUE, such as until.rounds=5")
+            raise NotToml(f"{by}{setting}: expected KEY=VALUE, such as {example}")
         if text.strip():
             result = _with(result, path, _setting_value(text.strip()))
         else:
-            result = _without(result, path, setting)
+            result = _without(result, path, f"{by}{setting}")
         paths.add(path)
     return result, frozenset(paths)
 
@@ -186,7 +195,12 @@ def _single(slot: Slot, value: object, place: Place, base: Path) -> Any:
     fields = dict(value)
     kind = fields.pop("kind", None)
     if kind is None:
-        kind = next((key for key in fields if key in slot.kinds), None)
+        kind, *others = [key for key in fields if key in slot.kinds] or [None]
+        if others and others[0] not in _fields(slot, kind):
+            raise WrongValue.saying(
+                f"{place} says two kinds of {slot.word}, `{kind}` and `{others[0]}`; take one out"
+                + (f", as {BY}{'.'.join(place.of(kind).path)}= does" if place.settings else "")
+            )
     if kind is None:
         if len(fields) == 1:
             (key,) = fields
@@ -195,6 +209,11 @@ def _single(slot: Slot, value: object, place: Place, base: Path) -> Any:
     if not isinstance(kind, str):
         raise WrongType(str(place.of("kind")), "a string", kind)
     return build_fields(registry.resolve(slot, kind, str(place.of("kind")), base), fields, place)
+
+
+def _fields(slot: Slot, kind: str) -> set[str]:
+    cls = registry.resolve(slot, kind, kind, Path())
+    return {field.name for field in dataclasses.fields(cls)}
 
 
 def build_fields(cls: type[Any], table: Mapping[str, object], place: Place) -> Any:
@@ -463,7 +482,7 @@ def _keys(key: str, setting: str) -> tuple[str, ...] | None:
     try:
         table: object = tomllib.loads(f"{key} = 0")
     except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise NotToml(f"--set {setting}: `{key}` is not a key of TOML") from error
+        raise NotToml(f"{setting}: `{key}` is not a key of TOML") from error
     path: list[str] = []
     while isinstance(table, dict):
         if len(table) != 1:
@@ -485,9 +504,9 @@ def _without(table: Table, path: tuple[str, ...], setting: str) -> Table:
     key, *rest = path
     if key not in table or (rest and not isinstance(table[key], dict)):
         meant = nearest(key, table)
-        missing = f"there is no `{setting.partition('=')[0].strip()}` to take out"
+        missing = f"there is no `{setting.partition('=')[0].removeprefix(BY).strip()}` to take out"
         hint = f"; {meant}" if meant.startswith("did") else '; an empty string is written ""'
-        raise UnknownKey.saying(f"--set {setting}: {missing}{hint}", key)
+        raise UnknownKey.saying(f"{setting}: {missing}{hint}", key)
     if rest:
         return {**table, key: _without(table[key], tuple(rest), setting)}
     return {name: value for name, value in table.items() if name != key}

@@ -350,6 +350,12 @@ class BeyondHelp(ActorflError):  # noqa: N818
     exit_code = ExitCode.RUN_FAILED
 
 
+class ProgramFailed(ActorflError):  # noqa: N818
+    """The program of a node called something as it must not be called."""
+
+    exit_code = ExitCode.RUN_FAILED
+
+
 class RunFailed(ActorflError):  # noqa: N818
     """The run started and gave up.
 

@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from actorfl.errors import WrongType
 from actorfl.layout import Layout, LayoutError, Vector
 
 Buffers: TypeAlias = Mapping[str, NDArray[Any]]
@@ -80,8 +81,11 @@ def average(*models: Model) -> Model:
 
     Raises:
         LayoutError: there is none, or they are of different layouts.
+        WrongType: one is no model.
     """
     totals = Totals()
     for model in models:
+        if not isinstance(model, Model):
+            raise WrongType("what is averaged", "a Model, as me.weights is", model)
         totals.add(model)
     return totals.mean()

@@ -79,6 +79,12 @@ class Gossiper(Cyclic):
             )
         self._buffers = initial.buffers
         parts = self._gossip.send.parts
+        coordinates = Coordinates(self._layout, parts)
+        if parts > max(1, len(coordinates.weights)):
+            raise BeyondHelp(
+                f"Partitioned(parts={parts}) cuts {len(coordinates.weights)} weights into more "
+                "parts than they are; use fewer"
+            )
         found = await saves.load(self._snapshots, self._identity)
         if found is None:
             saved = Saved(self._layout, Learned.begun(initial.vector, parts))
@@ -87,7 +93,6 @@ class Gossiper(Cyclic):
         self._round, self._sent, self._content = saved.round, saved.sent, saved.content
         self._merged, self._refused = saved.merged, saved.refused
         self._draw = self._drawn()
-        coordinates = Coordinates(self._layout, parts)
         self._learner = Learner(self._gossip, coordinates, saved.learned, self._draw)
         assert isinstance(self._run.local, SGD)
         self._examples = float(self._run.local.examples_of(self._data.examples))

@@ -6,7 +6,7 @@ import functools
 from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeAlias
 
 from actorfl.defined import Abstract
 from actorfl.errors import Misfit, UnknownKey
@@ -207,7 +207,10 @@ def _constant(topology: Peers) -> float:
     return float(f"{2.0 / (found[1] + found[-1]):.{_DIGITS}g}")
 
 
-#: What mixings are called in words.
+#: The mixings there are.
+AnyMixing: TypeAlias = Metropolis | Uniform | BestConstant
+
+#: What they are called on the command line.
 MIXINGS: Final[Mapping[str, Mixing]] = {
     "metropolis": Metropolis(),
     "uniform": Uniform(),

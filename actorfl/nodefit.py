@@ -22,9 +22,10 @@ def check(run: Run) -> None:
     """
     topology = type(run.topology).__name__
     if run.node is None:
+        such = "DPSGD" if run.algorithm.takes_steps else "ReadoutConsensus"
         raise Misfit(
             f"{topology} has no centre, and {type(run.algorithm).__name__} needs one; give the "
-            "nodes an algorithm between neighbours, such as DPSGD, or a program, node="
+            f"nodes an algorithm between neighbours, such as {such}, or a program, node="
             '"file.py:Class", or use Star or Tree'
         )
     name = type(run.node).__name__

@@ -42,9 +42,10 @@ def check(run: Run) -> None:
         )
     policy = _policy(run, algorithm)
     if isinstance(topology, Sampled):
+        such = "Gossip" if policy == "Period" else "Gossip with Period"
         raise Misfit(
-            f"in {type(topology).__name__} nodes meet as it happens, so nobody knows for whom to "
-            f"wait in a round of {name}; use a graph such as RegularGraph, or Gossip with Period"
+            f"in {type(topology).__name__} nodes meet as it happens, and {name} is for neighbours "
+            f"that each knows beforehand; use a graph such as RegularGraph, or {such}"
         )
     if not isinstance(run.local, SGD):
         raise Misfit(f"the nodes of {name} train by themselves; use local=SGD(...)")

@@ -15,7 +15,7 @@ from actorfl import letters, memo, parcel, peerstate, step
 from actorfl.algorithm import Scalar
 from actorfl.delivery import Inbox, Kept, Outbox, Tag
 from actorfl.engine import engine_of
-from actorfl.errors import NothingToResume, WrongValue
+from actorfl.errors import ConfigError, NothingToResume, ProgramFailed, WrongValue
 from actorfl.flatmodel import Model
 from actorfl.graphnode import GraphNode
 from actorfl.kept import folder_of
@@ -124,7 +124,10 @@ class Peer(GraphNode):
     async def _program(self) -> None:
         """The person's program or ours, and the save that makes its end durable."""
         if self._run.node is not None:
-            await self._run.node.run(self._me)
+            try:
+                await self._run.node.run(self._me)
+            except ConfigError as error:  # all has started, so that it is no configuration's
+                raise ProgramFailed(str(error)) from error
         elif isinstance(self._run.sync, ASP):
             await PairExchanges(self._run, self._layout).go(self)
         else:

@@ -84,8 +84,8 @@ def check_periods(run: Run) -> None:
         )
     if not isinstance(run.sync, Period):
         raise Misfit(
-            f"the nodes of Gossip each have a clock of their own, and {type(run.sync).__name__} "
-            "has them wait for each other; use sync=Period(seconds)"
+            "the nodes of Gossip act once a period, each by its own clock, and "
+            f"{type(run.sync).__name__} says no period; use sync=Period(seconds)"
         )
     length_of(run.until, 1.0)
     if not isinstance(run.algorithm, Gossip):

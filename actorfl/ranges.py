@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import get_args
 
 from actorfl.errors import WrongType, WrongValue
 
@@ -30,6 +31,24 @@ def check_number(owner: object, name: str, need: str, within: Callable[[float], 
     if not (math.isfinite(value) and within(value)):
         raise WrongValue(what, need, value)
     object.__setattr__(owner, name, float(value))
+
+
+def check_kind(owner: object, name: str, kinds: object) -> None:
+    """Refuse a field that is of none of the classes of a union.
+
+    Args:
+        owner: a frozen dataclass that is being made.
+        name: of its field.
+        kinds: the union.
+
+    Raises:
+        WrongType: it is of none.
+    """
+    value, known = getattr(owner, name), get_args(kinds)
+    if not isinstance(value, known):
+        *names, last = [f"{kind.__name__}(...)" for kind in known]
+        wanted = f"{', '.join(names)} or {last}"
+        raise WrongType(f"`{name}` of {type(owner).__name__}", wanted, value)
 
 
 def check_count(owner: object, name: str, least: int, most: int | None = None) -> None:

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from actorfl.errors import WrongValue
+from actorfl.errors import Misfit, WrongValue
 from actorfl.mixing import Mixing
 from actorfl.topology import Peers
 
@@ -44,7 +44,16 @@ class Slem:
         return 1.0 - self.value
 
     def rounds(self, factor: float = 1e6) -> int | None:
-        """Rounds until all deviations from the mean are smaller by a factor; None if never."""
+        """Rounds until all deviations from the mean are smaller by a factor; None if never.
+
+        Args:
+            factor: above 1, finite.
+
+        Raises:
+            WrongValue: another.
+        """
+        if not 1.0 < factor < math.inf:
+            raise WrongValue("`factor`", "finite and above 1", factor)
         if self.value >= 1.0 - _NOTHING:
             return None
         if self.value < _NOTHING:
@@ -117,7 +126,15 @@ def slem(topology: Peers, mixing: Mixing) -> Slem:
 
     That of W - 11^T/n. Of directed graphs of more than 2,048 nodes it is the largest singular
     value, which is the same where W is normal, as that of the exponential graph is.
+
+    Raises:
+        Misfit: the graph changes by round, so that it has no one matrix; see ``measured``.
     """
+    if not topology.fixed:
+        raise Misfit(
+            f"{type(topology).__name__} changes by round, so there is no one eigenvalue; count "
+            "rounds with actorfl.spectrum.measured(...)"
+        )
     matrix = MixingMatrix(topology, mixing)
     if matrix.count > DENSE_MAX:
         return _lanczos(matrix, symmetric=topology.symmetric)
@@ -126,7 +143,7 @@ def slem(topology: Peers, mixing: Mixing) -> Slem:
         found = np.abs(np.linalg.eigvalsh(rest))
     else:
         found = np.abs(np.linalg.eigvals(rest))
-    return Slem(float(found.max()))
+    return Slem(min(1.0, float(found.max())))  # rounding leaves a little more than 1
 
 
 def measured(topology: Peers, mixing: Mixing, *, factor: float = 1e6, most: int) -> int | None:

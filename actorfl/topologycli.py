@@ -14,6 +14,7 @@ import typer
 from actorfl.saying import EPILOG, Output, can_write, told_in_one_line
 
 if TYPE_CHECKING:
+    from actorfl.registry import Slot
     from actorfl.topology import Topology
 
 topology = typer.Typer(name="topology", help="Look at who talks to whom.", no_args_is_help=True)
@@ -26,7 +27,7 @@ def show(
         typer.Argument(
             help="A configuration, a file of edges or GraphML; or a kind and its fields, such as "
             "'ring 16' or 'regular nodes=100 degree=4'.",
-            metavar="FILE|KIND [KEY=VALUE]...",
+            metavar="FILE|KIND [NODES] [KEY=VALUE]",
         ),
     ],
     mixing: Annotated[
@@ -72,24 +73,43 @@ def _topology(what: Sequence[str]) -> Topology:
     """The topology that the arguments name."""
     from actorfl import config
     from actorfl.config import Place
-    from actorfl.errors import MissingKey
-    from actorfl.registry import SLOTS
+    from actorfl.errors import MissingKey, NotToml, UnknownKey
+    from actorfl.graphs import report
+    from actorfl.registry import SLOTS, resolve
 
     first, *rest = what
     slot, base = SLOTS["topology"], Path.cwd()
+    given = {"by": "", "example": "degree=4, or the number of nodes"}
     settings = [f"nodes={each}" if each.isdecimal() else each for each in rest]
+    keys = [each.partition("=")[0].strip() for each in settings]
+    if twice := [key for key in keys if keys.count(key) > 1]:
+        raise NotToml(f"{' '.join(rest)}: `{twice[0]}` is given twice; leave one out")
     value: Any
     if Path(first).suffix == ".toml":
-        table, settled = config.override(config.read(first), settings)
+        table, settled = config.override(config.read(first), settings, **given)
         if slot.name not in table:
             raise MissingKey(slot.name, first, "(it is no configuration of a run)")
         place, value, base = (
-            Place(first, (slot.name,), settled),
+            Place(first, (slot.name,), settled, by="the command line"),
             table[slot.name],
             Path(first).parent,
         )
     else:
-        fields, _ = config.override({}, settings)
+        fields, _ = config.override({}, settings, **given)
+        if first in slot.kinds or ":" in first:
+            report.check_kind(resolve(slot, first, "the command line", base))
+        elif not (Path(first).suffix or (base / first).exists()):
+            raise UnknownKey("graph", first, "(a file ends in .toml, .edges, ...)", _graphs(slot))
         place, value = Place("the command line"), {"kind": first, **fields} if fields else first
     found: Topology = config.build(slot, value, place, base)
     return found
+
+
+def _graphs(slot: Slot) -> list[str]:
+    """The kinds that are graphs, and so can be shown."""
+    from actorfl.peersampling.topologies import Sampled
+    from actorfl.registry import resolve
+    from actorfl.topology import Peers
+
+    found = ((kind, resolve(slot, kind, kind, Path())) for kind in slot.kinds)
+    return [kind for kind, cls in found if issubclass(cls, Peers) and not issubclass(cls, Sampled)]

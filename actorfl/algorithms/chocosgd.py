@@ -45,7 +45,7 @@ class ChocoSGD(Mixed):
         fraction: k/d, above 0 and at most 1, k rounded up; each element takes 8 bytes.
         step: of the consensus, above 0 and at most 1; the smaller the fraction the smaller it must
             be, about the fraction itself is safe.
-        mixing: W, see ``Mixed``.
+        mixing: W: ``Metropolis()``, ``Uniform()`` or ``BestConstant()``.
 
     Raises:
         WrongType: a field is no number.

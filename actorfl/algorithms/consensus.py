@@ -18,14 +18,14 @@ class AverageConsensus(Mixed):
         x_i(t+1) = sum over j of W_ij x_j(t)
 
     x_i(0) is what the node has after the training of the first round, a float32 vector; W is doubly
-    stochastic, see ``Mixed``. All x_i tend to their mean, ||x(t) - mean|| <= s^t ||x(0) - mean||
+    stochastic. All x_i tend to their mean, ||x(t) - mean|| <= s^t ||x(0) - mean||
     where s is the second largest absolute eigenvalue of a symmetric W. So it is one-shot averaging
     (one round of FedAvg with equal weights) without a centre.
 
     Only under BSP: where nodes mix with what their neighbours had before, the mean is not kept.
 
     Attributes:
-        mixing: W, see ``Mixed``.
+        mixing: W: ``Metropolis()``, ``Uniform()`` or ``BestConstant()``.
     """
 
     policies: ClassVar[tuple[str, ...]] = ("BSP",)

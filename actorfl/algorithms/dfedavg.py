@@ -16,7 +16,7 @@ class DFedAvg(Proximal, Mixed):
 
         y_i = x_i after the local epochs,   x_i <- sum over j of W_ij y_j
 
-    W is doubly stochastic, see ``Mixed``. Momentum in ``local`` makes it the paper's DFedAvgM. Each
+    W is doubly stochastic. Momentum in ``local`` makes it the paper's DFedAvgM. Each
     node weighs the same, however many examples it has. Degenerate value: one step is D-PSGD in the
     order "before".
 
@@ -26,7 +26,7 @@ class DFedAvg(Proximal, Mixed):
 
     Attributes:
         mu: weight of the proximal term, finite and >= 0; times the lr of ``local`` at most 2.
-        mixing: W, see ``Mixed``.
+        mixing: W: ``Metropolis()``, ``Uniform()`` or ``BestConstant()``.
 
     Raises:
         WrongType: mu is no number.

@@ -21,7 +21,7 @@ class DPSGD(Mixed):
         beside (as printed):       x_i <- sum over j of W_ij x_j  -  lr * g_i(x_i)
         before (adapt, combine):   x_i <- sum over j of W_ij (x_j - lr * g_j(x_j))
 
-    x_i is the float32 model of node i, W a doubly stochastic matrix, see ``Mixed``. The step is
+    x_i is the float32 model of node i, W a doubly stochastic matrix. The step is
     that of ``local``: ``SGD(lr, batch, steps=1)`` is the paper's; more steps or epochs are local
     SGD between mixings. Degenerate values: on a complete graph "before" is centralised SGD on the
     union of the batches, and all nodes are equal after each round; with one node it is SGD.
@@ -33,7 +33,7 @@ class DPSGD(Mixed):
     Attributes:
         order: "beside": the gradient is taken at the model before mixing; "before": the node trains
             first, and sends what it has then.
-        mixing: W, see ``Mixed``.
+        mixing: W: ``Metropolis()``, ``Uniform()`` or ``BestConstant()``.
 
     Raises:
         WrongValue: another order.

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal, get_args
+from typing import ClassVar, Literal
 
-from actorfl.errors import Misfit, WrongType, WrongValue
+from actorfl.errors import Misfit, WrongValue
 from actorfl.gossip.merges import ByAge, Merge
 from actorfl.gossip.sends import Send, Whole
 from actorfl.gossip.tokens import Account, Proactive
 from actorfl.pairing import PairAlgorithm
+from actorfl.ranges import check_kind
 
 _BY_AGE, _WHOLE, _PROACTIVE = ByAge(), Whole(), Proactive()
 
@@ -53,12 +54,9 @@ class Gossip(PairAlgorithm):
     useful: Literal["any", "older"] = "any"
 
     def __post_init__(self) -> None:
-        for name, kinds in (("merge", Merge), ("send", Send), ("tokens", Account)):
-            value = getattr(self, name)
-            if not isinstance(value, get_args(kinds)):
-                names = [kind.__name__ for kind in get_args(kinds)]
-                wanted = f"{', '.join(names[:-1])} or {names[-1]}"
-                raise WrongType(f"`{name}` of Gossip", wanted, value)
+        check_kind(self, "merge", Merge)
+        check_kind(self, "send", Send)
+        check_kind(self, "tokens", Account)
         if self.exchange not in {"push", "pull", "push-pull"}:
             raise WrongValue("`exchange` of Gossip", '"push", "pull" or "push-pull"', self.exchange)
         if self.useful not in {"any", "older"}:

@@ -9,10 +9,13 @@ import numpy as np
 
 from actorfl.algorithms.sendsmodel import SendsModel, model_in
 from actorfl.layout import Vector
-from actorfl.mixing import mixing_of
+from actorfl.mixing import AnyMixing, Metropolis
 from actorfl.pairing import Content, PairCtx, PairState
+from actorfl.ranges import check_kind
 from actorfl.statistics import between
 from actorfl.topology import Peers
+
+_METROPOLIS = Metropolis()
 
 
 @dataclass(frozen=True)
@@ -27,25 +30,25 @@ class Mixed(SendsModel):
     leaves its weight to x_i.
 
     Attributes:
-        mixing: which W: "metropolis", "uniform" or "best-constant", see ``docs/mixing.md``.
+        mixing: which W: ``Metropolis()``, ``Uniform()`` or ``BestConstant()``.
 
     Raises:
-        UnknownKey: there is no such mixing.
+        WrongType: a mixing of another type.
         Misfit: by ``check_peers``, where its columns would not add up to 1 on the graph.
     """
 
-    mixing: str = field(default="metropolis", kw_only=True)
+    mixing: AnyMixing = field(default=_METROPOLIS, kw_only=True)
 
     def __post_init__(self) -> None:
-        mixing_of(self.mixing)
+        check_kind(self, "mixing", AnyMixing)
 
     def check_peers(self, topology: Peers, policy: str) -> None:
         """Refuse a graph on which the mean would drift."""
-        mixing_of(self.mixing).check(topology)
+        self.mixing.check(topology)
 
     def mix(self, topology: Peers, name: str, number: int) -> Mapping[str, float]:
         """A row of W."""
-        return mixing_of(self.mixing).weights(topology, name, number)
+        return self.mixing.weights(topology, name, number)
 
     def incoming(
         self, ctx: PairCtx, state: PairState, received: Mapping[str, Content]

@@ -8,6 +8,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from actorfl.errors import Misfit
 from actorfl.esn.reservoir import Floats
 from actorfl.mixing import Metropolis
 from actorfl.pairing import Content, PairAlgorithm, PairCtx
@@ -29,7 +30,11 @@ class ReadoutBetween(PairAlgorithm):
 
     def check_peers(self, topology: Peers, policy: str) -> None:
         """Refuse a graph with links that go one way: its mean would move."""
-        Metropolis().check(topology)
+        if not topology.symmetric:
+            raise Misfit(
+                f"{type(self).__name__} needs links that go both ways, and those of "
+                f"{type(topology).__name__} do not; use a graph such as RingGraph"
+            )
 
     def mix(self, topology: Peers, name: str, number: int) -> Mapping[str, float]:
         """The Metropolis-Hastings weights of the round's graph."""

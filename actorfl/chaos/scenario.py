@@ -76,7 +76,8 @@ def shortened(run: Run, chaos: Chaos) -> Run:
         what = run.algorithm if run.node is None else run.node
         raise Misfit(
             f"`actorfl chaos` judges what an aggregator does, and {type(what).__name__} has "
-            "none; give a deployment faults, on=Simulated(2, faults=FaultPlan(...)), and compare"
+            "none; use `actorfl run FILE --deploy simulated=2 --faults PLAN`, or in a program "
+            "on=Simulated(2, faults=FaultPlan(...)), and compare"
         )
     rounds = chaos.rounds
     if isinstance(run.until, Rounds):

@@ -164,7 +164,7 @@ def check_pairs(edges: object, what: str) -> None:
 
     Raises:
         WrongType: what is no pair of names.
-        WrongValue: they have too many characters.
+        WrongValue: one is from a node to itself, or they have too many characters.
     """
     if not isinstance(edges, tuple):
         raise WrongType(what, "a tuple of pairs of names", edges)
@@ -172,6 +172,11 @@ def check_pairs(edges: object, what: str) -> None:
         pair = isinstance(edge, tuple) and len(edge) == 2
         if not pair or not all(isinstance(name, str) for name in edge):
             raise WrongType(f"one of {what}", "a pair of names", edge)
+        if edge[0] == edge[1]:
+            raise WrongValue.saying(
+                f"{what} have one from {edge[0]} to itself; take it out, since what a node has "
+                "needs no link"
+            )
     length = sum(len(one) + len(other) + 4 for one, other in edges)
     if length > EDGES_MAX:
         raise WrongValue.saying(
@@ -190,7 +195,7 @@ def places_of(edges: Iterable[Edge], graph: Graph, what: str) -> set[tuple[int, 
         what: the edges, for people.
 
     Raises:
-        WrongValue: an edge of a node that there is not, or from a node to itself.
+        WrongValue: an edge of a node that there is not.
     """
     found = set()
     for one, other in edges:
@@ -200,11 +205,6 @@ def places_of(edges: Iterable[Edge], graph: Graph, what: str) -> set[tuple[int, 
                     f"{what} have one between {one} and {other}, and there is no node {name}; "
                     "name it in `named`, or correct the edge"
                 )
-        if one == other:
-            raise WrongValue.saying(
-                f"{what} have one from {one} to itself; take it out, since what a node has needs "
-                "no link"
-            )
         found.add((graph.place_of(one), graph.place_of(other)))
     return found
 

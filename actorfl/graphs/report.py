@@ -146,6 +146,23 @@ class GraphReport:
         return f"{self.rounds}" if self.slem.exact else f"at least {self.rounds}"
 
 
+def check_kind(kind: type[Topology]) -> None:
+    """Refuse topologies that are no graphs.
+
+    Raises:
+        Misfit: it has a centre, or its nodes meet as it happens.
+    """
+    if issubclass(kind, Sampled):
+        raise Misfit(
+            f"in {kind.__name__} nodes meet as it happens, so there is no graph before it runs; "
+            "see docs/peer-sampling.md for what its views are like"
+        )
+    if not issubclass(kind, Peers):
+        raise Misfit(
+            f"{kind.__name__} has a centre, and what is shown here is how nodes without one mix"
+        )
+
+
 def report_on(topology: Topology, mixing: Mixing | None = None) -> GraphReport:
     """Look at a graph.
 
@@ -158,13 +175,8 @@ def report_on(topology: Topology, mixing: Mixing | None = None) -> GraphReport:
         Misfit: the topology has a centre, or is no graph, or the mixing does not go with it.
     """
     name = type(topology).__name__
-    if isinstance(topology, Sampled):
-        raise Misfit(
-            f"in {name} nodes meet as it happens, so there is no graph before it runs; see "
-            "docs/peer-sampling.md for what its views are like"
-        )
-    if not isinstance(topology, Peers):
-        raise Misfit(f"{name} has a centre, and what is shown here is how nodes without one mix")
+    check_kind(type(topology))
+    assert isinstance(topology, Peers)
     used = mixing or (Metropolis() if topology.symmetric else Uniform())
     used.check(topology)
     fixed, count = topology.fixed, len(topology.names)

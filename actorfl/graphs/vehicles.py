@@ -128,9 +128,20 @@ class Vehicles(Graph):
     def positions(self, round: int) -> np.ndarray[Any, np.dtype[np.float64]]:  # noqa: A002
         """Where all are in a round, in the order of the nodes.
 
+        Args:
+            round: from 0.
+
         Returns:
             Shape (nodes, 2), float64: metres east and north of the crossing in the south-west.
+
+        Raises:
+            WrongType: the round is no whole number.
+            WrongValue: it is below 0.
         """
+        if isinstance(round, bool) or not isinstance(round, int):
+            raise WrongType("a round", "an int, at least 0", round)
+        if round < 0:
+            raise WrongValue("a round", "at least 0", round)
         return self._fleet.metres(round)
 
     @functools.cached_property

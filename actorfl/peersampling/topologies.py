@@ -33,13 +33,16 @@ class Sampled(Graph):
     Nobody is wired to all others: a node knows its contacts, and meets the others by them.
 
     Args:
-        nodes, named: as in ``Graph``; one node is enough.
+        nodes: how many, 1 to 65,536; without it as many as `named` has names.
+        named: their names, as many as there are nodes; without it w0, w1, ...
         view: nodes that each one knows, at most; 1 to 256.
         period: seconds between two exchanges of a node, above 0; None: as many as between two
             sends. A view takes some kilobytes, which is much beside a part of a small model.
 
     Raises:
-        MissingKey, WrongType, WrongValue: as ``Graph``, or one of them is out of range.
+        MissingKey: neither `nodes` nor `named` is given.
+        WrongType: a field is of another type.
+        WrongValue: a field is out of range, or names are no distinct names or taken.
     """
 
     view: int = 20
@@ -88,11 +91,16 @@ class Newscast(Sampled):
     """Nodes that know the freshest they have heard of; see ``NewscastProtocol``.
 
     Args:
-        nodes, named: as in ``Graph``; one node is enough.
-        view, period: as in ``Sampled``.
+        nodes: how many, 1 to 65,536; without it as many as `named` has names.
+        named: their names, as many as there are nodes; without it w0, w1, ...
+        view: nodes that each one knows, at most; 1 to 256.
+        period: seconds between two exchanges of a node, above 0; None: as many as between two
+            sends.
 
     Raises:
-        MissingKey, WrongType, WrongValue: as ``Sampled``.
+        MissingKey: neither `nodes` nor `named` is given.
+        WrongType: a field is of another type.
+        WrongValue: a field is out of range, or names are no distinct names or taken.
     """
 
     @functools.cached_property
@@ -106,12 +114,17 @@ class Cyclon(Sampled):
     """Nodes that swap whom they know, each known by about as many; see ``CyclonProtocol``.
 
     Args:
-        nodes, named: as in ``Graph``; one node is enough.
-        view, period: as in ``Sampled``.
+        nodes: how many, 1 to 65,536; without it as many as `named` has names.
+        named: their names, as many as there are nodes; without it w0, w1, ...
+        view: nodes that each one knows, at most; 1 to 256.
+        period: seconds between two exchanges of a node, above 0; None: as many as between two
+            sends.
         shuffle: how many are swapped at a time; 1 to ``view``.
 
     Raises:
-        MissingKey, WrongType, WrongValue: as ``Sampled``, or one of them is out of range.
+        MissingKey: neither `nodes` nor `named` is given.
+        WrongType: a field is of another type.
+        WrongValue: a field is out of range, or names are no distinct names or taken.
     """
 
     shuffle: int = 8
@@ -134,11 +147,16 @@ class UniformPeers(Sampled):
     the sample that they have while it is away.
 
     Args:
-        nodes, named: as in ``Graph``; one node is enough.
-        view, period: as in ``Sampled``.
+        nodes: how many, 1 to 65,536; without it as many as `named` has names.
+        named: their names, as many as there are nodes; without it w0, w1, ...
+        view: nodes that each one knows, at most; 1 to 256.
+        period: seconds between two exchanges of a node, above 0; None: as many as between two
+            sends.
 
     Raises:
-        MissingKey, WrongType, WrongValue: as ``Sampled``.
+        MissingKey: neither `nodes` nor `named` is given.
+        WrongType: a field is of another type.
+        WrongValue: a field is out of range, or names are no distinct names or taken.
     """
 
     @functools.cached_property

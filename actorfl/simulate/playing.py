@@ -24,7 +24,7 @@ from actorfl.simulate.fleet import Fleet
 from actorfl.simulate.measuring import Curve, Meter, Staleness
 from actorfl.simulate.settings import Simulate
 from actorfl.stopping import Stopping
-from actorfl.topology import Star, Topology
+from actorfl.topology import Peers, Star, Topology
 from actorfl.tree import Tree
 from actorfl.witness import Act, witnessed_by
 from actors import ActorSystem, Custom, Event, Simulated
@@ -46,7 +46,8 @@ class Outcome:
         nodes: of workers, by class.
         simulation: what happened in it.
         links: messages and bytes by class of link.
-        staleness: merged parts by how many versions the model had moved on.
+        staleness: merged parts by how many versions the model had moved on; None without a centre,
+            where each node has a model of its own.
         target: the accuracy whose time was wanted.
         reached: virtual seconds at which the first version that has it was made.
         wall: seconds of real time.
@@ -57,7 +58,7 @@ class Outcome:
     nodes: Mapping[str, int]
     simulation: SimulationStatistics
     links: Mapping[str, Mapping[str, int]]
-    staleness: Mapping[int, int]
+    staleness: Mapping[int, int] | None
     target: float | None
     reached: float | None
     wall: float
@@ -108,7 +109,12 @@ def sized(run: Run, nodes: int | None) -> Run:
     if nodes is None or len(run.topology.names) == nodes:
         return run
     topology = run.topology
-    if not isinstance(topology, (Star, Tree)) or topology.named:
+    if not isinstance(topology, (Star, Tree)):
+        raise Misfit(
+            f"--nodes is for a star or a tree, and {type(topology).__name__} says itself how many "
+            f"nodes it has; leave --nodes out, and say --set topology.nodes={nodes} or the like"
+        )
+    if topology.named:
         raise Misfit(
             f"the topology names its {len(topology.names)} workers, so there cannot be {nodes} "
             "nodes; leave --nodes out, or name none"
@@ -227,7 +233,8 @@ def simulate(
         raise
     target = settings.accuracy
     return Outcome(
-        result, fleet.counts, statistics, links, staleness.histogram, target,
+        result, fleet.counts, statistics, links,
+        None if isinstance(run.topology, Peers) else staleness.histogram, target,
         None if target is None else curve.reached(target), clocks.wall, _most_memory(),
     )  # fmt: skip
 

@@ -43,7 +43,7 @@ def summary(outcome: Outcome) -> dict[str, Any]:
         "lost": simulation.network.lost,
         "bytes": simulation.network.nbytes,
         "links": {name: dict(traffic) for name, traffic in outcome.links.items()},
-        "staleness": {str(versions): parts for versions, parts in outcome.staleness.items()},
+        "staleness": _staleness(outcome),
         **({} if result.baselines is None else {"baselines": asdict(result.baselines)}),
         "sha256": result.sha256,
         "digest": simulation.digest,
@@ -69,7 +69,15 @@ def lines(outcome: Outcome) -> list[str]:
     if outcome.target is not None:
         reached = "not reached" if outcome.reached is None else f"{outcome.reached:.3f} virtual s"
         said.append(f"time to accuracy {outcome.target:g}: {reached}")
+    if outcome.staleness is None:
+        return said
     bins = [f"{versions}: {parts}" for versions, parts in outcome.staleness.items()]
     more = f" and {len(bins) - _SHOWN} more" if len(bins) > _SHOWN else ""
     said.append(f"staleness in versions: {', '.join(bins[:_SHOWN]) or 'nothing merged'}{more}")
     return said
+
+
+def _staleness(outcome: Outcome) -> dict[str, int] | None:
+    if outcome.staleness is None:
+        return None
+    return {str(versions): parts for versions, parts in outcome.staleness.items()}

@@ -24,7 +24,7 @@ from pathlib import Path
 import numpy as np
 from safetensors.numpy import load_file
 
-from actorfl import SGD, Every, Iid, RingGraph, Rounds, Run, Shards
+from actorfl import SGD, Every, Iid, RingGraph, Rounds, Run, Shards, Uniform
 from actorfl.algorithms.dpsgd import DPSGD
 from actorfl.algorithms.epidemic import EpidemicLearning
 from actorfl.data.fashion import FashionMNIST
@@ -45,7 +45,7 @@ ROUNDS = 1500
 HIDDEN = (64,)
 
 _MIX = DPSGD("before")
-_UNIFORM = DPSGD("before", mixing="uniform")
+_UNIFORM = DPSGD("before", mixing=Uniform())
 GRAPHS: Mapping[str, tuple[Peers, PairAlgorithm]] = {
     "none": (EdgeListGraph(NODES, edges=(), connected=False), _MIX),
     "ring": (RingGraph(NODES), _MIX),

@@ -22,6 +22,7 @@ from actorfl import (
     CompleteGraph,
     Every,
     ExponentialGraph,
+    Metropolis,
     OnePeerExponentialGraph,
     Peers,
     RegularGraph,
@@ -32,6 +33,7 @@ from actorfl import (
     SmallWorld,
     StarGraph,
     TorusGraph,
+    Uniform,
 )
 from actorfl.algorithms.dpsgd import DPSGD
 from actors import Simulated
@@ -82,7 +84,7 @@ class Curve:
 
 def run_of(graph: Peers, rounds: int) -> Run:
     """The run on a graph; where links go one way only all nodes have the same degree."""
-    mixing = "metropolis" if graph.symmetric else "uniform"
+    mixing = Metropolis() if graph.symmetric else Uniform()
     return Run(
         "digits", graph, DPSGD(order="before", mixing=mixing), partition=Shards(4),
         local=SGD(lr=0.1, batch=10, epochs=1), until=Rounds(rounds), evaluate=Every(2),

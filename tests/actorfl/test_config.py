@@ -232,6 +232,14 @@ def test_an_unknown_key_that_was_set_is_refused_with_its_slot_and_the_nearest(
     assert near is None or f"did you mean `{near}`?" in str(error)
 
 
+def test_two_kinds_at_once_are_refused_with_how_to_take_one_out(folder: Path) -> None:
+    error = refused(folder, "until.hours=1")
+    assert isinstance(error, WrongValue)
+    assert "says two kinds of end, `rounds` and `hours`; take one out, as --set until.rounds= " in (
+        str(error)
+    )
+
+
 @pytest.mark.parametrize(
     ("setting", "slot", "near"),
     [

@@ -236,6 +236,14 @@ def test_vehicles_stay_on_the_roads_and_go_at_their_speed() -> None:
         before = now
 
 
+@pytest.mark.parametrize(
+    ("number", "error"), [(-1, WrongValue), ("a", WrongType), (True, WrongType)]
+)
+def test_vehicles_are_somewhere_in_rounds_from_0_on(number: Any, error: type[ConfigError]) -> None:
+    with pytest.raises(error, match="a round"):
+        Vehicles(3).positions(number)
+
+
 def test_vehicles_within_reach_are_neighbours() -> None:
     fleet = Vehicles(40, reach=120)
     at = fleet.positions(9)
@@ -328,6 +336,7 @@ def test_labels_that_are_names_are_kept() -> None:
         ("a.edges", "a b\nc\n", r"a.edges: line 2 has one name, c; an edge has two"),
         ("a.edges", "# nothing\n", "a.edges: there are no edges in it"),
         ("a.edges", "a b\na a\n", "a.edges: .* from a to itself"),
+        ("a.edges", "a a\n", "a.edges: .* from a to itself"),
         (
             "a.edges",
             "a b\nc d\n",
@@ -539,6 +548,8 @@ def test_an_average_weighs_all_alike_and_takes_the_largest_counter() -> None:
         average(models[0], other)
     with pytest.raises(LayoutError, match="of one model at least"):
         average()
+    with pytest.raises(WrongType, match="what is averaged: expected a Model"):
+        average(models[0], 2)  # type: ignore[arg-type]
 
 
 # -- in the documentation --------------------------------------------------------------------------

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from actorfl import (
     BestConstant,
     CompleteGraph,
+    EdgeListGraph,
     ErdosRenyiGraph,
     ExponentialGraph,
     FreshRegularGraph,
@@ -30,7 +31,7 @@ from actorfl import (
     Vehicles,
     spectrum,
 )
-from actorfl.errors import ConfigError, Misfit
+from actorfl.errors import ConfigError, Misfit, WrongValue
 from actorfl.mixing import MIXINGS
 from actorfl.spectrum import MixingMatrix, Slem, measured, slem
 from benchmarks.reproduce.topology_table import KINDS, REFERENCES
@@ -274,6 +275,27 @@ def test_a_graph_on_which_the_mean_would_drift_is_refused(
 def test_a_matrix_that_would_fill_the_memory_is_not_written_down() -> None:
     with pytest.raises(ConfigError, match="a whole mixing matrix must be of 2048 nodes at most"):
         MixingMatrix(RingGraph(2049), Metropolis()).dense()
+
+
+@pytest.mark.parametrize("graph", [Vehicles(10), OnePeerExponentialGraph(8)], ids=str)
+def test_a_graph_that_changes_has_no_one_eigenvalue(graph: Peers) -> None:
+    with pytest.raises(Misfit, match=r"changes by round, .* actorfl\.spectrum\.measured"):
+        slem(graph, Uniform())
+
+
+@pytest.mark.parametrize("factor", [0.5, 1.0, -1.0, math.inf, math.nan])
+def test_rounds_are_those_to_a_finite_factor_above_one(factor: float) -> None:
+    with pytest.raises(WrongValue, match="`factor` must be finite and above 1"):
+        slem(RingGraph(10), Metropolis()).rounds(factor)
+
+
+def test_a_graph_in_parts_never_becomes_alike() -> None:
+    found = slem(
+        EdgeListGraph(4, edges=(("w0", "w1"), ("w2", "w3")), connected=False), Metropolis()
+    )
+    assert found.value == pytest.approx(1.0)
+    assert 0.0 <= found.gap < 1e-12
+    assert found.rounds() is None
 
 
 def test_a_network_of_one_node_takes_all_of_its_own() -> None:

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 
-from actorfl import ASP, SGD, RingGraph, Rounds, Run
+from actorfl import ASP, SGD, RingGraph, Rounds, Run, Uniform
 from actorfl.algorithms.admm import ConsensusADMM
 from actorfl.algorithms.adpsgd import ADPSGD
 from actorfl.algorithms.chocosgd import ChocoSGD
@@ -20,7 +20,7 @@ from actorfl.algorithms.epidemic import EpidemicLearning
 from actorfl.algorithms.mixed import Mixed
 from actorfl.algorithms.pushsum import PushSum
 from actorfl.algorithms.sgp import StochasticGradientPush
-from actorfl.errors import ConfigError, Misfit, RunFailed
+from actorfl.errors import ConfigError, Misfit, RunFailed, WrongType
 from actorfl.graphs.complete import CompleteGraph, StarGraph
 from actorfl.graphs.exponential import ExponentialGraph, OnePeerExponentialGraph
 from actorfl.graphs.regular import FreshRegularGraph
@@ -101,7 +101,7 @@ def test_consensus_keeps_the_mean_and_shrinks_by_the_second_eigenvalue(
 
 def test_the_one_peer_exponential_graph_averages_in_log2_n_rounds() -> None:
     topology = OnePeerExponentialGraph(16)
-    network = Network(AverageConsensus(mixing="uniform"), topology, spread(topology))
+    network = Network(AverageConsensus(mixing=Uniform()), topology, spread(topology))
     mean = network.models.mean(0)
     network.run(3)
     assert np.abs(network.models - mean).max() > 1e-3
@@ -188,7 +188,7 @@ def test_sgp_between_nodes_of_one_degree_is_dpsgd() -> None:
     topology = RingGraph(6)
     push = Network(StochasticGradientPush(), topology, alike(topology), gradient=curved, lr=0.05)
     mix = Network(
-        DPSGD("before", mixing="uniform"), topology, alike(topology), gradient=curved, lr=0.05
+        DPSGD("before", mixing=Uniform()), topology, alike(topology), gradient=curved, lr=0.05
     )
     assert np.abs(push.run(20).models - mix.run(20).models).max() < 1e-4
 
@@ -275,7 +275,7 @@ def test_a_proximal_term_holds_nodes_together() -> None:
 @pytest.mark.parametrize(
     ("algorithm", "topology", "sentence"),
     [
-        (DPSGD(mixing="uniform"), StarGraph(5), "so the mean of all would drift"),
+        (DPSGD(mixing=Uniform()), StarGraph(5), "so the mean of all would drift"),
         (DPSGD(), ExponentialGraph(8), "an algorithm with push-sum"),
         (ChocoSGD(), FreshRegularGraph(6, degree=2), "use DPSGD"),
         (ConsensusADMM(), ExponentialGraph(8), "use an undirected graph that stays"),
@@ -296,8 +296,9 @@ def test_what_an_algorithm_does_not_hold_for_is_refused(
 
 
 def test_unknown_words_are_refused() -> None:
-    with pytest.raises(ConfigError, match="mixing"):
-        DPSGD(mixing="metropole")
+    wanted = r"`mixing` of DPSGD: expected Metropolis\(\.\.\.\), Uniform\(\.\.\.\) or BestConstant"
+    with pytest.raises(WrongType, match=wanted):
+        DPSGD(mixing="metropolis")  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match="order"):
         DPSGD("after")  # type: ignore[arg-type]
 

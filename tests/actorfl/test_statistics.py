@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from actorfl import RingGraph
+from actorfl import BestConstant, RingGraph
 from actorfl.algorithms.chocosgd import ChocoSGD
 from actorfl.algorithms.dpsgd import DPSGD
 from actorfl.algorithms.sgp import StochasticGradientPush
@@ -34,7 +34,7 @@ def settling(name: str, now: Vector) -> Vector:
         (DPSGD(), RingGraph(4)),
         (DPSGD(), CompleteGraph(8)),
         (DPSGD("before"), RingGraph(4)),
-        (DPSGD("before", mixing="best-constant"), StarGraph(8)),
+        (DPSGD("before", mixing=BestConstant()), StarGraph(8)),
         (ChocoSGD(fraction=0.5, step=1), RingGraph(4)),
         (StochasticGradientPush(), ExponentialGraph(6)),
     ],

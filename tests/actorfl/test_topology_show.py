@@ -184,7 +184,21 @@ def test_of_a_graph_that_changes_rounds_are_looked_at_and_mixing_is_measured() -
 @pytest.mark.parametrize(
     ("words", "code", "sentence"),
     [
-        (["rnig", "8"], ExitCode.UNKNOWN_KEY, "unknown kind of topology `rnig`"),
+        (["rnig", "8"], ExitCode.UNKNOWN_KEY, "unknown graph `rnig` (a file ends in .toml, .edges"),
+        (["rnig", "8"], ExitCode.UNKNOWN_KEY, "did you mean `ring`?"),
+        (["nowhere"], ExitCode.UNKNOWN_KEY, "`vehicles`"),
+        (["star", "8"], ExitCode.MISFIT, "Star has a centre, and what is shown here is"),
+        (["newscast", "8"], ExitCode.MISFIT, "in Newscast nodes meet as it happens"),
+        (
+            ["ring", "abc"],
+            ExitCode.CONFIG,
+            "abc: expected KEY=VALUE, such as degree=4, or the num",
+        ),
+        (["ring", "1.5"], ExitCode.CONFIG, "actorfl: 1.5: expected KEY=VALUE"),
+        (["ring", "a b=3"], ExitCode.CONFIG, "actorfl: a b=3: `a b` is not a key"),
+        (["ring", "nodes="], ExitCode.UNKNOWN_KEY, "actorfl: nodes=: there is no `nodes` to take"),
+        (["ring", "16", "17"], ExitCode.CONFIG, "16 17: `nodes` is given twice; leave one out"),
+        (["ring", "16", "nodes=17"], ExitCode.CONFIG, "`nodes` is given twice"),
         (["ring", "8", "degree=3"], ExitCode.UNKNOWN_KEY, "unknown key `degree` of the command li"),
         (["regular", "8"], ExitCode.WRONG_VALUE, "RegularGraph needs the key `degree`"),
         (["ring", "1"], ExitCode.WRONG_VALUE, "`nodes` of RingGraph must be from 2 to 65536"),
@@ -217,6 +231,15 @@ def test_a_file_whose_name_does_not_say_what_it_holds_is_refused_with_those_that
     assert result.stderr.endswith(
         "a topology is read from files that end with one of .edgelist, .edges, .graphml, .toml\n"
     )
+
+
+def test_what_a_configuration_is_changed_by_is_called_by_where_it_was_written(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "run.toml").write_text(CONFIGURATION)
+    done = show(tmp_path / "run.toml", "topology.nods=3")
+    assert done.exit_code == ExitCode.UNKNOWN_KEY
+    assert "unknown key `nods` in `topology` of the command line; did you mean" in done.stderr
 
 
 def test_a_configuration_without_a_topology_says_so(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from actorfl import Me, Model, NodeLoop, average
+from actorfl import SGD, Me, Model, NodeLoop, average
 from actorfl.algorithms.adpsgd import ADPSGD
 from actorfl.algorithms.dpsgd import DPSGD
 from actorfl.algorithms.epidemic import EpidemicLearning
@@ -133,6 +133,20 @@ class Leading(NodeLoop):
         else:
             for _ in me.rounds(1):
                 await me.receive(tag="last", timeout=600)
+
+
+@dataclass(frozen=True)
+class Slipping(NodeLoop):
+    """Calls something as it must not be called."""
+
+    slip: str = "tag"
+
+    async def run(self, me: Me) -> None:
+        for _ in me.rounds(2):
+            if self.slip == "fit":
+                await me.fit(me.weights, local=SGD(lr=-1, batch=3))
+            to = "w9" if self.slip == "name" else me.neighbours[0]
+            await me.send(to, me.weights, tag=0)
 
 
 class Bursting(NodeLoop):

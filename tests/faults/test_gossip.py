@@ -472,7 +472,7 @@ def test_a_configuration_says_all_of_it(tmp_path: Path) -> None:
     ("changed", "sentence"),
     [
         ({"topology": Star(5)}, "Period is for nodes that talk to each other, and Star has a centre"),
-        ({"sync": BSP()}, "each have a clock of their own, and BSP has them wait"),
+        ({"sync": BSP()}, "act once a period, each by its own clock, and BSP says no period"),
         ({"sync": ASP()}, "use sync=Period"),
         ({"until": Versions(3)}, "Versions is no end"),
         ({"select": Sample(0.5)}, "remove `select`"),

@@ -15,10 +15,12 @@ from actorfl import (
     EdgeListGraph,
     ExponentialGraph,
     FreshRegularGraph,
+    Metropolis,
     OnePeerExponentialGraph,
     Peers,
     Rounds,
     ScheduleGraph,
+    Uniform,
     Vehicles,
     modelfile,
 )
@@ -33,13 +35,13 @@ from tests.faults.test_pair_rounds import graph
 
 pytestmark = pytest.mark.timeout(120)
 
-GRAPHS: dict[Peers, str] = {
-    ExponentialGraph(5): "uniform",
-    OnePeerExponentialGraph(4): "uniform",
-    FreshRegularGraph(6, degree=3): "metropolis",
-    ScheduleGraph(edges=((("a", "b"),), (("b", "c"), ("c", "d")))): "metropolis",
-    Vehicles(6, reach=250): "metropolis",
-    EdgeListGraph(edges=(("a", "b"), ("b", "c"), ("d", "e")), connected=False): "metropolis",
+GRAPHS: dict[Peers, Metropolis | Uniform] = {
+    ExponentialGraph(5): Uniform(),
+    OnePeerExponentialGraph(4): Uniform(),
+    FreshRegularGraph(6, degree=3): Metropolis(),
+    ScheduleGraph(edges=((("a", "b"),), (("b", "c"), ("c", "d")))): Metropolis(),
+    Vehicles(6, reach=250): Metropolis(),
+    EdgeListGraph(edges=(("a", "b"), ("b", "c"), ("d", "e")), connected=False): Metropolis(),
 }
 
 
@@ -73,7 +75,7 @@ def test_whatever_fails_nodes_end_with_the_same_bits_and_the_mean_is_kept(
 
 
 def test_on_a_one_peer_exponential_graph_all_nodes_have_the_mean(tmp_path: Path) -> None:
-    run = graph(AverageConsensus(mixing="uniform"), OnePeerExponentialGraph(4))
+    run = graph(AverageConsensus(mixing=Uniform()), OnePeerExponentialGraph(4))
     ended = vectors(run.start(on=Inline(), out=tmp_path))
     assert ended == pytest.approx(np.broadcast_to(ended.mean(axis=0), ended.shape), abs=1e-6)
 

@@ -31,6 +31,7 @@ from actorfl.chaos.scenario import shortened
 from actorfl.chaos.settings import Chaos
 from actorfl.errors import Misfit
 from actorfl.execute import running
+from actorfl.exitcodes import ExitCode
 from actorfl.memo import Memo, memoised
 from actors import (
     CrashPoint,
@@ -48,7 +49,16 @@ from actors import (
     Torn,
 )
 from actors.sim import SimulationStatistics
-from tests.faults.programs import MUCH, Bursting, Handing, Hurrying, Leading, Pairing, Waiting
+from tests.faults.programs import (
+    MUCH,
+    Bursting,
+    Handing,
+    Hurrying,
+    Leading,
+    Pairing,
+    Slipping,
+    Waiting,
+)
 from tests.faults.runs import carry_out, rows, thorough
 from tests.faults.tasks import Blobs, Counting
 
@@ -159,6 +169,27 @@ def test_more_than_is_kept_for_a_neighbour_that_does_not_save_ends_the_run_with_
         RunFailed, match=r"w\d waited 5 s to send w\d more, which has saved none of"
     ):
         simulate(run, Simulated(2), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("slip", "sentence"),
+    [
+        ("tag", r"a tag of a node's send must be one that nothing is kept under .* in run"),
+        (
+            "name",
+            r"a neighbour of w\d must be one of w\d, got 'w9' \(programs\.py, line \d+, in run",
+        ),
+        ("fit", r"`lr` of SGD must be finite and above 0, got -1"),
+    ],
+)
+def test_a_call_that_a_program_slips_in_is_a_failure_of_its_node_and_no_configuration(
+    slip: str, sentence: str, tmp_path: Path
+) -> None:
+    run = ring(Slipping(slip), 2, supervision=Supervision(intensity=1))
+    with pytest.raises(RunFailed, match=rf"^w\d failed: .*{sentence}") as caught:
+        simulate(run, Simulated(2), tmp_path)
+    assert caught.value.exit_code == ExitCode.RUN_FAILED
+    assert "programs.py, line" in str(caught.value)
 
 
 @pytest.mark.parametrize("timeout", [2, 100])

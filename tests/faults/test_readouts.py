@@ -18,6 +18,7 @@ from actorfl import (
     CompleteGraph,
     Contiguous,
     Every,
+    ExponentialGraph,
     FedAvg,
     Iid,
     Inline,
@@ -244,6 +245,21 @@ def test_what_does_not_go_with_a_readout_is_refused(changed: Any, sentence: str)
 def test_a_consensus_on_readouts_needs_readouts() -> None:
     with pytest.raises(Misfit, match="ReadoutConsensus solves for the readout"):
         around(ReadoutConsensus(), 3, task="digits", partition=None)
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "sentence"),
+    [
+        (ReadoutConsensus(PENALTY), "ReadoutConsensus needs links that go both ways, and those of"),
+        (RidgeReadout(PENALTY), "give the nodes an algorithm between neighbours, such as Readout"),
+    ],
+    ids=lambda one: type(one).__name__,
+)
+def test_what_is_said_of_a_graph_leads_to_a_readout(algorithm: Any, sentence: str) -> None:
+    with pytest.raises(Misfit, match=sentence):
+        replace(
+            around(ReadoutConsensus(PENALTY), 1), algorithm=algorithm, topology=ExponentialGraph(4)
+        )
 
 
 def test_a_complete_graph_is_done_after_one_round(tmp_path: Path) -> None:

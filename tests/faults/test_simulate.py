@@ -289,6 +289,19 @@ def test_who_is_interrupted_is_told_of_no_node_that_ends(toml: Path, tmp_path: P
         ("", ["--accuracy", "1.5"], "accuracy of simulate must be above 0 and at most 1", 14),
         ("", ["--nodes", "70000"], "`workers` of Star must be from 1 to 65536", 14),
         ("", ["--set", "topology.named=['a','b','c','d']", "--nodes", "3"], "names its 4", 15),
+        (
+            "",
+            [
+                "--set",
+                "topology={kind='ring', nodes=6}",
+                "--set",
+                "algorithm='dpsgd'",
+                "--nodes",
+                "9",
+            ],
+            "RingGraph says itself how many nodes it has; leave --nodes out, and say --set topology.n",
+            15,
+        ),
         ("", ["--set", "simulate.start=-1"], "start must be finite and at least 0", 14),
         ("", ["--set", "simulate.nodes=0"], "nodes of simulate must be at least 1", 14),
     ],
@@ -321,6 +334,16 @@ def test_classes_say_all_or_nothing() -> None:
         Simulate(classes=())
     with pytest.raises(ConfigError, match="jitter"):
         Link(jitter=(0.0, float("inf")))
+
+
+def test_nodes_without_a_centre_have_no_versions_to_be_late_by(toml: Path) -> None:
+    graph = ["--set", "topology={kind='ring', nodes=4}", "--set", "algorithm='dpsgd'"]
+    done = invoke(toml, *graph, "--json")
+    assert done.exit_code == 0, done.output
+    told = json.loads(done.stdout.splitlines()[-1])
+    assert told["staleness"] is None
+    assert told["messages"] > 0
+    assert "staleness" not in "".join(done.stdout.splitlines()[:-1])
 
 
 # -- the page and its example ----------------------------------------------------------------------
