@@ -328,6 +328,13 @@ def test_a_run_that_all_nodes_have_left_ends(tmp_path: Path) -> None:
         simulate(all_broken, Simulated(2, compute=0.0), tmp_path)
 
 
+def test_a_model_is_not_cut_into_more_parts_than_it_has_weights(tmp_path: Path) -> None:
+    on = Simulated(2, compute=0.0)
+    assert simulate(run(Gossip(send=Partitioned(6)), rounds=10), on, tmp_path)[0].rounds == 10
+    with pytest.raises(RunFailed, match="cuts 6 weights into more parts than they are; use fewer"):
+        simulate(run(Gossip(send=Partitioned(7)), rounds=10), on, tmp_path)
+
+
 def test_a_node_that_fails_too_often_ends_the_run_where_that_is_wanted(tmp_path: Path) -> None:
     ends = run(task=Broken(), supervision=Supervision(exhausted="end"))
     with pytest.raises(RunFailed, match="No space left on device"):
