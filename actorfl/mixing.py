@@ -211,14 +211,14 @@ def _constant(topology: Peers) -> float:
 AnyMixing: TypeAlias = Metropolis | Uniform | BestConstant
 
 #: What they are called on the command line.
-MIXINGS: Final[Mapping[str, Mixing]] = {
+MIXINGS: Final[Mapping[str, AnyMixing]] = {
     "metropolis": Metropolis(),
     "uniform": Uniform(),
     "best-constant": BestConstant(),
 }
 
 
-def mixing_of(word: str) -> Mixing:
+def mixing_of(word: str) -> AnyMixing:
     """The mixing that is called so.
 
     Raises:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from actorfl import (
+    DPSGD,
     BestConstant,
     CompleteGraph,
     EdgeListGraph,
@@ -23,6 +26,7 @@ from actorfl import (
     Peers,
     RegularGraph,
     RingGraph,
+    Run,
     ScaleFreeGraph,
     ScheduleGraph,
     StarGraph,
@@ -311,3 +315,18 @@ def test_all_graphs_of_a_schedule_are_looked_at() -> None:
     Uniform().check(ScheduleGraph(edges=(pairs,) * 40, every=3))
     with pytest.raises(Misfit, match=r"the Uniform weights of a add up to 1\.75 in round 117, and"):
         Uniform().check(ScheduleGraph(edges=(*((pairs,) * 39), star), every=3))
+
+
+def test_the_page_says_how_a_mixing_is_given_in_toml_and_in_python(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "mixing.md").read_text()
+    (setting,) = re.findall(r"```toml\n(algorithm = .*?)```", page, re.DOTALL)
+    assert "`DPSGD(mixing=BestConstant())`" in page
+    lines = (
+        'task = "digits"\ntopology = { kind = "ring", nodes = 9 }\nuntil = { rounds = 2 }\n'
+    )
+    (tmp_path / "run.toml").write_text(lines + setting)
+    assert Run.from_toml(tmp_path / "run.toml").algorithm == DPSGD(mixing=BestConstant())
+    for word, mixing in MIXINGS.items():
+        run = Run.from_toml(tmp_path / "run.toml", [f"algorithm.mixing={word}"])
+        assert run.algorithm == DPSGD(mixing=mixing)
+        assert f'`"{word}"`' in page or f'"{word}"' in setting
