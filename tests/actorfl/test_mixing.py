@@ -321,9 +321,7 @@ def test_the_page_says_how_a_mixing_is_given_in_toml_and_in_python(tmp_path: Pat
     page = (Path(__file__).parents[2] / "docs" / "mixing.md").read_text()
     (setting,) = re.findall(r"```toml\n(algorithm = .*?)```", page, re.DOTALL)
     assert "`DPSGD(mixing=BestConstant())`" in page
-    lines = (
-        'task = "digits"\ntopology = { kind = "ring", nodes = 9 }\nuntil = { rounds = 2 }\n'
-    )
+    lines = 'task = "digits"\ntopology = { kind = "ring", nodes = 9 }\nuntil = { rounds = 2 }\n'
     (tmp_path / "run.toml").write_text(lines + setting)
     assert Run.from_toml(tmp_path / "run.toml").algorithm == DPSGD(mixing=BestConstant())
     for word, mixing in MIXINGS.items():
