@@ -19,6 +19,7 @@ ActorflError
 │   ├── NotRunning              the run there has ended, or cannot be looked at
 │   └── NotRecorded             the run there did not keep what a step was computed from
 ├── BeyondHelp                  in an actor of a run: no restart would help; the run fails with it
+├── ProgramFailed               in a node's own program: a call that must not be made
 ├── RunFailed                   the run started and gave up
 └── StepFailed                  a step that was replayed, or a task whose data is shown, raised
 
