@@ -324,19 +324,24 @@ class Watcher(LookingOn):
         """Write the lines of which all nodes have told, and wait for those that have not."""
         while self._told:
             oldest = min(self._told)
-            # Thousands of words come for a line: a look goes on at who was missing at the last.
-            for _ in self._nodes:
-                if self._is_owed(self._nodes[self._owing], oldest):
-                    break
-                self._owing = (self._owing + 1) % len(self._nodes)
-            else:
-                await self._write(oldest)
-                continue
-            break
+            if self._is_anybody_owed(oldest):
+                break
+            await self._write(oldest)
         if not self._told:
             self.timers.cancel("line")
         elif not self.timers.is_active("line") and not self._awaits_ends(min(self._told)):
             self.timers.start("line", _Line(), after=self._seconds * _PATIENCE)
+
+    def _is_anybody_owed(self, at: int) -> bool:
+        """Whether a line waits for a node; of thousands each word brings us here.
+
+        So a look goes on at who was missing at the last.
+        """
+        for _ in self._nodes:
+            if self._is_owed(self._nodes[self._owing], at):
+                return True
+            self._owing = (self._owing + 1) % len(self._nodes)
+        return False
 
     def _is_owed(self, name: str, at: int) -> bool:
         """Whether a node has yet to tell of an evaluation that it takes part in."""
