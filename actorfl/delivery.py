@@ -1,4 +1,4 @@
-"""What nodes send each other arrives once, whoever dies on the way: two pure state machines.
+"""What nodes send each other arrives once, whoever dies on the way: three pure state machines.
 
 A sender keeps what it sent until the receiver says that a save of it is durable that was made after
 it had received that. What is sent is known by (sender, tag), so what comes again is not received
@@ -10,10 +10,11 @@ so what it sends again has the epoch that it had.
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from asyncio import Future
+from collections import Counter, OrderedDict
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Generic, Literal, TypeAlias, TypeVar
+from typing import Final, Generic, Literal, TypeAlias, TypeVar
 
 T = TypeVar("T")
 
@@ -50,23 +51,34 @@ class Outbox(Generic[T]):
 
     def __init__(self, kept: Iterable[Kept[T]] = (), epoch: int = 0) -> None:
         self.epoch = epoch
-        self._kept: OrderedDict[tuple[str, Tag], Kept[T]] = OrderedDict(
-            ((one.to, one.tag), one) for one in kept
-        )
+        self._kept: OrderedDict[tuple[str, Tag], Kept[T]] = OrderedDict()
         self._held: OrderedDict[tuple[str, Tag], Kept[T]] = OrderedDict()
+        # The same by receiver: a node of a thousand neighbours asks of each what is kept for it.
+        self._for: dict[str, dict[Tag, Kept[T]]] = {}
+        self._waiting: Counter[str] = Counter()
+        for one in kept:
+            self._waiting[one.to] += 1
+            self._keep(one)
 
     def put(self, to: str, tag: Tag, content: T) -> Kept[T] | None:
         """Keep what is sent now; None where something is kept under this receiver and tag."""
         if (to, tag) in self._kept or (to, tag) in self._held:
             return None
-        one = self._kept[to, tag] = Kept(to, tag, self.epoch, content)
+        one = Kept(to, tag, self.epoch, content)
+        self._waiting[to] += 1
+        self._keep(one)
         return one
+
+    def _keep(self, one: Kept[T]) -> None:
+        self._kept[one.to, one.tag] = one
+        self._for.setdefault(one.to, {})[one.tag] = one
 
     def hold(self, to: str, tag: Tag, content: T) -> Kept[T] | None:
         """Keep what is sent once a save with it is durable; None as for ``put``."""
         if (to, tag) in self._kept or (to, tag) in self._held:
             return None
         one = self._held[to, tag] = Kept(to, tag, self.epoch, content)
+        self._waiting[to] += 1
         return one
 
     def get(self, to: str, tag: Tag) -> Kept[T] | None:
@@ -75,16 +87,18 @@ class Outbox(Generic[T]):
 
     def for_(self, to: str) -> list[Kept[T]]:
         """What is kept for a receiver, in the order of sending."""
-        return [one for one in self._kept.values() if one.to == to]
+        return list(self._for.get(to, {}).values())
 
     def floor(self, to: str) -> int:
         """No more is ever sent to a receiver that belongs to an epoch below this one."""
-        return min((one.epoch for one in self._kept.values() if one.to == to), default=self.epoch)
+        return min((one.epoch for one in self._for.get(to, {}).values()), default=self.epoch)
 
     def taken(self, to: str, tags: Iterable[Tag]) -> None:
         """The receiver has these safe."""
         for tag in tags:
-            self._kept.pop((to, tag), None)
+            if self._kept.pop((to, tag), None) is not None:
+                del self._for[to][tag]
+                self._waiting[to] -= 1
 
     def saved(self, to_save: Iterable[Kept[T]] = ()) -> list[Kept[T]]:
         """A save of the sender is durable.
@@ -97,7 +111,8 @@ class Outbox(Generic[T]):
         """
         self.epoch += 1
         free = [one for one in to_save if self._held.pop((one.to, one.tag), None) is not None]
-        self._kept.update(((one.to, one.tag), one) for one in free)
+        for one in free:
+            self._keep(one)
         return free
 
     @property
@@ -111,10 +126,81 @@ class Outbox(Generic[T]):
 
     def waiting(self, to: str) -> int:
         """How much is kept or held for a receiver."""
-        return sum(one.to == to for one in self.to_save())
+        return self._waiting[to]
 
     def __repr__(self) -> str:
         return f"<Outbox epoch={self.epoch} kept={len(self._kept)}>"
+
+
+@dataclass(slots=True)
+class _Way:
+    """Of something that was sent: its transfer, and looks of its sender.
+
+    Attributes:
+        done: of the transfer.
+        left: looks before it left.
+        length: looks that the way took, at least 1.
+        due: the look at which it is asked after; None where it was not seen to have come.
+    """
+
+    done: Future[None]
+    left: int
+    length: int = 1
+    due: int | None = None
+
+
+class Ways:
+    """When a sender asks after what it sent: as often as it looks, unless the way is long.
+
+    Nothing is asked while something is under way, and then not more often than it took: on a link
+    that takes seconds for a letter, questions of every look would be in the way of all letters.
+    """
+
+    #: Looks. What a cut held up for hours says nothing of the way.
+    LONGEST: Final = 40
+
+    def __init__(self) -> None:
+        self._looks = 0
+        self._ways: dict[tuple[str, Tag], _Way] = {}
+
+    def leaves(self, to: str, tag: Tag, done: Future[None]) -> None:
+        """Something is sent; its transfer ends when the receiver has passed it on, or fails."""
+        self._ways[to, tag] = _Way(done, self._looks)
+
+    def under_way(self, to: str, tag: Tag) -> bool:
+        """Whether something was sent and did not come yet."""
+        way = self._ways.get((to, tag))
+        return way is not None and not way.done.done()
+
+    def forget(self, to: str, tags: Iterable[Tag]) -> None:
+        """These are safe."""
+        for tag in tags:
+            self._ways.pop((to, tag), None)
+
+    def look(self) -> None:
+        """The sender looks again."""
+        self._looks += 1
+
+    def is_due(self, to: str, tag: Tag) -> bool:
+        """Whether the sender asks after something at this look; once for each look."""
+        way = self._ways.get((to, tag))
+        if way is None:
+            return True
+        if not way.done.done():
+            return False
+        if way.due is None:
+            way.due = self._looks
+            if not way.done.cancelled() and way.done.exception() is None:
+                way.length = max(1, min(self._looks - way.left, self.LONGEST))
+                if way.length > 1:  # it has just come
+                    way.due += way.length
+        if self._looks < way.due:
+            return False
+        way.due = self._looks + way.length
+        return True
+
+    def __repr__(self) -> str:
+        return f"<Ways looks={self._looks} sent={len(self._ways)}>"
 
 
 @dataclass
@@ -145,12 +231,14 @@ class Inbox(Generic[T]):
         self._safe = {name: Known(one.floor, dict(one.received)) for name, one in _items(known)}
         self._since: dict[str, dict[Tag, int]] = {}
         self._here: OrderedDict[tuple[str, Tag], tuple[int, T]] = OrderedDict()
+        self._waiting: Counter[str] = Counter()  # of those here, by sender
 
     def arrived(self, sender: str, tag: Tag, epoch: int, content: T) -> bool:
         """Something has come; whether it is news."""
         if self.state(sender, tag, epoch) != "missing":
             return False
         self._here[sender, tag] = (epoch, content)
+        self._waiting[sender] += 1
         return True
 
     def state(self, sender: str, tag: Tag, epoch: int) -> State:
@@ -167,18 +255,20 @@ class Inbox(Generic[T]):
         keys = list(self._here) if sender is None else [(sender, tag)]
         for of, known in keys:
             if known == tag and (of, known) in self._here:
-                epoch, content = self._here.pop((of, known))
-                self._since.setdefault(of, {})[tag] = epoch
-                return of, content
+                return of, self._take(of, tag)
         return None
 
     def first(self) -> tuple[str, Tag, T] | None:
         """Take out what came first, whoever's and under whatever tag; None if nothing has."""
         for of, tag in self._here:
-            epoch, content = self._here.pop((of, tag))
-            self._since.setdefault(of, {})[tag] = epoch
-            return of, tag, content
+            return of, tag, self._take(of, tag)
         return None
+
+    def _take(self, of: str, tag: Tag) -> T:
+        epoch, content = self._here.pop((of, tag))
+        self._waiting[of] -= 1
+        self._since.setdefault(of, {})[tag] = epoch
+        return content
 
     def forget(self, sender: str, floor: int) -> None:
         """The sender says that nothing of an epoch below this one is ever sent again."""
@@ -186,13 +276,16 @@ class Inbox(Generic[T]):
         if floor > known.floor:
             known.floor = floor
             known.received = {t: epoch for t, epoch in known.received.items() if epoch >= floor}
+            if not self._waiting[sender]:
+                return
             for of, tag in [key for key in self._here if key[0] == sender]:
                 if self._here[of, tag][0] < floor:  # a copy of what was taken long ago
                     del self._here[of, tag]
+                    self._waiting[of] -= 1
 
     def waiting(self, sender: str) -> int:
         """How many things of a sender are here and were not received."""
-        return sum(of == sender for of, _ in self._here)
+        return self._waiting[sender]
 
     def to_save(self) -> dict[str, Known]:
         """What a save made now has to know of each sender."""

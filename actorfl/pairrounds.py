@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
 
 from actorfl.algorithm import Mine, Scalar
@@ -199,6 +200,11 @@ class PairRounds:
         must = number if last else number - self._staleness
         most = number + self._staleness
         name = host.me.name
+
+        @cache  # asked for each sender, each time that something came
+        def sources(k: int) -> frozenset[str]:
+            return frozenset(self._sources(name, k))
+
         fresh: dict[str, Content] = {}
         if self._staleness:
             senders = [each for each in self._topology.names if each != name]
@@ -210,7 +216,7 @@ class PairRounds:
             for sender in tuple(waited):
                 reached = self._next.get(sender, 0) if self._staleness else number
                 for k in range(reached, most + 1):
-                    if sender not in self._sources(name, k):
+                    if sender not in sources(k):
                         continue
                     parcel = host.poll(k, sender)
                     if parcel is None:

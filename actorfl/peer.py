@@ -13,7 +13,7 @@ import numpy as np
 
 from actorfl import letters, memo, parcel, peerstate, step
 from actorfl.algorithm import Scalar
-from actorfl.delivery import Inbox, Kept, Outbox, Tag
+from actorfl.delivery import Inbox, Kept, Outbox, Tag, Ways
 from actorfl.engine import engine_of
 from actorfl.errors import ConfigError, NothingToResume, ProgramFailed, WrongValue
 from actorfl.flatmodel import Model
@@ -79,7 +79,7 @@ class Peer(GraphNode):
         )
         self._outbox: Outbox[Weights] = Outbox()
         self._inbox: Inbox[Parcel] = Inbox()
-        self._transfers: dict[tuple[str, Tag], Transfer] = {}
+        self._ways = Ways()
         self._showing: Transfer | None = None
         self._changed = asyncio.Event()  # a letter came, or one that was kept is safe
         self._rounds = 0  # that are saved
@@ -428,13 +428,11 @@ class Peer(GraphNode):
     def _is_safe(self, name: str, tags: tuple[Tag, ...]) -> None:
         """A neighbour has these letters safe."""
         self._outbox.taken(name, tags)
-        for tag in tags:
-            self._transfers.pop((name, tag), None)
+        self._ways.forget(name, tags)
 
     def _post(self, kept: Kept[Weights], taken: tuple[Tag, ...] = ()) -> None:
         """Send a letter, unless it is on its way already; it may say what of theirs is safe."""
-        transfer = self._transfers.get((kept.to, kept.tag))
-        if transfer is not None and not transfer.done.done():
+        if self._ways.under_way(kept.to, kept.tag):
             return
         letter: Letter | Note = Letter(
             self._identity, self._name, kept.tag, kept.epoch, self._outbox.floor(kept.to),
@@ -449,7 +447,7 @@ class Peer(GraphNode):
         with contextlib.suppress(LinkFull):  # then when it is missed
             sent = self._neighbours[kept.to].send(letter)
             if sent is not None:
-                self._transfers[kept.to, kept.tag] = sent
+                self._ways.leaves(kept.to, kept.tag, sent.done)
 
     # -- the gatherer ------------------------------------------------------------------------------
 
@@ -486,8 +484,9 @@ class Peer(GraphNode):
 
     def retry(self, message: _Retry) -> None:
         """Say again what was not answered."""
+        self._ways.look()
         for name, ref in self._neighbours.items():
-            kept = self._outbox.for_(name)
+            kept = [one for one in self._outbox.for_(name) if self._ways.is_due(name, one.tag)]
             if kept:
                 floor = self._outbox.floor(name)
                 tags = peerstate.tags_of(kept)

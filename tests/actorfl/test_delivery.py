@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
+from asyncio import Future
 from dataclasses import dataclass, field
 
 import pytest
 
-from actorfl.delivery import Inbox, Kept, Known, Outbox, Tag
+from actorfl.delivery import Inbox, Kept, Known, Outbox, Tag, Ways
 
 
 @dataclass
@@ -139,6 +141,77 @@ def test_the_floor_is_the_oldest_epoch_of_what_is_kept() -> None:
     assert (outbox.floor("b"), outbox.floor("c")) == (0, 1)
     outbox.taken("b", ["old"])
     assert outbox.floor("b") == 1
+
+
+def test_how_much_waits_for_a_receiver_is_what_is_kept_and_held_for_it() -> None:
+    outbox: Outbox[str] = Outbox([Kept("b", 0, 0, "of the save")])
+    outbox.put("c", 1, "one")
+    outbox.put("b", 1, "two")
+    outbox.hold("b", 2, "three")
+    assert [outbox.waiting(to) for to in "abc"] == [0, 3, 1]
+    assert [kept.tag for kept in outbox.for_("b")] == [0, 1]
+    outbox.saved(outbox.to_save())
+    assert [kept.tag for kept in outbox.for_("b")] == [0, 1, 2]
+    outbox.taken("b", [1, 1, 7])
+    assert [outbox.waiting(to) for to in "abc"] == [0, 2, 1]
+    assert [kept.content for kept in outbox.to_save()] == ["of the save", "one", "three"]
+
+
+def asked(ways: Ways, looks: int) -> list[int]:
+    """At which of the next looks the letter 1 to b is asked after."""
+    found = []
+    for number in range(1, looks + 1):
+        ways.look()
+        if ways.is_due("b", 1):
+            found.append(number)
+    return found
+
+
+def sent(ways: Ways, looks: int) -> Future[None]:
+    """The transfer of the letter 1 to b, which is still under way after so many looks."""
+    done: Future[None] = asyncio.get_running_loop().create_future()
+    ways.leaves("b", 1, done)
+    assert asked(ways, looks) == []
+    assert ways.under_way("b", 1)
+    return done
+
+
+async def test_what_came_before_the_first_look_is_asked_after_at_each() -> None:
+    ways = Ways()
+    sent(ways, 0).set_result(None)
+    assert not ways.under_way("b", 1)
+    assert asked(ways, 4) == [1, 2, 3, 4]
+
+
+async def test_what_took_long_is_asked_after_as_seldom() -> None:
+    ways = Ways()
+    sent(ways, 4).set_result(None)
+    assert asked(ways, 18) == [6, 11, 16]  # seen at the fifth look
+
+
+async def test_what_a_cut_held_up_for_hours_is_not_asked_after_as_seldom() -> None:
+    ways = Ways()
+    sent(ways, 50 * Ways.LONGEST).set_result(None)
+    assert asked(ways, 3 * Ways.LONGEST) == [Ways.LONGEST + 1, 2 * Ways.LONGEST + 1]
+
+
+@pytest.mark.parametrize("how", ["fails", "is given up"])
+async def test_what_did_not_come_is_asked_after_at_once(how: str) -> None:
+    ways = Ways()
+    done = sent(ways, 9)
+    if how == "fails":
+        done.set_exception(ConnectionError("the link is gone"))
+    else:
+        done.cancel()
+    assert asked(ways, 3) == [1, 2, 3]
+
+
+async def test_what_was_never_sent_or_is_forgotten_is_asked_after_at_each_look() -> None:
+    ways = Ways()
+    assert asked(ways, 3) == [1, 2, 3]
+    sent(ways, 5).set_result(None)
+    ways.forget("b", [1, 2])
+    assert asked(ways, 3) == [1, 2, 3]
 
 
 def test_a_save_makes_safe_what_was_received_before_it_and_nothing_later() -> None:

@@ -12,6 +12,7 @@ import pytest
 from safetensors.numpy import load
 
 from actorfl import (
+    CompleteGraph,
     EdgeListGraph,
     ExponentialGraph,
     FreshRegularGraph,
@@ -28,10 +29,12 @@ from actorfl.algorithms.consensus import AverageConsensus
 from actorfl.algorithms.dpsgd import DPSGD
 from actorfl.execute import Result
 from actorfl.memo import Memo, memoised
-from actors import Inline, Processes
+from actors import Inline, Processes, Simulated
+from actors.sim import SimulationStatistics
 from tests.faults.tasks import Counting
 from tests.faults.test_nodes import left, schedule, simulate
 from tests.faults.test_pair_rounds import graph
+from transports.sim import Net
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -84,3 +87,20 @@ def test_vehicles_in_several_processes_have_the_bits_of_one(tmp_path: Path) -> N
     run = graph(DPSGD(), Vehicles(4, reach=250), until=Rounds(2))
     expected = left(run.start(on=Inline(), out=tmp_path))
     assert left(run.start(on=Processes(2), out=tmp_path)) == expected
+
+
+def test_on_slow_links_questions_after_letters_are_not_in_the_way_of_letters(
+    tmp_path: Path,
+) -> None:
+    run = graph(AverageConsensus(), CompleteGraph(5), task="digits")
+
+    def played(bandwidth: float) -> SimulationStatistics:
+        def net(here: str, there: str) -> Net:
+            return Net(bandwidth=bandwidth) if {here[0], there[0]} == {"p"} else Net()
+
+        return simulate(run, Simulated(5, net=net), tmp_path / f"{bandwidth:g}")[1]
+
+    quick, slow = played(1e6), played(500.0)
+    assert slow.network.delivered < 3 * quick.network.delivered
+    # Six rounds of letters of 2,688 bytes, and no more than a fifth for all else.
+    assert slow.seconds < 1.2 * 6 * 2688 / 500
