@@ -84,8 +84,17 @@ class Graph(Peers):
         return name in self._places
 
     def place_of(self, name: str) -> int:
-        """The place of a node in the order of `names`, from 0."""
-        return self._places[name]
+        """The place of a node in the order of `names`, from 0.
+
+        Raises:
+            WrongValue: no node is called so.
+        """
+        try:
+            return self._places[name]
+        except KeyError:
+            names = self.names
+            need = f"one of {', '.join(names[:3])}{', ...' if len(names) > 3 else ''}"
+            raise WrongValue(f"a node of {type(self).__name__}", need, name) from None
 
     def called(self, places: Iterable[int]) -> tuple[str, ...]:
         """The names of the nodes at some places."""

@@ -19,6 +19,7 @@ from actorfl import (
     FreshRegularGraph,
     GridGraph,
     HypercubeGraph,
+    Metropolis,
     Model,
     OnePeerExponentialGraph,
     PathGraph,
@@ -32,6 +33,7 @@ from actorfl import (
     SmallWorld,
     StarGraph,
     TorusGraph,
+    Uniform,
     Vehicles,
     average,
 )
@@ -64,6 +66,21 @@ def graphml(inner: str) -> str:
 
 def named(graph: Peers) -> str:
     return type(graph).__name__
+
+
+@pytest.mark.parametrize("graph", ALL, ids=named)
+def test_of_a_node_that_there_is_not_nothing_is_said(graph: Peers) -> None:
+    asked: list[Callable[[], object]] = [
+        lambda: graph.neighbours("nobody"),
+        lambda: graph.senders("nobody"),
+        lambda: graph.targets("nobody", 1),
+        lambda: graph.sources("nobody", 1),
+        lambda: Metropolis().weights(graph, "nobody", 1),
+        lambda: Uniform().weights(graph, "nobody", 1),
+    ]
+    for ask in asked:
+        with pytest.raises(WrongValue, match=r"^a node of \w+ must be .*, got 'nobody'$"):
+            ask()
 
 
 @pytest.mark.parametrize("graph", ALL, ids=named)
