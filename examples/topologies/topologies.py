@@ -8,6 +8,7 @@ those that it sends to. Virtual time costs none.
 
 import argparse
 import asyncio
+import math
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from typing import Any
 
 import matplotlib as mpl
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from actorfl import (
     SGD,
@@ -56,6 +58,12 @@ GRAPHS: Mapping[str, Callable[[int], Peers]] = {
     "one-peer exp.": OnePeerExponentialGraph,
     "complete": CompleteGraph,
 }
+
+#: Of each graph in the figure; colours that are told apart by everybody.
+MARKS = (
+    ("o", "#0072b2"), ("*", "#000000"), ("s", "#d55e00"), ("^", "#009e73"),
+    ("D", "#cc79a7"), ("v", "#e69f00"), ("P", "#56b4e9"), ("X", "#882255"),
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -122,25 +130,29 @@ def drawn(curves: Mapping[int, Mapping[str, Curve]]) -> Figure:
     for axes, (nodes, some) in zip(panels, curves.items(), strict=True):
         target = target_of(some)
         missed = []
-        for name, one in some.items():
+        for (name, one), (marker, color) in zip(some.items(), MARKS, strict=True):
             reached = one.reaches(target)
             if reached is None:
                 missed.append(name)
-                continue
+                reached = (math.nan, math.nan)
             seconds, kilobytes = reached
-            axes.plot(kilobytes, seconds, "o", color="#0072b2")
-            axes.annotate(name, (kilobytes, seconds), (5, 4), textcoords="offset points")
+            axes.plot(kilobytes, seconds, marker, color=color, markersize=8, label=name)
         axes.set(
             xscale="log", yscale="log", title=f"{nodes} nodes, to {target:.3f}",
             xlabel="kilobytes sent by a node", ylabel="virtual seconds",
         )  # fmt: skip
-        axes.margins(0.25)
+        axes.margins(0.1)
         axes.grid(alpha=0.3, which="both")
+        for axis in (axes.xaxis, axes.yaxis):
+            axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            axis.set_major_formatter("{x:g}")
+            axis.set_minor_formatter(NullFormatter())
         if missed:
             axes.text(
-                0.02, 0.02, f"not reached: {', '.join(missed)}", transform=axes.transAxes,
-                fontsize=8, color="#555",
+                0.98, 0.02, f"not reached: {', '.join(missed)}", transform=axes.transAxes,
+                fontsize=8, color="#555", ha="right",
             )  # fmt: skip
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside right center")
     return figure
 
 
