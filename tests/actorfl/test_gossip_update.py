@@ -70,6 +70,24 @@ def test_the_update_is_that_of_the_equations() -> None:
     assert start.tolist() == floats(0.3, -0.2, 0.1, 0.5).tolist()
 
 
+@pytest.mark.parametrize("parts", [1, 3])
+def test_steps_may_end_within_an_epoch(parts: int) -> None:
+    task = Tiny()
+    points, labels = examples(task.kinds)
+    part_of = Coordinates(engine_of(task).initial(task, 0).layout, parts).part_of
+    local = SGD(2.0, batch=7, steps=9, epochs=None, weight_decay=0.01)
+    update = engine_of(task).update(task, (points, labels), local, part_of)
+    start, draw = floats(0.3, -0.2, 0.1, 0.5), np.random.default_rng(3)
+    after, ages = update(start, np.full(parts + 1, 5.0), np.random.default_rng(3))
+    # An epoch has six steps, the last of five examples.
+    weights, t = by_the_book(start, 5, points, labels, draw.permutation(40), 2.0, 0.01, 7)
+    expected, t = by_the_book(
+        weights, t, points, labels, draw.permutation(40)[:21], 2.0, 0.01, 7
+    )  # fmt: skip
+    np.testing.assert_allclose(after, expected, rtol=2e-5, atol=1e-6)
+    assert set(ages.tolist()) == {t} == {66}
+
+
 def test_each_coordinate_has_the_rate_of_its_part() -> None:
     task = Tiny()
     data = task.pool()
