@@ -82,7 +82,8 @@ class PairCtx:
         layout: names the parts of the vectors.
         name: of the node.
         round: from 0; of a cycle, how many the node has had.
-        targets: whom it sends to now, in the order of the topology. Which graph it is now follows
+        targets: whom it sends to now, in the order of the topology; where each node has a clock of
+            its own, those of them that are there. Which graph it is now follows
             from the round, or, where each node has a clock of its own, from the time.
         sources: whom it hears from now, in the order of the topology.
         mixing: the weight of each source and of the node itself in what it mixes; they add up

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
@@ -132,15 +133,16 @@ class PairGossiper(Cyclic):
             return
         if self._algorithm.trains(self._cycles):
             await self._train()
-        contents, self._state = sent(self._algorithm, self._ctx(), self._state)
+        ctx = self._ctx()
+        # A share for one who is away would lie on the way until it is back.
+        ctx = replace(ctx, targets=tuple(filter(self._there, ctx.targets)))
+        contents, self._state = sent(self._algorithm, ctx, self._state)
         self._cycles += 1
         if self._neighbours:
-            self._tell_of_peers(any(map(self._there, contents)))
+            self._tell_of_peers(bool(contents))
         # Packed before anything is saved: what is sent now is of this state.
         letters = [
-            (to, weights, _size(contents[to]))
-            for to, weights in packed_each(contents).items()
-            if self._is_of_run(to)
+            (to, weights, _size(contents[to])) for to, weights in packed_each(contents).items()
         ]
         if self._state.mine or self._cycles % self._period.save == 0:
             await self._save()

@@ -13,9 +13,7 @@ from actorfl.pairing import Content, Late, PairAlgorithm, PairCtx, PairState, ex
 from actorfl.statistics import spans
 from actorfl.terms import Array
 
-_SUM, _WEIGHT = "sum", "weight"
-# A weight below this was halved a thousand times without hearing of anybody: no estimate is in it.
-_LEAST = 1e-300
+_SUM, WEIGHT = "sum", "weight"
 
 
 @dataclass(frozen=True)
@@ -36,9 +34,13 @@ class PushSum(PairAlgorithm):
     sum with transmission failures", 2015): on each link travels the sum of all shares that were
     ever sent on it, and the receiver takes the difference from what came before. A share leaves the
     sender's sum as what it added to that, so nothing is lost to rounding. These counters are
-    durable before anything leaves.
+    durable before anything leaves. A node whose weight has fallen below 2^-10, because it hears of
+    nobody, keeps all that it has and repeats what it sent, until it hears again: what remained of
+    further shares would be rounding.
     """
 
+    #: A node of less weight gives none away.
+    least: ClassVar[float] = 2.0**-10
     periods: ClassVar[bool] = True
     late: ClassVar[Late] = "once"
 
@@ -48,19 +50,24 @@ class PushSum(PairAlgorithm):
 
     def started(self, ctx: PairCtx, state: PairState) -> PairState:
         """All of the model, with the weight 1."""
-        return state.keeping({_SUM: state.weights.astype(np.float64), _WEIGHT: 1.0})
+        return state.keeping({_SUM: state.weights.astype(np.float64), WEIGHT: 1.0})
 
     def trained(self, ctx: PairCtx, state: PairState, before: Vector, after: Vector) -> PairState:
         """The sum moves as far as the model did; running statistics are no steps, and new ones."""
-        total = state.array(_SUM) + np.subtract(after, before, dtype=np.float64)
+        total = state.array(_SUM) + self._step(state, np.subtract(after, before, dtype=np.float64))
         for span in spans(ctx.layout):
-            total[span] = _number(state, _WEIGHT) * after[span].astype(np.float64)
+            total[span] = _number(state, WEIGHT) * after[span].astype(np.float64)
         return _estimated(state.keeping({_SUM: total}))
+
+    def _step(self, state: PairState, moved: Vector) -> Vector:
+        """How far the sum moves where the model has moved so far."""
+        del state
+        return moved
 
     def outgoing(self, ctx: PairCtx, state: PairState) -> tuple[Mapping[str, Content], PairState]:
         """To each target all that it was ever sent, a share of what is here with it."""
-        total, weight = state.array(_SUM), _number(state, _WEIGHT)
-        part = 1.0 / (len(ctx.targets) + 1)
+        total, weight = state.array(_SUM), _number(state, WEIGHT)
+        part = 1.0 / (len(ctx.targets) + 1) if weight >= self.least else 0.0
         share, share_weight = part * total, part * weight
         contents: dict[str, Content] = {}
         kept: dict[str, Array | float] = {}
@@ -72,28 +79,28 @@ class PushSum(PairAlgorithm):
             total = total - (sent if before is None else np.subtract(sent, before))
             weight -= weighed - _number(state, f"sent-weight/{to}")
             kept |= {f"sent/{to}": sent, f"sent-weight/{to}": weighed}
-            contents[to] = {_SUM: sent, _WEIGHT: weighed}
-        return contents, state.keeping({**kept, _SUM: total, _WEIGHT: weight})
+            contents[to] = {_SUM: sent, WEIGHT: weighed}
+        return contents, state.keeping({**kept, _SUM: total, WEIGHT: weight})
 
     def check_letter(self, ctx: PairCtx, content: Content) -> None:
         """Refuse what is no sum and weight of such a model."""
-        expect(content, {_SUM: ("float64", (ctx.layout.size,))}, (_WEIGHT,))
+        expect(content, {_SUM: ("float64", (ctx.layout.size,))}, (WEIGHT,))
 
     def incoming(
         self, ctx: PairCtx, state: PairState, received: Mapping[str, Content]
     ) -> PairState:
         """What each link has carried since; the model is the sum over the weight."""
-        total, weight = state.array(_SUM), _number(state, _WEIGHT)
+        total, weight = state.array(_SUM), _number(state, WEIGHT)
         kept: dict[str, Array | float] = {}
         for name, content in received.items():
-            sent, weighed = np.asarray(content[_SUM]), float(content[_WEIGHT])
+            sent, weighed = np.asarray(content[_SUM]), float(content[WEIGHT])
             if weighed <= _number(state, f"got-weight/{name}"):
                 continue  # it comes late or again, and is in what came since
             before = state.mine.get(f"got/{name}")
             total = total + (sent if before is None else np.subtract(sent, before))
             weight += weighed - _number(state, f"got-weight/{name}")
             kept |= {f"got/{name}": sent, f"got-weight/{name}": weighed}
-        return _estimated(state.keeping({**kept, _SUM: total, _WEIGHT: weight}))
+        return _estimated(state.keeping({**kept, _SUM: total, WEIGHT: weight}))
 
 
 def _number(state: PairState, name: str) -> float:
@@ -102,5 +109,4 @@ def _number(state: PairState, name: str) -> float:
 
 def _estimated(state: PairState) -> PairState:
     """The state with the model that its sum and weight say."""
-    weight = _number(state, _WEIGHT)
-    return state.replaced(state.array(_SUM) / weight) if weight > _LEAST else state
+    return state.replaced(state.array(_SUM) / _number(state, WEIGHT))

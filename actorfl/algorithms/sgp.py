@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
-from actorfl.algorithms.pushsum import PushSum
+from actorfl.algorithms.pushsum import WEIGHT, PushSum
+from actorfl.layout import Vector
+from actorfl.pairing import PairState
 
 
 @dataclass(frozen=True)
@@ -19,8 +22,18 @@ class StochasticGradientPush(PushSum):
     ``SGD(lr, batch, steps=1)`` is the paper's, of more steps s_i moves the whole way. Degenerate
     value: where each node has as many sources as targets w_i stays 1, and it is D-PSGD in the order
     "before" with uniform weights, with rounding.
+
+    Deviation: a node whose weight is below 1/16, because it hears of nobody, keeps all that it has
+    (see `PushSum`), and its sum moves w_i times as far: z_i would move 1 / w_i steps else, and what
+    a node learns while its neighbours are away would be nothing that anybody can use.
     """
+
+    least: ClassVar[float] = 2.0**-4
 
     def trains(self, number: int) -> bool:
         """In each round."""
         return True
+
+    def _step(self, state: PairState, moved: Vector) -> Vector:
+        weight = float(state.mine[WEIGHT])
+        return moved if weight >= self.least else weight * moved

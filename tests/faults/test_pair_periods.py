@@ -16,6 +16,7 @@ from actorfl import (
     DPSGD,
     SGD,
     CompleteGraph,
+    EdgeListGraph,
     EpidemicLearning,
     Every,
     ExponentialGraph,
@@ -44,6 +45,7 @@ from actors import (
     Inline,
     Jitter,
     Kill,
+    Partition,
     Processes,
     Simulated,
     Snapshots,
@@ -181,6 +183,49 @@ def test_the_same_seeds_give_the_same_models_and_digest(tmp_path: Path) -> None:
     )  # fmt: skip
     assert (one[0].sha256, one[1].digest) == (two[0].sha256, two[1].digest)
     assert one[1].digest != other[1].digest
+
+
+#: Longer than what halves in each period takes to be rounding.
+LONG = 900.0
+AWAY = {
+    "island": Partition((("p0",),), after=50.0, before=50.0 + LONG),
+    "dead": Kill("p0", 50.0, LONG),
+}
+
+
+@pytest.mark.parametrize("away", list(AWAY))
+@pytest.mark.parametrize("directed", [False, True], ids=["ring", "directed"])
+def test_those_whose_neighbour_is_away_for_long_learn_on(
+    directed: bool, away: str, tmp_path: Path
+) -> None:
+    links = (("w0", "w1"), ("w1", "w2"), ("w2", "w3"), ("w3", "w4"), ("w4", "w0"))
+    topology = EdgeListGraph(edges=links, directed=directed)
+    long = run(
+        StochasticGradientPush(), topology, until=Rounds(110), evaluate=Every(5),
+        local=SGD(lr=0.5, batch=10, steps=1),
+    )  # fmt: skip
+    result, _, _ = simulate(long, on(AWAY[away], until=2000.0), tmp_path)
+    lines = [row for row in rows(result.directory) if "loss" in row]
+    meanwhile = [row["loss"] for row in lines if 20 <= row["round"] <= 95]
+    assert max(meanwhile) < lines[0]["loss"]
+    assert lines[-1]["accuracy_worst"] > 0.95
+    assert mass(saved(result), "weight") == pytest.approx(NODES, abs=1e-12)
+
+
+@pytest.mark.parametrize("away", list(AWAY))
+def test_whom_nobody_talks_to_keeps_its_estimate(away: str, tmp_path: Path) -> None:
+    links = (("w0", "w1"), ("w1", "w2"), ("w2", "w3"), ("w3", "w4"), ("w4", "w0"))
+    long = run(
+        PushSum(), EdgeListGraph(edges=links, directed=True), until=Rounds(300), evaluate=Every(5)
+    )
+    result, _, _ = simulate(long, on(AWAY[away], until=2000.0), tmp_path)
+    lines = [row for row in rows(result.directory) if "loss" in row]
+    # w1 hears of w0 alone, and all others after it: they have one model in the end, and keep it.
+    alone = [row["loss_worst"] for row in lines if 60 <= row["round"] <= 90]
+    assert max(alone) - min(alone) < 1e-6
+    found = models(result)
+    assert np.ptp(found, axis=0).max() < 1e-5
+    assert mass(saved(result), "weight") == pytest.approx(NODES, abs=1e-12)
 
 
 @pytest.mark.parametrize("place", [Inline(), Processes(2)], ids=["inline", "processes"])
