@@ -68,9 +68,6 @@ def graph_of_gossip(
     assert isinstance(topology, Peers)
     assert isinstance(run.sync, Period)
     text, at = RunText.of(run, identity), evaluated_at(run)
-    planned: dict[str, Any] = {}
-    if run.stays:
-        planned = {"stays": run.stays, "length": length_of(run.until, run.sync.seconds)}
     kind: type[Cyclic] = Gossiper if isinstance(run.algorithm, Gossip) else PairGossiper
     sampled = topology if isinstance(topology, Sampled) else None
     # Whoever may come to talk to anybody needs to know where all processes are.
@@ -85,8 +82,8 @@ def graph_of_gossip(
             "gatherer", Watcher, place=Process("gatherer"), stop_timeout=stop,
             identity=identity, nodes=names, every=run.evaluate.every, seconds=run.sync.seconds,
             strict=run.strict, monitor=monitor,
+            length=length_of(run.until, run.sync.seconds), stays=run.stays,
             mailbox=max(_MAILBOX, _SAID_AT_ONCE * len(names)),
-            **planned,
         )  # fmt: skip
         pool = dataclasses.replace(strategy, exhausted="stop" if leaves(run) else "escalate")
         with graph.supervisor(NODES, pool, place=Process()):

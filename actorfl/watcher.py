@@ -14,10 +14,11 @@ import numpy as np
 
 from actorfl import measures, modelfile
 from actorfl.attendance import Attendance
-from actorfl.errors import BeyondHelp
+from actorfl.errors import BeyondHelp, NothingToResume
 from actorfl.flatmodel import Model, Totals
 from actorfl.gossip.letters import Left, Noted, Progress
 from actorfl.keeper import number
+from actorfl.kept import folder_of
 from actorfl.letters import Show, Shown
 from actorfl.lookingon import RETRY, Header, LookingOn
 from actorfl.mean import Mean
@@ -39,6 +40,9 @@ _PATIENCE: Final = 0.5
 #: Seconds without a word of any node after which the monitor is asked who is gone, at least.
 _QUIET: Final = 30.0
 
+#: Share of a period by which a node may end too early: timers are no more exact.
+_NEAR: Final = 0.02
+
 #: Times that a node is asked for its model, which may be gone by then.
 _TRIES: Final = 5
 
@@ -52,10 +56,13 @@ class Counted(Header, frozen=True, array_like=True):
     Attributes:
         sent: messages, bytes and merges of each node that the lines have told of.
         origins: of each node its incarnation, and what to add to what this one counts.
+        ended: of each node that has come to its end what its save has at least: evaluations, and
+            seconds of the run.
     """
 
     sent: dict[str, tuple[int, int, int]] = msgspec.field(default_factory=dict)
     origins: dict[str, tuple[int, int, int, int]] = msgspec.field(default_factory=dict)
+    ended: dict[str, tuple[int, float]] = msgspec.field(default_factory=dict)
 
 
 class _Begin(Message[None]):
@@ -91,11 +98,13 @@ class Watcher(LookingOn):
         seconds: of a period.
         strict: whether nodes that do not compute alike end the run.
         monitor: is told of each line of the metrics and of the end.
+        length: seconds of the run.
         stays: who joins late or leaves early, as the run has them.
-        length: seconds of the run, where there are any.
 
     The storage of its node is the run's directory.
     """
+
+    _header: Counted
 
     def __init__(
         self,
@@ -106,8 +115,8 @@ class Watcher(LookingOn):
         seconds: float,
         strict: bool,
         monitor: ActorRef,
+        length: float,
         stays: tuple[Stay, ...] = (),
-        length: float = 0.0,
     ) -> None:
         super().__init__(identity=identity, nodes=nodes, strict=strict, monitor=monitor)
         self._all = frozenset(nodes)
@@ -141,9 +150,20 @@ class Watcher(LookingOn):
         self._listen()
 
     async def progress(self, message: Progress) -> None:
-        """A node tells where it is."""
+        """A node tells where it is.
+
+        Raises:
+            NothingToResume: it had come to its end, and goes on from an older save, or from none.
+        """
         if message.run != self._identity or message.name not in self._all:
             return
+        rounds, time = self._header.ended.get(message.name, (0, 0.0))
+        if message.round < rounds or message.time < time:
+            reason = (
+                f"{message.name} had come to the end of the run, and the save that it made there "
+                "is gone; put it back, or start a new run"
+            )
+            raise NothingToResume(folder_of(message.name), reason)
         self._listen()
         self._compare(message.name, message.fingerprint)
         now = self.clock.now()
@@ -400,6 +420,12 @@ class Watcher(LookingOn):
         if self._asked:
             self._ask()
         else:
+            near = _NEAR * self._seconds / self._every
+            ended = {
+                name: (final.round, self._attendance.end(name) - near)
+                for name, final in self._finals.items()
+            }
+            self._header = msgspec.structs.replace(self._header, ended=ended)
             await self._finish({name: self._finals[name].metrics for name in self._ended()})
 
     def _measured(self, of_nodes: Mapping[str, Mapping[str, Mean]]) -> dict[str, float | None]:

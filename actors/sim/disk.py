@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from actors.crashpoints import crash_point
 from actors.errors import StorageError
@@ -17,6 +17,8 @@ from transports import Clock
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
+
+_NEW: Final = ".new"
 
 
 @dataclass
@@ -56,20 +58,27 @@ class Disk:
     def write_to(self, root: Path) -> None:
         """Lay what the disk holds into a real folder, and remove what it holds no more.
 
-        Only names that the nodes wrote are touched.
+        Only names that the nodes wrote are touched. All is written before any of it takes its
+        place: a disk that becomes full would leave the end of one node beside the start of another.
 
         Raises:
             StorageError: the real disk refused.
         """
+        written: list[Path] = []
         try:
-            for name in sorted(self.touched):
-                path = root / name
-                if name in self.contents:
-                    path.parent.mkdir(parents=True, exist_ok=True)
-                    path.write_bytes(self.contents[name])
-                else:
-                    path.unlink(missing_ok=True)
+            for name in sorted(self.touched & self.contents.keys()):
+                path = root / f"{name}{_NEW}"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                written.append(path)
+                path.write_bytes(self.contents[name])
+            while written:
+                path = written.pop()
+                path.replace(path.with_name(path.name.removesuffix(_NEW)))
+            for name in sorted(self.touched - self.contents.keys()):
+                (root / name).unlink(missing_ok=True)
         except OSError as error:
+            for path in written:
+                path.unlink(missing_ok=True)
             reason = (error.strerror or str(error)).lower()
             raise StorageError(f"cannot write {root}: {reason}") from error
 

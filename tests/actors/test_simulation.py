@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import collections
 from contextvars import ContextVar
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -25,6 +26,7 @@ from actors import (
     GaveUp,
     Jitter,
     Kill,
+    MemoryDisk,
     Message,
     NodeDied,
     Process,
@@ -289,6 +291,23 @@ def test_a_torn_write_leaves_the_beginning_of_the_new_file_and_an_append_a_part(
     assert 2 < len(disk.contents["b"]) < 102
     assert counts == {"torn": 2}
     assert "c" not in disk.contents
+
+
+def test_a_disk_is_laid_into_a_folder_whole_or_not_at_all(tmp_path: Path) -> None:
+    disk = Disk(MemoryDisk({"a": b"new", "b/c": b"new", "other": b"new"}))
+    disk.touched.update(("a", "b/c", "gone"))
+    before = {"a": b"old", "b": b"a file where a folder should be", "gone": b"old"}
+    for name, content in before.items():
+        (tmp_path / name).write_bytes(content)
+    with pytest.raises(StorageError, match="cannot write"):
+        disk.write_to(tmp_path)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+    (tmp_path / "b").unlink()
+    disk.write_to(tmp_path)
+    found = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert {path.relative_to(tmp_path).as_posix(): path.read_bytes() for path in found} == {
+        "a": b"new", "b/c": b"new",
+    }  # fmt: skip
 
 
 def test_a_full_disk_refuses_and_keeps_what_was_there() -> None:

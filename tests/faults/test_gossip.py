@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -450,6 +450,26 @@ def test_a_resumed_run_says_whether_there_is_more_to_do(
     again = run(until=until)
     again.start(on=Simulated(2), resume=first.directory, on_row=hear)
     assert said[0].endswith(says)
+
+
+@pytest.mark.parametrize("until", [Rounds(20), Rounds(40)], ids=["complete", "longer"])
+@pytest.mark.parametrize("lost", ["all", "newest"])
+@pytest.mark.parametrize("algorithm", [Gossip(), EpidemicLearning()], ids=["gossip", "epidemic"])
+def test_a_run_whose_node_has_lost_its_end_is_not_resumed_from_an_older_one(
+    algorithm: Gossip | EpidemicLearning, lost: str, until: Rounds, tmp_path: Path
+) -> None:
+    made = run(algorithm=algorithm, rounds=20)
+    first, _, _ = simulate(made, Simulated(2, compute=0.0), tmp_path)
+    left = (first.directory / "model.safetensors").read_bytes()
+    saves = sorted((first.directory / "snapshots" / "worker-w3").iterdir())
+    assert len(saves) > 1
+    for file in saves if lost == "all" else saves[-1:]:
+        file.write_bytes(file.read_bytes()[:-1])
+    with pytest.raises(RunFailed, match="worker-w3: w3 had come to the end of the run"):
+        replace(made, until=until).start(
+            on=Simulated(2, compute=0.0), resume=first.directory
+        )  # fmt: skip
+    assert (first.directory / "model.safetensors").read_bytes() == left
 
 
 # -- configuration -------------------------------------------------------------------------------
