@@ -29,6 +29,27 @@ Scalar: TypeAlias = int | float | str | bool
 Mine: TypeAlias = "Mapping[str, Array | Scalar]"
 """A worker's own state between clocks: arrays and scalars by name, empty where there is none."""
 
+#: Whole numbers that every reader of a save understands, and those who made it, too.
+_LEAST_INT, _MOST_INT = -(1 << 63), (1 << 64) - 1
+
+
+def check_travels(values: Mapping[str, object]) -> None:
+    """Refuse what could be written into a save and not be read from it.
+
+    Raises:
+        ValueError: with the first value that is neither an array nor a number, a string or a bool.
+    """
+    for name, value in values.items():
+        if isinstance(value, np.ndarray | str | float | bool):
+            continue
+        if isinstance(value, int) and _LEAST_INT <= value <= _MOST_INT:
+            continue
+        raise ValueError(
+            f"{name!r} is {shown(value)}; keep numpy arrays, and int of 64 bits, float, str and "
+            "bool of Python"
+        )
+
+
 # A state is written by us and read back by us, but a snapshot may come from another machine.
 _MAX_NAMED = 1 << 16
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import msgspec
 import numpy as np
 
-from actorfl.algorithm import Mine, Scalar
+from actorfl.algorithm import Mine, Scalar, check_travels
 from actors import Snapshots
 from transports import TensorSpec, Weights
 
@@ -75,6 +75,7 @@ class Kept:
             StorageError: the storage refused.
             ValueError: a value does not travel, such as an array of objects.
         """
+        check_travels(state)
         if clock < max(self._states, default=-1):
             return
         upto = clock - 1 if since is None else since

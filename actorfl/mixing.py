@@ -10,7 +10,7 @@ from typing import Final, TypeAlias
 
 from actorfl.defined import Abstract
 from actorfl.errors import Misfit, UnknownKey
-from actorfl.topology import Peers
+from actorfl.topology import Peers, Same
 
 #: How far the sum of a column of W may be from 1: what rounding leaves of sums of a thousand.
 _ROUNDING: Final = 1e-9
@@ -63,7 +63,7 @@ class Metropolis(Mixing):
     def weights(self, topology: Peers, name: str, round: int) -> dict[str, float]:  # noqa: A002
         """See `Mixing.weights`."""
         sources = topology.sources(name, round)
-        degrees = _degrees(_Same(topology), 0 if topology.fixed else round)
+        degrees = _degrees(Same(topology), 0 if topology.fixed else round)
         degree = degrees[name] = len(sources)
         for each in sources:
             if each not in degrees:
@@ -85,25 +85,8 @@ class Metropolis(Mixing):
             )
 
 
-class _Same:
-    """A topology as a key of a cache: equal to itself alone.
-
-    To compare and hash a topology by its fields would take as long as it has edges, and one of the
-    user's own may have fields that have no hash.
-    """
-
-    def __init__(self, topology: Peers) -> None:
-        self._topology = topology
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Same) and other._topology is self._topology
-
-    def __hash__(self) -> int:
-        return id(self._topology)
-
-
 @functools.lru_cache(maxsize=16)  # each node of a process asks, and some are rounds ahead
-def _degrees(topology: _Same, number: int) -> dict[str, int]:
+def _degrees(topology: Same, number: int) -> dict[str, int]:
     """How many each node hears in a round, to be filled: only of those that somebody asked for."""
     del topology, number
     return {}
@@ -170,7 +153,7 @@ class BestConstant(Mixing):
 
     def weights(self, topology: Peers, name: str, round: int) -> dict[str, float]:  # noqa: A002
         """See `Mixing.weights`."""
-        weight = _constant(topology)
+        weight = _constant(Same(topology))
         sources = topology.sources(name, round)
         return {name: 1.0 - weight * len(sources), **dict.fromkeys(sources, weight)}
 
@@ -180,15 +163,16 @@ class BestConstant(Mixing):
         Raises:
             Misfit: the graph is directed, changes, is in parts, or too large.
         """
-        _constant(topology)
+        _constant(Same(topology))
 
 
 @functools.lru_cache(maxsize=4)  # each node of a process asks in each round
-def _constant(topology: Peers) -> float:
+def _constant(same: Same) -> float:
     import numpy as np
 
     from actorfl import spectrum
 
+    topology = same.topology
     name = _name(topology)
     if not (topology.symmetric and topology.fixed):
         how = "change by round" if topology.symmetric else "go one way only"

@@ -65,6 +65,13 @@ def check(run: Run) -> None:
                 f"{name} counts on what each neighbour sent last, and those of "
                 f"{type(topology).__name__} are others in each round; use BSP"
             )
+    if isinstance(run.until, Rounds | Clocks) and (over := run.until.number % algorithm.together):
+        whole = run.until.number - over
+        either = f"{whole} or {whole + algorithm.together}" if whole else f"{algorithm.together}"
+        raise Misfit(
+            f"what nodes of {name} learn changes every {algorithm.together} rounds, and of "
+            f"{run.until.number} the last {over} would be in vain; use {either} rounds"
+        )
     _check_whole(run, name)
     most = max(len(topology.neighbours(node)) for node in topology.names)
     algorithm.check_run(run.local, 1 + most)

@@ -14,7 +14,7 @@ from typing import ClassVar, Literal, TypeAlias
 
 import numpy as np
 
-from actorfl.algorithm import Algorithm, Mine, Reduce, Scalar
+from actorfl.algorithm import Algorithm, Mine, Reduce, Scalar, check_travels
 from actorfl.errors import BeyondHelp
 from actorfl.layout import Layout, Vector
 from actorfl.statistics import gone, way
@@ -134,6 +134,11 @@ class PairAlgorithm(Algorithm):
     def order(self) -> Order:
         """When a node trains."""
         return "before"
+
+    @property
+    def together(self) -> int:
+        """After how many rounds a model changes: a run has a whole number of these; here 1."""
+        return 1
 
     def check_peers(self, topology: Peers, policy: str) -> None:
         """Refuse a topology or policy that the algorithm's equations do not hold for; none here.
@@ -396,6 +401,10 @@ def _state(algorithm: PairAlgorithm, method: str, ctx: PairCtx, made: object) ->
         raise BeyondHelp(
             f"{name} returned {shown(made)}; return a PairState, such as state.replaced(weights)"
         )
+    try:
+        check_travels(made.mine)
+    except ValueError as error:
+        raise BeyondHelp(f"{name} keeps what does not travel: {error}") from None
     weights = made.weights
     if weights.dtype != np.float32 or weights.shape != (ctx.layout.size,):
         raise BeyondHelp(

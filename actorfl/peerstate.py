@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import msgspec
 import numpy as np
 
-from actorfl.algorithm import Scalar
+from actorfl.algorithm import Scalar, check_travels
 from actorfl.delivery import Kept, Known, Tag
 from actorfl.flatmodel import Model
 from actorfl.layout import Layout
@@ -80,6 +80,7 @@ async def save(snapshots: Snapshots, identity: str, saved: Saved) -> None:
         StorageError: the storage refused.
         ValueError: something in the state does not travel.
     """
+    check_travels(saved.state)
     arrays = _named("model", pack(saved.weights.vector, saved.weights.buffers))
     scalars: dict[str, Scalar] = {}
     for name, value in saved.state.items():

@@ -5,11 +5,11 @@ from __future__ import annotations
 import functools
 import re
 from abc import abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from actorfl.defined import Abstract
-from actorfl.errors import MissingKey, WrongType, WrongValue
+from actorfl.errors import Misfit, MissingKey, WrongType, WrongValue
 from actorfl.naming import check_free
 from actorfl.ranges import check_count
 
@@ -198,6 +198,81 @@ def check_names(names: Iterable[str], where: str, what: str = "") -> None:
         if name in seen:
             raise WrongValue(what or where, "distinct", name)
         seen.add(name)
+
+
+class Same:
+    """A topology as a key of a cache: equal to itself alone.
+
+    To compare and hash a topology by its fields would take as long as it has edges, and one of the
+    user's own may have fields that have no hash.
+
+    Args:
+        topology: what is looked up.
+    """
+
+    def __init__(self, topology: Peers) -> None:
+        self.topology = topology
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Same) and other.topology is self.topology
+
+    def __hash__(self) -> int:
+        return id(self.topology)
+
+
+def check_wiring(topology: Peers) -> None:
+    """Refuse a topology of which not all nodes say the same about who hears whom.
+
+    A node would wait for ever for one that knows nothing of it.
+
+    Raises:
+        Misfit: one node has another as a neighbour that does not hear it.
+        WrongType: what is no tuple of names.
+        WrongValue: names that cannot be, or stand twice, and neighbours that are no other node.
+    """
+    whose = type(topology).__name__
+    names = _listed(topology.names, f"the names of {whose}")
+    check_names(names, f"the names of {whose}")
+    known = frozenset(names)
+    near = {
+        name: _near(topology.neighbours(name), name, known, "neighbour", whose) for name in names
+    }
+    heard = {name: _near(topology.senders(name), name, known, "sender", whose) for name in names}
+    for one in names:
+        for other in near[one]:
+            if one in heard[other]:
+                continue
+            what, instead = "sender", f"take {other} from the neighbours of {one}"
+            if topology.symmetric:
+                what, instead = "neighbour", "say `senders`, and that `symmetric` is False"
+            raise Misfit(
+                f"in {whose} {one} has the neighbour {other}, and {other} has no {what} {one}; "
+                f"give it that, or {instead}"
+            )
+
+
+def _near(
+    found: object, name: str, known: Collection[str], what: str, whose: str
+) -> dict[str, None]:
+    near = dict.fromkeys(_listed(found, f"the {what}s of {name} in {whose}"))
+    for each in near:
+        if each == name or each not in known:
+            need = "another node" if each == name else "a node of it"
+            raise WrongValue(f"a {what} of {name} in {whose}", need, each)
+    return near
+
+
+def _listed(found: object, what: str) -> tuple[str, ...]:
+    if not isinstance(found, tuple | list):
+        raise WrongType(what, "a tuple of names", found)
+    seen: dict[str, None] = {}
+    for name in found:
+        if not isinstance(name, str):
+            raise WrongType(what, "a tuple of names", name)
+        if name in seen:
+            raise WrongValue(what, "distinct", name)
+        seen[name] = None
+    return tuple(seen)
 
 
 def take_names(whose: str, named: object) -> tuple[str, ...]:

@@ -15,7 +15,7 @@ from actorfl.mixing import drift_of
 from actorfl.pairing import Content, Late, PairCtx, PairState
 from actorfl.ranges import check_count
 from actorfl.seeds import seed_for
-from actorfl.topology import WORKERS_MAX, Peers
+from actorfl.topology import WORKERS_MAX, Peers, Same
 
 
 @dataclass(frozen=True)
@@ -99,13 +99,13 @@ class EpidemicLearning(SendsModel):
         """As drawn by the node."""
         if self.fanout is None:
             return topology.targets(name, number)
-        return _drawn(topology, self.fanout, number, seed)[0][name]
+        return _drawn(Same(topology), self.fanout, number, seed)[0][name]
 
     def sources(self, topology: Peers, name: str, number: int, seed: int) -> tuple[str, ...]:
         """Those who drew it."""
         if self.fanout is None:
             return topology.sources(name, number)
-        return _drawn(topology, self.fanout, number, seed)[1][name]
+        return _drawn(Same(topology), self.fanout, number, seed)[1][name]
 
     def incoming(
         self, ctx: PairCtx, state: PairState, received: Mapping[str, Content]
@@ -121,8 +121,9 @@ _Named = Mapping[str, tuple[str, ...]]
 
 
 @functools.lru_cache(maxsize=64)  # each node of a process asks, under SSP for some rounds
-def _drawn(topology: Peers, fanout: int, number: int, seed: int) -> tuple[_Named, _Named]:
+def _drawn(same: Same, fanout: int, number: int, seed: int) -> tuple[_Named, _Named]:
     """Whom each node sends to in a round, and whom each hears from, in the topology's order."""
+    topology = same.topology
     names = topology.names
     targets: dict[str, tuple[str, ...]] = {}
     sources: dict[str, list[str]] = {name: [] for name in names}

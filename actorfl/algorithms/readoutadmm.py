@@ -67,6 +67,11 @@ class ReadoutADMM(ReadoutBetween):
         check_number(self, "rho", "above 0", lambda value: value > 0)
         check_count(self, "inner", 1, _MOST_INNER)
 
+    @property
+    def together(self) -> int:
+        """Rounds of an iteration."""
+        return self.inner
+
     def trained(self, ctx: PairCtx, state: PairState, before: Vector, after: Vector) -> PairState:
         """Begin with the moments of the node's data, and zeros."""
         moments = Form.of(ctx.layout, type(self).__name__).moments(after)

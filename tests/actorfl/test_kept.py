@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -62,6 +64,12 @@ async def test_a_state_of_scalars_alone_is_kept_too() -> None:
     successor = kept(storage, 2)
     await successor.restore()
     assert successor.before(1) == {"count": 1}
+
+
+async def test_what_could_not_be_read_again_is_not_kept() -> None:
+    state: Any = {"x": [1]}
+    with pytest.raises(ValueError, match=r"'x' is \[1\]; keep numpy arrays"):
+        await kept(MemoryStorage()).save(1, state)
 
 
 async def test_what_is_kept_is_a_copy_that_nobody_can_write_to() -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pytest
@@ -70,3 +71,26 @@ def test_training_beside_merging_moves_the_merged_model() -> None:
     beside = learned(Halves("beside"), _ctx("b"), _state(5, 5), before, after)
     assert beside.weights.tolist() == [6, 4]
     assert learned(Halves(), _ctx("b"), _state(5, 5), before, after).weights is after
+
+
+@pytest.mark.parametrize(
+    "value",
+    [[1], None, b"x", {"a": 1}, (1,), 1j, 2**64, -(2**63) - 1, np.int64(3), object()],
+    ids=str,
+)
+def test_what_cannot_be_read_from_a_save_is_refused_before_it_is_saved(value: object) -> None:
+    @dataclass(frozen=True)
+    class Keeping(Halves):
+        def outgoing(
+            self, ctx: PairCtx, state: PairState
+        ) -> tuple[Mapping[str, Content], PairState]:
+            kept: Any = {"x": value}
+            return super().outgoing(ctx, state)[0], state.keeping(kept)
+
+    with pytest.raises(BeyondHelp, match=r"^Keeping\.outgoing keeps what does not travel: 'x' is "):
+        sent(Keeping(), _ctx("b"), _state(1, 3))
+
+
+def test_numbers_strings_and_arrays_are_kept() -> None:
+    mine: Any = {"a": 2**64 - 1, "b": -(2**63), "c": 0.5, "d": "d", "e": True, "f": np.zeros(2)}
+    assert sent(Halves(), _ctx("b"), _state(1, 3).keeping(mine))[1].mine == mine

@@ -309,3 +309,11 @@ def test_data_that_are_no_series_are_refused() -> None:
     for data, sentence in wrong:
         with pytest.raises(ConfigError, match=sentence):
             engine.fit(TASK, data, start, {}, local=SGD(lr=0.1), seed=0)
+
+
+@pytest.mark.parametrize(
+    ("rounds", "use"), [(5, "use 6 rounds"), (7, "the last 1 would be in vain; use 6 or 12 rounds")]
+)
+def test_rounds_that_are_no_whole_number_of_iterations_are_refused(rounds: int, use: str) -> None:
+    with pytest.raises(Misfit, match=use):
+        around(ReadoutADMM(inner=6), rounds)
