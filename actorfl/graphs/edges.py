@@ -12,7 +12,7 @@ from actorfl.errors import WrongType, WrongValue
 from actorfl.graphs.base import Graph, check_links
 from actorfl.graphs.drawn import check_flag
 from actorfl.naming import PEERS, check_free
-from actorfl.topology import check_names, numbered
+from actorfl.topology import check_names, numbered, take_names
 
 #: Two names, of who sends and who hears, or of both ends of a link that goes both ways.
 Edge: TypeAlias = tuple[str, str]
@@ -52,6 +52,7 @@ class EdgeListGraph(Graph):
         check_flag(self, "directed")
         check_flag(self, "connected")
         check_pairs(self.edges, what)
+        object.__setattr__(self, "named", take_names(type(self).__name__, self.named))
         if self.nodes is None and not self.named:
             named = tuple(dict.fromkeys(name for edge in self.edges for name in edge))
             object.__setattr__(self, "named", named)
