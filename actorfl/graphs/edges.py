@@ -111,8 +111,8 @@ class EdgeListGraph(Graph):
         Raises:
             MissingFile: it cannot be read, or is too large.
             WrongValue: a line without two names; what is no GraphML, or has more than one graph, a
-                node without an id, or an edge of a node that it does not declare; and as for the
-                class.
+                node without an id, an edge of a node that it does not declare, or an `edgedefault`
+                that is neither "directed" nor "undirected"; and as for the class.
         """
         from actorfl.graphs import files
 
