@@ -91,8 +91,8 @@ class Reservoirs(NumpyEngine):
             vector = _form(task).of_moments(Moments.of(states, targets[rows]))
         except BeyondLimbs:
             raise BeyondHelp(
-                f"the series of {type(task).__name__} holds values whose sums are 2^35 or more; look "
-                "at them, or scale them to about 1"
+                f"the series of {type(task).__name__} holds values whose sums are 2^35 or more; "
+                "look at them, or scale them to about 1"
             ) from None
         return FitResult(vector, buffers, len(steps), 1, Mean())
 
