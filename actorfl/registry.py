@@ -343,7 +343,7 @@ def check_class(cls: type[Any]) -> None:
         raise ConfigError(
             f"{cls.__qualname__} must be {what}: put @dataclass(frozen=True) above it"
         )
-    hints = _hints(cls)
+    hints = _hints(cls)  # type: ignore[arg-type]  # every class is hashable
     check_keys(cls)
     for field in dataclasses.fields(cls):
         hint = hints.get(field.name)
@@ -372,7 +372,7 @@ def check_keys(cls: type[Any]) -> None:
                 f"{one.__qualname__} has a field `kind`, the word by which a configuration says of "
                 "which class a value is; rename the field"
             )
-        hints = _hints(one)
+        hints = _hints(one)  # type: ignore[arg-type]  # as above
         for inner in [each for name in fields for each in _within(hints.get(name))]:
             if dataclasses.is_dataclass(inner) and inner not in seen:
                 seen.add(inner)

@@ -161,9 +161,10 @@ def test_what_is_no_block_model_is_refused_in_a_sentence(changed: dict[str, Any]
 
 @pytest.mark.parametrize("name", ["select", "exchange"])
 def test_so_is_a_word_of_peer_sampling_that_is_none(name: str) -> None:
-    for value in ("no such word", [], np.array([1, 2])):
+    wrong: tuple[Any, ...] = ("no such word", [], np.array([1, 2]))
+    for value in wrong:
         with pytest.raises((WrongType, WrongValue), match=f"`{name}` of GenericProtocol"):
-            GenericProtocol(**{name: value})  # type: ignore[arg-type]  # as who errs does
+            GenericProtocol(**{name: value})
 
 
 def test_rows_of_a_block_model_may_be_lists() -> None:
