@@ -29,25 +29,31 @@ Scalar: TypeAlias = int | float | str | bool
 Mine: TypeAlias = "Mapping[str, Array | Scalar]"
 """A worker's own state between clocks: arrays and scalars by name, empty where there is none."""
 
-#: Whole numbers that every reader of a save understands, and those who made it, too.
-_LEAST_INT, _MOST_INT = -(1 << 63), (1 << 64) - 1
+#: What may be kept, for people.
+KEEPABLE = "arrays of numbers, numbers of 64 bits, strings and bools"
+
+
+def travels(value: object) -> bool:
+    """Whether a value that an algorithm keeps can be saved, and read again."""
+    if isinstance(value, np.ndarray):
+        return value.dtype.kind in "biuf" and value.dtype.itemsize <= 8
+    if type(value) is int:
+        return -(2**63) <= value < 2**64
+    return isinstance(value, bool | float | str)
 
 
 def check_travels(values: Mapping[str, object]) -> None:
     """Refuse what could be written into a save and not be read from it.
 
     Raises:
-        ValueError: with the first value that is neither an array nor a number, a string or a bool.
+        ValueError: with the first such value.
     """
     for name, value in values.items():
-        if isinstance(value, np.ndarray | str | float | bool):
-            continue
-        if isinstance(value, int) and _LEAST_INT <= value <= _MOST_INT:
-            continue
-        raise ValueError(
-            f"{name!r} is {shown(value)}; keep numpy arrays, and int of 64 bits, float, str and "
-            "bool of Python"
-        )
+        if not travels(value):
+            raise ValueError(
+                f"{shown(value)} cannot be kept as {shown(name)}; keep {KEEPABLE}, and of "
+                "numpy's numbers what item() returns"
+            )
 
 
 # A state is written by us and read back by us, but a snapshot may come from another machine.

@@ -230,8 +230,11 @@ def build_fields(cls: type[Any], table: Mapping[str, object], place: Place) -> A
             f"{place}: {cls.__qualname__} must be a dataclass: put @dataclass(frozen=True) above it"
         )
     fields = {field.name: field for field in dataclasses.fields(cls) if field.init}
-    if "kind" in fields:
-        raise ConfigError(f"{place}: {cls.__qualname__} has a field `kind`, a word kept for us")
+    try:
+        registry.check_keys(cls)
+    except ConfigError as error:
+        error.args = (f"{place}: {error}",)
+        raise
     for key in table:
         if key not in fields:
             raise UnknownKey("key", key, place.inside(key), fields)

@@ -65,6 +65,19 @@ class Engine(ABC):
     def joined(self, datasets: Sequence[Dataset]) -> Dataset:
         """Put several datasets of one task after one another."""
 
+    def check(self, task: Task, data: Dataset, worker: str) -> None:
+        """Refuse what cannot be a worker's data; here nothing.
+
+        Args:
+            task: whose data they are.
+            data: as the task loaded them, or as they were dealt out.
+            worker: its name.
+
+        Raises:
+            ConfigError: what is wrong with them.
+        """
+        del task, data, worker
+
     @abstractmethod
     def initial(self, task: Task, run_seed: int) -> Model:
         """The initial model of a run (purpose "init")."""

@@ -130,11 +130,8 @@ class WrongType(ConfigError):  # noqa: N818
     exit_code = ExitCode.WRONG_VALUE
 
     def __init__(self, place: str, expected: str, got: object) -> None:
-        shown = repr(got)
-        if len(shown) > 60:
-            shown = shown[:57] + "..."
         kind = "table" if isinstance(got, dict) else type(got).__name__
-        super().__init__(f"{place}: expected {expected}, got {kind} {shown}")
+        super().__init__(f"{place}: expected {expected}, got {kind} {_told(got, 60)}")
 
 
 class WrongValue(ConfigError, ValueError):  # noqa: N818
@@ -149,7 +146,7 @@ class WrongValue(ConfigError, ValueError):  # noqa: N818
     exit_code = ExitCode.WRONG_VALUE
 
     def __init__(self, what: str, need: str, got: object) -> None:
-        super().__init__(f"{what} must be {need}, got {got!r}")
+        super().__init__(f"{what} must be {need}, got {_told(got, 100)}")
 
     @classmethod
     def saying(cls, sentence: str) -> WrongValue:
@@ -315,6 +312,15 @@ def _change(key: str, old: object, new: object) -> str:
     if part == "until" and isinstance(old, int) and isinstance(new, int):
         return f"`{key}` may only grow: was {old}, got {new}"
     return f"`{key}` was {_short(old)} and is {_short(new)}"
+
+
+def _told(value: object, most: int) -> str:
+    """A value that was given, in so many characters: it may be of any length, or have no repr."""
+    try:
+        text = repr(value)
+    except Exception:  # noqa: BLE001  (user code; and Python refuses to write 4,301 digits)
+        return f"<{type(value).__name__}>"
+    return text if len(text) <= most else text[: most - 3] + "..."
 
 
 def _short(value: object) -> str:

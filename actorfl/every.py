@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from actorfl.errors import Misfit, WrongValue
-from actorfl.ranges import check_count
+from actorfl.errors import Misfit
+from actorfl.ranges import check_count, check_word
 from actorfl.task import Task
 
 if TYPE_CHECKING:
@@ -35,8 +35,8 @@ class Every:
 
     def __post_init__(self) -> None:
         check_count(self, "every", 1)
-        if self.at not in ("central", "workers", None):
-            raise WrongValue("at of Every", '"central" or "workers"', self.at)
+        if self.at is not None:
+            check_word(self, "at", ("central", "workers"))
 
 
 def evaluated_at(run: Run) -> At:

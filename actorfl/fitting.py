@@ -28,6 +28,7 @@ from actorfl.packing import names_in
 from actorfl.pairing import PairAlgorithm
 from actorfl.peersampling.topologies import UniformPeers
 from actorfl.periods import check_periods
+from actorfl.ranges import check_word
 from actorfl.rules import check_rules
 from actorfl.sampling import Selection
 from actorfl.seeds import SEED_MAX
@@ -102,15 +103,15 @@ def check(run: Run, *, partitioned: bool) -> None:
         raise WrongType("`seed` of Run", "int", run.seed)
     if not 0 <= run.seed <= SEED_MAX:
         raise WrongValue("`seed` of Run", "from 0 to 2^63 - 1", run.seed)
-    if run.durability not in {"process", "machine"}:
-        raise WrongValue("`durability` of Run", '"process" or "machine"', run.durability)
+    check_word(run, "durability", ("process", "machine"))
     if not 1 <= run.landing <= _LANDING_MAX:
         raise WrongValue("`landing` of Run", f"from 1 to {_LANDING_MAX}", run.landing)
     check_run_name(run, _processes(run))
     for key in ("strict", "record", "baselines"):
         if not isinstance(getattr(run, key), bool):
             raise WrongType(f"`{key}` of Run", "bool", getattr(run, key))
-    if not isinstance(run.combine, bool) and run.combine != "auto":
+    combine: object = run.combine
+    if not isinstance(combine, bool) and not (isinstance(combine, str) and combine == "auto"):
         raise WrongValue("`combine` of Run", 'true, false or "auto"', run.combine)
     if run.combine is True and (why := misfit(run)) is not None:
         raise Misfit(f"`combine` adds up the workers of a process, but {why}; remove one of them")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal, TypeAlias
 
 from actorfl.errors import WrongType, WrongValue
-from actorfl.ranges import check_count
+from actorfl.ranges import check_count, is_finite
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class SGD(Local):
             )
             raise WrongValue("the length of SGD", need, both)
         # One spelling for one meaning: equal settings compare and hash equal.
-        if self.batch == "all":
+        if isinstance(self.batch, str) and self.batch == "all":
             object.__setattr__(self, "batch", None)
         if self.epochs is None and self.steps is None:
             object.__setattr__(self, "epochs", 1)
@@ -81,7 +81,7 @@ class SGD(Local):
         value = getattr(self, name)
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise WrongType(f"`{name}` of SGD", f"a number, {need}", value)
-        if not (math.isfinite(value) and within(value)):
+        if not (is_finite(value) and within(value)):
             raise WrongValue(f"`{name}` of SGD", need, value)
         object.__setattr__(self, name, float(value))
 
@@ -138,7 +138,7 @@ class Gradients(Local):
 
     def __post_init__(self) -> None:
         # One spelling for one meaning: equal settings compare and hash equal.
-        if self.batch == "all":
+        if isinstance(self.batch, str) and self.batch == "all":
             object.__setattr__(self, "batch", None)
         if self.batch is not None:
             check_count(self, "batch", 1)

@@ -9,6 +9,7 @@ from typing import Literal
 
 from actorfl.errors import MissingKey, WrongType, WrongValue
 from actorfl.naming import check_free
+from actorfl.ranges import check_word
 from actorfl.topology import Node, check_names
 from actorfl.tree import Levelled
 
@@ -54,8 +55,7 @@ class Group:
 
     def __post_init__(self) -> None:
         _check(self, f"group {self.name!r}")
-        if self.place not in ("level", "own"):
-            raise WrongValue(f"place of group {self.name!r}", '"level" or "own"', self.place)
+        check_word(self, "place", ("level", "own"), f"place of group {self.name!r}")
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from typing import ClassVar, Literal, TypeAlias
 
 import numpy as np
 
-from actorfl.algorithm import Algorithm, Mine, Reduce, Scalar, check_travels
+from actorfl.algorithm import KEEPABLE, Algorithm, Mine, Reduce, Scalar, travels
 from actorfl.errors import BeyondHelp
 from actorfl.layout import Layout, Vector
 from actorfl.statistics import gone, way
@@ -38,6 +38,8 @@ Draw: TypeAlias = "Callable[[str], np.random.Generator]"
 """A source of random numbers for a purpose; the same one when a round is done again."""
 
 _BUFFER = "buffer/"
+#: Bytes of a name; with what is put before it, it must be one that an array may travel by.
+_NAME_MAX = 400
 
 
 @dataclass(frozen=True)
@@ -262,9 +264,9 @@ def expect(
         ValueError: what is wrong with it.
     """
     if content.keys() != {*arrays, *numbers}:
-        names = [shown(name) for name in (*arrays, *numbers)]
+        names = ", ".join(shown(name) for name in (*arrays, *numbers)) or "nothing"
         got = ", ".join(shown(name) for name in content) or "nothing"
-        raise ValueError(f"it holds {got}, expected {', '.join(names)}")
+        raise ValueError(f"it holds {got}, expected {names}")
     for name, (dtype, shape) in arrays.items():
         value = content[name]
         if isinstance(value, np.ndarray):
@@ -285,7 +287,8 @@ def sent(
     """What a node sends to each of its targets, integer buffers with it; see ``outgoing``.
 
     Raises:
-        BeyondHelp: what came back is no such pair, or is for somebody who is no target.
+        BeyondHelp: what came back is no such pair, is for somebody who is no target, or is nothing
+            that can be sent or kept.
     """
     made: object = algorithm.outgoing(ctx, state)
     name = type(algorithm).__name__
@@ -303,8 +306,9 @@ def sent(
                 f"{name}.outgoing sends to {shown(to)}, and in round {ctx.round} the targets of "
                 f"{ctx.name} are {', '.join(ctx.targets) or 'nobody'}; send to ctx.targets"
             )
+        _check_content(f"{name}.outgoing", to, content)
         letters[to] = {**content, **beside}
-    return letters, _state(algorithm, "outgoing", ctx, after)
+    return letters, _state(algorithm, "outgoing", ctx, state, after)
 
 
 def begun(algorithm: PairAlgorithm, ctx: PairCtx, state: PairState) -> PairState:
@@ -313,7 +317,7 @@ def begun(algorithm: PairAlgorithm, ctx: PairCtx, state: PairState) -> PairState
     Raises:
         BeyondHelp: what came back is none.
     """
-    return _state(algorithm, "started", ctx, algorithm.started(ctx, state))
+    return _state(algorithm, "started", ctx, state, algorithm.started(ctx, state))
 
 
 def learned(
@@ -334,7 +338,8 @@ def learned(
     """
     if not np.isfinite(after).all():
         raise BeyondHelp(diverged(ctx.name, ctx.round))
-    made = _state(algorithm, "trained", ctx, algorithm.trained(ctx, state, before, after))
+    trained = algorithm.trained(ctx, state, before, after)
+    made = _state(algorithm, "trained", ctx, state, trained)
     if not buffers:
         return made
     beside = algorithm.order == "beside"
@@ -368,7 +373,7 @@ def merged(
                 f"what {sender} sent {ctx.name} in round {ctx.round} is refused: {error}"
             ) from None
         buffers = greater(buffers, theirs)
-    after = _state(algorithm, "incoming", ctx, algorithm.incoming(ctx, state, contents))
+    after = _state(algorithm, "incoming", ctx, state, algorithm.incoming(ctx, state, contents))
     return replace(after, buffers=buffers)
 
 
@@ -395,25 +400,99 @@ def _check_finite(content: Content) -> None:
             raise ValueError(f"{name!r} is not finite")
 
 
-def _state(algorithm: PairAlgorithm, method: str, ctx: PairCtx, made: object) -> PairState:
+def _check_content(method: str, to: str, content: object) -> None:
+    """Refuse what cannot be sent, where it can still be told which method it is of.
+
+    Raises:
+        BeyondHelp: it is no mapping of values that travel, or has a name that is taken.
+    """
+    if not isinstance(content, Mapping):
+        raise BeyondHelp(
+            f"{method} sends {to} {shown(content)}; return {KEEPABLE} by name for each target, "
+            'such as {target: {"model": state.weights}}'
+        )
+    for key, value in content.items():
+        _check_name(f"{method} sends {to} something named", key)
+        if key.startswith(_BUFFER):
+            raise BeyondHelp(
+                f"{method} sends {to} something named {shown(key)}; take a name that does not "
+                f"begin with {_BUFFER}, by which the integer buffers of the model travel"
+            )
+        if not travels(value.item() if isinstance(value, np.generic) else value):
+            raise BeyondHelp(
+                f"{method} sends {to} {shown(value)} as {shown(key)}; return {KEEPABLE} by name "
+                "for each target"
+            )
+
+
+def _check_name(what: str, name: object) -> None:
+    if not isinstance(name, str):
+        raise BeyondHelp(f"{what} {shown(name)}; a name is a string")
+    if len(name.encode(errors="replace")) > _NAME_MAX:
+        raise BeyondHelp(f"{what} {shown(name)}; a name has {_NAME_MAX} bytes at most")
+
+
+def _state(
+    algorithm: PairAlgorithm, method: str, ctx: PairCtx, before: PairState, made: object
+) -> PairState:
+    """What a method made of a state, where it is one that can go on.
+
+    Raises:
+        BadLetter: the weights that merging led to are not finite.
+        BeyondHelp: it is no such state.
+    """
     name = f"{type(algorithm).__name__}.{method}"
     if not isinstance(made, PairState):
         raise BeyondHelp(
             f"{name} returned {shown(made)}; return a PairState, such as state.replaced(weights)"
         )
-    try:
-        check_travels(made.mine)
-    except ValueError as error:
-        raise BeyondHelp(f"{name} keeps what does not travel: {error}") from None
-    weights = made.weights
-    if weights.dtype != np.float32 or weights.shape != (ctx.layout.size,):
+    weights, size = made.weights, ctx.layout.size
+    if not isinstance(weights, np.ndarray):
+        raise BeyondHelp(
+            f"{name} returned a state whose weights are {shown(weights)}; return float32 of shape "
+            f"{(size,)}, as state.replaced(weights) makes it"
+        )
+    if weights.dtype != np.float32 or weights.shape != (size,):
         raise BeyondHelp(
             f"{name} returned weights of {weights.dtype} and shape {weights.shape}; return float32 "
-            f"of shape {(ctx.layout.size,)}, as state.replaced(weights) makes it"
+            f"of shape {(size,)}, as state.replaced(weights) makes it"
+        )
+    _check_mine(name, made.mine)
+    if _forms(made.buffers) != _forms(before.buffers):
+        raise BeyondHelp(
+            f"{name} returned a state with other integer buffers than the model has; leave its "
+            "`buffers` as they are"
         )
     if not np.isfinite(weights).all():
         raise (BadLetter if method == "incoming" else BeyondHelp)(
             f"{name} returned weights of {ctx.name} that are not finite in round {ctx.round}: "
-            "lower the learning rate of `local`"
+            "lower the learning rate of `local`, if it trains, or see what "
+            f"`{method}` of {type(algorithm).__name__} returns"
         )
     return made
+
+
+def _check_mine(method: str, mine: object) -> None:
+    """Refuse what could not be read again from a save, before a restart needs it."""
+    if not isinstance(mine, Mapping):
+        raise BeyondHelp(
+            f"{method} returned a state that keeps {shown(mine)}; keep {KEEPABLE} by name, as "
+            "state.keeping({name: value}) does"
+        )
+    for key, value in mine.items():
+        _check_name(f"{method} keeps something named", key)
+        if not travels(value):
+            raise BeyondHelp(
+                f"{method} keeps {shown(value)} as {shown(key)}; keep {KEEPABLE} by name, and of "
+                "numpy's numbers what item() returns"
+            )
+
+
+def _forms(buffers: object) -> object:
+    """Names, dtypes and shapes of integer buffers; of what is none, itself."""
+    if not isinstance(buffers, Mapping):
+        return buffers
+    return {
+        name: (getattr(each, "dtype", None), getattr(each, "shape", None))
+        for name, each in buffers.items()
+    }

@@ -74,7 +74,7 @@ class Parts:
             if not 1 <= len(pattern) <= MAX_NAME:
                 need = f"1 to {MAX_NAME} characters long"
                 raise WrongValue("a pattern of `parts`", need, pattern[:MAX_NAME])
-            if role not in _ROLES:
+            if not isinstance(role, str) or role not in _ROLES:
                 choices = " or ".join(f'"{one}"' for one in _ROLES)
                 near = nearest(role, _ROLES) if isinstance(role, str) else ""
                 meant = f"; {near}" if near.startswith("did") else ""

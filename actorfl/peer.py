@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import math
 from collections.abc import Iterator, Mapping
 from copy import copy
 from typing import Any, Final
@@ -30,6 +29,7 @@ from actorfl.pairrounds import Correction, PairRounds, rounds_of
 from actorfl.parcel import Parcel
 from actorfl.peerstate import Saved
 from actorfl.protocol import pack
+from actorfl.ranges import is_finite
 from actorfl.runtext import RunText
 from actorfl.seeds import seed_for
 from actorfl.sync import ASP
@@ -511,7 +511,7 @@ class Peer(GraphNode):
 
 
 def _check_timeout(of: str, timeout: float) -> None:
-    if not (isinstance(timeout, int | float) and math.isfinite(timeout) and timeout > 0):
+    if not (isinstance(timeout, int | float) and is_finite(timeout) and timeout > 0):
         raise WrongValue(f"`timeout` of a node's {of}", "seconds, finite and above 0", timeout)
 
 

@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import get_args
 
 from actorfl.errors import WrongType, WrongValue
+
+
+def is_finite(number: float) -> bool:
+    """Whether a number is finite as a float: a whole number may be greater than any of these."""
+    try:
+        return math.isfinite(number)
+    except OverflowError:
+        return False
 
 
 def check_number(owner: object, name: str, need: str, within: Callable[[float], bool]) -> None:
@@ -28,7 +36,7 @@ def check_number(owner: object, name: str, need: str, within: Callable[[float], 
     what = f"`{name}` of {type(owner).__name__}"
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise WrongType(what, f"a number, {need}", value)
-    if not (math.isfinite(value) and within(value)):
+    if not (is_finite(value) and within(value)):
         raise WrongValue(what, need, value)
     object.__setattr__(owner, name, float(value))
 
@@ -49,6 +57,28 @@ def check_kind(owner: object, name: str, kinds: object) -> None:
         *names, last = [f"{kind.__name__}(...)" for kind in known]
         wanted = f"{', '.join(names)} or {last}"
         raise WrongType(f"`{name}` of {type(owner).__name__}", wanted, value)
+
+
+def check_word(owner: object, name: str, words: Collection[str], what: str = "") -> None:
+    """Refuse a field that is none of some words.
+
+    Args:
+        owner: a frozen dataclass that is being made.
+        name: of its field.
+        words: that are taken, two at least.
+        what: the field, for people, if not by both names.
+
+    Raises:
+        WrongType: it is no word at all.
+        WrongValue: it is another one.
+    """
+    value, what = getattr(owner, name), what or f"`{name}` of {type(owner).__name__}"
+    *others, last = [f'"{word}"' for word in words]
+    need = f"{', '.join(others)} or {last}"
+    if not isinstance(value, str):
+        raise WrongType(what, need, value)
+    if value not in words:
+        raise WrongValue(what, need, value)
 
 
 def check_count(owner: object, name: str, least: int, most: int | None = None) -> None:

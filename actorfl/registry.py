@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import contextlib
 import dataclasses
+import functools
 import importlib
 import sys
 import typing
@@ -332,8 +333,9 @@ def check_class(cls: type[Any]) -> None:
     """Refuse a class whose instances cannot be a part of a run.
 
     Raises:
-        ConfigError: it is no frozen dataclass itself (its fields would be those of its base), or a
-            field is annotated with what can change while the run goes on.
+        ConfigError: it is no frozen dataclass itself (its fields would be those of its base), a
+            field is annotated with what can change while the run goes on, or one is called
+            ``kind``, in it or in a dataclass that it is annotated with.
     """
     parameters = vars(cls).get("__dataclass_params__")
     if parameters is None or not parameters.frozen:
@@ -341,9 +343,8 @@ def check_class(cls: type[Any]) -> None:
         raise ConfigError(
             f"{cls.__qualname__} must be {what}: put @dataclass(frozen=True) above it"
         )
-    hints: dict[str, Any] = {}
-    with contextlib.suppress(NameError, TypeError):  # refused where a value is to be read by them
-        hints = typing.get_type_hints(cls)
+    hints = _hints(cls)  # type: ignore[arg-type]  # every class is hashable
+    check_keys(cls)
     for field in dataclasses.fields(cls):
         hint = hints.get(field.name)
         for one in (hint, *typing.get_args(hint)):
@@ -353,6 +354,47 @@ def check_class(cls: type[Any]) -> None:
                 raise ConfigError(
                     f"{sentence}, which can change while the run goes on; use {_INSTEAD[kind]}"
                 )
+
+
+def check_keys(cls: type[Any]) -> None:
+    """Refuse a dataclass whose table would say another class than it is of.
+
+    Raises:
+        ConfigError: it, or a dataclass that one of its fields is annotated with, has a field that
+            is called ``kind``.
+    """
+    waiting, seen = [cls], {cls}
+    while waiting:
+        one = waiting.pop()
+        fields = [field.name for field in dataclasses.fields(one) if field.init]
+        if "kind" in fields:
+            raise ConfigError(
+                f"{one.__qualname__} has a field `kind`, the word by which a configuration says of "
+                "which class a value is; rename the field"
+            )
+        hints = _hints(one)  # type: ignore[arg-type]  # as above
+        for inner in [each for name in fields for each in _within(hints.get(name))]:
+            if dataclasses.is_dataclass(inner) and inner not in seen:
+                seen.add(inner)
+                waiting.append(inner)
+
+
+@functools.cache  # each worker reads the run, and there are as many classes as in the program
+def _hints(cls: type[Any]) -> dict[str, Any]:
+    """The annotations of a class; nothing where they cannot be read.
+
+    Then it is refused where a value is to be read by them.
+    """
+    with contextlib.suppress(NameError, TypeError):
+        return typing.get_type_hints(cls)
+    return {}
+
+
+def _within(hint: Any) -> list[type[Any]]:
+    """The classes in an annotation, however deep."""
+    if isinstance(hint, type) and not typing.get_args(hint):
+        return [hint]
+    return [found for one in typing.get_args(hint) for found in _within(one)]
 
 
 def kind_of(slot: Slot, cls: type[Any], base: Path) -> str:

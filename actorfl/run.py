@@ -26,6 +26,7 @@ from actorfl.local import SGD, Gradients
 from actorfl.nodes import NodeLoop
 from actorfl.partition import Iid, Partitioner
 from actorfl.parts import ALL_SHARED, Parts, Role
+from actorfl.ranges import is_finite
 from actorfl.registry import SLOTS
 from actorfl.rundir import checked_name
 from actorfl.sampling import Selection
@@ -224,7 +225,7 @@ class Run:
         plain: dict[str, object] = {
             "stays": tuple(stays),
             "parts": parts if isinstance(parts, Parts) else Parts(parts),
-            "validate": float(validate),
+            "validate": float(validate) if is_finite(validate) else validate,
             "evaluate": Every() if evaluate is None else evaluate,
             "seed": seed,
             "name": checked_name(type(self.task).__name__.lower() if name is None else name),

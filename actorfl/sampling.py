@@ -17,7 +17,7 @@ from typing import Literal
 
 from actorfl.defined import Abstract
 from actorfl.errors import Misfit, WrongValue
-from actorfl.ranges import check_count, check_number
+from actorfl.ranges import check_count, check_number, check_word
 from actorfl.seeds import seed_for
 from actorfl.topology import WORKERS_MAX
 
@@ -106,8 +106,7 @@ class Sample(Selection):
             check_number(self, "fraction", "above 0 and at most 1", lambda x: 0 < x <= 1)
         if self.count is not None:
             check_count(self, "count", 1, WORKERS_MAX)
-        if self.by not in {"uniform", "examples"}:
-            raise WrongValue(f"`by` of {type(self).__name__}", '"uniform" or "examples"', self.by)
+        check_word(self, "by", ("uniform", "examples"))
 
     def size(self, workers: int) -> int:
         """The count, or the fraction of the workers, rounded up."""

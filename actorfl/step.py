@@ -91,8 +91,13 @@ class Made:
 
 
 def load(run: Run, task: Task, who: Who) -> Data:
-    """Load the data of a worker, in the training lane, seeded with ``load_seed``."""
+    """Load the data of a worker, in the training lane, seeded with ``load_seed``.
+
+    Raises:
+        ConfigError: they are none that the task could be trained on.
+    """
     data = worker_data(task, who, run.partition, run.seed)
+    engine_of(task).check(task, data, who.name)
     if run.validate == 0.0:
         return Data(data, None, _size(who, data))
     seed = seed_for(run.seed, who.name, 0, "split")

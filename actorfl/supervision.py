@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from actorfl.errors import WrongValue
-from actorfl.ranges import check_count, check_number
+from actorfl.ranges import check_count, check_number, check_word
 
 
 @dataclass(frozen=True)
@@ -55,5 +54,5 @@ class Supervision:
             need = "finite and at least 2 s"
             check_number(self, "stuck_after", need, lambda seconds: seconds >= 2)
         check_number(self, "per", "finite and above 0 s", lambda seconds: seconds > 0)
-        if self.exhausted not in {"end", "leave", None}:
-            raise WrongValue("exhausted of Supervision", '"end" or "leave"', self.exhausted)
+        if self.exhausted is not None:
+            check_word(self, "exhausted", ("end", "leave"))

@@ -7,7 +7,7 @@ from typing import Literal
 
 from actorfl.errors import WrongType, WrongValue
 from actorfl.measures import lower_is_better
-from actorfl.ranges import check_count, check_number
+from actorfl.ranges import check_count, check_number, check_word
 from actorfl.records import Best, Record
 from actorfl.until import MOST, Progress, Until
 
@@ -57,8 +57,8 @@ class Target(Until):
             check_number(self, "value", "finite", lambda _: True)
         if self.patience is not None:
             check_count(self, "patience", 1, MOST)
-        if self.mode not in {"max", "min", None}:
-            raise WrongValue("`mode` of Target", '"max" or "min"', self.mode)
+        if self.mode is not None:
+            check_word(self, "mode", ("max", "min"))
 
     @property
     def metrics(self) -> frozenset[str]:

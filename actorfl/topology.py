@@ -285,9 +285,13 @@ def take_names(whose: str, named: object) -> tuple[str, ...]:
     Raises:
         WrongType: it is none.
     """
-    if isinstance(named, str) or not isinstance(named, Iterable):
-        raise WrongType(f"named of {whose}", "a tuple of names", named)
-    return tuple(named)
+    what, need = f"named of {whose}", "a tuple of names"
+    if isinstance(named, str | bytes) or not isinstance(named, Iterable):
+        raise WrongType(what, need, named)
+    try:
+        return tuple(named)
+    except TypeError:  # an array without dimension says that it can be gone through
+        raise WrongType(what, need, named) from None
 
 
 @functools.lru_cache(maxsize=4)  # each worker of a process asks, and a run has one number of them

@@ -13,7 +13,12 @@ def is_count(value: Any, least: int = 0) -> bool:
 
 def is_finite(value: Any) -> bool:
     """Whether it is a number, neither infinite nor nan; True and False are none."""
-    return isinstance(value, int | float) and type(value) is not bool and math.isfinite(value)
+    if not isinstance(value, int | float) or type(value) is bool:
+        return False
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # a whole number that is greater than any float
+        return False
 
 
 def is_seconds(value: Any) -> bool:

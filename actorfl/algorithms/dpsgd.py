@@ -6,9 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from actorfl.algorithms.mixed import Mixed
-from actorfl.errors import WrongValue
-
-_ORDERS = ("beside", "before")
+from actorfl.ranges import check_word
 
 
 @dataclass(frozen=True)
@@ -36,6 +34,7 @@ class DPSGD(Mixed):
         mixing: W: ``Metropolis()``, ``Uniform()`` or ``BestConstant()``.
 
     Raises:
+        WrongType: an order that is no word.
         WrongValue: another order.
     """
 
@@ -43,5 +42,4 @@ class DPSGD(Mixed):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.order not in _ORDERS:
-            raise WrongValue("`order` of DPSGD", '"beside" or "before"', self.order)
+        check_word(self, "order", ("beside", "before"))

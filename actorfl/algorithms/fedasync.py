@@ -8,9 +8,8 @@ from typing import ClassVar
 import numpy as np
 
 from actorfl.algorithm import Algorithm, Closed, Ctx, Mine, Reduce, ServerState
-from actorfl.errors import WrongValue
 from actorfl.merging import Merged
-from actorfl.ranges import check_number
+from actorfl.ranges import check_number, check_word
 from actorfl.terms import Sum, Terms
 
 STALENESS = ("constant", "polynomial", "hinge")
@@ -64,9 +63,7 @@ class FedAsync(Algorithm):
         check_number(self, "alpha", "above 0 and at most 1", lambda x: 0 < x <= 1)
         check_number(self, "a", "finite and at least 0", lambda x: x >= 0)
         check_number(self, "b", "finite and at least 0", lambda x: x >= 0)
-        if self.staleness not in STALENESS:
-            need = f"one of {', '.join(STALENESS)}"
-            raise WrongValue("`staleness` of FedAsync", need, self.staleness)
+        check_word(self, "staleness", STALENESS)
 
     def factor(self, staleness: int) -> float:
         """What alpha is multiplied by, in (0, 1].

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from actorfl.errors import Misfit, WrongValue
+from actorfl.errors import Misfit
 from actorfl.gossip.merges import ByAge, Merge
 from actorfl.gossip.sends import Send, Whole
 from actorfl.gossip.tokens import Account, Proactive
 from actorfl.pairing import PairAlgorithm
-from actorfl.ranges import check_kind
+from actorfl.ranges import check_kind, check_word
 
 _BY_AGE, _WHOLE, _PROACTIVE = ByAge(), Whole(), Proactive()
 
@@ -38,7 +38,7 @@ class Gossip(PairAlgorithm):
             old as the own one.
 
     Raises:
-        WrongType: a merge, a send or tokens of another type.
+        WrongType: a merge, a send, tokens or a word of another type.
         WrongValue: a word that does not exist.
         Misfit: a token account and another exchange than "push".
     """
@@ -57,10 +57,8 @@ class Gossip(PairAlgorithm):
         check_kind(self, "merge", Merge)
         check_kind(self, "send", Send)
         check_kind(self, "tokens", Account)
-        if self.exchange not in {"push", "pull", "push-pull"}:
-            raise WrongValue("`exchange` of Gossip", '"push", "pull" or "push-pull"', self.exchange)
-        if self.useful not in {"any", "older"}:
-            raise WrongValue("`useful` of Gossip", '"any" or "older"', self.useful)
+        check_word(self, "exchange", ("push", "pull", "push-pull"))
+        check_word(self, "useful", ("any", "older"))
         if self.exchange != "push" and not isinstance(self.tokens, Proactive):
             raise Misfit(
                 f"a token account pays for messages that are pushed, and Gossip's exchange is "

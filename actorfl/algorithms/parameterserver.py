@@ -13,7 +13,7 @@ from actorfl.algorithms.moving import with_statistics_of, without_statistics
 from actorfl.errors import WrongValue
 from actorfl.layout import Vector
 from actorfl.merging import Merged
-from actorfl.ranges import check_count, check_number
+from actorfl.ranges import check_count, check_number, check_word
 from actorfl.terms import Sum, Terms
 
 # The exponent of a schedule is a version over `every`; a bound that nothing that runs comes near.
@@ -79,9 +79,8 @@ class ParameterServer(Algorithm):
         check_number(self, "lr", "finite and above 0", lambda x: x > 0)
         check_number(self, "momentum", "at least 0 and below 1", lambda x: 0 <= x < 1)
         check_number(self, "weight_decay", "finite and at least 0", lambda x: x >= 0)
-        if self.schedule is not None and self.schedule not in _SCHEDULES:
-            need = '"step", "cosine" or "sqrt"'
-            raise WrongValue("`schedule` of ParameterServer", need, self.schedule)
+        if self.schedule is not None:
+            check_word(self, "schedule", _SCHEDULES)
         if self.schedule is None:
             if self.every is not None:
                 need = "left out, since there is no `schedule`"

@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 from actorfl.algorithms.readoutbetween import VALUES, ReadoutBetween
-from actorfl.errors import WrongValue
 from actorfl.esn.form import Form
 from actorfl.esn.moments import Moments, length
 from actorfl.layout import Vector
 from actorfl.pairing import Content, PairCtx, PairState, expect
-from actorfl.ranges import check_number
+from actorfl.ranges import check_number, check_word
 
 
 @dataclass(frozen=True)
@@ -49,8 +48,7 @@ class ReadoutConsensus(ReadoutBetween):
 
     def __post_init__(self) -> None:
         check_number(self, "penalty", "above 0", lambda value: value > 0)
-        if self.share not in {"moments", "readout"}:
-            raise WrongValue("`share` of ReadoutConsensus", '"moments" or "readout"', self.share)
+        check_word(self, "share", ("moments", "readout"))
 
     def trained(self, ctx: PairCtx, state: PairState, before: Vector, after: Vector) -> PairState:
         """Begin with the node's own moments, or its own readout."""

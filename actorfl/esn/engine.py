@@ -49,6 +49,10 @@ class Reservoirs(NumpyEngine):
         rows = np.arange(examples, dtype=np.int64)
         return self.subset(data, rows[:kept]), self.subset(data, rows[kept:])
 
+    def check(self, task: Task, data: Dataset, worker: str) -> None:
+        """Refuse what is no series of the task's channels, or not finite."""
+        columns_of(data, _task(task), f"{type(task).__name__} at {worker}")
+
     def initial(self, task: Task, run_seed: int) -> Model:
         """A readout of zeros."""
         layout = _form(task).layout
@@ -87,8 +91,8 @@ class Reservoirs(NumpyEngine):
             vector = _form(task).of_moments(Moments.of(states, targets[rows]))
         except BeyondLimbs:
             raise BeyondHelp(
-                f"the series of {type(task).__name__} holds values that are not finite, or whose "
-                "sums are 2^35 or more; look at them, or scale them to about 1"
+                f"the series of {type(task).__name__} holds values whose sums are 2^35 or more; "
+                "look at them, or scale them to about 1"
             ) from None
         return FitResult(vector, buffers, len(steps), 1, Mean())
 

@@ -159,11 +159,17 @@ def joined(*parts: Series) -> Series:
     )
 
 
-def columns_of(data: Dataset, task: EchoStateTask) -> Series:
+def columns_of(data: Dataset, task: EchoStateTask, whose: str = "") -> Series:
     """The arrays of a dataset, checked against the task's channels.
+
+    Args:
+        data: what is to be a series.
+        task: whose data it is.
+        whose: it is, for people; without it the task's.
 
     Raises:
         ConfigError: they are others.
+        WrongValue: one of them holds what is not finite.
     """
     from actorfl.arrays import needed
 
@@ -177,8 +183,14 @@ def columns_of(data: Dataset, task: EchoStateTask) -> Series:
             f"the data of {name} have rows of shapes {shapes[0]} and {shapes[1]}, and its "
             f"channels() are {inputs} in and {outputs} out; make them agree"
         )
-    return (
-        np.asarray(columns[0], np.float64),
-        np.asarray(columns[1], np.float64),
-        np.asarray(columns[2], np.int64),
-    )
+    found = np.asarray(columns[0], np.float64), np.asarray(columns[1], np.float64)
+    # A reservoir hides it: what tanh makes of infinity is 1.
+    for what, column in zip(("inputs", "targets"), found, strict=True):
+        rows, places = np.nonzero(~np.isfinite(column))
+        if len(rows):
+            raise WrongValue.saying(
+                f"the {what} of {whose or name} hold {column[rows[0], places[0]]:g} in row "
+                f"{rows[0]}, and a series is of finite numbers; put one there, or leave the row "
+                "out: joined(before, after)"
+            )
+    return *found, np.asarray(columns[2], np.int64)

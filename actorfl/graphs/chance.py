@@ -137,7 +137,7 @@ class BlockModelGraph(DrawnGraph):
         connected: whether the draw is repeated until it is connected.
 
     Raises:
-        WrongType: a block that is no whole number.
+        WrongType: blocks that are no tuple of whole numbers, or `p` that has no rows of numbers.
         WrongValue: also where `p` is no such matrix, or no draw is connected.
     """
 
@@ -146,6 +146,10 @@ class BlockModelGraph(DrawnGraph):
 
     def __post_init__(self) -> None:
         what = "one of `blocks` of BlockModelGraph"
+        blocks: object = self.blocks
+        if not isinstance(blocks, tuple):
+            need = "a tuple of whole numbers, how many nodes each block has"
+            raise WrongType("`blocks` of BlockModelGraph", need, blocks)
         if not 1 <= len(self.blocks) <= _BLOCKS_MAX:
             need = f"from 1 to {_BLOCKS_MAX} blocks"
             raise WrongValue("`blocks` of BlockModelGraph", need, len(self.blocks))
@@ -164,8 +168,12 @@ class BlockModelGraph(DrawnGraph):
             need = f"the sum of its blocks ({sum(self.blocks)}; leave it out)"
             raise WrongValue("`nodes` of BlockModelGraph", need, self.count)
         size, what = len(self.blocks), "`p` of BlockModelGraph"
+        need = f"{size} rows of {size} numbers, as many as there are blocks"
+        try:
+            object.__setattr__(self, "p", tuple(tuple(row) for row in self.p))
+        except TypeError:
+            raise WrongType(what, need, self.p) from None
         if [len(row) for row in self.p] != [size] * size:
-            need = f"{size} rows of {size} numbers, as many as there are blocks"
             raise WrongValue(what, need, self.p)
         for number in (each for row in self.p for each in row):
             if isinstance(number, bool) or not isinstance(number, int | float):

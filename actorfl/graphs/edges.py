@@ -12,7 +12,7 @@ from actorfl.errors import WrongType, WrongValue
 from actorfl.graphs.base import Graph, check_links
 from actorfl.graphs.drawn import check_flag
 from actorfl.naming import PEERS, check_free
-from actorfl.topology import check_names, numbered
+from actorfl.topology import check_names, numbered, take_names
 
 #: Two names, of who sends and who hears, or of both ends of a link that goes both ways.
 Edge: TypeAlias = tuple[str, str]
@@ -52,6 +52,7 @@ class EdgeListGraph(Graph):
         check_flag(self, "directed")
         check_flag(self, "connected")
         check_pairs(self.edges, what)
+        object.__setattr__(self, "named", take_names(type(self).__name__, self.named))
         if self.nodes is None and not self.named:
             named = tuple(dict.fromkeys(name for edge in self.edges for name in edge))
             object.__setattr__(self, "named", named)
@@ -110,8 +111,8 @@ class EdgeListGraph(Graph):
         Raises:
             MissingFile: it cannot be read, or is too large.
             WrongValue: a line without two names; what is no GraphML, or has more than one graph, a
-                node without an id, or an edge of a node that it does not declare; and as for the
-                class.
+                node without an id, an edge of a node that it does not declare, or an `edgedefault`
+                that is neither "directed" nor "undirected"; and as for the class.
         """
         from actorfl.graphs import files
 

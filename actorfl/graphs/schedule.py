@@ -10,7 +10,7 @@ from actorfl.errors import Misfit, WrongType, WrongValue
 from actorfl.graphs.base import Graph, check_links
 from actorfl.graphs.edges import Edge, both, check_pairs, places_of, ways
 from actorfl.ranges import check_count
-from actorfl.topology import Peers
+from actorfl.topology import Peers, take_names
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,7 @@ class ScheduleGraph(Graph):
         pairs = tuple(edge for one in self.edges for edge in one)
         check_pairs(pairs, what)
         check_count(self, "every", 1)
+        object.__setattr__(self, "named", take_names(type(self).__name__, self.named))
         if self.nodes is None and not self.named:
             named = tuple(dict.fromkeys(name for edge in pairs for name in edge))
             object.__setattr__(self, "named", named)

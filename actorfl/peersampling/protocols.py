@@ -9,14 +9,13 @@ from typing import NotRequired, TypeAlias, TypedDict, Unpack, get_args
 
 import msgspec
 
-from actorfl.errors import WrongValue
 from actorfl.peersampling.cyclon import CyclonSampler
 from actorfl.peersampling.descriptor import VIEW_MAX, Descriptor
 from actorfl.peersampling.generic import Exchanged, GenericSampler, Selected
 from actorfl.peersampling.newscast import NewscastSampler
 from actorfl.peersampling.sampler import Sampler
 from actorfl.peersampling.uniform import UniformSampler
-from actorfl.ranges import check_count
+from actorfl.ranges import check_count, check_word
 
 
 class Known(TypedDict):
@@ -110,10 +109,8 @@ class GenericProtocol(_Protocol, frozen=True):
 
     def __post_init__(self) -> None:
         check_count(self, "view", 2, VIEW_MAX)
-        if self.select not in get_args(Selected):
-            raise WrongValue("`select` of GenericProtocol", "'rand' or 'tail'", self.select)
-        if self.exchange not in get_args(Exchanged):
-            raise WrongValue("`exchange` of GenericProtocol", "'push' or 'pushpull'", self.exchange)
+        check_word(self, "select", get_args(Selected))
+        check_word(self, "exchange", get_args(Exchanged))
         check_count(self, "healing", 0, self.view // 2)
         check_count(self, "swap", 0, self.view // 2 - self.healing)
 

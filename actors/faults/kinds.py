@@ -12,6 +12,7 @@ from msgspec import Meta
 from actors.crashpoints import CrashPoint
 from actors.errors import FaultError
 from actors.faults.moment import ALL, Moment, Moments, Pattern, Round
+from actors.quantities import is_finite
 
 Probability = Annotated[float, Meta(ge=0.0, le=1.0)]
 MOST_SECONDS: Final = 1e9
@@ -25,7 +26,7 @@ NO_MOMENTS: Final = Moments()
 def _finite(fault: msgspec.Struct, *names: str) -> None:
     for name in names:
         value = getattr(fault, name)
-        if value is not None and not math.isfinite(value):
+        if value is not None and not is_finite(value):
             raise FaultError(f"{name} of {fault} must be finite: a run ends when faults end")
         if value is not None and abs(value) > MOST_SECONDS:
             raise FaultError(f"{name} of {fault} is more than {MOST_SECONDS:g} s")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import tomllib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -39,6 +38,7 @@ from actors.faults.kinds import (
     key_of,
 )
 from actors.faults.moment import Moment, Moments
+from actors.quantities import is_finite
 from actors.suggest import meant, shown
 
 T = TypeVar("T")
@@ -90,11 +90,11 @@ class FaultPlan:
         if isinstance(self.seed, bool) or not isinstance(self.seed, int):
             raise UsageError(f"seed={self.seed!r} of a fault plan is no whole number; give one")
         if not -(2**63) <= self.seed < 2**63:
-            raise UsageError(f"seed={self.seed} of a fault plan takes more than 64 bits")
-        until: object = self.until
-        if not isinstance(until, int | float) or not 0 < until < math.inf:
+            raise UsageError(f"seed={shown(self.seed)} of a fault plan takes more than 64 bits")
+        until: Any = self.until
+        if not is_finite(until) or until <= 0:
             raise UsageError(
-                f"until={until!r} of a fault plan must be finite and above 0: a run ends when "
+                f"until={shown(until)} of a fault plan must be finite and above 0: a run ends when "
                 "faults end"
             )
         if until > MOST_SECONDS:

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actorfl import registry
+from actorfl import DPSGD, PairAlgorithm, Peers, RingGraph, registry
 from actorfl.algorithm import Algorithm
 from actorfl.algorithms.fedavg import FedAvg
 from actorfl.algorithms.parameterserver import ParameterServer
@@ -507,6 +507,53 @@ def test_a_class_that_is_no_dataclass_is_refused_with_what_to_write() -> None:
 
     with pytest.raises(ConfigError, match=r"put @dataclass\(frozen=True\) above it"):
         build_fields(Plain, {}, Place("here"))
+
+
+@dataclass(frozen=True)
+class Labelled:
+    kind: str = "path"
+
+
+@dataclass(frozen=True)
+class TwoNodes(Peers):
+    kind: str = "path"
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return ("a", "b")
+
+    def neighbours(self, name: str) -> tuple[str, ...]:
+        return ("b",) if name == "a" else ("a",)
+
+
+@dataclass(frozen=True)
+class Marked(PairAlgorithm):
+    kind: str = "dpsgd"
+
+
+@dataclass(frozen=True)
+class Bearing(PairAlgorithm):
+    labels: tuple[Labelled, ...] = ()
+
+
+@pytest.mark.parametrize(
+    ("changed", "name"),
+    [
+        ({"topology": TwoNodes()}, "TwoNodes"),
+        ({"algorithm": Marked()}, "Marked"),
+        ({"algorithm": Bearing()}, "Labelled"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_a_field_that_is_called_kind_is_refused_where_its_class_is_used(
+    changed: dict[str, Any], name: str
+) -> None:
+    given: dict[str, Any] = {"topology": RingGraph(2), "algorithm": DPSGD(), **changed}
+    with pytest.raises(ConfigError, match=f"^{name} has a field `kind`, .*; rename the field$"):
+        Run("digits", **given, until=Rounds(2))
+    (value,) = changed.values()
+    with pytest.raises(ConfigError, match=f"^here: {name} has a field `kind`, .*; rename the fi"):
+        build_fields(type(value), {}, Place("here"))
 
 
 @pytest.mark.parametrize(

@@ -382,6 +382,39 @@ def test_labels_that_are_names_are_kept() -> None:
             graphml(AB + '<edge target="a"/>'),
             "a.graphml: edge 2 has no source; say the id of a node",
         ),
+        (
+            "a.graphml",
+            f'<graph edgedefault="foo">{AB}</graph>',
+            "a.graphml: its graph has the edgedefault 'foo'; say edgedefault=\"undirected\", or",
+        ),
+        (
+            "a.graphml",
+            f'<graph edgedefault="Directed">{AB}</graph>',
+            "a.graphml: its graph has the edgedefault 'Directed'; say",
+        ),
+        ("a.graphml", f"<graph >{AB}</graph>", "a.graphml: its graph has no edgedefault; say"),
+        ("a.graphml", graphml(""), "a.graphml: there are no nodes in its graph"),
+        ("a.graphml", graphml('<node id="a"/>'), "a.graphml: `nodes` of EdgeListGraph"),
+        ("a.graphml", graphml(AB + "<hyperedge/>"), "a.graphml: it has a hyperedge"),
+        (
+            "a.graphml",
+            graphml(AB + '<edge source="b" target="a" directed="true"/>'),
+            'a.graphml: edge 2 says directed="true", and its graph is undirected; take that out',
+        ),
+        (
+            "a.graphml",
+            graphml(AB)
+            .replace("undirected", "directed")
+            .replace("/></g", ' directed="false"/></g'),
+            'a.graphml: edge 1 says directed="false", and its graph is directed; take that out',
+        ),
+        (
+            "a.graphml",
+            "<graphml><graph>",
+            r"a.graphml: it is no GraphML: its XML is broken in line 1, column 17 \(no element",
+        ),
+        ("a.graphml", "<graphml></graphml>", "a.graphml: it is no GraphML: there is no graph"),
+        ("a.edges", "\ufeff# nothing\n", "a.edges: there are no edges in it"),
         ("a.graphml", graphml('<node id="(0, 1)"/>' + AB), "a.graphml: a name in named of .*, 1"),
         ("missing.edges", None, "cannot read .*missing.edges: no such file"),
     ],
@@ -396,6 +429,31 @@ def test_a_file_that_is_no_graph_is_refused_with_its_name(
         (tmp_path / name).write_bytes(data)
     with pytest.raises(ConfigError, match=sentence):
         EdgeListGraph.read(tmp_path / name)
+
+
+def test_of_graphml_nodes_and_edges_are_read_whatever_else_it_says(tmp_path: Path) -> None:
+    # Ports and data are of programs that draw; a warning about them would fail this test.
+    said = (
+        '<key id="k" for="node" attr.name="w" attr.type="boolean"><default>maybe</default></key>'
+        + graphml(
+            '<node id="a"><port name="p"/><data key="k">x</data></node><node id="b"/>'
+            '<node id="a"/><edge source="a" target="b" directed="false" sourceport="p"/>'
+            '<edge source="b" target="a"><data key="none"/></edge>'
+        )
+    )
+    for start in ("", "\ufeff"):
+        (tmp_path / "a.graphml").write_text(f"{start}<graphml>{said}</graphml>")
+        graph = EdgeListGraph.read(tmp_path / "a.graphml")
+        assert graph == EdgeListGraph(edges=(("a", "b"),))
+    (tmp_path / "a.graphml").write_text(
+        f'<graphml><graph edgedefault="directed">{AB}</graph></graphml>'
+    )
+    assert EdgeListGraph.read(tmp_path / "a.graphml", connected=False).directed
+
+
+def test_the_mark_with_which_some_editors_begin_a_file_is_no_part_of_a_name(tmp_path: Path) -> None:
+    (tmp_path / "a.edges").write_text("a b\nb c\n", encoding="utf-8-sig")
+    assert EdgeListGraph.read(tmp_path / "a.edges").names == ("a", "b", "c")
 
 
 # -- refusals --------------------------------------------------------------------------------------

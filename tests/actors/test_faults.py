@@ -242,6 +242,10 @@ def test_a_fault_made_by_hand_is_held_against_the_same_rules() -> None:
         FaultPlan(seed=True)
     with pytest.raises(UsageError, match=f"seed={2**63} of a fault plan takes more than 64 bits"):
         FaultPlan(seed=2**63)
+    with pytest.raises(UsageError, match=r"until=1000.* must be finite"):
+        FaultPlan(until=10**400)
+    with pytest.raises(UsageError, match=r"at of Kill.* must be finite"):
+        Kill("p0", at=10**400)
 
 
 def test_a_plan_travels_to_processes_as_it_is() -> None:

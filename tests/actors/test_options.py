@@ -34,7 +34,13 @@ class Quietly(Message[None]):
 
 
 WRONG: dict[str, Any] = {"whole": 2.5, "truth": True, "word": "3"}
-NO_TIME: dict[str, Any] = {"nan": math.nan, "inf": math.inf, "minus": -1, "truth": True}
+NO_TIME: dict[str, Any] = {
+    "nan": math.nan,
+    "inf": math.inf,
+    "minus": -1,
+    "truth": True,
+    "long": 10**400,
+}
 
 
 @pytest.mark.parametrize("value", WRONG.values(), ids=WRONG)

@@ -23,10 +23,14 @@ class Alone(MackeyGlass):
 
 @dataclass(frozen=True)
 class Plants(EchoStateTask):
-    """Two channels in and two out, of each worker's own; too short, or far too large, if asked."""
+    """Two channels in and two out, of each worker's own; too short, or far too large, if asked.
+
+    What is broken holds an infinite value: "inputs" or "targets" of w1, or "test".
+    """
 
     short: bool = False
     wild: bool = False
+    broken: str = ""
 
     def channels(self) -> tuple[int, int]:
         return 2, 2
@@ -34,9 +38,14 @@ class Plants(EchoStateTask):
     def train(self, who: Who) -> Dataset:
         t = np.arange(20 if self.short else 200 + 50 * who.index) / (3 + who.index)
         u = np.stack([np.sin(t), np.cos(t)], axis=1) * (1e30 if self.wild else 1)
-        return series(u, u[:, ::-1])
+        y = u[:, ::-1].copy()
+        if who.index == 1 and self.broken in {"inputs", "targets"}:
+            (u if self.broken == "inputs" else y)[50, 1] = np.inf
+        return series(u, y)
 
     def test(self) -> Dataset:
         t = np.arange(100) / 3.5
         u = np.stack([np.sin(t), np.cos(t)], axis=1)
+        if self.broken == "test":
+            u[7, 0] = np.nan
         return series(u, u[:, ::-1])

@@ -227,6 +227,27 @@ def test_series_that_give_no_readout_end_the_run_with_a_sentence(
 
 
 @pytest.mark.parametrize(
+    ("broken", "sentence"),
+    [
+        ("inputs", "the inputs of Plants at w1 hold inf in row 50, and a series is of finite num"),
+        ("targets", "the targets of Plants at w1 hold inf in row 50, and a series is of finite n"),
+        ("test", "the inputs of Plants hold nan in row 7, and a series is of finite numbers; put"),
+    ],
+)
+def test_one_value_that_is_not_finite_ends_the_run_and_spoils_nobody_s_readout(
+    broken: str, sentence: str, tmp_path: Path
+) -> None:
+    task = replace(PLANTS, broken=broken)
+    with pytest.raises(ConfigError, match=sentence):
+        reading(task=task, partition=None).start(on=Inline(), out=tmp_path / "star")
+    if broken != "test":
+        with pytest.raises(ConfigError, match=sentence):
+            around(ReadoutConsensus(PENALTY), 3, task=task, partition=None).start(
+                on=Inline(), out=tmp_path / "ring"
+            )
+
+
+@pytest.mark.parametrize(
     ("changed", "sentence"),
     [
         ({"algorithm": FedAvg(), "local": SGD(lr=0.1)}, "FedAvg merges what steps have trained"),
