@@ -37,7 +37,7 @@ layers: $(STAMP)  ## imports never go up a floor
 unit test-slow: export PYTHONDONTWRITEBYTECODE =
 
 unit: $(STAMP)  ## the tests alone, on two cores
-	$(BIN)/python -m pytest -n 2 --dist worksteal
+	$(BIN)/python -m pytest -n 3 --dist worksteal
 
 test-slow: $(STAMP)  ## the tests that take long, and the property tests with examples drawn anew
 	$(BIN)/python -m pytest -m "hypothesis and not slow" --hypothesis-profile drawn
