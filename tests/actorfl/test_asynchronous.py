@@ -83,7 +83,7 @@ def test_fedbuff_divides_each_update_by_the_root_of_its_staleness_and_one() -> N
         (FedAsync, {"alpha": 1.5}, WrongValue, "`alpha` of FedAsync"),
         (FedAsync, {"a": -1}, WrongValue, "`a` of FedAsync"),
         (FedAsync, {"b": math.inf}, WrongValue, "`b` of FedAsync"),
-        (FedAsync, {"staleness": "poly"}, WrongValue, "one of constant, polynomial, hinge, got"),
+        (FedAsync, {"staleness": "poly"}, WrongValue, '"polynomial" or "hinge", got'),
         (FedAsync, {"alpha": "x"}, WrongType, "`alpha` of FedAsync"),
         (FedBuff, {"lr": 0}, WrongValue, "`lr` of FedBuff"),
     ],
