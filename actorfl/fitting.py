@@ -84,6 +84,7 @@ def check(run: Run, *, partitioned: bool) -> None:
     """
     _check_own_code(run)
     topology = run.topology
+    # Nodes of ours agree, and a complete graph has a million links.
     if isinstance(topology, Peers) and not type(topology).__module__.startswith("actorfl."):
         check_wiring(topology)
     if partitioned and not run.task.pooled:

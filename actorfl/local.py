@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal, TypeAlias
 
 from actorfl.errors import WrongType, WrongValue
-from actorfl.ranges import check_count, is_finite
+from actorfl.ranges import check_count
+from actors.quantities import is_finite
 
 
 @dataclass(frozen=True)

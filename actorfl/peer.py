@@ -29,7 +29,6 @@ from actorfl.pairrounds import Correction, PairRounds, rounds_of
 from actorfl.parcel import Parcel
 from actorfl.peerstate import Saved
 from actorfl.protocol import pack
-from actorfl.ranges import is_finite
 from actorfl.runtext import RunText
 from actorfl.seeds import seed_for
 from actorfl.sync import ASP
@@ -39,6 +38,7 @@ from actorfl.topology import Peers
 from actorfl.traffic import Traffic
 from actors import ActorRef, Message
 from actors.crashpoints import crash_point
+from actors.quantities import is_finite
 from transports import LinkFull, Transfer, Weights
 
 #: Seconds until what was not answered is said again: a few bytes to a neighbour, and a letter only
@@ -511,7 +511,7 @@ class Peer(GraphNode):
 
 
 def _check_timeout(of: str, timeout: float) -> None:
-    if not (isinstance(timeout, int | float) and is_finite(timeout) and timeout > 0):
+    if not (is_finite(timeout) and timeout > 0):
         raise WrongValue(f"`timeout` of a node's {of}", "seconds, finite and above 0", timeout)
 
 

@@ -2,19 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Collection
 from typing import get_args
 
 from actorfl.errors import WrongType, WrongValue
-
-
-def is_finite(number: float) -> bool:
-    """Whether a number is finite as a float: a whole number may be greater than any of these."""
-    try:
-        return math.isfinite(number)
-    except OverflowError:
-        return False
+from actors.quantities import is_finite
 
 
 def check_number(owner: object, name: str, need: str, within: Callable[[float], bool]) -> None:

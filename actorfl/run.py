@@ -26,7 +26,6 @@ from actorfl.local import SGD, Gradients
 from actorfl.nodes import NodeLoop
 from actorfl.partition import Iid, Partitioner
 from actorfl.parts import ALL_SHARED, Parts, Role
-from actorfl.ranges import is_finite
 from actorfl.registry import SLOTS
 from actorfl.rundir import checked_name
 from actorfl.sampling import Selection
@@ -39,6 +38,7 @@ from actorfl.topology import Topology
 from actorfl.tree import Levelled
 from actorfl.until import OwnEnd, Until, ends_no_earlier
 from actors import UsageError, code, tomlwriter
+from actors.quantities import is_finite
 
 if TYPE_CHECKING:
     from actorfl.execute import Result

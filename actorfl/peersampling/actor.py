@@ -23,8 +23,8 @@ from actorfl.peersampling.words import (
     PresentView,
     Waits,
 )
-from actorfl.ranges import is_finite
 from actors import Actor, ActorRef, Message, Terminated
+from actors.quantities import is_finite
 from transports import LinkFull
 
 #: Names of contacts that an event tells.
@@ -43,7 +43,7 @@ class _Timed(Actor):
     """An actor with periods of its own, the first of which begins at a drawn time."""
 
     def _begin(self, group: str, period: float, seed: int | None) -> None:
-        if not (isinstance(period, int | float) and is_finite(period) and period > 0):
+        if not (is_finite(period) and period > 0):
             raise WrongValue(
                 f"`period` of {type(self).__name__}", "seconds, finite and above 0", period
             )
