@@ -10,12 +10,10 @@ from typing import Final, TypeAlias
 
 from actorfl.defined import Abstract
 from actorfl.errors import Misfit, UnknownKey
-from actorfl.topology import Peers, Same
+from actorfl.topology import Peers, Same, looked_at
 
 #: How far the sum of a column of W may be from 1: what rounding leaves of sums of a thousand.
 _ROUNDING: Final = 1e-9
-#: Rounds that are looked at of a graph that changes without end.
-_LOOKED_AT: Final = 32
 #: Significant digits of what is computed from eigenvalues: all nodes are to have the same number,
 #: and the last digits depend on the machine.
 _DIGITS: Final = 12
@@ -131,8 +129,7 @@ def drift_of(topology: Peers) -> tuple[str, float, str] | None:
     Returns:
         Its name, the sum, and when, as words for a sentence; None: the mean of all is kept.
     """
-    phases = topology.phases
-    for number in range(_LOOKED_AT) if phases is None else phases:
+    for number in looked_at(topology):
         share = {name: 1.0 / (len(topology.sources(name, number)) + 1) for name in topology.names}
         for name in topology.names:
             column = share[name] + sum(share[to] for to in topology.targets(name, number))

@@ -200,6 +200,16 @@ def check_names(names: Iterable[str], where: str, what: str = "") -> None:
         seen.add(name)
 
 
+# Rounds that are looked at of a graph that changes without end.
+_LOOKED_AT = 32
+
+
+def looked_at(topology: Peers) -> Iterable[int]:
+    """The rounds that are looked at where all would have to be: one of each graph, or the first."""
+    phases = topology.phases
+    return range(_LOOKED_AT) if phases is None else phases
+
+
 class Same:
     """A topology as a key of a cache: equal to itself alone.
 
@@ -248,6 +258,15 @@ def check_wiring(topology: Peers) -> None:
             raise Misfit(
                 f"in {whose} {one} has the neighbour {other}, and {other} has no {what} {one}; "
                 f"give it that, or {instead}"
+            )
+    for number in looked_at(topology):
+        sent = {(one, to) for one in names for to in topology.targets(one, number)}
+        taken = {(of, one) for one in names for of in topology.sources(one, number)}
+        for one, other in sorted(sent ^ taken):
+            what = "among the `sources`" if (one, other) in taken else "not among the `sources`"
+            raise Misfit(
+                f"in round {number} of {whose} {one} is {what} of {other}, and its `targets` say "
+                "otherwise; let both say who sends to whom"
             )
 
 

@@ -21,7 +21,7 @@ from actorfl import (
     Rounds,
     Run,
 )
-from actorfl.errors import ConfigError
+from actorfl.errors import ConfigError, Misfit
 from actors import Simulated
 from tests.faults.tasks import Blobs
 
@@ -77,6 +77,33 @@ ROUND = {"a": ("b",), "b": ("c",), "c": ("a",)}
 def test_a_topology_whose_nodes_do_not_agree_is_refused(wrong: Own, sentence: str) -> None:
     with pytest.raises(ConfigError, match=re.escape(sentence)):
         Run(Blobs(), wrong, DPSGD(), until=Rounds(1))
+
+
+@dataclass(frozen=True)
+class Turning(Own):
+    """Each sends on, and from a round on backwards; one of them does not notice."""
+
+    since: int = 7
+    late: str = "nobody"
+
+    @property
+    def fixed(self) -> bool:
+        return False
+
+    def targets(self, name: str, round: int) -> tuple[str, ...]:  # noqa: A002  (the field's word)
+        return (self.neighbours(name)[round >= self.since],)
+
+    def sources(self, name: str, round: int) -> tuple[str, ...]:  # noqa: A002
+        return (self.neighbours(name)[round < self.since + (name == self.late)],)
+
+
+def test_a_topology_whose_rounds_differ_has_to_say_for_each_who_hears() -> None:
+    both = {"a": ("b", "c"), "b": ("c", "a"), "c": ("a", "b")}
+    assert Run(Blobs(), Turning(both), DPSGD(), until=Rounds(1)).topology == Turning(both)
+    with pytest.raises(
+        Misfit, match="in round 7 of Turning a is not among the `sources` of c, and"
+    ):
+        Run(Blobs(), Turning(both, late="c"), DPSGD(), until=Rounds(1))
 
 
 def test_a_topology_whose_nodes_agree_is_taken() -> None:
