@@ -363,13 +363,21 @@ class Cyclic(GraphNode):
 
     async def _compute(self, job: Callable[[], T], examples: float | None = None) -> T:
         """Where and when a job is computed; of light ones here, in the virtual time it takes."""
+        if self._computes_here(examples):
+            return job()
         if not self._engine.light:
             seed = int(self._draw.integers(2**63))
             return await self._lane.run(job, seed=seed, examples=examples)
         work = self.system.world.work
-        if work is None or work.takes(examples) < _BRIEF * self._period.seconds:
-            return job()
+        assert work is not None
         return await work.run(job, examples)
+
+    def _computes_here(self, examples: float | None) -> bool:
+        """Whether a job is done where it comes up, with nothing to wait for."""
+        if not self._engine.light:
+            return False
+        work = self.system.world.work
+        return work is None or work.takes(examples) < _BRIEF * self._period.seconds
 
     async def _metrics(self) -> Mapping[str, Mean]:
         test = self._test

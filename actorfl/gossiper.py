@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable
-from typing import Final
+from collections.abc import Coroutine, Iterable
+from typing import Any, Final
 
 import numpy as np
 
@@ -156,7 +156,9 @@ class Gossiper(Cyclic):
         if self._is_alone():
             if self._given_up:
                 self._tell_of_peers(there=False)
-            await self._train()  # a network of one node has nobody to learn from but itself
+            # A network of one node has nobody to learn from but itself.
+            if (training := self._train()) is not None:
+                await training
         elif self._gossip.exchange == "pull":
             if (picked := self._picked()) is not None:
                 self._after_transfer(*picked, Pull(self._identity, self._name, 0.0, self._me))
@@ -206,31 +208,36 @@ class Gossiper(Cyclic):
 
     # -- receiving ---------------------------------------------------------------------------------
 
-    async def push(self, message: Push) -> None:
-        """A peer sent a part of its model."""
-        if message.run == self._identity:
-            peer = self._ref_of(message.sender, message.me)
-            await self._received(message.sender, peer, message.parcel, message.time, message.answer)
+    # A light engine computes where it is called. What has nothing to wait for makes no coroutine:
+    # those of an exchange were a twentieth of it.
 
-    async def large_push(self, message: LargePush) -> None:
+    def push(self, message: Push) -> Coroutine[Any, Any, None] | None:
+        """A peer sent a part of its model."""
+        if message.run != self._identity:
+            return None
+        peer = self._ref_of(message.sender, message.me)
+        return self._received(message.sender, peer, message.parcel, message.time, message.answer)
+
+    def large_push(self, message: LargePush) -> Coroutine[Any, Any, None] | None:
         """The same, of a large model."""
         try:
             if message.run != self._identity:
-                return
+                return None
             bare, names = message.parcel, message.values.names()
             values = bytes(message.values["values"]) if "values" in names else b""
         finally:
             message.values.release()
         parcel = Parcel(values, bare.age, bare.part, bare.total, bare.places)
         peer = self._ref_of(message.sender, message.me)
-        await self._received(message.sender, peer, parcel, message.time, message.answer)
+        return self._received(message.sender, peer, parcel, message.time, message.answer)
 
-    async def _received(
+    def _received(
         self, sender: str, peer: ActorRef | None, parcel: Parcel, time: float, answer: bool
-    ) -> None:
+    ) -> Coroutine[Any, Any, None] | None:
+        """Merge and train, and perhaps send on; what is left to wait for."""
         self._heard(time)
         if not self._acts or peer is None or self._is_no_sender(sender, peer):
-            return
+            return None
         if self._gossip.exchange == "push-pull" and not answer:
             with contextlib.suppress(BadParcel):
                 self._learner.check(parcel)
@@ -243,12 +250,24 @@ class Gossiper(Cyclic):
             if self._refused == 1:  # what comes again and again is counted
                 sentence = f"{self._name} can make nothing of what {sender} sent: {error}"
                 self.publish("warning", sentence=sentence)
-            return
+            return None
         self._merged += 1
-        await self._train()
-        for _ in range(self._learner.reaction(parcel.part, useful)):
-            if not self._send(parcel.part):
-                self._learner.unsent(parcel.part)
+        training = self._train()
+        if training is not None:
+            return self._react_after(training, parcel.part, useful)
+        self._react(parcel.part, useful)
+        return None
+
+    async def _react_after(
+        self, training: Coroutine[Any, Any, None], part: int, useful: bool
+    ) -> None:
+        await training
+        self._react(part, useful)
+
+    def _react(self, part: int, useful: bool) -> None:
+        for _ in range(self._learner.reaction(part, useful)):
+            if not self._send(part):
+                self._learner.unsent(part)
 
     def pull(self, message: Pull) -> None:
         """A peer asks for a part of this node's model."""
@@ -273,10 +292,22 @@ class Gossiper(Cyclic):
             self.publish("warning", sentence=sentence)
         return finite
 
-    async def _train(self) -> None:
-        """One local loop on the node's own data; of what is not finite nothing can be made."""
+    def _train(self) -> Coroutine[Any, Any, None] | None:
+        """One local loop on the node's own data; of what is not finite nothing can be made.
+
+        Returns:
+            What is left to wait for.
+        """
         if not self._look_whether_finite():
-            return
+            return None
+        if not self._computes_here(self._examples):
+            return self._train_elsewhere()
+        learned = self._learner.learned
+        learned.weights, learned.ages = self._update(learned.weights, learned.ages, self._draw)
+        self._look_whether_finite()
+        return None
+
+    async def _train_elsewhere(self) -> None:
         learned = self._learner.learned
         arguments = learned.weights, learned.ages, self._draw
         learned.weights, learned.ages = await self._compute(

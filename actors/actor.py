@@ -38,7 +38,8 @@ class Actor:
             async def greet(self, message: Greet) -> str:
                 return f"hello {message.name}"
 
-    Handlers may be ``async def`` or ``def``. Awaiting inside one blocks this mailbox only.
+    Handlers may be ``async def`` or ``def``; a ``def`` may return a coroutine of its reply where it
+    has something to wait for. Awaiting inside one blocks this mailbox only.
     A handler that raises fails the actor: the asker and the supervisor learn of it.
     The constructor may take any arguments; where the actor is placed in another process they must
     be annotated and encodable. Everything below is available in the constructor too.

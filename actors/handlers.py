@@ -10,7 +10,7 @@ import inspect
 import operator
 import typing
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from types import FunctionType
 from typing import Any, TypeGuard
@@ -150,12 +150,19 @@ def _check_reply(cls: type, name: str, message: type[Message[Any]], hints: dict[
             f"{message.__name__} says"
         )
         raise HandlerError(msg)
-    if returned != expected:
+    if returned != expected and returned not in _at_times(expected):
         msg = (
             f"{cls.__qualname__}.{name} returns {_text(returned)}, but {message.__name__} is a "
             f"Message[{_text(expected)}]; make the two agree"
         )
         raise HandlerError(msg)
+
+
+def _at_times(reply: Any) -> list[Any]:
+    """What a plain ``def`` returns that at times has something to wait for: that, or a reply."""
+    coroutine: Any = Coroutine  # of a type that is known only now
+    replies = [None, reply] if reply is type(None) else [reply]
+    return [coroutine[Any, Any, each] | reply for each in replies]
 
 
 def _text(kind: Any) -> str:

@@ -162,10 +162,10 @@ class Learner:
             mask = np.zeros(len(coordinates.weights), bool)
             mask[chosen] = True
             places = np.packbits(mask).tobytes()
-            indices = coordinates.weights[chosen]
+            where = coordinates.with_biases(coordinates.weights[chosen])
         else:
-            indices = coordinates.parts[part]
-        values = weights[np.concatenate((indices, coordinates.biases))]
+            where = coordinates.sent[part]
+        values = weights.take(where)
         return Parcel(
             values.astype(_FLOATS, copy=False).tobytes(), float(ages[part]), part,
             float(ages[-1]) if self._aged else None, places,
@@ -184,8 +184,8 @@ class Learner:
             BadParcel: it is none of such a model.
         """
         learned, how = self.learned, self._gossip.merge
-        indices = self._places_of(parcel)
-        values = self._values_of(parcel, indices)
+        where = self._places_of(parcel)
+        values = self._values_of(parcel, where)
         part, ages = parcel.part, learned.ages
         mine, theirs = float(ages[part]), parcel.age
         total = parcel.age if parcel.total is None else parcel.total
@@ -193,24 +193,22 @@ class Learner:
         useful = self._gossip.useful == "any" or theirs >= mine
         share, share_of_biases = how.weight(mine, theirs), how.weight(own_total, total)
         age, age_of_all = how.age(mine, theirs), how.age(own_total, total)
-        weights = learned.weights
         finite = self.finite
-        own = weights if indices is None else weights[indices]
-        if not finite and not _finite(own):
+        weights = learned.weights.copy()
+        own = weights if where is None else weights.take(where)
+        cut = len(own) if where is None else len(own) - len(self._coordinates.biases)
+        if not finite and not _finite(own[:cut]):
             share, age = 1.0, theirs
-            age_of_all = total if indices is None else age_of_all
-        if indices is None:
-            learned.weights = _mixed(own, values, share)
-        else:
-            biases = self._coordinates.biases
-            own_biases = weights[biases]
-            if not finite and not _finite(own_biases):
+            age_of_all = total if where is None else age_of_all
+        _mix(own[:cut], values[:cut], share)
+        if where is not None:
+            if not finite and not _finite(own[cut:]):
                 share_of_biases, age_of_all = 1.0, total
-            weights = weights.copy()
-            cut = len(indices)
-            weights[indices] = _mixed(own, values[:cut], share)
-            weights[biases] = _mixed(own_biases, values[cut:], share_of_biases)
-            learned.weights = weights
+            _mix(own[cut:], values[cut:], share_of_biases)
+            weights[where] = own
+        learned.weights = weights
+        if finite:  # a mean of finite numbers is, but next to the largest: training will tell
+            self._seen_finite = weights
         learned.ages = ages = ages.copy()
         ages[part] = age
         ages[-1] = age_of_all
@@ -225,7 +223,7 @@ class Learner:
         self._values_of(parcel, self._places_of(parcel))
 
     def _places_of(self, parcel: Parcel) -> Indices | None:
-        """Which coordinates came, without the biases; None where all did."""
+        """Which coordinates came, the biases last; None where all did, in their order."""
         if parcel.part >= self._parts:
             raise BadParcel(f"part {parcel.part} of a model that has {self._parts}")
         if (parcel.total is not None) != self._aged or bool(parcel.places) != (
@@ -238,17 +236,15 @@ class Learner:
         if self._whole:
             return None
         if self._sampled is None:
-            return self._coordinates.parts[parcel.part]
+            return self._coordinates.sent[parcel.part]
         weights = self._coordinates.weights
         if len(parcel.places) != (len(weights) + 7) // 8:
             raise BadParcel(f"{len(parcel.places)} bytes of places of {len(weights)} coordinates")
         mask = np.unpackbits(np.frombuffer(parcel.places, np.uint8), count=len(weights))
-        found: Indices = weights[mask.view(bool)]
-        return found
+        return self._coordinates.with_biases(weights[mask.view(bool)])
 
-    def _values_of(self, parcel: Parcel, indices: Indices | None) -> Vector:
-        coordinates = self._coordinates
-        wanted = coordinates.size if indices is None else len(indices) + len(coordinates.biases)
+    def _values_of(self, parcel: Parcel, where: Indices | None) -> Vector:
+        wanted = self._coordinates.size if where is None else len(where)
         if len(parcel.values) != wanted * _FLOATS.itemsize:
             raise BadParcel(f"{len(parcel.values)} bytes where {wanted} numbers are expected")
         values = np.frombuffer(parcel.values, _FLOATS).astype(np.float32, copy=False)
@@ -264,10 +260,13 @@ def _finite(values: Vector) -> bool:
     return int(np.count_nonzero(np.isfinite(values))) == values.size  # half of what all() takes
 
 
-def _mixed(mine: Vector, theirs: Vector, share: float) -> Vector:
-    """(1 - share) mine + share theirs, in float32; all of one where the share is 0 or 1."""
-    if share == 0.0:
-        return mine
+def _mix(mine: Vector, theirs: Vector, share: float) -> None:
+    """Write (1 - share) mine + share theirs over mine, in float32; all of theirs at a share of 1.
+
+    A share of 0 leaves it alone.
+    """
     if share == 1.0:
-        return theirs.copy()
-    return np.float32(1.0 - share) * mine + np.float32(share) * theirs
+        mine[:] = theirs
+    elif share != 0.0:
+        mine *= np.float32(1.0 - share)
+        mine += theirs * np.float32(share)

@@ -104,6 +104,7 @@ class Coordinates:
         biases: places of what goes with each message.
         weights: places of all others, in order.
         parts: of the weights, the places of each part.
+        sent: what is in a message of each part: its places, then the biases.
         part_of: for each coordinate its part, 0 to S - 1, and S for a bias.
     """
 
@@ -116,9 +117,14 @@ class Coordinates:
         self.biases: Indices = np.flatnonzero(is_bias)
         self.weights: Indices = np.flatnonzero(~is_bias)
         self.parts: tuple[Indices, ...] = tuple(self.weights[at::parts] for at in range(parts))
+        self.sent: tuple[Indices, ...] = tuple(map(self.with_biases, self.parts))
         self.part_of: Indices = np.full(layout.size, parts, np.intp)
         for at, places in enumerate(self.parts):
             self.part_of[places] = at
+
+    def with_biases(self, places: Indices) -> Indices:
+        """Places of weights, and then those of all biases."""
+        return np.concatenate((places, self.biases))
 
     def __repr__(self) -> str:
         sizes = sorted({len(places) for places in self.parts})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -42,6 +42,14 @@ class Count(Message[int]):
 
 
 class Words(Message[int]):
+    pass
+
+
+class Note(Message[None]):
+    later: bool = False
+
+
+class Done(Message[list[str]]):
     pass
 
 
@@ -304,6 +312,74 @@ def test_a_handler_that_cannot_run_is_refused() -> None:
         "Awaits.count is `async def`, but the handlers of blocking actors are plain functions, "
         "which run in a thread; write `def count`, or derive Awaits from actors.Actor",
     )
+
+
+class Seldom(Actor):
+    """Waits where a word is given, and says what it has done in which order."""
+
+    def __init__(self) -> None:
+        self._done: list[str] = []
+
+    def count(self, message: Count) -> Coroutine[Any, Any, int] | int:
+        if message.word:
+            return self._count_later(message.word)
+        self._done.append("at once")
+        return len(self._done)
+
+    async def _count_later(self, word: str) -> int:
+        await self.clock.sleep(0.01)
+        if word == "raise":
+            raise ValueError(word)
+        self._done.append(word)
+        return len(self._done)
+
+    def note(self, message: Note) -> Coroutine[Any, Any, None] | None:
+        if message.later:
+            return self._note_later()
+        self._done.append("noted")
+        return None
+
+    async def _note_later(self) -> None:
+        await self.clock.sleep(0.01)
+        self._done.append("noted later")
+
+    def done(self, message: Done) -> list[str]:
+        return self._done
+
+
+@EVERYWHERE
+def test_a_handler_may_wait_at_times_and_the_next_message_waits_for_it(on: Deployment) -> None:
+    async def main() -> None:
+        g = ActorGraph("g")
+        with g.supervisor("root"):
+            g.actor("seldom", Seldom, place=Process())
+        async with g.start(on) as live:
+            seldom = live["seldom"]
+            assert await seldom.ask(Count(), timeout=10) == 1
+            assert await seldom.ask(Count("later"), timeout=10) == 2
+            seldom.tell(Note(later=True))
+            seldom.tell(Note())
+            assert await seldom.ask(Count(), timeout=10) == 5
+            done = ["at once", "later", "noted later", "noted", "at once"]
+            assert await seldom.ask(Done(), timeout=10) == done
+            with pytest.raises(ActorFailed, match="ValueError: raise"):
+                await seldom.ask(Count("raise"), timeout=10)
+
+    run(main(), on=on)
+
+
+def test_what_a_handler_that_may_wait_returns_agrees_with_its_message() -> None:
+    class Other(Actor):
+        def count(self, message: Count) -> Coroutine[Any, Any, str] | int:
+            return 1
+
+    refused(Other, "Count is a Message[int]; make the two agree")
+
+    class Always(Actor):
+        def count(self, message: Count) -> Coroutine[Any, Any, int]:
+            raise NotImplementedError
+
+    refused(Always, "Count is a Message[int]; make the two agree")
 
 
 class Hands(pykka.ThreadingActor):

@@ -91,7 +91,8 @@ def listening(began: list[float]) -> Iterator[Ear]:
 
     async def take(node: Gossiper, sender: str, *args: Any) -> None:
         before, time = node._merged, now()
-        await received(node, sender, *args)
+        if (rest := received(node, sender, *args)) is not None:
+            await rest
         if node._merged > before:
             ear.merged.append((node._name, sender, time))
 
