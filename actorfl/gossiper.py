@@ -148,17 +148,16 @@ class Gossiper(Cyclic):
 
     # -- sending -----------------------------------------------------------------------------------
 
-    async def cycle(self, message: Cycle) -> None:
+    def cycle(self, message: Cycle) -> Coroutine[Any, Any, None] | None:
         """A period is over."""
         if not self._acts:
-            return
+            return None
         self._cycles += 1
+        training: Coroutine[Any, Any, None] | None = None
         if self._is_alone():
             if self._given_up:
                 self._tell_of_peers(there=False)
-            # A network of one node has nobody to learn from but itself.
-            if (training := self._train()) is not None:
-                await training
+            training = self._train()  # a network of one has nobody to learn from but itself
         elif self._gossip.exchange == "pull":
             if (picked := self._picked()) is not None:
                 self._after_transfer(*picked, Pull(self._identity, self._name, 0.0, self._me))
@@ -166,7 +165,13 @@ class Gossiper(Cyclic):
             part = self._learner.period()
             if part is not None and not self._send(part):
                 self._learner.unsent(part)
-        if self._cycles % self._period.save == 0:
+        saves = self._cycles % self._period.save == 0
+        return self._rest_of_cycle(training, saves) if training or saves else None
+
+    async def _rest_of_cycle(self, training: Coroutine[Any, Any, None] | None, saves: bool) -> None:
+        if training is not None:
+            await training
+        if saves:
             await self._save()
 
     def _is_alone(self) -> bool:

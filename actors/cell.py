@@ -51,6 +51,9 @@ _TURN = 64
 _SHARE = 0.001
 _LONGEST = 512
 
+#: Times that the mailbox became empty and no handler had waited, until the task is given up.
+_CALM: Final = 4
+
 _RUNNING: Final = State.RUNNING
 
 # What all actors share that have no use for one of their own; see ``Parts``.
@@ -61,8 +64,9 @@ _NOBODY: dict[int, RefParts] = {}
 class Cell(Parts):
     """One actor of this node. Made by the system; user code sees ``Actor`` and ``ActorRef``.
 
-    It gets its task when it first has something to wait for: in its start, in a handler, for its
-    end. What waits for nothing is done in a turn of the loop, which costs half of that.
+    It gets a task when it has something to wait for: in its start, in a handler, for its end. What
+    waits for nothing is done in a turn of the loop, which costs half of that; so the task ends
+    where for some messages there was nothing to wait for.
     ``parts`` has what it consists of beside its mailbox, ``reacting`` what it does about signals,
     ``ending`` how it ends.
     """
@@ -316,9 +320,9 @@ class Cell(Parts):
             self.task = loop.create_task(work, name=name, context=self._context)
             self.task.add_done_callback(partial(self._over, rest))
 
-    def _over(self, rest: Coroutine[Any, Any, None] | None, _task: asyncio.Task[None]) -> None:
+    def _over(self, rest: Coroutine[Any, Any, None] | None, task: asyncio.Task[None]) -> None:
         """Its task has ended; one that was cancelled before its first step has done nothing."""
-        if self.gone is None:
+        if self.gone is None and self.task is task:
             if rest is not None:
                 self.handling.never_awaited(rest)
             ending.finish(self, ending.LOOP_ENDED)
@@ -341,7 +345,7 @@ class Cell(Parts):
                 await (first() if callable(first) else first)
             mailbox, handling, running = self.mailbox, self.handling, State.RUNNING
             now, waiter = self.system.world.clock.now, asyncio.get_running_loop().create_future
-            turn, began = 0, now()
+            turn, began, calm = 0, now(), 0
             if mailbox:
                 self._mark(began)
             while not self.stop_wanted:
@@ -349,6 +353,7 @@ class Cell(Parts):
                     rest = handling.handle(mailbox, _TURN - turn % _TURN)
                     turn += handling.taken
                     if rest is not None:
+                        calm = 0
                         await rest
                     if turn % _TURN == 0 and (turn == _LONGEST or now() - began > _SHARE):
                         await asyncio.sleep(0)
@@ -364,7 +369,11 @@ class Cell(Parts):
                     if self._construct():
                         await self._await_start()
                 else:
-                    turn, empty = 0, not mailbox
+                    turn, empty, calm = 0, not mailbox, calm + 1
+                    if calm > _CALM and empty and self.state is running:
+                        self.task = None
+                        self.system.idling.begin()
+                        return
                     self._wakeup = waiter()
                     await self._wakeup
                     began = now()
@@ -381,7 +390,8 @@ class Cell(Parts):
             self.failure = Failure.of(error, "runtime")
             self._publish(self.failure)
         finally:
-            ending.finish(self, reason)
+            if self.task is not None:
+                ending.finish(self, reason)
 
     def _construct(self) -> bool:
         """Make a fresh instance; whether its ``on_start`` is still to be called."""
