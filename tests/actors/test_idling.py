@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import gc
-from collections.abc import Callable
+import random
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 import pytest
 
@@ -31,6 +33,14 @@ class Soon(Message[None]):
 
 
 class Aside(Message[None]):
+    pass
+
+
+class Number(Message[None]):
+    value: int
+
+
+class Total(Message[int]):
     pass
 
 
@@ -105,6 +115,106 @@ def test_an_actor_gets_a_task_when_it_first_waits_for_something(on: Deployment) 
                 await asked
 
     actors.run(main(), on=on)
+
+
+class Mixed(Actor):
+    """Says what it has handled; of odd numbers it waits first."""
+
+    def __init__(self, *, log: list[int]) -> None:
+        self.log = log
+
+    def take(self, message: Number) -> Coroutine[Any, Any, None] | None:
+        if message.value % 2:
+            return self._later(message.value)
+        self.log.append(message.value)
+        return None
+
+    async def _later(self, value: int) -> None:
+        await self.clock.sleep(0.001 * (value % 3))
+        self.log.append(value)
+
+    def total(self, message: Total) -> int:
+        return len(self.log)
+
+
+async def calm(cell: Cell, word: Message[int]) -> None:
+    """Until it has nothing to wait for any more, as far as it can know."""
+    while has_task(cell):
+        await cell.ref.ask(word, timeout=5)
+
+
+@LOOPS
+def test_the_task_ends_where_nothing_is_waited_for_and_is_made_anew(on: Deployment) -> None:
+    async def main() -> None:
+        async with alone(on) as system:
+            log: list[str] = []
+            cell = cell_of(system, await system.spawn("w", Worker, log=log))
+            for _ in range(3):
+                asked = asyncio.ensure_future(cell.ref.ask(Later(), timeout=5))
+                while not cell.busy:
+                    await asyncio.sleep(0)
+                first = cell.task
+                assert first is not None
+                asked.cancel()  # an asker that gives up has the handler cancelled
+                with pytest.raises(asyncio.CancelledError):
+                    await asked
+                await calm(cell, Now())
+                await asyncio.sleep(0)
+                assert first.done()
+                assert not first.cancelled()
+            assert log == ["began", "cancelled"] * 3
+            assert await cell.ref.ask(Now(), timeout=5) == 1
+            assert await system.stop(cell.ref) == "stopped"
+
+    actors.run(main(), on=on)
+
+
+@LOOPS
+@pytest.mark.parametrize("seed", range(20))
+def test_all_is_handled_in_order_however_often_the_task_ends(on: Deployment, seed: int) -> None:
+    async def main() -> None:
+        async with alone(on) as system:
+            log: list[int] = []
+            cell = cell_of(system, await system.spawn("w", Mixed, log=log))
+            draw = random.Random(seed)
+            numbers: list[int] = []
+            for odd in (0.3, 0.0) * 10:
+                for _ in range(10):
+                    numbers.append(2 * draw.randrange(1000) + (draw.random() < odd))
+                    cell.ref.tell(Number(numbers[-1]))
+                    for _ in range(draw.randrange(8)):
+                        await asyncio.sleep(0)
+                if not odd:
+                    await calm(cell, Total())
+            assert log == numbers
+
+    actors.run(main(), on=on)
+
+
+@LOOPS
+def test_one_whose_task_has_ended_ends_with_its_loop_and_says_so(on: Deployment) -> None:
+    heard: list[str] = []
+
+    async def main() -> None:
+        async with alone(on) as system:
+            system.events.subscribe(ActorStopped, lambda event: heard.append(event.reason))
+            cell = cell_of(system, await system.spawn("w", Mixed, log=[]))
+            cell.ref.tell(Number(1))
+            while not has_task(cell):
+                await asyncio.sleep(0)
+            while has_task(cell):
+                cell.ref.tell(Number(2))
+                await asyncio.sleep(0.001)
+            for task in asyncio.all_tasks() - {asyncio.current_task()}:
+                if task.get_name().startswith("idle actors"):
+                    task.cancel()
+            async with asyncio.timeout(5):
+                while not heard:
+                    await asyncio.sleep(0.001)
+            assert cell.gone == "the node's loop was ended"
+
+    actors.run(main(), on=on)
+    assert heard == ["the node's loop was ended"]
 
 
 @LOOPS
