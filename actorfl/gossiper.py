@@ -153,11 +153,11 @@ class Gossiper(Cyclic):
         if not self._acts:
             return None
         self._cycles += 1
-        training: Coroutine[Any, Any, None] | None = None
+        trained = True
         if self._is_alone():
             if self._given_up:
                 self._tell_of_peers(there=False)
-            training = self._train()  # a network of one has nobody to learn from but itself
+            trained = self._train()  # a network of one has nobody to learn from but itself
         elif self._gossip.exchange == "pull":
             if (picked := self._picked()) is not None:
                 self._after_transfer(*picked, Pull(self._identity, self._name, 0.0, self._me))
@@ -166,11 +166,11 @@ class Gossiper(Cyclic):
             if part is not None and not self._send(part):
                 self._learner.unsent(part)
         saves = self._cycles % self._period.save == 0
-        return self._rest_of_cycle(training, saves) if training or saves else None
+        return None if trained and not saves else self._rest_of_cycle(trained, saves)
 
-    async def _rest_of_cycle(self, training: Coroutine[Any, Any, None] | None, saves: bool) -> None:
-        if training is not None:
-            await training
+    async def _rest_of_cycle(self, trained: bool, saves: bool) -> None:
+        if not trained:
+            await self._train_elsewhere()
         if saves:
             await self._save()
 
@@ -257,16 +257,13 @@ class Gossiper(Cyclic):
                 self.publish("warning", sentence=sentence)
             return None
         self._merged += 1
-        training = self._train()
-        if training is not None:
-            return self._react_after(training, parcel.part, useful)
+        if not self._train():
+            return self._train_and_react(parcel.part, useful)
         self._react(parcel.part, useful)
         return None
 
-    async def _react_after(
-        self, training: Coroutine[Any, Any, None], part: int, useful: bool
-    ) -> None:
-        await training
+    async def _train_and_react(self, part: int, useful: bool) -> None:
+        await self._train_elsewhere()
         self._react(part, useful)
 
     def _react(self, part: int, useful: bool) -> None:
@@ -297,20 +294,20 @@ class Gossiper(Cyclic):
             self.publish("warning", sentence=sentence)
         return finite
 
-    def _train(self) -> Coroutine[Any, Any, None] | None:
+    def _train(self) -> bool:
         """One local loop on the node's own data; of what is not finite nothing can be made.
 
         Returns:
-            What is left to wait for.
+            Whether that is done; else it takes its time, see ``_train_elsewhere``.
         """
         if not self._look_whether_finite():
-            return None
+            return True
         if not self._computes_here(self._examples):
-            return self._train_elsewhere()
+            return False
         learned = self._learner.learned
         learned.weights, learned.ages = self._update(learned.weights, learned.ages, self._draw)
         self._look_whether_finite()
-        return None
+        return True
 
     async def _train_elsewhere(self) -> None:
         learned = self._learner.learned

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, NoReturn
 
@@ -239,7 +239,8 @@ class AgedUpdate:
         self._after = np.minimum(ends, columns.examples)  # examples after each step of an epoch
         counts = range(self._size + 1)
         self._decays = (self._decay * np.array(counts)).astype(np.float32)
-        # Halves and doubles are exact: they change no bit, and save three passes of each step.
+        # Halves and doubles are exact: they change no bit of a score that is finite, and save three
+        # passes of each step.
         self._halves: Floats = np.multiply(columns.inputs, 0.5, dtype=np.float32)
         self._twice: Floats = np.multiply(columns.wanted, 2.0, dtype=np.float32)
         # Of one part, and the biases: all ages are the same.
@@ -259,13 +260,14 @@ class AgedUpdate:
             The model and the ages after.
         """
         form, examples, size, left = self._form, self._examples, self._size, self._steps
-        model, grown = weights, 0
+        part_of, model, grown = self._part_of, weights, 0
         while left > 0 and examples:
             order = draw.permutation(examples)
             halves, twice = self._halves.take(order, 0), self._twice.take(order, 0)
             starts = range(0, examples, size)[:left]
             left -= len(starts)
-            for at, rate in zip(starts, self._rates(ages, grown, len(starts)), strict=True):
+            rates = self._rates(ages, grown, len(starts))
+            for at, rate in zip(starts, rates, strict=True):
                 batch = halves[at : at + size]
                 # Twice what sigmoid misses, times half of the inputs: 2 sigmoid(x) = 1 + tanh(x/2).
                 missed: Floats = batch @ form.shaped(model)
@@ -275,15 +277,13 @@ class AgedUpdate:
                 move = model * self._decays[len(batch)]
                 gradient: Floats = missed @ batch if missed.ndim == 1 else batch.T @ missed
                 move += form.flat(gradient)
-                move *= rate
+                move *= rate if part_of is None else rate.take(part_of)
                 model = np.subtract(model, move, move)
             grown += min(examples, len(starts) * size)
         return model, ages + grown
 
-    def _rates(
-        self, ages: NDArray[np.float64], grown: int, steps: int
-    ) -> Iterable[Floats | np.float32]:
-        """The learning rate of each step of an epoch; where parts differ, of each coordinate.
+    def _rates(self, ages: NDArray[np.float64], grown: int, steps: int) -> Floats:
+        """The learning rate of each step of an epoch; where parts differ, of each part and all.
 
         Args:
             ages: before the loop.
@@ -291,12 +291,9 @@ class AgedUpdate:
             steps: of the epoch.
         """
         after = self._after[:steps] + grown
-        rates: Floats
-        if self._part_of is None:
-            rates = (self._lr / (ages[-1] + after)).astype(np.float32)
-            return rates
-        rates = (self._lr / (ages + after[:, None])).astype(np.float32)
-        return rates.take(self._part_of, 1)
+        at = ages[-1] + after if self._part_of is None else ages + after[:, None]
+        rates: Floats = (self._lr / at).astype(np.float32)
+        return rates
 
 
 class _Last:

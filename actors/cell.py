@@ -159,7 +159,7 @@ class Cell(Parts):
         mailbox.append(entry)
         if self._wakeup is not None:
             self.wake()
-        elif (self.task is None or self.busy) and len(mailbox) == 1:
+        elif len(mailbox) == 1:
             # Who is woken reads the clock itself; a flood of messages never comes here.
             now, take_turn = self.system.now, self._take_turn
             self._since = now()
@@ -226,6 +226,10 @@ class Cell(Parts):
 
     def put_back(self, entries: list[Any]) -> None:
         """Have these handled next: they were taken out of the mailbox before."""
+        if entries and not self.mailbox:
+            self._since = self.system.now()
+            if self.mailbox is _NO_MAIL:
+                self.mailbox = deque()
         self.mailbox.extendleft(reversed(entries))
         self.skipped -= len(entries)
         self.wake()

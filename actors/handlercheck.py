@@ -10,7 +10,7 @@ import inspect
 import sys
 import typing
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Coroutine, Iterator, Mapping
 from types import CodeType, FunctionType
 from typing import Any, Final
 
@@ -64,6 +64,20 @@ def check_runs(cls: type, name: str, function: FunctionType) -> None:
             f"{cls.__name__} from actors.Actor"
         )
         raise HandlerError(msg)
+
+
+def waits_at_times(cls: type, name: str, returned: Any, reply: Any) -> bool:
+    """Whether a handler gives a reply, or a coroutine of it where it has something to wait for."""
+    if _blocking_base(cls) is not None or inspect.iscoroutinefunction(getattr(cls, name)):
+        return False
+    kinds = typing.get_args(returned)
+    coroutines = [kind for kind in kinds if typing.get_origin(kind) is Coroutine]
+    replies = tuple(kind for kind in kinds if typing.get_origin(kind) is not Coroutine)
+    if len(coroutines) != 1 or not replies:
+        return False
+    later = typing.get_args(coroutines[0])[-1]
+    at_once: Any = typing.Union[replies]  # noqa: UP007  (of what is known only now)
+    return bool(at_once == reply and (later or type(None)) == reply)
 
 
 def warn_of_no_handler(

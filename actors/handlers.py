@@ -10,7 +10,7 @@ import inspect
 import operator
 import typing
 import weakref
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import FunctionType
 from typing import Any, TypeGuard
@@ -18,7 +18,13 @@ from typing import Any, TypeGuard
 import msgspec
 
 from actors.errors import HandlerError
-from actors.handlercheck import check_class, check_runs, methods_of, warn_of_no_handler
+from actors.handlercheck import (
+    check_class,
+    check_runs,
+    methods_of,
+    waits_at_times,
+    warn_of_no_handler,
+)
 from actors.message import Message, reply_type
 from actors.signals import Terminated
 from actors.suggest import meant
@@ -150,7 +156,7 @@ def _check_reply(cls: type, name: str, message: type[Message[Any]], hints: dict[
             f"{message.__name__} says"
         )
         raise HandlerError(msg)
-    if returned != expected and returned not in _at_times(expected):
+    if returned != expected and not waits_at_times(cls, name, returned, expected):
         msg = (
             f"{cls.__qualname__}.{name} returns {_text(returned)}, but {message.__name__} is a "
             f"Message[{_text(expected)}]; make the two agree"
@@ -158,12 +164,7 @@ def _check_reply(cls: type, name: str, message: type[Message[Any]], hints: dict[
         raise HandlerError(msg)
 
 
-def _at_times(reply: Any) -> list[Any]:
-    """What a plain ``def`` returns that at times has something to wait for: that, or a reply."""
-    coroutine: Any = Coroutine  # of a type that is known only now
-    replies = [None, reply] if reply is type(None) else [reply]
-    return [coroutine[Any, Any, each] | reply for each in replies]
-
-
 def _text(kind: Any) -> str:
-    return "None" if kind is type(None) else getattr(kind, "__name__", str(kind))
+    if kind is type(None):
+        return "None"
+    return kind.__name__ if isinstance(kind, type) else str(kind)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from actorfl import SGD, LogisticTask
 from actorfl.engine import engine_of
 from actorfl.gossip.sends import Coordinates
-from actorfl.logistic import Logistic
+from actorfl.logistic import AgedUpdate, Columns, Logistic
 from actorfl.task import Dataset
 from tests.actorfl.gossiping import floats
 
@@ -86,6 +87,21 @@ def test_steps_may_end_within_an_epoch(parts: int) -> None:
     )  # fmt: skip
     np.testing.assert_allclose(after, expected, rtol=2e-5, atol=1e-6)
     assert set(ages.tolist()) == {t} == {66}
+
+
+def test_rates_of_parts_take_no_memory_of_a_model_for_each_step() -> None:
+    draw, classes, parts = np.random.default_rng(0), 10, 4
+    points = draw.standard_normal((2000, 100)).astype(np.float32)
+    columns = Columns(points, draw.integers(0, classes, 2000), classes)
+    weights = np.zeros(101 * classes, np.float32)
+    update = AgedUpdate(columns, SGD(1.0, batch=1), np.arange(len(weights)) % (parts + 1))
+    tracemalloc.start()
+    try:
+        update(weights, np.zeros(parts + 1), draw)
+        most = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert most < 2 * points.nbytes  # 2,000 steps of such a model would be ten times that
 
 
 def test_each_coordinate_has_the_rate_of_its_part() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import typing
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any, TypeVar
@@ -380,6 +381,35 @@ def test_what_a_handler_that_may_wait_returns_agrees_with_its_message() -> None:
             raise NotImplementedError
 
     refused(Always, "Count is a Message[int]; make the two agree")
+
+    class Twice(Actor):
+        async def count(self, message: Count) -> Coroutine[Any, Any, int] | int:
+            return 1
+
+    refused(Twice, "Coroutine[typing.Any, typing.Any, int] | int, but Count is a Message[int]; ")
+
+    class Threaded(pykka.ThreadingActor):
+        def count(self, message: Count) -> Coroutine[Any, Any, int] | int:
+            return 1
+
+    refused(Threaded, "Coroutine[typing.Any, typing.Any, int] | int, but Count is a Message[int]; ")
+
+
+class Answer(Message[int | str]):
+    pass
+
+
+def test_a_coroutine_of_typing_and_a_reply_of_several_types_agree_too() -> None:
+    class Old(Actor):
+        def count(self, message: Count) -> typing.Coroutine[Any, Any, int] | int:
+            return 1
+
+    class Several(Actor):
+        def answer(self, message: Answer) -> Coroutine[Any, Any, int | str] | int | str:
+            return "1"
+
+    assert set(handlers_of(Old).by_type) == {Count}
+    assert set(handlers_of(Several).by_type) == {Answer}
 
 
 class Hands(pykka.ThreadingActor):

@@ -15,7 +15,7 @@ from actors import Actor, ActorSystem, Message, SpawnFailed, Terminated
 from actors.cell import Cell
 from actors.deploy import Deployment
 from actors.events import ActorStopped
-from tests.actors.traps.places import INLINE, SIMULATED, alone
+from tests.actors.traps.places import INLINE, LIMIT, SIMULATED, alone
 
 LOOPS = pytest.mark.parametrize("on", [SIMULATED, INLINE], ids=str)
 
@@ -137,10 +137,32 @@ class Mixed(Actor):
         return len(self.log)
 
 
+class Putter(Actor):
+    """Puts numbers aside until it is ready; then it waits with each."""
+
+    def __init__(self, *, log: list[int]) -> None:
+        self.log = log
+        self.ready = False
+
+    def number(self, message: Number) -> Coroutine[Any, Any, None] | None:
+        if not self.ready:
+            self.stash.stash(message)
+            return None
+        self.log.append(message.value)
+        return self.clock.sleep(0.5)
+
+    def total(self, message: Total) -> int:
+        return len(self.stash)
+
+    def aside(self, message: Aside) -> None:
+        self.ready = True
+        self.stash.unstash_all()
+
+
 async def calm(cell: Cell, word: Message[int]) -> None:
     """Until it has nothing to wait for any more, as far as it can know."""
     while has_task(cell):
-        await cell.ref.ask(word, timeout=5)
+        await cell.ref.ask(word, timeout=LIMIT)
 
 
 @LOOPS
@@ -208,13 +230,65 @@ def test_one_whose_task_has_ended_ends_with_its_loop_and_says_so(on: Deployment)
             for task in asyncio.all_tasks() - {asyncio.current_task()}:
                 if task.get_name().startswith("idle actors"):
                     task.cancel()
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(LIMIT):
                 while not heard:
                     await asyncio.sleep(0.001)
             assert cell.gone == "the node's loop was ended"
 
     actors.run(main(), on=on)
     assert heard == ["the node's loop was ended"]
+
+
+@pytest.mark.parametrize("waited", [False, True])
+def test_the_oldest_message_of_one_whose_task_has_ended_is_as_old_as_it_is(waited: bool) -> None:
+    async def main() -> None:
+        async with alone(SIMULATED) as system:
+            cell = cell_of(system, await system.spawn("w", Worker, log=[]))
+            if waited:
+                await cell.ref.ask(Later(), timeout=10)
+                await calm(cell, Now())
+            await asyncio.sleep(10)
+            # The first has something to wait for, and the second comes before it has begun.
+            cell.timers.start("later", Later(), after=1)
+            cell.timers.start("now", Now(), after=1)
+            await asyncio.sleep(2)
+            assert cell.statistics().oldest == pytest.approx(1.0)
+
+    actors.run(main(), on=SIMULATED)
+
+
+@LOOPS
+def test_what_is_unstashed_from_outside_a_handler_waits_from_then_on(on: Deployment) -> None:
+    async def main() -> None:
+        async with alone(on) as system:
+            cell = cell_of(system, await system.spawn("w", Putter, log=[]))
+            for value in (1, 2):
+                cell.ref.tell(Number(value))
+            assert await cell.ref.ask(Total(), timeout=5) == 2
+            assert isinstance(cell.actor, Putter)
+            await asyncio.sleep(0.5)
+            cell.actor.ready = True
+            cell.stash.unstash_all()
+            while not cell.busy:
+                await asyncio.sleep(0)
+            oldest = cell.statistics().oldest
+            assert oldest is not None
+            assert oldest < 0.25
+
+    actors.run(main(), on=on)
+
+
+def test_what_one_puts_aside_that_never_had_a_mailbox_comes_back() -> None:
+    async def main() -> None:
+        async with alone(SIMULATED) as system:
+            log: list[int] = []
+            cell = cell_of(system, await system.spawn("w", Putter, log=log))
+            cell.timers.start("number", Number(2), after=1)
+            cell.timers.start("aside", Aside(), after=2)
+            await asyncio.sleep(3)
+            assert log == [2]
+
+    actors.run(main(), on=SIMULATED)
 
 
 @LOOPS

@@ -331,12 +331,11 @@ def test_a_node_that_is_restarted_alone_still_has_its_sampler_leave(
     failed: list[str] = []
     train = Gossiper._train
 
-    async def fails_once(node: Gossiper) -> None:
+    def fails_once(node: Gossiper) -> bool:
         if node._time > 60.0 and node._name not in failed:
             failed.append(node._name)
             raise RuntimeError("once")
-        if (rest := train(node)) is not None:
-            await rest
+        return train(node)
 
     monkeypatch.setattr(Gossiper, "_train", fails_once)
     left: list[tuple[str, str, float]] = []
