@@ -208,6 +208,7 @@ def test_all_is_handled_in_order_however_often_the_task_ends(on: Deployment, see
                         await asyncio.sleep(0)
                 if not odd:
                     await calm(cell, Total())
+            assert await cell.ref.ask(Total(), timeout=LIMIT) == len(numbers)  # without a task, too
             assert log == numbers
 
     actors.run(main(), on=on)
