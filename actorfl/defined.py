@@ -11,6 +11,11 @@ from actorfl.errors import ConfigError
 _POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 
 
+def is_ours(cls: type) -> bool:
+    """Whether a class comes with actorfl, and not from who uses it."""
+    return cls.__module__.startswith("actorfl.")
+
+
 class Abstract(ABC):  # noqa: B024  (subclasses say what is abstract)
     """Base of classes whose subclasses have to define something."""
 

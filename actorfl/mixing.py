@@ -14,6 +14,8 @@ from actorfl.topology import Peers, Same, looked_at
 
 #: How far the sum of a column of W may be from 1: what rounding leaves of sums of a thousand.
 _ROUNDING: Final = 1e-9
+#: What is to be used instead where links go one way, or degrees differ.
+_PUSHED: Final = "StochasticGradientPush (PushSum, where nodes are to train once and then average)"
 #: Significant digits of what is computed from eigenvalues: all nodes are to have the same number,
 #: and the last digits depend on the machine.
 _DIGITS: Final = 12
@@ -78,8 +80,8 @@ class Metropolis(Mixing):
         if not topology.symmetric:
             raise Misfit(
                 f"Metropolis needs links that go both ways, and those of {_name(topology)} do "
-                "not; use Uniform, where each hears from as many as it sends to, or an algorithm "
-                "with push-sum"
+                "not; use Uniform, where each hears from as many as it sends to, or "
+                f"{_PUSHED}"
             )
 
 
@@ -115,9 +117,9 @@ class Uniform(Mixing):
             name, column, when = found
             instead = "Metropolis, or " if topology.symmetric else ""
             raise Misfit(
-                f"on {_name(topology)} the Uniform weights of {name} add up to "
-                f"{column:.3g}{when}, and not to 1, so the mean of all would drift; use "
-                f"{instead}an algorithm with push-sum"
+                f"on {_name(topology)} the Uniform weights that {name} has at itself and those who "
+                f"hear it add up to {column:.3g}{when}, and not to 1, so the mean of all would "
+                f"drift; use {instead}{_PUSHED}"
             )
 
 

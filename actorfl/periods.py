@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from actorfl import pairfit, stayfit
 from actorfl.algorithms.gossip import Gossip
 from actorfl.attendance import ROUNDING
+from actorfl.defined import is_ours
 from actorfl.errors import Misfit
 from actorfl.local import SGD
 from actorfl.pairing import PairAlgorithm
@@ -58,9 +59,11 @@ def _check_pair(run: Run, name: str) -> None:
     """Refuse an algorithm between neighbours that rounds are for, and what does not fit it."""
     algorithm = run.algorithm
     if not (isinstance(algorithm, PairAlgorithm) and algorithm.periods):
+        own = isinstance(algorithm, PairAlgorithm) and not is_ours(type(algorithm))
+        says = ", set `periods = True` in it if its equations hold there" if own else ""
         raise Misfit(
-            f"{name} does not run under Period; use Gossip, PushSum or EpidemicLearning, or BSP "
-            "instead of Period"
+            f"{name} does not run under Period; use Gossip, StochasticGradientPush or "
+            f"EpidemicLearning{says}, or BSP instead of Period"
         )
     if algorithm.order != "before":
         raise Misfit(
@@ -87,7 +90,7 @@ def check_periods(run: Run) -> None:
             "the nodes of Gossip act once a period, each by its own clock, and "
             f"{type(run.sync).__name__} says no period; use sync=Period(seconds)"
         )
-    length_of(run.until, 1.0)
+    _check_evaluated(run)
     if not isinstance(run.algorithm, Gossip):
         _check_pair(run, name)
         _check_stays(run)
@@ -103,6 +106,20 @@ def check_periods(run: Run) -> None:
         if getattr(run, key):
             raise Misfit(f"`{key}` is for runs with a centre, and {topology} has none; remove it")
     _check_stays(run)
+
+
+def _check_evaluated(run: Run) -> None:
+    """Refuse a run that is over before anything of it is measured."""
+    assert isinstance(run.sync, Period)
+    if lines_of(run):
+        return
+    periods = int(length_of(run.until, run.sync.seconds) / run.sync.seconds + ROUNDING)
+    if not periods:
+        raise Misfit("the run is over before a period is; use a later `until`, or shorter periods")
+    raise Misfit(
+        f"`evaluate` is every {run.evaluate.every} periods, and the run is over after {periods}; "
+        f"use Every({periods}) or less, or a later `until`"
+    )
 
 
 def _check_stays(run: Run) -> None:

@@ -100,8 +100,16 @@ def closing_line(result: Result, *, local_parts: bool = False) -> str:
     notes: list[str] = []
     if result.accuracy is not None:
         reached = f"accuracy {result.accuracy:.4f}"
+    elif loss is not None:
+        reached = f"loss {loss:.4f}"
     elif result.metrics:
-        reached = "no accuracy" if loss is None else f"loss {loss:.4f}"
+        reached = "no accuracy"
+        if all(value is None for value in result.metrics.values()):
+            reached = "done"
+            notes.append(
+                "nothing was left to evaluate on: what `validate` holds back or test() gives is "
+                "empty, or all of it is washed out"
+            )
     else:
         reached = "done"
         instead = "" if local_parts else ", or give the task a test()"

@@ -8,7 +8,7 @@ from abc import abstractmethod
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from actorfl.defined import Abstract
+from actorfl.defined import Abstract, is_ours
 from actorfl.errors import Misfit, MissingKey, WrongType, WrongValue
 from actorfl.naming import check_free
 from actorfl.ranges import check_count
@@ -228,6 +228,12 @@ class Same:
 
     def __hash__(self) -> int:
         return id(self.topology)
+
+
+def check_own_wiring(topology: Peers) -> None:
+    """As ``check_wiring``; nodes of ours agree, and a complete graph has a million links."""
+    if not is_ours(type(topology)):
+        check_wiring(topology)
 
 
 def check_wiring(topology: Peers) -> None:

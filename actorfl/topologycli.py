@@ -14,6 +14,7 @@ import typer
 from actorfl.saying import EPILOG, Output, can_write, told_in_one_line
 
 if TYPE_CHECKING:
+    from actorfl.mixing import Mixing
     from actorfl.registry import Slot
     from actorfl.topology import Topology
 
@@ -33,8 +34,8 @@ def show(
     mixing: Annotated[
         str,
         typer.Option(
-            help="'metropolis', 'uniform' or 'best-constant'; without it the first, or the second "
-            "where links go one way only.",
+            help="'metropolis', 'uniform' or 'best-constant'; without it that of a configuration's "
+            "algorithm, else the first, or the second where links go one way only.",
             show_default=False,
         ),
     ] = "",
@@ -56,8 +57,8 @@ def show(
 
         if out is not None:
             picture.check(out)
-        graph = _topology(what)
-        found = report.report_on(graph, mixing_of(mixing) if mixing else None)
+        graph, own = _topology(what)
+        found = report.report_on(graph, mixing_of(mixing) if mixing else own)
         if out is not None:
             assert isinstance(graph, Peers), "else there is no report"
             picture.draw(graph, out)
@@ -69,8 +70,8 @@ def show(
         say.line(line)
 
 
-def _topology(what: Sequence[str]) -> Topology:
-    """The topology that the arguments name."""
+def _topology(what: Sequence[str]) -> tuple[Topology, Mixing | None]:
+    """The topology that the arguments name, and the mixing of a configuration's algorithm."""
     from actorfl import config
     from actorfl.config import Place
     from actorfl.errors import MissingKey, NotToml, UnknownKey
@@ -85,6 +86,7 @@ def _topology(what: Sequence[str]) -> Topology:
     if twice := [key for key in keys if keys.count(key) > 1]:
         raise NotToml(f"{' '.join(rest)}: `{twice[0]}` is given twice; leave one out")
     value: Any
+    mixing: Mixing | None = None
     if Path(first).suffix == ".toml":
         table, settled = config.override(config.read(first), settings, **given)
         if slot.name not in table:
@@ -94,6 +96,10 @@ def _topology(what: Sequence[str]) -> Topology:
             table[slot.name],
             Path(first).parent,
         )
+        if "algorithm" in table:
+            place_of = Place(first, ("algorithm",), settled, by="the command line")
+            algorithm = config.build(SLOTS["algorithm"], table["algorithm"], place_of, base)
+            mixing = getattr(algorithm, "mixing", None)
     else:
         fields, _ = config.override({}, settings, **given)
         if first in slot.kinds or ":" in first:
@@ -102,7 +108,7 @@ def _topology(what: Sequence[str]) -> Topology:
             raise UnknownKey("graph", first, "(a file ends in .toml, .edges, ...)", _graphs(slot))
         place, value = Place("the command line"), {"kind": first, **fields} if fields else first
     found: Topology = config.build(slot, value, place, base)
-    return found
+    return found, mixing
 
 
 def _graphs(slot: Slot) -> list[str]:

@@ -65,10 +65,10 @@ class EpidemicLearning(SendsModel):
             if (found := drift_of(topology)) is not None:
                 name, column, when = found
                 raise Misfit(
-                    f"on {type(topology).__name__} the weights of {name} in the means of "
-                    f"EpidemicLearning add up to {column:.3g}{when}, and not to 1, so the mean of "
-                    "all would drift; use StochasticGradientPush, or a graph in which all have as "
-                    "many neighbours"
+                    f"on {type(topology).__name__} the weights that {name} has at itself and those "
+                    f"who hear it add up to {column:.3g}{when} under EpidemicLearning, and not to "
+                    "1, so the mean of all would drift; use StochasticGradientPush, or a graph in "
+                    "which all have as many neighbours"
                 )
             return
         for name in topology.names:

@@ -15,7 +15,7 @@ from actorfl.errors import Misfit
 from actorfl.mixing import Metropolis, Mixing, Uniform
 from actorfl.peersampling.topologies import Sampled
 from actorfl.spectrum import Slem
-from actorfl.topology import Peers, Topology
+from actorfl.topology import Peers, Topology, check_own_wiring
 
 #: From no link to all that there could be.
 BLOCKS: Final = "·░▒▓█"
@@ -177,6 +177,7 @@ def report_on(topology: Topology, mixing: Mixing | None = None) -> GraphReport:
     name = type(topology).__name__
     check_kind(type(topology))
     assert isinstance(topology, Peers)
+    check_own_wiring(topology)
     used = mixing or (Metropolis() if topology.symmetric else Uniform())
     used.check(topology)
     fixed, count = topology.fixed, len(topology.names)

@@ -293,7 +293,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--seconds", type=positive, default=240, help="after it froze; default 240")
     parser.add_argument("--seeds", type=positive, default=3, help="fleets; default 3")
     parser.add_argument(
-        "--vehicles", type=positive, default=60, help="of a fleet, at least 2; default 60"
+        "--vehicles", type=positive, default=60, help="of a fleet, 2 to 1024; default 60"
     )
     parser.add_argument(
         "--out", type=Path, metavar="DIR", help="draw the figure into this folder; without it none"
@@ -301,8 +301,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given = parser.parse_args(arguments)
     if given.out is not None and not given.out.is_dir():
         parser.error(f"--out {given.out} is no folder; make it first")
-    if given.vehicles < 2:
-        parser.error("--vehicles are at least 2")
+    if not 2 <= given.vehicles <= 1024:
+        parser.error("--vehicles are 2 to 1024, any of which may meet any other")
     # That computers go off is no failure here, and would be told of some hundred times.
     logging.getLogger("actors.failures").setLevel(logging.ERROR)
     outcomes: dict[str, list[Outcome]] = {}

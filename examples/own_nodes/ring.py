@@ -24,6 +24,9 @@ class Ring(NodeLoop):
 
 
 if __name__ == "__main__":
-    node = Ring(int(sys.argv[1])) if sys.argv[1:] else Ring()
+    given = sys.argv[1] if sys.argv[1:] else "20"
+    if not given.isdecimal() or given == "0":
+        sys.exit(f"ROUNDS must be a whole number above 0, got {given}")
+    node = Ring(int(given))
     result = Run("digits", RingGraph(8), node=node, name="ring").start(on=Processes(2))
     print(f"accuracy {result.accuracy:.3f} of the mean node after {result.rounds} rounds")

@@ -171,7 +171,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Carry the runs out, print a line for each graph, draw the figure."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument(
-        "--nodes", type=int, nargs="+", default=[16, 64], help="at least 8; default 16 64"
+        "--nodes", type=int, nargs="+", default=[16, 64], help="at least 8, no prime; default 16 64"
     )
     parser.add_argument(
         "--rounds", type=int, default=160, help="of each node, at least 2; default 160"
@@ -185,6 +185,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         parser.error(f"--out {given.out} is no folder; make it first")
     if min(given.nodes) < 8 or given.rounds < 2:
         parser.error("--nodes are at least 8, --rounds at least 2")
+    if prime := [n for n in given.nodes if all(n % k for k in range(2, n))]:
+        parser.error(f"--nodes {prime[0]} is prime, and fills no rectangle, as the torus is")
     curves: dict[int, dict[str, Curve]] = {}
     for nodes in given.nodes:
         curves[nodes] = {}

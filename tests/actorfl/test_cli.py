@@ -434,6 +434,13 @@ def test_the_result_has_the_five_keys_that_scripts_read() -> None:
             "loss 0.2500 after 1 round, 0 restarts; model ab; r",
         ),
         (
+            {"accuracy": None, "metrics": {"loss": None, "nrmse": None}},
+            (
+                "done after 1 round, 0 restarts; nothing was left to evaluate on: what `validate` "
+                "holds back or test() gives is empty, or all of it is washed out; model ab; r"
+            ),
+        ),
+        (
             {"merged": False, "unpromised": {"w1": "no AVX2"}},
             (
                 "accuracy 0.5000 after 1 round, 0 restarts; "

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
 import actorfl
-from actorfl import RingGraph, registry
+from actorfl import RingGraph, cli, registry
 from actorfl.errors import WrongValue
 from actorfl.graphs.base import Graph
 from actorfl.graphs.report import BLOCKS, report_on
@@ -30,6 +32,19 @@ def test_the_page_names_every_kind_of_graph_with_its_class() -> None:
     for kind in sampled:
         assert f'"{kind}"' in PAGE
         assert f"`{graphs[kind]}(" in PAGE
+
+
+def test_the_topology_of_ones_own_on_the_page_is_one(tmp_path: Path) -> None:
+    (code,) = [
+        each for each in re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL) if "Pairs(" in each
+    ]
+    (tmp_path / "pairs.py").write_text(code)
+    done = CliRunner().invoke(
+        cli.app, ["topology", "show", f"{tmp_path}/pairs.py:Pairs", "16", "--json"]
+    )
+    assert done.exit_code == 0, done.output
+    found = json.loads(done.stdout)
+    assert (found["nodes"], found["links"], found["connected"]) == (16, 15 + 7, True)
 
 
 NODES = {

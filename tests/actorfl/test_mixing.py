@@ -258,8 +258,8 @@ def test_graphs_that_change_are_measured() -> None:
     [
         (Metropolis(), ExponentialGraph(8), "Metropolis needs links that go both ways, and those of Exp"),
         (Metropolis(), OnePeerExponentialGraph(8), "use Uniform, where each hears from as many as it"),
-        (Uniform(), StarGraph(5), "on StarGraph the Uniform weights of w0 add up to 2.2, and not"),
-        (Uniform(), Vehicles(20), r"add up to .* in round 0, and not to 1.*use Metropolis, or an"),
+        (Uniform(), StarGraph(5), "on StarGraph the Uniform weights that w0 has at itself and those who hear it add up to 2.2, "),
+        (Uniform(), Vehicles(20), r"add up to .* in round 0, and not to 1.*use Metropolis, or Stoch"),
         (BestConstant(), ExponentialGraph(8), "the links of ExponentialGraph go one way only"),
         (BestConstant(), FreshRegularGraph(8, degree=2), "links of FreshRegularGraph change by round"),
         (BestConstant(), RingGraph(2049), "of 2048 nodes at most, and RingGraph has 2049; use Metro"),
@@ -313,7 +313,7 @@ def test_a_network_of_one_node_takes_all_of_its_own() -> None:
 def test_all_graphs_of_a_schedule_are_looked_at() -> None:
     pairs, star = (("a", "b"), ("c", "d")), (("a", "b"), ("a", "c"), ("a", "d"))
     Uniform().check(ScheduleGraph(edges=(pairs,) * 40, every=3))
-    with pytest.raises(Misfit, match=r"the Uniform weights of a add up to 1\.75 in round 117, and"):
+    with pytest.raises(Misfit, match=r"who hear it add up to 1\.75 in round 117, and"):
         Uniform().check(ScheduleGraph(edges=(*((pairs,) * 39), star), every=3))
 
 

@@ -276,12 +276,20 @@ def test_a_proximal_term_holds_nodes_together() -> None:
     ("algorithm", "topology", "sentence"),
     [
         (DPSGD(mixing=Uniform()), StarGraph(5), "so the mean of all would drift"),
-        (DPSGD(), ExponentialGraph(8), "an algorithm with push-sum"),
+        (
+            DPSGD(),
+            ExponentialGraph(8),
+            r"or StochasticGradientPush \(PushSum, where nodes are to train once",
+        ),
         (ChocoSGD(), FreshRegularGraph(6, degree=2), "use DPSGD"),
         (ConsensusADMM(), ExponentialGraph(8), "use an undirected graph that stays"),
         (EpidemicLearning(4), RingGraph(8), "w0 has 2 neighbours; use a smaller fanout"),
         (EpidemicLearning(2), FreshRegularGraph(6, degree=2), "leave out `fanout`"),
-        (EpidemicLearning(), StarGraph(5), "to 2.2, and not to 1, .* use StochasticGradientPush"),
+        (
+            EpidemicLearning(),
+            StarGraph(5),
+            "to 2.2 under EpidemicLearning, and not to 1, .* use StochasticGradientPush",
+        ),
         (EpidemicLearning(1), StarGraph(5), "have 1 to 4 neighbours, .* StochasticGradientPush"),
         (ConsensusADMM(rho=10), RingGraph(8), "take an lr of at most 0.05, or a smaller rho"),
         (DFedAvg(mu=30), RingGraph(8), "their product is at most 2"),

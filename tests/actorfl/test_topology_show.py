@@ -111,6 +111,72 @@ def test_what_is_told_can_be_read_by_scripts(words: list[str], expected: dict[st
     assert {key: found[key] for key in expected} == expected
 
 
+OWN = """
+from dataclasses import dataclass
+
+from actorfl import Peers
+
+
+@dataclass(frozen=True)
+class Own(Peers):
+    wrong: str = ""
+
+    @property
+    def names(self):
+        return ("a", "b", "c")
+
+    def neighbours(self, name):
+        ring = {"a": ("b", "c"), "b": ("a", "c"), "c": ("a", "b")}
+        return {"": ring[name], "who": ("d",), "self": (name,), "way": ring[name][:1]}[self.wrong]
+"""
+
+
+@pytest.mark.parametrize(
+    ("wrong", "sentence"),
+    [
+        ("who", "a neighbour of a in Own must be a node of it, got 'd'"),
+        ("self", "a neighbour of a in Own must be another node, got 'a'"),
+        ("way", "in Own b has the neighbour a, and a has no neighbour"),
+    ],
+)
+def test_a_graph_of_ones_own_is_refused_as_a_run_refuses_it(
+    wrong: str, sentence: str, tmp_path: Path
+) -> None:
+    (tmp_path / "own.py").write_text(OWN)
+    assert told(f"{tmp_path}/own.py:Own")["links"] == 3
+    done = show(f"{tmp_path}/own.py:Own", f"wrong={wrong}")
+    assert done.exit_code in {14, 15}
+    assert sentence in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "words", "mixing", "rounds"),
+    [
+        ('"dpsgd"', (), "Metropolis", 118),
+        ('{ kind = "dpsgd", mixing = "best-constant" }', (), "BestConstant", 62),
+        ('"dpsgd"', ("algorithm.mixing=best-constant",), "BestConstant", 62),
+        ('{ kind = "dpsgd", mixing = "best-constant" }', ("--mixing", "metropolis"), "Metropolis", 118),
+        ('"gossip"', (), "Metropolis", 118),
+    ],
+)  # fmt: skip
+def test_a_configuration_is_shown_with_the_mixing_of_its_algorithm(
+    algorithm: str, words: tuple[str, ...], mixing: str, rounds: int, tmp_path: Path
+) -> None:
+    file = tmp_path / "run.toml"
+    file.write_text(f'topology = {{ kind = "star-graph", nodes = 9 }}\nalgorithm = {algorithm}\n')
+    found = told(file, *words)
+    assert (found["mixing"], found["rounds"]) == (mixing, rounds)
+
+
+def test_a_mixing_of_a_configuration_that_does_not_fit_its_graph_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "run.toml"
+    file.write_text(
+        'topology = { kind = "star-graph", nodes = 9 }\n'
+        'algorithm = { kind = "dpsgd", mixing = "uniform" }\n'
+    )
+    assert "so the mean of all would drift; use Metropolis" in show(file).stderr
+
+
 def test_the_graph_of_a_configuration_is_shown_without_its_task(tmp_path: Path) -> None:
     (tmp_path / "run.toml").write_text(CONFIGURATION)
     assert told(tmp_path / "run.toml")["topology"] == "TorusGraph"
@@ -204,7 +270,11 @@ def test_of_a_graph_that_changes_rounds_are_looked_at_and_mixing_is_measured() -
         (["ring", "1"], ExitCode.WRONG_VALUE, "`nodes` of RingGraph must be from 2 to 65536"),
         (["star", "workers=8"], ExitCode.MISFIT, "Star has a centre, and what is shown here is"),
         (["ring", "8", "--mixing", "best"], ExitCode.UNKNOWN_KEY, "unknown mixing `best`"),
-        (["star-graph", "8", "--mixing", "uniform"], ExitCode.MISFIT, "the Uniform weights of w0"),
+        (
+            ["star-graph", "8", "--mixing", "uniform"],
+            ExitCode.MISFIT,
+            "the Uniform weights that w0",
+        ),
         (["missing.toml"], ExitCode.MISSING_FILE, "cannot read missing.toml"),
         (["missing.graphml"], ExitCode.MISSING_FILE, "missing.graphml: no such file"),
         (["ring", "8", "--out", "ring.pdf"], ExitCode.WRONG_VALUE, "that ends with .png or .svg"),

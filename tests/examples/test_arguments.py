@@ -31,7 +31,9 @@ AT_LEAST_1 = "it must be at least 1, got "
         ("topologies/topologies.py", "--rounds 1", "--nodes are at least 8, --rounds at least 2"),
         ("topologies/topologies.py", "--out nowhere", "--out nowhere is no folder; make it first"),
         ("topologies/topologies.py", "--nodes 7", "--nodes are at least 8, --rounds at least 2"),
-        ("driving/driving.py", "--vehicles 1", "--vehicles are at least 2"),
+        ("driving/driving.py", "--vehicles 1", "--vehicles are 2 to 1024, any of which"),
+        ("driving/driving.py", "--vehicles 2000", "--vehicles are 2 to 1024, any of which"),
+        ("topologies/topologies.py", "--nodes 8 11", "--nodes 11 is prime, and fills no rectangle"),
         ("gossip/algorithm1.py", "abc", "argument periods: invalid int value: 'abc'"),
         ("gossip/algorithm1.py", "0", "periods are at least 1, got 0"),
         ("gossip/algorithm1.py", "-5", "periods are at least 1, got -5"),
@@ -82,8 +84,11 @@ def test_a_figure_is_drawn_where_out_says_and_nowhere_else(
 @pytest.mark.parametrize(
     ("script", "least"),
     [
-        ("topologies/topologies.py", ("at least 8; default 16 64", "at least 2; default 160")),
-        ("driving/driving.py", ("of a fleet, at least 2; default 60",)),
+        (
+            "topologies/topologies.py",
+            ("at least 8, no prime; default 16 64", "at least 2; default 160"),
+        ),
+        ("driving/driving.py", ("of a fleet, 2 to 1024; default 60",)),
     ],
 )
 def test_the_help_of_a_script_tells_its_least_sizes(

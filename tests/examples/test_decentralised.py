@@ -37,10 +37,10 @@ def test_the_run_of_the_page_is_one_run_in_toml_and_in_python(tmp_path: Path) ->
 
 
 def test_the_algorithm_of_the_page_learns(tmp_path: Path) -> None:
-    (code,) = [each for each in blocks("decentralised.md", "python") if "class Median" in each]
+    (code,) = [each for each in blocks("decentralised.md", "python") if "class NearMedian" in each]
     (tmp_path / "median.py").write_text(code)
     run = Run(
-        Blobs(), RingGraph(3), "median.py:Median", local=SGD(lr=0.1, batch=8), until=Rounds(8),
+        Blobs(), RingGraph(3), "median.py:NearMedian", local=SGD(lr=0.1, batch=8), until=Rounds(8),
         base=tmp_path,
     )  # fmt: skip
     result, _ = simulate(run, Simulated(2), tmp_path)

@@ -103,14 +103,14 @@ def test_the_other_algorithms_of_the_page_run_by_the_clock(tmp_path: Path) -> No
 def test_an_algorithm_that_says_so_runs_by_the_clock_while_nodes_come_and_go(
     tmp_path: Path,
 ) -> None:
-    (code,) = [each for each in blocks("decentralised.md", "python") if "class Median" in each]
+    (code,) = [each for each in blocks("decentralised.md", "python") if "class NearMedian" in each]
     said = 'own model and its neighbours\'."""\n'
     assert said in code
     (tmp_path / "median.py").write_text(
         code.replace(said, f"{said}\n    periods = True\n    outlives = True\n")
     )
     learning = Run(
-        Blobs(), RingGraph(3), "median.py:Median", local=SGD(lr=0.1, batch=8), until=Rounds(8),
+        Blobs(), RingGraph(3), "median.py:NearMedian", local=SGD(lr=0.1, batch=8), until=Rounds(8),
         sync=Period(5), stays=(Stay("w2", join=2),), base=tmp_path,
     )  # fmt: skip
     result = learning.start(on=Simulated(3), out=tmp_path)

@@ -56,6 +56,16 @@ def test_two_rounds_of_the_ring_as_a_person_runs_it_learn_something(tmp_path: Pa
     assert float(said.split()[1]) > 0.7
 
 
+@pytest.mark.parametrize("rounds", ["0", "-1", "x", "1.5"])
+def test_the_ring_refuses_what_is_no_number_of_rounds(rounds: str) -> None:
+    done = subprocess.run(
+        [sys.executable, str(NODES / "ring.py"), rounds],
+        env=ENVIRONMENT, capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert done.stderr == f"ROUNDS must be a whole number above 0, got {rounds}\n"
+
+
 def test_the_estimators_learn_digits(tmp_path: Path) -> None:
     run = Run.from_toml(ROOT / "examples/estimators/run.toml", ["until.rounds=2"])
     result = run.start(on=Inline(), out=tmp_path)

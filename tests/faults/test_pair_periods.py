@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +23,14 @@ from actorfl import (
     Every,
     ExponentialGraph,
     FreshRegularGraph,
+    PairAlgorithm,
     Period,
     PushSum,
     Result,
     RingGraph,
     Rounds,
     Run,
+    Seconds,
     StochasticGradientPush,
     Supervision,
     UniformPeers,
@@ -34,6 +38,7 @@ from actorfl import (
 from actorfl.algorithm import Algorithm
 from actorfl.errors import Misfit
 from actorfl.kept import folder_of
+from actorfl.pairing import Content, PairCtx, PairState
 from actorfl.peerstate import Saved, load
 from actorfl.topology import Topology
 from actors import (
@@ -63,6 +68,20 @@ DEATHS = Kill("p1", 42.0, 30.0), Kill("p3", 61.0, 5.0), Kill("p1", 155.0, 3.0), 
 FAULTS = pytest.mark.parametrize(
     "faults", [(), LOSSES, DEATHS, LOSSES + DEATHS], ids=["none", "loss", "deaths", "both"]
 )
+
+
+@dataclass(frozen=True)
+class Halving(PairAlgorithm):
+    """One of the user's own that does not say whether its equations hold by the clock."""
+
+    def outgoing(self, ctx: PairCtx, state: PairState) -> tuple[Mapping[str, Content], PairState]:
+        content: Content = {"model": state.weights}
+        return dict.fromkeys(ctx.targets, content), state
+
+    def incoming(
+        self, ctx: PairCtx, state: PairState, received: Mapping[str, Content]
+    ) -> PairState:
+        return state.replaced(state.weights / 2)
 
 
 def run(algorithm: Algorithm, topology: Topology | None = None, **changed: Any) -> Run:
@@ -177,7 +196,7 @@ def test_nodes_that_train_each_period_learn_and_stay_together_under_faults(
 
 def test_the_same_seeds_give_the_same_models_and_digest(tmp_path: Path) -> None:
     one, two, other = (
-        simulate(run(EpidemicLearning(2), CompleteGraph(NODES), until=Rounds(9)),
+        simulate(run(EpidemicLearning(2), CompleteGraph(NODES), until=Rounds(9), evaluate=Every(9)),
                  Simulated(2, seed=seed, compute=0.0), tmp_path)
         for seed in (1, 1, 2)
     )  # fmt: skip
@@ -241,7 +260,22 @@ def test_push_sum_finds_the_same_mean_over_real_sockets(
 @pytest.mark.parametrize(
     ("algorithm", "changed", "sentence"),
     [
-        (DPSGD(), {}, "DPSGD does not run under Period; use Gossip, PushSum or"),
+        (DPSGD(), {}, "does not run under Period; use Gossip, StochasticGradientPush or"),
+        (
+            Halving(),
+            {},
+            "EpidemicLearning, set `periods = True` in it if its equations hold there, or BSP",
+        ),
+        (
+            PushSum(),
+            {"evaluate": Every(41)},
+            r"is every 41 periods, and .* after 40; use Every\(40\)",
+        ),
+        (
+            PushSum(),
+            {"until": Seconds(1.0)},
+            "over before a period is; use a later `until`, or sho",
+        ),
         (PushSum(), {"topology": UniformPeers(NODES)}, "nodes meet as it happens"),
         (EpidemicLearning(5), {"topology": RingGraph(NODES)}, "sends to 5 others"),
         (PushSum(), {"supervision": Supervision(exhausted="leave")}, "count on their neighbours"),
