@@ -136,7 +136,7 @@ class Own(Peers):
     [
         ("who", "a neighbour of a in Own must be a node of it, got 'd'"),
         ("self", "a neighbour of a in Own must be another node, got 'a'"),
-        ("way", "in Own b has the neighbour a, and a has no neighbour"),
+        ("way", "in Own c has the neighbour a, and a has no neighbour c"),
     ],
 )
 def test_a_graph_of_ones_own_is_refused_as_a_run_refuses_it(

@@ -207,7 +207,7 @@ def test_every_message_says_what_time_it_left(
         # The first period has a random phase, and a transfer takes another.
         sync = Period(10.0, transfer=10.0)
         simulate(
-            run(gossip, count=2, rounds=4, task=task, sync=sync),
+            run(gossip, count=2, rounds=4, evaluate=Every(4), task=task, sync=sync),
             Simulated(2), tmp_path,
         )  # fmt: skip
     assert said.keys() == {"Push", "LargePush", "Pull"}
@@ -215,7 +215,7 @@ def test_every_message_says_what_time_it_left(
 
 
 def test_a_network_of_one_node_learns_by_itself(tmp_path: Path) -> None:
-    alone = run(topology=RingGraph(named=("only", "other")), rounds=3)
+    alone = run(topology=RingGraph(named=("only", "other")), rounds=10)
     assert alone.topology.names == ("only", "other")
     result, _, _ = simulate(run(count=1, rounds=10), Simulated(1, compute=0.0), tmp_path)
     (line,) = rows(result.directory)
