@@ -73,6 +73,7 @@ def show(
 def _topology(what: Sequence[str]) -> tuple[Topology, Mixing | None]:
     """The topology that the arguments name, and the mixing of a configuration's algorithm."""
     from actorfl import config
+    from actorfl.algorithms.mixed import Mixed
     from actorfl.config import Place
     from actorfl.errors import MissingKey, NotToml, UnknownKey
     from actorfl.graphs import report
@@ -99,7 +100,7 @@ def _topology(what: Sequence[str]) -> tuple[Topology, Mixing | None]:
         if "algorithm" in table:
             place_of = Place(first, ("algorithm",), settled, by="the command line")
             algorithm = config.build(SLOTS["algorithm"], table["algorithm"], place_of, base)
-            mixing = getattr(algorithm, "mixing", None)
+            mixing = algorithm.mixing if isinstance(algorithm, Mixed) else None
     else:
         fields, _ = config.override({}, settings, **given)
         if first in slot.kinds or ":" in first:

@@ -11,10 +11,8 @@ from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
-from actors import ending, reacting
+from actors import ending, failing, reacting
 from actors.actor import Actor
-from actors.errors import SpawnFailed
-from actors.events import ActorFailure
 from actors.handling import Envelope, handle_one
 from actors.item import Item
 from actors.lifecycle import State
@@ -27,7 +25,6 @@ from actors.signals import (
     GUARDIAN_UID,
     AnySignal,
     Cause,
-    Failed,
     Failure,
     RefParts,
     Started,
@@ -68,7 +65,7 @@ class Cell(Parts):
     waits for nothing is done in a turn of the loop, which costs half of that; so the task ends
     where for some messages there was nothing to wait for.
     ``parts`` has what it consists of beside its mailbox, ``reacting`` what it does about signals,
-    ``ending`` how it ends.
+    ``failing`` what follows from a failure, ``ending`` how it ends.
     """
 
     __slots__ = (
@@ -392,7 +389,7 @@ class Cell(Parts):
         except Exception as error:  # noqa: BLE001  (ours: what users raise never gets so far)
             _log.exception("%s: the runtime failed", self.path)
             self.failure = Failure.of(error, "runtime")
-            self._publish(self.failure)
+            failing.publish(self, self.failure)
         finally:
             if self.task is not None:
                 ending.finish(self, reason)
@@ -479,35 +476,8 @@ class Cell(Parts):
     # -- failing and ending ----------------------------------------------------------------------
 
     def fail(self, failure: Failure) -> None:
-        """The actor failed: suspended until its supervisor's verdict."""
-        if self.state is State.FAILED:
-            return
-        self.failures += 1
-        if self.stop_wanted:  # nothing is decided about it any more
-            self.system.failures.tell(self.path, failure, "stops anyway")
-            self._publish(failure)
-            return
-        halting = self.state is State.HALTING  # which is to be renewed as it is
-        if not halting:
-            self.state, self.failure = State.FAILED, failure
-        self.cancel_work()
-        self._publish(failure)
-        if not self.has_started:
-            text = f"{self.path} did not start: {failure}"
-            self.first_start(SpawnFailed(text, failure.traceback))
-        if not halting:
-            self.system.signal(self.parent, Failed(self.ref.parts, failure))
-
-    def _publish(self, failure: Failure) -> None:
-        self.system.events.publish(
-            ActorFailure(
-                path=self.path,
-                node=self.system.node.name,
-                error=str(failure),
-                traceback=failure.traceback,
-                kinds=failure.kinds,
-            )
-        )
+        """See ``failing.fail``."""
+        failing.fail(self, failure)
 
     def work_failed(self, failure: Failure) -> None:
         """What it awaits beside its mailbox failed."""

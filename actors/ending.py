@@ -6,9 +6,10 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, Any, Final
 
+from actors import failing
 from actors.actor import Actor
 from actors.errors import SpawnFailed
-from actors.events import ActorFailure, ActorStopped
+from actors.events import ActorStopped
 from actors.lifecycle import State
 from actors.patience import AGAIN
 from actors.signals import Cause, Failure, Halted, Stopped, Unwatch
@@ -98,14 +99,7 @@ async def _stop_hook(cell: Cell) -> None:
         if not cell.ended_by(error):
             failure = Failure.of(error, "stop")
             cell.system.failures.tell(cell.path, failure, "ends all the same")
-            cell.system.events.publish(
-                ActorFailure(
-                    path=cell.path,
-                    node=cell.system.node.name,
-                    error=f"on_stop raised {failure}",
-                    traceback=failure.traceback,
-                )
-            )
+            failing.publish(cell, failure, f"on_stop raised {failure}")
     finally:
         cell.busy = False
         cell.patience.end()

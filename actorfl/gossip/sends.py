@@ -104,7 +104,8 @@ class Coordinates:
         biases: places of what goes with each message.
         weights: places of all others, in order.
         parts: of the weights, the places of each part.
-        sent: what is in a message of each part: its places, then the biases.
+        sent: where there are several parts, what is in a message of each: its places, then the
+            biases.
         part_of: for each coordinate its part, 0 to S - 1, and S for a bias.
     """
 
@@ -117,7 +118,8 @@ class Coordinates:
         self.biases: Indices = np.flatnonzero(is_bias)
         self.weights: Indices = np.flatnonzero(~is_bias)
         self.parts: tuple[Indices, ...] = tuple(self.weights[at::parts] for at in range(parts))
-        self.sent: tuple[Indices, ...] = tuple(map(self.with_biases, self.parts))
+        cut = self.parts if parts > 1 else ()  # one part is the whole model, or drawn each time
+        self.sent: tuple[Indices, ...] = tuple(map(self.with_biases, cut))
         self.part_of: Indices = np.full(layout.size, parts, np.intp)
         for at, places in enumerate(self.parts):
             self.part_of[places] = at

@@ -25,7 +25,7 @@ class Ring(NodeLoop):
 
 if __name__ == "__main__":
     given = sys.argv[1] if sys.argv[1:] else "20"
-    if not given.isdecimal() or given == "0":
+    if not given.isdecimal() or int(given) == 0:
         sys.exit(f"ROUNDS must be a whole number above 0, got {given}")
     node = Ring(int(given))
     result = Run("digits", RingGraph(8), node=node, name="ring").start(on=Processes(2))

@@ -56,7 +56,7 @@ def test_two_rounds_of_the_ring_as_a_person_runs_it_learn_something(tmp_path: Pa
     assert float(said.split()[1]) > 0.7
 
 
-@pytest.mark.parametrize("rounds", ["0", "-1", "x", "1.5"])
+@pytest.mark.parametrize("rounds", ["0", "00", "-1", "x", "1.5"])
 def test_the_ring_refuses_what_is_no_number_of_rounds(rounds: str) -> None:
     done = subprocess.run(
         [sys.executable, str(NODES / "ring.py"), rounds],

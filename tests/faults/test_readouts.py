@@ -43,6 +43,7 @@ from actorfl.esn.moments import Moments, nrmse
 from actorfl.esn.reservoir import Floats, washed
 from actorfl.esn.task import Series
 from actorfl.pairing import PairAlgorithm
+from actorfl.saying import closing_line
 from actors import Processes, Simulated
 from tests.faults.plants import Alone, Plants
 from tests.faults.runs import carry_out, small
@@ -186,6 +187,17 @@ def test_what_is_validated_is_the_end_of_a_series_and_begins_from_rest(tmp_path:
     result = run.start(on=Inline(), out=tmp_path)
     assert result.metrics["nrmse"] is not None
     assert result.metrics["nrmse"] < 0.6
+
+
+@pytest.mark.parametrize(
+    "run",
+    [reading(validate=0.1), around(ReadoutConsensus(PENALTY), 2, validate=0.1)],
+    ids=["star", "ring"],
+)
+def test_a_run_says_so_where_all_that_is_validated_is_washed_out(run: Run, tmp_path: Path) -> None:
+    result = replace(run, evaluate=Every(1, at="workers")).start(on=Inline(), out=tmp_path)
+    assert result.metrics.get("loss") is None
+    assert "nothing was left to evaluate on: what `validate` holds back" in closing_line(result)
 
 
 PLANTS = Plants(units=10, layers=2, density=0.3, washout=30)
