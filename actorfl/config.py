@@ -7,6 +7,7 @@ objects, `describe` back; keys and places are carried along so that a refusal ca
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import json
@@ -189,9 +190,8 @@ def _single(slot: Slot, value: object, place: Place, base: Path) -> Any:
             return _single(slot, described, Place(str(base / value)), base)
         value = {"kind": value}
     if not isinstance(value, dict):
-        raise WrongType(
-            str(place), f"a table with `kind`, or the name of {slot.a} {slot.word}", value
-        )
+        need = f"a table with `kind`, or the name of {slot.a} {slot.word}"
+        raise WrongType(str(place), need + _short(slot, value, place, base), value)
     fields = dict(value)
     kind = fields.pop("kind", None)
     if kind is None:
@@ -209,6 +209,17 @@ def _single(slot: Slot, value: object, place: Place, base: Path) -> Any:
     if not isinstance(kind, str):
         raise WrongType(str(place.of("kind")), "a string", kind)
     return build_fields(registry.resolve(slot, kind, str(place.of("kind")), base), fields, place)
+
+
+def _short(slot: Slot, value: object, place: Place, base: Path) -> str:
+    """How a bare number may have been meant, as ``{ rounds = 20 }``; nothing of other values."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return ""
+    for kind in slot.kinds:
+        with contextlib.suppress(ConfigError):
+            build(slot, {kind: value}, place, base)
+            return f", such as `{{ {kind} = {value} }}`"
+    return ""
 
 
 def _fields(slot: Slot, kind: str) -> set[str]:

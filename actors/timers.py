@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -22,6 +23,8 @@ class Tick(msgspec.Struct, eq=False):
     message: Message[Any]
     #: What sends it next, or ``SPENT`` where it was sent for the last time.
     timer: Timer
+    #: When it comes next, on the actor's clock, where it comes again and again.
+    due: float = 0.0
     #: Whether it is in the mailbox.
     queued: bool = False
     #: Whether it is not wanted any more, wherever it is.
@@ -57,6 +60,8 @@ class Timers:
     ) -> None:
         """Send ``message`` after some seconds (0 or more), then every so many (above 0) if given.
 
+        One that comes late puts off none after it. Those that a loop was too busy for are left out.
+
         Raises:
             UsageError: the seconds are none of these, or what is to be sent is no message.
         """
@@ -70,7 +75,12 @@ class Timers:
             raise UsageError(msg)
         self.cancel(key)
         tick = self._active[key] = Tick(key, message, SPENT)
-        interval = every if every is None or self._again is None else self._clock.interval(every)
+        interval: Any = every
+        if every is not None:
+            if self._again is None:
+                tick.due = self._clock.now() + after
+            else:
+                interval = self._clock.interval(every)
         # A callback without arguments of its own is called faster, again and again.
         tick.timer = self._clock.call_later(after, partial(self._fire, tick, interval))
 
@@ -109,11 +119,22 @@ class Timers:
             if timer is not tick.timer:  # as hardly ever, and to say it anew costs more
                 tick.timer = timer
         else:
-            tick.timer = self._clock.call_later(every, self._fire, tick, every)
+            rest = self._rest(tick, every)
+            tick.timer = self._clock.call_later(rest, self._fire, tick, every)
         if not tick.queued and (at_once is None or not at_once(tick)):
             deliver = self._deliver
             tick.queued = True
             deliver(tick)
+
+    def _rest(self, tick: Tick, every: float) -> float:
+        """Seconds until a tick that comes now is to come again."""
+        now = self._clock.now()
+        late = now - tick.due
+        if late <= -every:  # the clock was set back
+            late = 0.0
+        rest = every - (late if late < every else math.fmod(late, every))
+        tick.due = now + rest
+        return rest
 
     def __repr__(self) -> str:
         return f"<Timers {sorted(self._active)}>"

@@ -168,7 +168,8 @@ def test_several_ends_are_a_list_in_toml_and_have_one_hash() -> None:
     ("until", "sentence"),
     [
         ([], r"`until` of .* must be one end at least, got \[\]"),
-        (3, "`until` of .*: expected a table with `kind`, or the name of an end, got int 3"),
+        (3, "`until` of .*: expected .*, or the name of an end, such as `{ rounds = 3 }`, got int"),
+        (0, "or the name of an end, got int 0"),
         ([{"rounds": 3}] * 17, "the number of ends of AnyOf must be from 2 to 16, got 17"),
         ({"kind": "target", "metric": "", "value": 1}, "`metric` of Target must be the name of"),
         ([{"rounds": 3}, {"round": 4}], r"`until\[1\]`"),
