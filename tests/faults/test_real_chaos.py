@@ -105,9 +105,14 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Played:
     return play(RUN, tmp_path_factory.mktemp("undisturbed"))
 
 
-def judge(seed: int, undisturbed: Played, sockets: Path, out: Path) -> Played:
-    """Play the schedule of a seed; threads, children and descriptors are judged by conftest."""
-    plan = plan_of(seed, undisturbed.seconds)
+def judge(
+    seed: int, undisturbed: Played, sockets: Path, out: Path, length: float | None = None
+) -> Played:
+    """Play the schedule of a seed; threads, children and descriptors are judged by conftest.
+
+    Its faults are spread over so many seconds, those of the undisturbed run unless told otherwise.
+    """
+    plan = plan_of(seed, undisturbed.seconds if length is None else length)
     before = shared_memory()
     played = play(RUN, out, plan)
     names = RUN.topology.names
@@ -171,11 +176,19 @@ def _is_felt(double: Duplicate) -> bool:
     return often and double.source != "evaluator"  # which says little
 
 
+@pytest.mark.timeout(180)
 @pytest.mark.parametrize("victim", ["aggregator", "p?"])
 def test_a_kill_a_freeze_and_bad_links_change_no_bit_of_a_real_run(
     victim: str, undisturbed: Played, sockets: Path, tmp_path: Path
 ) -> None:
-    played = judge(quick(victim), undisturbed, sockets, tmp_path)
+    length = undisturbed.seconds
+    for trial in range(3):
+        played = judge(quick(victim), undisturbed, sockets, tmp_path / str(trial), length)
+        if played.restarts:
+            break
+        # The machine was busier with the undisturbed run, so this was over before the faults came.
+        assert played.seconds < length
+        length = played.seconds
     assert played.restarts >= 1
     assert min(played.counts[kind] for kind in ("kill", "freeze", "duplicate")) > 0, played.counts
 
