@@ -40,6 +40,8 @@ _FILE_MAX = 2**20
 _MSGSPEC = re.compile(
     r"Expected `(?P<expected>.+?)`(?P<bounds> [^`]+?)?(?:, got [^ ]+)?(?: - at `\$(?P<at>.*)`)?"
 )
+# A bare number that was meant as a table is smaller than this, and short enough to be said again.
+_MEANT = 10**9
 # What msgspec calls a thing, and what TOML does.
 _WORDS = {"array": "a list", "object": "a table"}
 
@@ -213,7 +215,7 @@ def _single(slot: Slot, value: object, place: Place, base: Path) -> Any:
 
 def _short(slot: Slot, value: object, place: Place, base: Path) -> str:
     """How a bare number may have been meant, as ``{ rounds = 20 }``; nothing of other values."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < _MEANT:
         return ""
     for kind in slot.kinds:
         with contextlib.suppress(ConfigError):

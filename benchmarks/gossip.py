@@ -51,7 +51,7 @@ from benchmarks.report import Row, Trials
 
 NODES, DEGREE, ROUNDS, EVERY = 100, 20, 100, 10
 #: Seconds of a period on real sockets: a processor is kept busy, as by the arithmetic alone, and is
-#: not woken up for each exchange; nor are turns missed.
+#: not woken up for each exchange; few turns are missed.
 SECONDS = 0.05
 #: Rounds of the arithmetic alone: it lasts as long as ours on the clock, since the speed of a
 #: processor that others share changes from one second to the next.
