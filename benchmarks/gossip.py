@@ -4,10 +4,10 @@
 
 A hundred nodes in a 20-regular graph push logistic regression of 57 features to each other over
 inproc ZeroMQ, a tenth of them evaluated a round; beside them the same arithmetic without messages.
-What is compared is the processor's time of an exchange, because nodes act by the clock and wait in
-between. Then nodes in simulated time, ten periods: wall time and memory, in a process of their own,
-beside gossipy with as many nodes as it carries out in ten minutes. Of gossipy, which wants other
-versions of libraries, PYTHON is an interpreter that has it.
+What is compared is the processor's time of an exchange, because nodes act by the clock. Then nodes
+in simulated time, ten periods: wall time and memory, in a process of their own, beside gossipy with
+as many nodes as it carries out in ten minutes. Of gossipy, which wants other versions of libraries,
+PYTHON is an interpreter that has it.
 
 The exit code is 1 where a floor was missed, 2 where an option is wrong, else 0.
 """
@@ -57,7 +57,7 @@ NODES, DEGREE, ROUNDS, EVERY = 100, 20, 100, 10
 PACE = 1.38
 #: Rounds of the arithmetic alone: it lasts as long as ours on the clock, since the speed of a
 #: processor that others share changes from one second to the next.
-FLOOR_ROUNDS = 3 * ROUNDS // 2
+FLOOR_ROUNDS = round(PACE * ROUNDS)
 LOCAL = SGD(lr=1e4, batch=10, weight_decay=1e-6)
 SCRIPT = Path(__file__).parent / "elsewhere" / "gossipy.py"
 LIMIT = 1800
@@ -90,13 +90,13 @@ def carried_out(made: Run, on: Deployment) -> tuple[float, int, float]:
     return seconds, sum(merged for _, merged in lines[1:]), result.accuracy or 0.0
 
 
-def ours(alone: float) -> float:
+def ours(arithmetic: float) -> float:
     """Microseconds of an exchange over inproc ZeroMQ.
 
     Args:
-        alone: microseconds of the arithmetic of one, which say how long a period is.
+        arithmetic: microseconds that it takes alone, which say how long a period is.
     """
-    period = round(PACE * NODES * alone / 1e6, 4)
+    period = PACE * NODES * arithmetic / 1e6
     seconds, messages, _ = carried_out(run(NODES, period, ROUNDS, EVERY), Inline())
     return seconds / messages * 1e6
 
@@ -197,11 +197,11 @@ def largest(
 def compared(arguments: argparse.Namespace) -> Iterator[Row]:
     names = ["actorfl", "floor", *(["gossipy"] if arguments.gossipy else [])]
     trials = Trials(names)
-    alone = floor()
+    arithmetic = floor()
     for repetition in range(arguments.repetitions):
         for name in trials.order(repetition):
             if name != "gossipy":
-                trials.add(name, ours(alone) if name == "actorfl" else floor())
+                trials.add(name, ours(arithmetic) if name == "actorfl" else floor())
             elif found := gossipy(arguments.gossipy, NODES, ROUNDS, NODES // EVERY):
                 trials.add(name, found["microseconds"])
     medians = trials.medians()
