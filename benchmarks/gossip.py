@@ -66,9 +66,9 @@ PERIODS = 10
 EXAMPLES = 41
 #: Seconds that gossipy has for the periods of so many nodes.
 MINUTES = 600
-#: Trials of gossipy at most: each takes many of ours, whose ratio needs them, and is far from its
-#: target.
-FEW = 9
+#: Trials of gossipy at most: each lasts as long as many of ours, and few are enough to see a ratio
+#: that is several times its target.
+GOSSIPY_TRIALS = 9
 
 
 def run(nodes: int, seconds: float, rounds: int, every: int, **changed: Any) -> Run:
@@ -205,7 +205,7 @@ def compared(arguments: argparse.Namespace) -> Iterator[Row]:
         for name in trials.order(repetition):
             if name != "gossipy":
                 trials.add(name, ours(arithmetic) if name == "actorfl" else floor())
-            elif repetition < FEW and (
+            elif repetition < GOSSIPY_TRIALS and (
                 found := gossipy(arguments.gossipy, NODES, ROUNDS, NODES // EVERY)
             ):
                 trials.add(name, found["microseconds"])
